@@ -1,0 +1,1 @@
+"""Decisions: pure functions and frozen data. Standard library only; imports nobody of ours."""

@@ -1,0 +1,73 @@
+"""The root of Perene's errors, and what each family asks of the caller."""
+
+from typing import ClassVar
+
+
+class PereneError(Exception):
+    """Something went wrong that a caller can react to.
+
+    `code` is stable and part of the public interface; `remedy` is one sentence that says what the
+    reader can do. The message says what happened, without secrets, bodies or whole phone numbers.
+    """
+
+    code: ClassVar[str] = "internal"
+    remedy: ClassVar[str] = "This is a bug in Perene: report it with the log around this line."
+
+
+class RefusedToStart(PereneError):
+    """The service cannot start safely; nothing was changed."""
+
+    code = "refused_to_start"
+    remedy = "Follow the sentence above and start again."
+
+
+class NotFound(PereneError):
+    """What was asked for does not exist."""
+
+    code = "not_found"
+    remedy = "Check the id; list what exists first."
+
+
+class Conflict(PereneError):
+    """The request contradicts the present state."""
+
+    code = "conflict"
+    remedy = "Read the present state and decide again."
+
+
+class InvalidRequest(PereneError):
+    """The request itself is wrong; `field` names the part."""
+
+    code = "invalid_request"
+    remedy = "Mend the named field and send the request again."
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class StorageError(PereneError):
+    """The database did not do what it was asked to."""
+
+    code = "storage"
+    remedy = "Check that the database is reachable and has room; nothing unsaved was acknowledged."
+
+
+class StaleEpoch(StorageError):
+    """Another owner has taken the session; this one may not write any more."""
+
+    code = "stale_epoch"
+    remedy = "Another process runs this session: stop one of the two."
+
+
+class StorageUnavailable(StorageError):
+    """The database cannot be reached or written at this moment; trying again may help."""
+
+    code = "storage_unavailable"
+
+
+class UnreadableState(StorageError):
+    """Stored state exists but cannot be read. It is never treated as absent."""
+
+    code = "unreadable_state"
+    remedy = "Check the master key and the Perene version; restore a backup if the data is damaged."
