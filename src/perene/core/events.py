@@ -1,0 +1,64 @@
+"""Events: what Perene tells the world, committed with the unit that made them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from perene.core.ids import EventId, new_event_id
+
+Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
+
+
+class EventType(StrEnum):
+    """Every kind of event, by its stable name. The docstring of a member is its reference."""
+
+    SESSION_CREATED = "session.created"
+    SESSION_QR = "session.qr"
+    SESSION_PAIRING_CODE = "session.pairing_code"
+    SESSION_PAIRED = "session.paired"
+    SESSION_CONNECTED = "session.connected"
+    SESSION_DISCONNECTED = "session.disconnected"
+    SESSION_NEEDS_PAIRING = "session.needs_pairing"
+    SESSION_STOPPED = "session.stopped"
+    SESSION_DELETED = "session.deleted"
+    SESSION_ERROR_515 = "session.error.515"
+    MESSAGE_RECEIVED = "message.received"
+    MESSAGE_SENT = "message.sent"
+    MESSAGE_STATUS = "message.status"
+    MESSAGE_FAILED = "message.failed"
+    MESSAGE_UNREADABLE = "message.unreadable"
+    PEER_IDENTITY_CHANGED = "peer.identity_changed"
+
+
+DESCRIPTIONS: Mapping[EventType, str] = {
+    EventType.SESSION_CREATED: "A session was created.",
+    EventType.SESSION_QR: "A QR code is ready to be scanned; it replaces the one before.",
+    EventType.SESSION_PAIRING_CODE: "A pairing code is ready to be typed on the phone.",
+    EventType.SESSION_PAIRED: "The phone accepted this session as its linked device.",
+    EventType.SESSION_CONNECTED: "The session is logged in and receives.",
+    EventType.SESSION_DISCONNECTED: "The connection ended; `cause` says why.",
+    EventType.SESSION_NEEDS_PAIRING: "WhatsApp unlinked the device; a new QR code is needed.",
+    EventType.SESSION_STOPPED: "The session was stopped on request.",
+    EventType.SESSION_DELETED: "The session and all that belongs to it was deleted.",
+    EventType.SESSION_ERROR_515: "The server asked for a restart of the stream.",
+    EventType.MESSAGE_RECEIVED: "A message was stored, and only then acknowledged.",
+    EventType.MESSAGE_SENT: "The server accepted a message of ours.",
+    EventType.MESSAGE_STATUS: "A message of ours was delivered, read or played.",
+    EventType.MESSAGE_FAILED: "The server or every recipient refused a message of ours.",
+    EventType.MESSAGE_UNREADABLE: "A message could not be decrypted; a resend was asked for.",
+    EventType.PEER_IDENTITY_CHANGED: "A contact's device has new identity keys.",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One fact in the past tense. `payload` is JSON and holds no key material.
+
+    The store adds the sequence number under which the event can be read again.
+    """
+
+    type: EventType
+    at: datetime
+    payload: Mapping[str, Json] = field(default_factory=dict[str, "Json"])
+    id: EventId = field(default_factory=new_event_id)

@@ -1,0 +1,54 @@
+"""A session as the store keeps it and the API shows it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from perene.core.ids import Epoch, SessionId
+
+
+class Desired(StrEnum):
+    """What the user wants of a session. Stored, so that it survives a restart."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+
+
+class Connection(StrEnum):
+    """What is true of a session's connection at this moment. Never stored."""
+
+    STOPPED = "stopped"
+    CONNECTING = "connecting"
+    PAIRING = "pairing"
+    LOGGING_IN = "logging_in"
+    OPEN = "open"
+    WAITING = "waiting"
+    """Down, and waiting for its next attempt."""
+    NEEDS_ATTENTION = "needs_attention"
+    """Down, and no attempt will be made before a person acts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionOptions:
+    """Per-session settings. None takes the service's own setting."""
+
+    history_sync: bool | None = None
+    mark_online: bool | None = None
+    proxy: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRecord:
+    """The stored half of a session. `has_credentials` is true once a device is linked."""
+
+    id: SessionId
+    name: str | None
+    desired: Desired
+    epoch: Epoch
+    created_at: datetime
+    has_credentials: bool
+    pn: str | None = None
+    lid: str | None = None
+    push_name: str | None = None
+    platform: str | None = None
+    options: SessionOptions = SessionOptions()

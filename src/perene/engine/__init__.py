@@ -1,0 +1,1 @@
+"""One live connection: handshake, pairing, receive, send, devices, pre-keys, retries."""
