@@ -1,0 +1,245 @@
+"""Take the facts of WhatsApp's wire format from a published copy of `baileys`, in our own format.
+
+Two kinds of facts are needed that nobody can derive: which byte stands for which word (the token
+dictionary), and which number stands for which field (the protobuf definitions). This script reads
+both from the folder of the npm package, records package and version, and writes
+
+- `src/perene/wire/tokens.py`: the tables of the binary node format, dictionary version 3;
+- `src/perene/wire/proto/wa.proto`: the messages that are used, the transitive closure of ROOTS;
+- with `--generate`, `wa_pb2.py` and `wa_pb2.pyi`, which need `grpcio-tools` and `mypy-protobuf`.
+
+    python tools/wire_facts.py tests/node/node_modules/baileys --generate
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+WIRE = Path(__file__).parents[1] / "src" / "perene" / "wire"
+
+ROOTS = (
+    # connection
+    "HandshakeMessage",
+    "CertChain",
+    "ClientPayload",
+    # pairing
+    "DeviceProps",
+    "ADVDeviceIdentity",
+    "ADVSignedDeviceIdentity",
+    "ADVSignedDeviceIdentityHMAC",
+    "ADVKeyIndexList",
+    "ADVSignedKeyIndexList",
+    "CompanionEphemeralIdentity",
+    "PrimaryEphemeralIdentity",
+    "ClientPairingProps",
+    # messages
+    "Message",
+    "MessageKey",
+    "WebMessageInfo",
+    "MediaRetryNotification",
+    "ServerErrorReceipt",
+    "VerifiedNameCertificate",
+    # history
+    "HistorySync",
+    "LIDMigrationMappingSyncPayload",
+    # app state
+    "CollectionName",
+    "SyncActionData",
+    "SyncdPatch",
+    "SyncdSnapshot",
+    "SyncdMutations",
+)
+
+
+@dataclass
+class Block:
+    """One `message`, `enum` or `oneof`, with its lines in order."""
+
+    kind: str
+    name: str
+    body: list["Block | str"] = field(default_factory=list)
+
+
+def parse_proto(text: str) -> Block:
+    """Read the subset of proto3 that the package uses into a tree; raises ValueError on the rest."""
+    root = Block("file", "")
+    stack = [root]
+    for number, raw in enumerate(text.splitlines(), 1):
+        line = raw.split("//")[0].strip()
+        if not line or line.startswith(("syntax ", "package ")):
+            continue
+        opening = re.fullmatch(r"(message|enum|oneof) (\w+) \{", line)
+        if opening:
+            block = Block(opening[1], opening[2])
+            stack[-1].body.append(block)
+            stack.append(block)
+        elif line == "}":
+            stack.pop()
+        elif line.endswith(";") and len(stack) > 1:
+            stack[-1].body.append(line)
+        else:
+            raise ValueError(f"line {number} is not understood: {line}")
+    if len(stack) != 1:
+        raise ValueError("the file ends inside a block")
+    return root
+
+
+_FIELD = re.compile(
+    r"(?:(optional|repeated|required) )?(map<\w+, ?[\w.]+>|[\w.]+) (\w+) = (\d+)(?: \[packed=true\])?;"
+)
+
+
+def references(block: Block) -> Iterator[str]:
+    """Yield the type names in the fields of a block and of everything inside it."""
+    for item in block.body:
+        if isinstance(item, Block):
+            yield from references(item)
+        elif block.kind != "enum":
+            match = _FIELD.fullmatch(item)
+            if match is None:
+                raise ValueError(f"{block.name}: not understood: {item}")
+            yield match[2].removeprefix("map<").removesuffix(">").split(",")[-1].strip()
+
+
+def closure(file: Block, roots: tuple[str, ...]) -> list[Block]:
+    """Return the top-level blocks that `roots` need, themselves included, in the file's order."""
+    tops = {block.name: block for block in file.body if isinstance(block, Block)}
+    needed: set[str] = set()
+    pending = list(roots)
+    while pending:
+        name = pending.pop()
+        if name in needed:
+            continue
+        needed.add(name)
+        # A reference that is not a top-level name is a scalar, or is nested in the block itself.
+        pending += [top for top in (ref.split(".")[0] for ref in references(tops[name])) if top in tops]
+    return [block for block in tops.values() if block.name in needed]
+
+
+def render(block: Block, depth: int = 0) -> Iterator[str]:
+    """Yield the lines of a block in the 2023 edition, where presence is the default."""
+    indent = "  " * depth
+    yield f"{indent}{block.kind} {block.name} {{"
+    if block.kind == "enum" and not any(str(item).endswith("= 0;") for item in block.body):
+        # The edition wants a zero in an open enum; inventing one would change what unset means.
+        yield f"{indent}  option features.enum_type = CLOSED;"
+    for item in block.body:
+        if isinstance(item, Block):
+            yield from render(item, depth + 1)
+        else:
+            line = item.removeprefix("optional ").removeprefix("required ")
+            packed = "[features.repeated_field_encoding = PACKED]"
+            yield f"{indent}  {line.replace('[packed=true]', packed)}"
+    yield f"{indent}}}"
+
+
+PROTO_HEAD = """\
+// Written by tools/wire_facts.py from the npm package {package} {version}; do not edit.
+//
+// Presence is explicit, enums are open and strings are not validated: what a newer client sends
+// survives a round trip, and a string that is not UTF-8 (other clients cut emoji in half) does not
+// cost the message it is in. Such a string reads as bytes: see perene.wire.text.
+edition = "2023";
+
+package perene.wa;
+
+option features.utf8_validation = NONE;
+option features.repeated_field_encoding = EXPANDED;
+"""
+
+
+def write_proto(folder: Path, source: str) -> None:
+    """Write wa.proto."""
+    file = parse_proto((folder / "WAProto" / "WAProto.proto").read_text("utf-8"))
+    lines = [PROTO_HEAD.format(package=source.split()[0], version=source.split()[1])]
+    for block in closure(file, ROOTS):
+        lines += [*render(block), ""]
+    (WIRE / "proto" / "wa.proto").write_text("\n".join(lines), "utf-8")
+
+
+def read_tokens(folder: Path) -> tuple[list[str], list[list[str]]]:
+    """Return the single-byte table and the four double-byte tables."""
+    program = (
+        "import(process.argv[1]).then(({SINGLE_BYTE_TOKENS: s, DOUBLE_BYTE_TOKENS: d}) =>"
+        "process.stdout.write(JSON.stringify([s, d])))"
+    )
+    module = (folder / "lib" / "WABinary" / "constants.js").resolve().as_uri()
+    output = subprocess.run(["node", "-e", program, module], check=True, capture_output=True).stdout
+    single, double = json.loads(output)
+    if len(single) != 236 or [len(table) for table in double] != [256] * 4:
+        raise ValueError("the tables do not have the size of dictionary version 3")
+    return single, double
+
+
+TOKENS_HEAD = '''\
+"""The words that the binary node format writes as one or two bytes, dictionary version 3.
+
+Written by tools/wire_facts.py from the npm package {source}; do not edit.
+"""
+
+DICTIONARY_VERSION = 3
+'''
+
+
+def table(name: str, words: list[str]) -> Iterator[str]:
+    """Yield a table of words, one line of text for as many as fit; no word holds a space."""
+    if any(" " in word for word in words):
+        raise ValueError("a token holds a space")
+    yield f"{name} = ("
+    row = ""
+    for word in [*words, None]:
+        if word is None or len(row) + len(word) > 84:
+            yield f"    {json.dumps(row)}"
+            row = ""
+        if word is not None:
+            row += f"{word} "
+    yield ").split()"
+
+
+def write_tokens(folder: Path, source: str) -> None:
+    """Write tokens.py."""
+    single, double = read_tokens(folder)
+    lines = [TOKENS_HEAD.format(source=source), "# Index 0 stands for the empty list, so the words begin at 1."]
+    lines += table("_SINGLE", single[1:])
+    for index, words in enumerate(double):
+        lines += ["", *table(f"_DOUBLE_{index}", words)]
+    lines += [
+        "",
+        'SINGLE_BYTE: tuple[str, ...] = ("", *_SINGLE)',
+        "DOUBLE_BYTE: tuple[tuple[str, ...], ...] = (",
+        *(f"    tuple(_DOUBLE_{index})," for index in range(4)),
+        ")",
+        "",
+    ]
+    (WIRE / "tokens.py").write_text("\n".join(lines), "utf-8")
+
+
+def generate() -> None:
+    """Run protoc; the files land beside the definitions."""
+    source = WIRE.parents[1]
+    command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{source}", f"--python_out={source}"]
+    command += [f"--mypy_out=quiet:{source}", "perene/wire/proto/wa.proto"]
+    subprocess.run(command, check=True, cwd=source)
+
+
+def main() -> None:
+    """Write everything from the folder named on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("folder", type=Path, help="unpacked npm package baileys")
+    parser.add_argument("--generate", action="store_true", help="run protoc as well")
+    options = parser.parse_args()
+    package = json.loads((options.folder / "package.json").read_text("utf-8"))
+    source = f"{package['name']} {package['version']}"
+    write_tokens(options.folder, source)
+    write_proto(options.folder, source)
+    if options.generate:
+        generate()
+
+
+if __name__ == "__main__":
+    main()
