@@ -1,0 +1,1 @@
+"""The shell that runs many sessions: registry, session task, committer."""

@@ -1,0 +1,310 @@
+"""What faces outward needs of the sessions: a few narrow, total protocols.
+
+"Total" means that every method answers for every argument of its type: with a value, or with one
+of the PereneErrors that its docstring names. StorageUnavailable may come from any of them and is
+not repeated. All of them may be cancelled at any await without an effect on a session.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from perene.core.errors import Conflict
+from perene.core.events import Event, EventType, Json
+from perene.core.ids import MessageId, SessionId
+from perene.core.messages import Message
+from perene.core.sessions import Connection, SessionOptions, SessionRecord
+
+
+class AlreadyExists(Conflict):
+    """A session with this id exists already."""
+
+    code = "already_exists"
+    remedy = "Use the session that exists, or choose another id."
+
+
+class AlreadyPaired(Conflict):
+    """The session is linked to a phone, so there is nothing to pair."""
+
+    code = "already_paired"
+    remedy = "Use the session as it is, or delete it and create a new one to link another phone."
+
+
+class NotPaired(Conflict):
+    """The session is not linked to a phone yet, so it can neither send nor receive."""
+
+    code = "not_paired"
+    remedy = "Pair it first: start it, then scan its QR code or enter a pairing code."
+
+
+class NotRunning(Conflict):
+    """The session is stopped; what was asked for needs a running one."""
+
+    code = "not_running"
+    remedy = "Start the session, then ask again."
+
+
+class PairingNotReady(Conflict):
+    """The server has not offered what is needed for pairing yet."""
+
+    code = "pairing_not_ready"
+    remedy = "Ask again in a few seconds; the session's last error says what it is waiting for."
+
+
+class IdempotencyConflict(Conflict):
+    """An `Idempotency-Key` was used before, with another request."""
+
+    code = "idempotency_conflict"
+    remedy = "Use a new key for a new message; repeat a request unchanged under its old key."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionView:
+    """A session, stored half and live half. `last_error` is one sentence for a person."""
+
+    record: SessionRecord
+    connection: Connection
+    connected_at: datetime | None = None
+    """When the present login was completed; None unless `connection` is OPEN."""
+    last_error: str | None = None
+    qr_available: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QrView:
+    """The text to be drawn as a QR code, and when the next one replaces it."""
+
+    text: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageView:
+    """A stored message with its decoded fields.
+
+    `content` holds what could be decoded of `message.body`, None where nothing could.
+    """
+
+    message: Message
+    content: Mapping[str, Json] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """A message that was queued; `repeated` when an earlier request had already done so."""
+
+    message: MessageView
+    repeated: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessagePage:
+    """Some messages, and the cursor of the next page; None when there is none."""
+
+    items: Sequence[MessageView]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationView:
+    """One chat of a session, under its canonical bare JID."""
+
+    chat: str
+    last_message_at: datetime | None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationPage:
+    """Some conversations, latest first, and the cursor of the next page."""
+
+    items: Sequence[ConversationView]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredEvent:
+    """An event under the sequence number that it can be read again with."""
+
+    seq: int
+    session: SessionId
+    event: Event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventPage:
+    """Some events in order of `seq`, and how far the outbox was searched for them.
+
+    `position` is at least the last item's seq and at least the seq that was asked from. All
+    matching events up to it are in the page, so the next page is read from it.
+    """
+
+    items: Sequence[StoredEvent]
+    position: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComponentHealth:
+    """One part of the service. `detail` is a sentence for a person, without secrets."""
+
+    name: str
+    ok: bool
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """How the service is. `sessions` counts them by the state of their connection."""
+
+    components: Sequence[ComponentHealth]
+    sessions: Mapping[Connection, int] = field(default_factory=dict[Connection, int])
+
+
+class Gateway(Protocol):
+    """The sessions, as their user drives them. Every method but `current_qr` returns promptly."""
+
+    async def create_session(
+        self, session: SessionId | None, *, name: str | None, options: SessionOptions, start: bool
+    ) -> SessionView:
+        """Create a session, and start it when asked to; None lets Perene choose the id.
+
+        Raises AlreadyExists.
+        """
+        ...
+
+    async def list_sessions(self) -> Sequence[SessionView]:
+        """Return every session, oldest first."""
+        ...
+
+    async def session(self, session: SessionId) -> SessionView:
+        """Return one session. Raises NotFound."""
+        ...
+
+    async def start(self, session: SessionId) -> SessionView:
+        """Want the session running; nothing happens when it is. Raises NotFound."""
+        ...
+
+    async def stop(self, session: SessionId) -> SessionView:
+        """Want the session stopped, credentials kept; nothing happens when it is.
+
+        Raises NotFound.
+        """
+        ...
+
+    async def delete(self, session: SessionId) -> None:
+        """Delete the session and all that belongs to it. Raises NotFound."""
+        ...
+
+    async def current_qr(self, session: SessionId, *, wait_s: float) -> QrView:
+        """Return the QR code to scan now, waiting up to `wait_s` seconds for one.
+
+        Raises NotFound, AlreadyPaired, NotRunning; PairingNotReady when the wait was in vain.
+        """
+        ...
+
+    async def request_pairing_code(self, session: SessionId, phone: str) -> str:
+        """Return a code to be typed on the phone with this number (digits with country code).
+
+        Raises NotFound, AlreadyPaired, NotRunning, PairingNotReady.
+        """
+        ...
+
+
+class Messages(Protocol):
+    """The messages of a session."""
+
+    async def send_text(
+        self,
+        session: SessionId,
+        *,
+        to: str,
+        text: str,
+        idempotency_key: str | None,
+        request_hash: bytes,
+    ) -> Accepted:
+        """Queue a text to a bare JID; committed when this returns.
+
+        The same key with the same 32-byte hash returns the first message again. Raises NotFound,
+        NotPaired, IdempotencyConflict. A stopped session queues too: it sends when started.
+        """
+        ...
+
+    async def list_messages(
+        self,
+        session: SessionId,
+        *,
+        chat: str | None,
+        cursor: str | None,
+        limit: int,
+        newest_first: bool,
+    ) -> MessagePage:
+        """Return up to `limit` messages in the order they were stored, from a cursor on.
+
+        The cursor is opaque. Raises NotFound, and InvalidRequest with field "cursor" for one that
+        this method did not make.
+        """
+        ...
+
+    async def messages_with_id(
+        self, session: SessionId, message: MessageId
+    ) -> Sequence[MessageView]:
+        """Return every message with WhatsApp's id; it is unique only within chat and sender.
+
+        Raises NotFound for the session, never for the message.
+        """
+        ...
+
+    async def list_conversations(
+        self, session: SessionId, *, cursor: str | None, limit: int
+    ) -> ConversationPage:
+        """Return up to `limit` conversations. Raises as `list_messages` does."""
+        ...
+
+
+class Events(Protocol):
+    """The outbox, read with a cursor. Reading changes nothing."""
+
+    async def after(
+        self,
+        seq: int,
+        *,
+        session: SessionId | None,
+        types: Collection[EventType],
+        limit: int,
+    ) -> EventPage:
+        """Return events behind `seq` (0 for all); no types means every type.
+
+        No event ever appears later at or before a position that was returned.
+        """
+        ...
+
+    async def latest(self) -> int:
+        """Return the position behind the newest event, 0 when there is none."""
+        ...
+
+    async def wait_for_new(self, seq: int) -> None:
+        """Return once there may be an event behind `seq`; at once when there is.
+
+        Waiting costs a small, fixed amount of memory; a waiter is forgotten when cancelled.
+        """
+        ...
+
+
+class Keys(Protocol):
+    """The API keys."""
+
+    async def verify(self, key: str) -> str | None:
+        """Return the name of the key's owner; None for an unknown key.
+
+        The time taken tells nothing about how much of the key was right.
+        """
+        ...
+
+
+class HealthSource(Protocol):
+    """How the service is, for those who watch it."""
+
+    async def health(self) -> Health:
+        """Return the present health, from memory; never raises."""
+        ...
