@@ -1,0 +1,1 @@
+"""Perene over HTTP: sessions, messages, health and their description."""

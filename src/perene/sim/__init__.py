@@ -1,0 +1,1 @@
+"""A WhatsApp server that clients connect to unchanged, with faults on request."""
