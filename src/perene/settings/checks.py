@@ -1,0 +1,59 @@
+"""What a text must look like to be a key or an address; each check raises ValueError."""
+
+import base64
+import binascii
+import re
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+
+def key_of_32_bytes(text: str) -> bytes:
+    """Return the bytes of a key written in hex or base64, of either alphabet."""
+    if re.fullmatch(r"[0-9a-fA-F]{64}", text):
+        return bytes.fromhex(text)
+    try:
+        key = base64.b64decode(text.replace("-", "+").replace("_", "/"), validate=True)
+    except binascii.Error:
+        key = b""
+    if len(key) != 32:
+        raise ValueError("not 32 bytes in hex or base64")
+    return key
+
+
+def check_secret_key(value: SecretStr) -> SecretStr:
+    """Return a secret that is a key of 32 bytes."""
+    key_of_32_bytes(value.get_secret_value())
+    return value
+
+
+def check_key(value: str) -> str:
+    """Return a text that is a key of 32 bytes."""
+    key_of_32_bytes(value)
+    return value
+
+
+def check_database(value: SecretStr) -> SecretStr:
+    """Return the address of a database of a kind that is supported."""
+    schemes = frozenset({"sqlite", "postgresql", "postgres"})
+    _check_address(value.get_secret_value(), schemes, needs_host=False)
+    return value
+
+
+def check_proxy(value: SecretStr) -> SecretStr:
+    """Return the address of a proxy; it may hold a password."""
+    schemes = frozenset({"http", "https", "socks5", "socks5h"})
+    _check_address(value.get_secret_value(), schemes, needs_host=True)
+    return value
+
+
+def check_endpoint(value: str) -> str:
+    """Return the address of a WebSocket server."""
+    _check_address(value, frozenset({"ws", "wss"}), needs_host=True)
+    return value
+
+
+def _check_address(url: str, schemes: frozenset[str], *, needs_host: bool) -> None:
+    parts = urlsplit(url)
+    if parts.scheme.partition("+")[0] not in schemes or (needs_host and not parts.hostname):
+        raise ValueError("not such an address")

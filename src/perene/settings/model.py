@@ -1,0 +1,281 @@
+"""The settings of the service: one frozen model.
+
+A field `port` is read from `PERENE_PORT`. A bare number carries its unit at the end of its name:
+`_s` seconds, `_ms` milliseconds, `_bytes` bytes. An empty variable counts as not set.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, SecretStr
+from pydantic.config import JsonDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from perene.settings.checks import (
+    check_database,
+    check_endpoint,
+    check_key,
+    check_proxy,
+    check_secret_key,
+    key_of_32_bytes,
+)
+from perene.settings.inherited import InheritedSource
+
+PREFIX = "PERENE_"
+
+
+def _give(what: str) -> JsonDict:
+    """Say what a text field takes, for the sentence about a wrong value and for the reference."""
+    return {"give": what}
+
+
+_HomePath = Annotated[Path, AfterValidator(Path.expanduser)]
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Made by `read_settings`, then handed down, never looked up."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True
+    )
+
+    # --- where things are ---
+    data_dir: _HomePath = Field(
+        default=Path("~/.local/share/perene"),
+        validate_default=True,
+        description="Directory of the database and the master key; made with mode 700.",
+        json_schema_extra=_give("a path of a directory"),
+    )
+    database_url: Annotated[SecretStr, AfterValidator(check_database)] | None = Field(
+        default=None,
+        description="Database of all sessions; the default is the file perene.db in the data"
+        " directory.",
+        json_schema_extra=_give("sqlite:///… or postgresql://user:password@host/name"),
+    )
+    master_key: Annotated[SecretStr, AfterValidator(check_secret_key)] | None = Field(
+        default=None,
+        description="Key that seals credentials in the database; the default is kept in the file"
+        " that PERENE_MASTER_KEY_FILE names.",
+        json_schema_extra=_give("32 random bytes in hex or base64"),
+    )
+    master_key_file: _HomePath | None = Field(
+        default=None,
+        description="File of the master key, made on first start with mode 600; the default is"
+        " master.key in the data directory.",
+        json_schema_extra=_give("a path of a file"),
+    )
+
+    # --- the HTTP service ---
+    host: str = Field(
+        default="127.0.0.1",
+        min_length=1,
+        description="Address to listen on.",
+        json_schema_extra=_give("an IP address or host name of this machine"),
+    )
+    port: int = Field(
+        default=8080,
+        ge=0,
+        le=65535,
+        description="Port to listen on; 0 takes a free one and prints it.",
+    )
+    max_body_bytes: int = Field(
+        default=1024 * 1024,
+        ge=1024,
+        le=1024**3,
+        description="Largest request body that is accepted, in bytes.",
+    )
+    max_event_streams: int = Field(
+        default=256,
+        ge=1,
+        le=100_000,
+        description="Event streams that may be open at the same time; a further one is refused.",
+    )
+    shutdown_timeout_s: float = Field(
+        default=20,
+        ge=0,
+        le=3600,
+        description="Time that a stopping service takes at most to finish what is under way, in"
+        " seconds.",
+    )
+
+    # --- logs ---
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info",
+        description="Least important lines that are logged.",
+    )
+    log_format: Literal["json", "console"] = Field(
+        default="json",
+        description="Form of a log line: one JSON object, or text for a person.",
+    )
+
+    # --- WhatsApp ---
+    endpoint: Annotated[str, AfterValidator(check_endpoint)] = Field(
+        default="wss://web.whatsapp.com/ws/chat",
+        description="WebSocket address of the chat server; change it to talk to a simulator.",
+        json_schema_extra=_give("an address that begins with wss:// or ws://"),
+    )
+    noise_root_key: Annotated[str, AfterValidator(check_key)] | None = Field(
+        default=None,
+        description="Public key that the chat server's certificate must lead to; the default is"
+        " WhatsApp's own.",
+        json_schema_extra=_give("32 bytes in hex or base64"),
+    )
+    client_version: str | None = Field(
+        default=None,
+        pattern=r"^\d{1,9}\.\d{1,9}\.\d{1,10}$",
+        description="WhatsApp Web version to present; the default is the one this release was"
+        " made with.",
+        json_schema_extra=_give("three numbers with dots, as 2.3000.1035194821"),
+    )
+    proxy: Annotated[SecretStr, AfterValidator(check_proxy)] | None = Field(
+        default=None,
+        description="Proxy for connections to the chat server; a session can have its own.",
+        json_schema_extra=_give("http://host:port or socks5://user:password@host:port"),
+    )
+    tls_verify: bool = Field(
+        default=True,
+        description="Whether the chat server's TLS certificate is checked. The Noise certificate"
+        " always is.",
+    )
+    tls_ca_file: _HomePath | None = Field(
+        default=None,
+        description="PEM file with the authorities to trust for TLS; the default is the system's.",
+        json_schema_extra=_give("a path of a file"),
+    )
+
+    # --- the life of a connection ---
+    connect_timeout_s: float = Field(
+        default=90,
+        ge=0.001,
+        le=3600,
+        description="Time to reach the chat server and finish the handshake, in seconds.",
+    )
+    keepalive_s: float = Field(
+        default=10,
+        ge=0.001,
+        le=3600,
+        description="Time of silence after which a ping is sent, in seconds.",
+    )
+    qr_timeout_s: float = Field(
+        default=60,
+        ge=0.001,
+        le=3600,
+        description="Time that the first QR code stands before the next replaces it, in seconds.",
+    )
+    retry_delay_ms: int = Field(
+        default=500,
+        ge=0,
+        le=3_600_000,
+        description="Time before a resend of an unreadable message is asked for, in milliseconds.",
+    )
+    max_message_retries: int = Field(
+        default=3,
+        ge=0,
+        le=100,
+        description="Resends of one unreadable message that are asked for.",
+    )
+    cached_sent_messages: int = Field(
+        default=100,
+        ge=0,
+        le=100_000,
+        description="Sent messages of each session that are kept in memory to answer resend"
+        " requests; older ones are read from the database.",
+    )
+    heartbeat_s: float = Field(
+        default=30,
+        ge=0.001,
+        le=3600,
+        description="Time between two proofs that an open connection is alive, in seconds.",
+    )
+    query_timeout_s: float = Field(
+        default=60,
+        ge=0.001,
+        le=3600,
+        description="Time to wait for the chat server's answer to a query, in seconds.",
+    )
+    history_sync: bool = Field(
+        default=True,
+        description="Whether a new device asks for the full history; a session can differ.",
+    )
+    mark_online: bool = Field(
+        default=False,
+        description="Whether a session shows itself online on connecting; a session can differ.",
+    )
+
+    # --- saving ---
+    save_attempts: int = Field(
+        default=3,
+        ge=1,
+        le=100,
+        description="Times that saving a transaction is tried before the connection is closed.",
+    )
+    save_timeout_s: float = Field(
+        default=10,
+        ge=0.001,
+        le=3600,
+        description="Time that one attempt to save may take, in seconds.",
+    )
+    save_wait_s: float = Field(
+        default=2,
+        ge=0,
+        le=3600,
+        description="Wait after the first failed attempt to save, in seconds; it is twice as long"
+        " after the second, three times after the third.",
+    )
+    commit_max_units: int = Field(
+        default=256,
+        ge=1,
+        le=10_000,
+        description="Stanzas whose changes are committed in one transaction, at most.",
+    )
+    commit_queue_units: int = Field(
+        default=4096,
+        ge=1,
+        le=1_000_000,
+        description="Stanzas that may wait to be committed; when there are more, sessions stop"
+        " reading until there is room.",
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Look at arguments first, then at our variables, then at the inherited ones."""
+        return init_settings, env_settings, InheritedSource(settings_cls)
+
+    @property
+    def database(self) -> str:
+        """Return the address of the database, the default made from the data directory."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{self.data_dir / 'perene.db'}"
+
+    @property
+    def master_key_path(self) -> Path:
+        """Return the file that keeps the master key when no variable gives it."""
+        return self.master_key_file or self.data_dir / "master.key"
+
+    @property
+    def master_key_bytes(self) -> bytes | None:
+        """Return the 32 bytes of the master key that a variable gives, None if none does."""
+        return (
+            None if self.master_key is None else key_of_32_bytes(self.master_key.get_secret_value())
+        )
+
+    @property
+    def noise_root_key_bytes(self) -> bytes | None:
+        """Return the 32 bytes of the root key, None for WhatsApp's own."""
+        return None if self.noise_root_key is None else key_of_32_bytes(self.noise_root_key)
+
+    @property
+    def client_version_numbers(self) -> tuple[int, int, int] | None:
+        """Return the version as three numbers, None for the engine's own."""
+        if self.client_version is None:
+            return None
+        first, second, third = self.client_version.split(".")
+        return int(first), int(second), int(third)

@@ -1,0 +1,178 @@
+"""The settings: defaults, names, units, and the sentence about a wrong value."""
+
+import base64
+import os
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from perene.settings import (
+    INHERITED,
+    Settings,
+    WrongSetting,
+    read_settings,
+    unknown_variables,
+    variable,
+    what_to_give,
+)
+
+
+@pytest.fixture(autouse=True)
+def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith(("PERENE_", "BAILEYS_")):
+            monkeypatch.delenv(name)
+
+
+@pytest.mark.requirement("A5")
+def test_the_defaults_are_those_that_users_asked_for():
+    settings = read_settings()
+    assert settings.connect_timeout_s == 90
+    assert settings.keepalive_s == 10
+    assert settings.qr_timeout_s == 60
+    assert settings.retry_delay_ms == 500
+    assert settings.max_message_retries == 3
+    assert settings.cached_sent_messages == 100
+    assert settings.heartbeat_s == 30
+
+
+@pytest.mark.requirement("A5")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "CONNECT_TIMEOUT_S",
+        "KEEPALIVE_S",
+        "QR_TIMEOUT_S",
+        "RETRY_DELAY_MS",
+        "MAX_MESSAGE_RETRIES",
+        "CACHED_SENT_MESSAGES",
+        "HEARTBEAT_S",
+    ],
+)
+def test_each_has_its_own_variable(monkeypatch: pytest.MonkeyPatch, name: str):
+    monkeypatch.setenv(f"PERENE_{name}", "7")
+    assert getattr(read_settings(), name.lower()) == 7
+
+
+@pytest.mark.requirement("A5")
+@pytest.mark.parametrize(
+    ("name", "value", "field", "expected"),
+    [
+        ("BAILEYS_CONNECT_TIMEOUT_MS", "45000", "connect_timeout_s", 45),
+        ("BAILEYS_KEEP_ALIVE_INTERVAL_MS", "2500", "keepalive_s", 2.5),
+        ("BAILEYS_QR_TIMEOUT", "30000", "qr_timeout_s", 30),
+        ("BAILEYS_MAX_MSG_RETRY_COUNT", "5", "max_message_retries", 5),
+        ("BAILEYS_RETRY_REQUEST_DELAY_MS", "250", "retry_delay_ms", 250),
+    ],
+)
+def test_names_of_another_gateway_are_accepted_in_their_units(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, field: str, expected: float
+):
+    monkeypatch.setenv(name, value)
+    assert getattr(read_settings(), field) == expected
+
+
+@pytest.mark.requirement("A5")
+@pytest.mark.parametrize("name", INHERITED)
+def test_our_own_name_wins_over_an_inherited_one(monkeypatch: pytest.MonkeyPatch, name: str):
+    field = INHERITED[name].field
+    monkeypatch.setenv(name, "9000")
+    monkeypatch.setenv(variable(field), "8")
+    assert getattr(read_settings(), field) == 8
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "give"),
+    [
+        ("PERENE_PORT", "abc", "a whole number from 0 to 65535"),
+        ("PERENE_PORT", "70000", "a whole number from 0 to 65535"),
+        ("PERENE_KEEPALIVE_S", "0", "a number from 0.001 to 3600"),
+        ("PERENE_LOG_LEVEL", "loud", "debug or info or warning or error"),
+        ("PERENE_TLS_VERIFY", "perhaps", "true or false"),
+        ("PERENE_ENDPOINT", "https://example.org", "an address that begins with wss:// or ws://"),
+        ("PERENE_CLIENT_VERSION", "2.3", "three numbers with dots, as 2.3000.1035194821"),
+        ("PERENE_NOISE_ROOT_KEY", "abc", "32 bytes in hex or base64"),
+        ("BAILEYS_QR_TIMEOUT", "1m", "a whole number from 1 to 3600000"),
+    ],
+)
+def test_a_wrong_value_is_told_in_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, give: str
+):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(WrongSetting) as caught:
+        read_settings()
+    assert str(caught.value) == f'{name} is "{value}", which cannot be used: give {give}.'
+
+
+@pytest.mark.parametrize("name", ["PERENE_MASTER_KEY", "PERENE_DATABASE_URL", "PERENE_PROXY"])
+def test_a_wrong_secret_is_not_repeated(monkeypatch: pytest.MonkeyPatch, name: str):
+    monkeypatch.setenv(name, "hunter2")
+    with pytest.raises(WrongSetting, match=f"^{name} cannot be used: give ") as caught:
+        read_settings()
+    assert "hunter2" not in str(caught.value)
+
+
+def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PERENE_DATABASE_URL", "postgresql://me:hunter2@localhost/perene")
+    monkeypatch.setenv("PERENE_MASTER_KEY", "ab" * 32)
+    assert "hunter2" not in repr(read_settings())
+    assert "abab" not in repr(read_settings())
+    assert read_settings().database == "postgresql://me:hunter2@localhost/perene"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        bytes(range(220, 252)).hex(),
+        base64.b64encode(bytes(range(220, 252))).decode(),
+        base64.urlsafe_b64encode(bytes(range(220, 252))).decode(),
+    ],
+)
+def test_a_key_is_read_from_hex_and_base64(text: str):
+    settings = Settings(master_key=SecretStr(text), noise_root_key=text)
+    assert settings.master_key_bytes == settings.noise_root_key_bytes == bytes(range(220, 252))
+
+
+def test_everything_is_in_the_data_directory_by_default():
+    settings = Settings(data_dir=Path("/srv/perene"))
+    assert settings.database == "sqlite:////srv/perene/perene.db"
+    assert settings.master_key_path == Path("/srv/perene/master.key")
+    assert settings.master_key_bytes is None
+    assert settings.noise_root_key_bytes is None
+    assert settings.client_version_numbers is None
+
+
+def test_a_client_version_is_three_numbers():
+    version = Settings(client_version="2.3000.1035194821").client_version_numbers
+    assert version == (2, 3000, 1035194821)
+
+
+def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PERENE_PORT", "")
+    monkeypatch.setenv("BAILEYS_QR_TIMEOUT", " ")
+    assert read_settings() == Settings()
+
+
+def test_settings_never_change():
+    with pytest.raises(ValidationError):
+        Settings().port = 1
+
+
+def test_a_misspelt_variable_is_pointed_out(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PERENE_PROT", "1")
+    monkeypatch.setenv("PERENE_LUNCH_MENU", "1")
+    assert unknown_variables() == (
+        "PERENE_PROT is not a setting; did you mean PERENE_PORT?",
+        "PERENE_LUNCH_MENU is not a setting.",
+    )
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_is_documented(name: str):
+    field = Settings.model_fields[name]
+    assert field.description
+    assert field.description.endswith(".")
+    assert what_to_give(field)
+    for suffix, unit in (("_s", "in seconds"), ("_ms", "in milliseconds"), ("_bytes", "in bytes")):
+        assert not name.endswith(suffix) or unit in field.description
