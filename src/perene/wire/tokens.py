@@ -5,8 +5,12 @@ Written by tools/wire_facts.py from the npm package baileys 7.0.0-rc14; do not e
 
 DICTIONARY_VERSION = 3
 
-# Index 0 stands for the empty list, so the words begin at 1.
-_SINGLE = (
+
+def _table(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+_SINGLE = _table(
     "xmlstreamstart xmlstreamend s.whatsapp.net type participant from receipt id "
     "notification disappearing_mode status jid broadcast user devices device_hash to "
     "offline message result class xmlns duration notify iq t ack g.us enc "
@@ -34,9 +38,9 @@ _SINGLE = (
     "linked_accounts trusted_contact timezone ptt kyc-id privacy_token readreceipts "
     "appointment_only address expected_ts privacy 7 android interactive device-identity "
     "enabled attribute_padding 1080 03 screen_height "
-).split()
+)
 
-_DOUBLE_0 = (
+_DOUBLE_0 = _table(
     "read-self active fbns protocol reaction screen_width heartbeat deviceid 2:47DEQpj8 "
     "uploadfieldstat voip_settings retry priority longitude conflict false "
     "ig_professional replaced preaccept cover_photo uncompressed encopt ppic 04 passive "
@@ -72,9 +76,9 @@ _DOUBLE_0 = (
     "share_ext_min_preliminary_image_quality 01e 32 syncd_key_rotation_enabled "
     "data_namespace md_downgrade_read_receipts2 patch polltype ephemeral_messages_setting "
     "userrate 15 partial_pjpeg_bw_threshold played-self catalog_exists 01f mute_v2 "
-).split()
+)
 
-_DOUBLE_1 = (
+_DOUBLE_1 = _table(
     "reject dirty announcement 020 13 9 status_video_max_bitrate fb:thrift_iq "
     "offline_batch 022 full ctwa_first_business_reply_logging h.264 smax_id "
     "group_description_length https://www.whatsapp.com/otp/code status_image_max_edge "
@@ -128,9 +132,9 @@ _DOUBLE_1 = (
     "new_multi_vcards_ui share_biz_vcard_enabled - clean 200 md_blocklist_v2_server 03b "
     "03a web_md_migration_experience ptt_conversation_waveform "
     "u_aud_limit_sil_restarts_test1 "
-).split()
+)
 
-_DOUBLE_2 = (
+_DOUBLE_2 = _table(
     "64 ptt_playback_speed_enabled web_product_list_message_enabled paid_convo_ts 27 "
     "manufacturer psp-routing grp_uii_cleanup ptt_draft_enabled 03c business_initiated "
     "web_catalog_products_onoff web_upload_link_thumb_mms_enabled 03e mediaretry 35 "
@@ -139,28 +143,28 @@ _DOUBLE_2 = (
     "alt_jpeg_quality 60 042 md_smb_quick_reply 5183 c 1343 40 1230 043 044 "
     "mms_cat_v1_forward_hot_override_enabled user_notice ptt_waveform_send 047 "
     "Asia/Calcutta 250 md_privacy_v2 31 29 128 md_messaging_enabled 046 crypto 690 045 "
-    "enc_iv 75 failure ptt_oot_playback AIzaSyDR5yfaG7OG8sMTUj8kfQEb8T9pN8BM6Lk w 048 "
-    "2201 web_large_files_ui Asia/Makassar 812 status_collapse_muted 1334 257 2HP4dm 049 "
-    "patches 1290 43cY6T America/Caracas web_sticker_maker campaign ptt_pausable_enabled "
-    "33 42 attestation biz 04b query_linked s 125 04a 810 availability 1411 "
-    "responsiveness_v2_m1 catalog_not_created 34 America/Santiago 1465 enc_p 04d "
-    "status_info 04f key_version .. 04c 04e md_group_notification 1598 1215 "
-    "web_cart_enabled 37 630 1920 2394 -1 vcard 38 elapsed 36 828 peer pricing_category "
-    "1245 invalid stella_ios_enabled 2687 45 1528 39 u_is_redial_audio_1104_ctrl 1025 "
-    "1455 58 2524 2603 054 bsp_system_message_enabled web_pip_redesign 051 verify_apps "
-    "1974 1272 1322 1755 052 70 050 1063 1135 1361 80 1096 1828 1851 1251 1921 "
-    "key_config_id 1254 1566 1252 2525 critical_block 1669 max_available "
-    "w:auth:backup:token product 2530 870 1022 participant_uuid web_cart_on_off 1255 1432 "
-    "1867 41 1415 1440 240 1204 1608 1690 1846 1483 1687 1749 69 url_number 053 1325 1040 "
-    "365 59 Asia/Riyadh 1177 test_recommended 057 1612 43 1061 1518 1635 055 1034 1375 "
-    "750 1430 event_code 1682 503 55 865 78 1309 1365 44 America/Guayaquil 535 LIMITED "
-    "1377 1613 1420 1599 1822 05a 1681 password 1111 1214 1376 1478 47 1082 4282 "
-    "Europe/Istanbul 1307 46 058 1124 256 rate-overlimit retail "
-    "u_a_socket_err_fix_succ_test 1292 1370 1388 520 861 psa regular 1181 1766 05b 1183 "
-    "1213 1304 1537 "
-).split()
+    "enc_iv 75 failure ptt_oot_playback AIzaSyDR5yfaG7OG8sMT"
+    "Uj8kfQEb8T9pN8BM6Lk w 048 2201 web_large_files_ui Asia/Makassar 812 "
+    "status_collapse_muted 1334 257 2HP4dm 049 patches 1290 43cY6T America/Caracas "
+    "web_sticker_maker campaign ptt_pausable_enabled 33 42 attestation biz 04b "
+    "query_linked s 125 04a 810 availability 1411 responsiveness_v2_m1 "
+    "catalog_not_created 34 America/Santiago 1465 enc_p 04d status_info 04f key_version "
+    ".. 04c 04e md_group_notification 1598 1215 web_cart_enabled 37 630 1920 2394 -1 "
+    "vcard 38 elapsed 36 828 peer pricing_category 1245 invalid stella_ios_enabled 2687 "
+    "45 1528 39 u_is_redial_audio_1104_ctrl 1025 1455 58 2524 2603 054 "
+    "bsp_system_message_enabled web_pip_redesign 051 verify_apps 1974 1272 1322 1755 052 "
+    "70 050 1063 1135 1361 80 1096 1828 1851 1251 1921 key_config_id 1254 1566 1252 2525 "
+    "critical_block 1669 max_available w:auth:backup:token product 2530 870 1022 "
+    "participant_uuid web_cart_on_off 1255 1432 1867 41 1415 1440 240 1204 1608 1690 1846 "
+    "1483 1687 1749 69 url_number 053 1325 1040 365 59 Asia/Riyadh 1177 test_recommended "
+    "057 1612 43 1061 1518 1635 055 1034 1375 750 1430 event_code 1682 503 55 865 78 1309 "
+    "1365 44 America/Guayaquil 535 LIMITED 1377 1613 1420 1599 1822 05a 1681 password "
+    "1111 1214 1376 1478 47 1082 4282 Europe/Istanbul 1307 46 058 1124 256 rate-overlimit "
+    "retail u_a_socket_err_fix_succ_test 1292 1370 1388 520 861 psa regular 1181 1766 05b "
+    "1183 1213 1304 1537 "
+)
 
-_DOUBLE_3 = (
+_DOUBLE_3 = _table(
     "1724 profile_picture 1071 1314 1605 407 990 1710 746 pricing_model 056 059 061 1119 "
     "6027 65 877 1607 05d 917 seen 1516 49 470 973 1037 1350 1394 1480 1796 keys 794 1536 "
     "1594 2378 1333 1524 1825 116 309 52 808 827 909 495 1660 361 957 google 1357 1565 "
@@ -176,12 +180,8 @@ _DOUBLE_3 = (
     "1939 1951 1993 2353 2515 504 601 857 modify spam_request p_121_aa_1101_test4 866 "
     "1427 1502 1638 1744 2153 068 382 725 1704 1864 1990 2003 Asia/Dubai 508 531 1387 "
     "1474 1632 2307 2386 819 2014 066 387 1468 1706 2186 2261 471 728 1147 1372 1961 "
-).split()
-
-SINGLE_BYTE: tuple[str, ...] = ("", *_SINGLE)
-DOUBLE_BYTE: tuple[tuple[str, ...], ...] = (
-    tuple(_DOUBLE_0),
-    tuple(_DOUBLE_1),
-    tuple(_DOUBLE_2),
-    tuple(_DOUBLE_3),
 )
+
+# Byte 0 stands for the empty list, so the words begin at 1.
+SINGLE_BYTE: tuple[str, ...] = ("", *_SINGLE)
+DOUBLE_BYTE: tuple[tuple[str, ...], ...] = (_DOUBLE_0, _DOUBLE_1, _DOUBLE_2, _DOUBLE_3)

@@ -1,1 +1,1 @@
-"""WhatsApp's protobuf messages, generated from `wa.proto`: `from perene.wire.proto import wa_pb2`."""
+"""WhatsApp's protobuf messages, generated from `wa.proto`; import `wa_pb2` from here."""
