@@ -1,0 +1,1 @@
+"""Protobuf messages of the Signal wire format and of our own stored records (generated)."""
