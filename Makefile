@@ -70,9 +70,11 @@ venv: $(STAMPS)/dev  ## set up .venv for development
 node: tests/node/node_modules/.package-lock.json  ## set up the witnesses that run in Node
 
 lock: $(STAMPS)/lock  ## lock the newest versions that the requirements allow
-	$(LOCK) requirements/runtime.in --output-file requirements/runtime.txt
-	for name in build dev lock; do $(LOCK) requirements/$$name.in \
-		--constraints requirements/runtime.txt --output-file requirements/$$name.txt || exit 1; done
+	$(LOCK) pyproject.toml --output-file requirements/runtime.txt
+	$(LOCK) --group build --output-file requirements/build.txt
+	$(LOCK) pyproject.toml --group dev --output-file requirements/dev.txt \
+		--constraints requirements/runtime.txt --constraints requirements/build.txt
+	$(LOCK) --group lock --output-file requirements/lock.txt
 	cd tests/node && $(NPM) update --package-lock-only --ignore-scripts
 
 clean:  ## remove everything that make has made

@@ -1,0 +1,1 @@
+"""Measured comparisons of Perene with itself and with others; nothing in src imports them."""
