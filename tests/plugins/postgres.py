@@ -80,9 +80,13 @@ def _binaries(folder: Path) -> Path:
     try:
         _run(newest / "postgres", "--version")
     except PermissionError:
-        # The checkout is private to root, and stays so.
-        shutil.copytree(newest.parent, folder / "install")
-        return folder / "install" / "bin"
+        # The checkout is private to root, and stays so. The libraries lie beside the package.
+        package = newest.parents[1]
+        libraries = f"{package.name}.libs"
+        copy = folder / package.name / newest.parent.name
+        shutil.copytree(newest.parent, copy)
+        shutil.copytree(package.with_name(libraries), folder / libraries)
+        return copy / "bin"
     return newest
 
 
