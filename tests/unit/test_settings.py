@@ -161,10 +161,10 @@ def test_settings_never_change():
 
 def test_a_misspelt_variable_is_pointed_out(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PERENE_PROT", "1")
-    monkeypatch.setenv("PERENE_LUNCH_MENU", "1")
+    monkeypatch.setenv("PERENE_ZEBRA_FOOD", "1")
     assert unknown_variables() == (
         "PERENE_PROT is not a setting; did you mean PERENE_PORT?",
-        "PERENE_LUNCH_MENU is not a setting.",
+        "PERENE_ZEBRA_FOOD is not a setting.",
     )
 
 

@@ -1,1 +1,18 @@
-"""Perene over HTTP: sessions, messages, health and their description."""
+"""HTTP: routes, keys, problem details, OpenAPI. Meets the sessions through narrow protocols."""
+
+from perene.api.app import create_app
+from perene.api.auth import key_digest, new_api_key
+from perene.api.ports import Ports
+from perene.api.qr import terminal_qr
+from perene.api.server import HttpServer
+from perene.api.streams import Streams
+
+__all__ = [
+    "HttpServer",
+    "Ports",
+    "Streams",
+    "create_app",
+    "key_digest",
+    "new_api_key",
+    "terminal_qr",
+]

@@ -1,0 +1,98 @@
+"""Makes the HTTP application out of ports."""
+
+from pathlib import Path
+from typing import cast
+
+from fastapi import APIRouter, FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import HTMLResponse
+from fastapi.routing import APIRoute
+from fastapi.staticfiles import StaticFiles
+from pydantic import BaseModel
+
+from perene import __version__
+from perene.api import auth, problems
+from perene.api.ports import Ports
+from perene.api.problems import LastResort, Problem, documented
+from perene.api.routes import events, health, messages, sessions
+from perene.api.shapes import EventsOut, QrOut
+
+STATIC = Path(__file__).parent / "static"
+MAX_BODY_BYTES = 1024 * 1024
+
+
+def create_app(ports: Ports, *, max_body_bytes: int = MAX_BODY_BYTES) -> FastAPI:
+    """Return an ASGI application that starts nothing and holds no state of its own.
+
+    Close `ports.streams` before the server is stopped, which otherwise waits for open streams.
+    """
+    app = FastAPI(
+        title="Perene",
+        version=__version__,
+        summary="WhatsApp sessions that stay alive and complete.",
+        docs_url=None,
+        redoc_url=None,
+        max_body_size=max_body_bytes,
+        generate_unique_id_function=_operation_id,
+        # A path with a slash too many is a mistake; a redirect would lose the body of a POST.
+        redirect_slashes=False,
+    )
+    app.state.ports = ports
+    v1 = APIRouter(
+        prefix=auth.PROTECTED,
+        dependencies=auth.documentation,
+        responses=documented(401, 422, 503),
+    )
+    for router in (sessions.router, messages.router, events.router):
+        v1.include_router(router)
+    app.include_router(v1)
+    app.include_router(health.router)
+    _add_docs(app)
+    problems.install(app)
+    app.add_middleware(auth.KeyRequired, keys=ports.keys)
+    app.add_middleware(LastResort)
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name
+
+
+def _add_docs(app: FastAPI) -> None:
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+
+    async def docs() -> HTMLResponse:
+        return get_swagger_ui_html(
+            openapi_url="/openapi.json",
+            title="Perene: HTTP API",
+            swagger_js_url="/static/swagger-ui/swagger-ui-bundle.js",
+            swagger_css_url="/static/swagger-ui/swagger-ui.css",
+            swagger_favicon_url="/static/swagger-ui/favicon-32x32.png",
+            # null keeps the page from asking a validator on another host
+            swagger_ui_parameters={"validatorUrl": None, "persistAuthorization": True},
+        )
+
+    app.add_api_route("/docs", docs, include_in_schema=False)
+    app.openapi = lambda: openapi_document(app)  # the way that FastAPI documents
+
+
+def openapi_document(app: FastAPI) -> dict[str, object]:
+    """Return the OpenAPI document, made once."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title, version=app.version, summary=app.summary, routes=app.routes
+        )
+        _add_schemas(document["components"]["schemas"], Problem, QrOut, EventsOut)
+        app.openapi_schema = document
+    return cast("dict[str, object]", app.openapi_schema)
+
+
+def _add_schemas(schemas: dict[str, object], *models: type[BaseModel]) -> None:
+    """Add what routes refer to by name without returning it as a model."""
+    for model in models:
+        schema = model.model_json_schema(
+            mode="serialization", ref_template="#/components/schemas/{model}"
+        )
+        schemas |= cast("dict[str, object]", schema.pop("$defs", {}))
+        schemas[model.__name__] = schema

@@ -1,0 +1,75 @@
+"""API keys: how they look, and the layer that asks for one."""
+
+import hashlib
+import secrets
+from typing import cast
+
+from fastapi import Security
+from fastapi.security import APIKeyHeader, HTTPBearer
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from perene.api.problems import Unauthorized, problem_response
+from perene.core.errors import StorageUnavailable
+from perene.supervisor.ports import Keys
+
+PROTECTED = "/v1"
+
+# These only describe the two ways in the OpenAPI document; `KeyRequired` does the work, so that
+# nothing of a request is read or told before its key was seen.
+documentation = [
+    Security(APIKeyHeader(name="X-Api-Key", auto_error=False, description="An API key.")),
+    Security(HTTPBearer(auto_error=False, description="The same API key.")),
+]
+
+
+def new_api_key() -> str:
+    """Make a key that nobody can guess: `pk_` and 43 URL-safe characters (256 bits)."""
+    return f"pk_{secrets.token_urlsafe(32)}"
+
+
+def key_digest(key: str) -> bytes:
+    """Return the 32 bytes under which a key is stored and looked up.
+
+    A plain hash is enough because a key is random; looking it up by its digest takes a time that
+    says nothing about the key.
+    """
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+
+
+class KeyRequired:
+    """Lets a request under `/v1` pass only with a known key; its owner's name joins the state."""
+
+    def __init__(self, app: ASGIApp, *, keys: Keys) -> None:
+        self._app = app
+        self._keys = keys
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or answer 401."""
+        if scope["type"] == "lifespan" or not _is_protected(cast("str", scope["path"])):
+            await self._app(scope, receive, send)
+            return
+        key = presented_key(Headers(scope=scope))
+        try:
+            owner = None if key is None else await self._keys.verify(key)
+        except StorageUnavailable as error:
+            await problem_response(error)(scope, receive, send)
+            return
+        if owner is None:
+            sentence = "The API key is missing." if key is None else "The API key is not known."
+            await problem_response(Unauthorized(sentence))(scope, receive, send)
+            return
+        scope.setdefault("state", {})["api_key_owner"] = owner
+        await self._app(scope, receive, send)
+
+
+def presented_key(headers: Headers) -> str | None:
+    """Return the key that a request shows, None for none."""
+    if key := headers.get("x-api-key", "").strip():
+        return key
+    scheme, _, key = headers.get("authorization", "").partition(" ")
+    return key.strip() or None if scheme.lower() == "bearer" else None
+
+
+def _is_protected(path: str) -> bool:
+    return path == PROTECTED or path.startswith(PROTECTED + "/")

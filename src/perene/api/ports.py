@@ -1,0 +1,53 @@
+"""How a route gets at what it serves: one frozen value, put into the application when made."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from perene.api.streams import Streams
+from perene.supervisor.ports import Events, Gateway, HealthSource, Keys, Messages
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """Everything that the routes use."""
+
+    gateway: Gateway
+    messages: Messages
+    events: Events
+    keys: Keys
+    health: HealthSource
+    streams: Streams = field(default_factory=Streams)
+
+
+def ports_of(request: Request) -> Ports:
+    """Return what the request's application was made with."""
+    return cast("Ports", request.app.state.ports)
+
+
+async def _gateway(request: Request) -> Gateway:
+    return ports_of(request).gateway
+
+
+async def _messages(request: Request) -> Messages:
+    return ports_of(request).messages
+
+
+async def _events(request: Request) -> Events:
+    return ports_of(request).events
+
+
+async def _health(request: Request) -> HealthSource:
+    return ports_of(request).health
+
+
+async def _streams(request: Request) -> Streams:
+    return ports_of(request).streams
+
+
+GatewayPort = Annotated[Gateway, Depends(_gateway)]
+MessagesPort = Annotated[Messages, Depends(_messages)]
+EventsPort = Annotated[Events, Depends(_events)]
+HealthPort = Annotated[HealthSource, Depends(_health)]
+StreamsPort = Annotated[Streams, Depends(_streams)]

@@ -1,0 +1,164 @@
+"""Sessions: create, list, get, start, stop, delete, and the two ways to pair."""
+
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from enum import StrEnum
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from perene.api.parameters import SessionPath
+from perene.api.ports import GatewayPort
+from perene.api.problems import documented
+from perene.api.qr import png, svg, terminal_qr
+from perene.api.shapes import (
+    PairingCodeIn,
+    PairingCodeOut,
+    QrOut,
+    SessionIn,
+    SessionOut,
+    SessionsOut,
+)
+from perene.core.ids import SessionId
+from perene.supervisor.ports import QrView
+
+router = APIRouter(prefix="/sessions", tags=["sessions"])
+
+
+class QrFormat(StrEnum):
+    """How a QR code is shown."""
+
+    PNG = "png"
+    SVG = "svg"
+    TEXT = "text"
+    TERMINAL = "terminal"
+    JSON = "json"
+
+
+_BY_MEDIA_TYPE = {
+    "image/png": QrFormat.PNG,
+    "image/svg+xml": QrFormat.SVG,
+    "text/plain": QrFormat.TEXT,
+    "application/json": QrFormat.JSON,
+}
+
+
+@router.post("", status_code=201, responses=documented(409))
+async def create_session(body: SessionIn, gateway: GatewayPort, response: Response) -> SessionOut:
+    """Create a session, and start it unless told otherwise."""
+    view = await gateway.create_session(
+        None if body.id is None else SessionId(body.id),
+        name=body.name,
+        options=body.options.options(),
+        start=body.start,
+    )
+    response.headers["Location"] = f"/v1/sessions/{view.record.id}"
+    return SessionOut.of(view)
+
+
+@router.get("")
+async def list_sessions(gateway: GatewayPort) -> SessionsOut:
+    """List every session, oldest first."""
+    return SessionsOut(items=[SessionOut.of(view) for view in await gateway.list_sessions()])
+
+
+@router.get("/{session_id}", responses=documented(404))
+async def get_session(session_id: SessionPath, gateway: GatewayPort) -> SessionOut:
+    """Show a session."""
+    return SessionOut.of(await gateway.session(SessionId(session_id)))
+
+
+@router.delete("/{session_id}", status_code=204, responses=documented(404))
+async def delete_session(session_id: SessionPath, gateway: GatewayPort) -> None:
+    """Delete a session and all that belongs to it: credentials, messages and events."""
+    await gateway.delete(SessionId(session_id))
+
+
+@router.post("/{session_id}/start", responses=documented(404, 409))
+async def start_session(session_id: SessionPath, gateway: GatewayPort) -> SessionOut:
+    """Want a session running; it stays so over restarts. Nothing happens when it is."""
+    return SessionOut.of(await gateway.start(SessionId(session_id)))
+
+
+@router.post("/{session_id}/stop", responses=documented(404, 409))
+async def stop_session(session_id: SessionPath, gateway: GatewayPort) -> SessionOut:
+    """Want a session stopped; its credentials are kept. Nothing happens when it is."""
+    return SessionOut.of(await gateway.stop(SessionId(session_id)))
+
+
+@router.get(
+    "/{session_id}/qr",
+    responses={
+        200: {
+            "description": "The QR code. The header Expires says how long it can be scanned.",
+            "content": {
+                "image/png": {"schema": {"type": "string", "format": "binary"}},
+                "image/svg+xml": {"schema": {"type": "string"}},
+                "text/plain": {"schema": {"type": "string"}},
+                "application/json": {"schema": {"$ref": "#/components/schemas/QrOut"}},
+            },
+        },
+        **documented(404, 409),
+    },
+    response_class=Response,
+)
+async def get_qr(
+    session_id: SessionPath,
+    gateway: GatewayPort,
+    request: Request,
+    form: Annotated[
+        QrFormat | None,
+        Query(
+            alias="format",
+            description="How to show it; without it the header Accept decides, then png."
+            " `text` is what the code says, `terminal` a drawing in block characters.",
+        ),
+    ] = None,
+    wait_s: Annotated[
+        float, Query(ge=0, le=60, description="How long to wait for a code, in seconds.")
+    ] = 20,
+) -> Response:
+    """Show the QR code to scan now, waiting for one when the session has just been started."""
+    qr = await gateway.current_qr(SessionId(session_id), wait_s=wait_s)
+    drawn = draw(qr, form or _accepted(request.headers.get("accept", "")))
+    drawn.headers["Cache-Control"] = "no-store"
+    drawn.headers["Expires"] = format_datetime(qr.expires_at.astimezone(UTC), usegmt=True)
+    return drawn
+
+
+@router.post("/{session_id}/pairing-code", responses=documented(404, 409))
+async def request_pairing_code(
+    session_id: SessionPath, body: PairingCodeIn, gateway: GatewayPort
+) -> PairingCodeOut:
+    """Get a code to type on the phone, under Linked devices, instead of scanning."""
+    code = await gateway.request_pairing_code(SessionId(session_id), body.phone)
+    return PairingCodeOut(code=code)
+
+
+def draw(qr: QrView, form: QrFormat) -> Response:
+    """Return a QR code as an answer of the form that was asked for."""
+    match form:
+        case QrFormat.PNG:
+            return Response(png(qr.text), media_type="image/png")
+        case QrFormat.SVG:
+            return Response(svg(qr.text), media_type="image/svg+xml")
+        case QrFormat.TEXT:
+            return Response(qr.text, media_type="text/plain")
+        case QrFormat.TERMINAL:
+            return Response(terminal_qr(qr.text), media_type="text/plain")
+        case QrFormat.JSON:
+            content = QrOut(text=qr.text, expires_at=_utc(qr.expires_at)).model_dump_json()
+            return Response(content, media_type="application/json")
+
+
+def _accepted(header: str) -> QrFormat:
+    """Return the first form that a client names; weights are not looked at."""
+    for part in header.split(","):
+        media_type = part.partition(";")[0].strip().lower()
+        if media_type in _BY_MEDIA_TYPE:
+            return _BY_MEDIA_TYPE[media_type]
+    return QrFormat.PNG
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC)

@@ -1,0 +1,81 @@
+"""The HTTP server: binds, says on which port, and stops without cutting an answer short."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Generator
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from perene.api.streams import Streams
+from perene.core.errors import RefusedToStart
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to the service, which has more to drain, and tells when it is up."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.up = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.up.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+
+class HttpServer:
+    """Serves one application from `start` to `stop`, each called once."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        host: str,
+        port: int,
+        streams: Streams,
+        shutdown_timeout_s: float = 10,
+    ) -> None:
+        self._host = host
+        self._port = port
+        self._streams = streams
+        self._server = _Server(
+            uvicorn.Config(
+                app,
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=max(1, round(shutdown_timeout_s)),
+                ws="none",
+            )
+        )
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> int:
+        """Begin to serve and return the port; RefusedToStart when it cannot be had."""
+        sock = self._bind()
+        self._task = asyncio.create_task(self._server.serve(sockets=[sock]), name="http")
+        await self._server.up.wait()
+        return int(sock.getsockname()[1])
+
+    async def stop(self) -> None:
+        """Take no more requests, end the event streams, finish the answers under way."""
+        self._streams.close()
+        self._server.should_exit = True
+        if self._task is not None:
+            await self._task
+
+    def _bind(self) -> socket.socket:
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        try:
+            return socket.create_server((self._host, self._port), family=family, backlog=512)
+        except OSError as error:
+            raise RefusedToStart(
+                f"Cannot listen on {self._host} port {self._port} ({error.strerror}):"
+                " free it, or choose others with PERENE_HOST and PERENE_PORT."
+            ) from error

@@ -1,0 +1,293 @@
+"""The JSON of sessions, messages, conversations and events: what goes out, what comes in."""
+
+import base64
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+
+from perene.api.addresses import PhoneNumber, Recipient
+from perene.api.parameters import SESSION_ID, Name, Text
+from perene.core.events import EventType, Json
+from perene.core.messages import Status
+from perene.core.sessions import Connection, Desired, SessionOptions
+from perene.supervisor.ports import (
+    ConversationView,
+    EventPage,
+    MessagePage,
+    MessageView,
+    SessionView,
+    StoredEvent,
+)
+
+
+def _proxy(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        usable = parts.hostname and (parts.port is None or parts.port > 0)
+    except ValueError:
+        usable = False
+    if not usable or not text.isascii() or not text.isprintable():
+        raise ValueError("not the address of a proxy: give http://host:port or socks5://host:port")
+    return text
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class OptionsIn(_Request):
+    """What a session does differently from the service's settings."""
+
+    history_sync: bool | None = Field(
+        default=None, description="Ask for the full history when pairing."
+    )
+    mark_online: bool | None = Field(default=None, description="Show as online on connecting.")
+    proxy: (
+        Annotated[
+            str,
+            Field(max_length=2048, pattern=r"^(https?|socks5h?)://\S+$"),
+            AfterValidator(_proxy),
+        ]
+        | None
+    ) = Field(default=None, description="Proxy for the connection to WhatsApp.")
+
+    def options(self) -> SessionOptions:
+        """Return the options as the core knows them."""
+        return SessionOptions(
+            history_sync=self.history_sync, mark_online=self.mark_online, proxy=self.proxy
+        )
+
+
+class SessionIn(_Request):
+    """A session to be created."""
+
+    id: Annotated[str, Field(pattern=SESSION_ID)] | None = Field(
+        default=None,
+        description="An id of your own: a-z, 0-9, _ and -; Perene makes one if there is none.",
+    )
+    name: Name | None = Field(default=None, description="A name for people.")
+    start: bool = Field(default=True, description="Whether to start it at once.")
+    options: OptionsIn = Field(default_factory=OptionsIn)
+
+
+class PairingCodeIn(_Request):
+    """The phone on which the code will be typed."""
+
+    phone: PhoneNumber
+
+
+class PairingCodeOut(BaseModel):
+    """A code to be typed on the phone, under Linked devices."""
+
+    code: str = Field(description="The code.")
+
+
+class TextIn(_Request):
+    """A text to be sent."""
+
+    to: Recipient
+    text: Text
+
+
+class OptionsOut(BaseModel):
+    """What a session does differently; null takes the service's setting."""
+
+    history_sync: bool | None
+    mark_online: bool | None
+    proxy: str | None = Field(description="The proxy, without its password.")
+
+
+class SessionOut(BaseModel):
+    """A session: one linked device of one WhatsApp account."""
+
+    id: str
+    name: str | None
+    desired: Desired = Field(description="What its user wants; survives a restart.")
+    connection: Connection = Field(description="What is true at this moment.")
+    connected_at: datetime | None = Field(description="When the present login was completed.")
+    paired: bool = Field(description="Whether it is linked to a phone.")
+    phone: str | None = Field(description="The account's number, digits with country code.")
+    lid: str | None = Field(description="The account's other address.")
+    push_name: str | None = Field(description="The name that the account shows to others.")
+    platform: str | None = Field(description="What kind of phone it is linked to.")
+    qr_available: bool = Field(description="Whether a QR code can be scanned now.")
+    last_error: str | None = Field(description="What went wrong last, for a person.")
+    created_at: datetime
+    options: OptionsOut
+
+    @classmethod
+    def of(cls, view: SessionView) -> "SessionOut":
+        """Show a session."""
+        record = view.record
+        return cls(
+            id=record.id,
+            name=record.name,
+            desired=record.desired,
+            connection=view.connection,
+            connected_at=view.connected_at,
+            paired=record.has_credentials,
+            phone=_user(record.pn),
+            lid=record.lid,
+            push_name=record.push_name,
+            platform=record.platform,
+            qr_available=view.qr_available,
+            last_error=view.last_error,
+            created_at=record.created_at,
+            options=OptionsOut(
+                history_sync=record.options.history_sync,
+                mark_online=record.options.mark_online,
+                proxy=_without_password(record.options.proxy),
+            ),
+        )
+
+
+class SessionsOut(BaseModel):
+    """Every session, oldest first."""
+
+    items: list[SessionOut]
+
+
+class QrOut(BaseModel):
+    """The text of a QR code."""
+
+    text: str
+    expires_at: datetime
+
+
+class MessageOut(BaseModel):
+    """A message, in or out."""
+
+    id: str = Field(description="WhatsApp's id; unique within chat, sender and direction.")
+    chat: str = Field(description="The chat, a JID.")
+    sender: str = Field(description="Who wrote it, a JID.")
+    from_me: bool
+    kind: str = Field(description='What it holds: "text", "image", …')
+    text: str | None = Field(description="The text or caption.")
+    timestamp: datetime = Field(description="When it was sent, by the sender's server.")
+    status: Status
+    push_name: str | None = Field(description="The name that the sender shows to others.")
+    content: dict[str, JsonValue] | None = Field(description="The decoded fields.")
+
+    @classmethod
+    def of(cls, view: MessageView) -> "MessageOut":
+        """Show a message without its raw body."""
+        message = view.message
+        return cls(
+            id=message.key.id,
+            chat=message.key.chat,
+            sender=message.key.sender,
+            from_me=message.key.from_me,
+            kind=message.kind,
+            text=message.text,
+            timestamp=message.timestamp,
+            status=message.status,
+            push_name=message.push_name,
+            content=json_object(view.content),
+        )
+
+
+class WholeMessageOut(MessageOut):
+    """A message with the bytes that were received or sent."""
+
+    body: str = Field(description="The Message protobuf, in base64.")
+
+    @classmethod
+    def of(cls, view: MessageView) -> "WholeMessageOut":
+        """Show a message with its raw body."""
+        body = base64.b64encode(view.message.body).decode("ascii")
+        return cls(**dict(MessageOut.of(view)), body=body)
+
+
+class MessagesOut(BaseModel):
+    """A page of messages."""
+
+    items: list[MessageOut]
+    next_cursor: str | None = Field(description="Give it as `cursor`; null on the last page.")
+
+    @classmethod
+    def of(cls, page: MessagePage) -> "MessagesOut":
+        """Show a page."""
+        return cls(items=[MessageOut.of(view) for view in page.items], next_cursor=page.next_cursor)
+
+
+class ConversationOut(BaseModel):
+    """One chat of a session."""
+
+    chat: str = Field(description="The chat, a JID.")
+    name: str | None
+    last_message_at: datetime | None
+
+    @classmethod
+    def of(cls, view: ConversationView) -> "ConversationOut":
+        """Show a conversation."""
+        return cls(chat=view.chat, name=view.name, last_message_at=view.last_message_at)
+
+
+class ConversationsOut(BaseModel):
+    """A page of conversations, latest first."""
+
+    items: list[ConversationOut]
+    next_cursor: str | None = Field(description="Give it as `cursor`; null on the last page.")
+
+
+class EventOut(BaseModel):
+    """One fact in the past tense."""
+
+    seq: int = Field(description="Place in the order of all events.")
+    id: str = Field(description="The same at every delivery.")
+    type: EventType
+    session: str
+    at: datetime
+    payload: dict[str, JsonValue]
+
+    @classmethod
+    def of(cls, stored: StoredEvent) -> "EventOut":
+        """Show an event."""
+        event = stored.event
+        return cls(
+            seq=stored.seq,
+            id=event.id,
+            type=event.type,
+            session=stored.session,
+            at=event.at,
+            payload=json_object(event.payload) or {},
+        )
+
+
+class EventsOut(BaseModel):
+    """A page of events in order."""
+
+    items: list[EventOut]
+    position: int = Field(description="Give it as `after` to go on.")
+
+    @classmethod
+    def of(cls, page: EventPage) -> "EventsOut":
+        """Show a page."""
+        return cls(items=[EventOut.of(item) for item in page.items], position=page.position)
+
+
+def json_object(value: Mapping[str, Json] | None) -> dict[str, JsonValue] | None:
+    """Return the same object under pydantic's name for JSON."""
+    return None if value is None else {key: _json(item) for key, item in value.items()}
+
+
+def _json(value: Json) -> JsonValue:
+    if isinstance(value, dict):
+        return {key: _json(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_json(item) for item in value]
+    return value
+
+
+def _user(jid: str | None) -> str | None:
+    return None if jid is None else jid.partition("@")[0].partition(":")[0]
+
+
+def _without_password(url: str | None) -> str | None:
+    if url is None or "@" not in url:
+        return url
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://***@{rest.rpartition('@')[2]}"

@@ -1,0 +1,149 @@
+"""Server-sent events: an endless answer that asks the outbox, and holds nothing else.
+
+A stream only ever reads. A client that is slow makes its own stream wait, one that is gone ends
+it, and neither is noticed by a session or by another stream.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Collection, Coroutine
+from dataclasses import dataclass, field
+
+import structlog
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from perene.api.problems import TooManyStreams
+from perene.api.shapes import EventOut
+from perene.core.errors import PereneError
+from perene.core.events import EventType
+from perene.core.ids import SessionId
+from perene.supervisor.ports import Events, StoredEvent
+
+log = structlog.stdlib.get_logger()
+
+PAGE = 100
+"""Events that a stream holds at most: what it has read and its client has not taken yet."""
+
+SEND_TIMEOUT_S = 60.0
+"""A client that takes nothing for so long is given up, so that it frees its place."""
+
+
+@dataclass(slots=True)
+class Streams:
+    """Counts the open streams, and ends them all when the service stops."""
+
+    limit: int = 256
+    open: int = 0
+    _closing: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def check_room(self) -> None:
+        """Raise TooManyStreams when no further one may be opened."""
+        if self.open >= self.limit or self._closing.is_set():
+            raise TooManyStreams(f"{self.open} event streams are open, as many as are allowed.")
+
+    def close(self) -> None:
+        """End every open stream and let none be opened; clients come back with their position."""
+        self._closing.set()
+
+    async def closed(self) -> None:
+        """Wait for `close`."""
+        await self._closing.wait()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which events a stream shows; no types means every type."""
+
+    session: SessionId | None
+    types: Collection[EventType]
+
+
+async def frames(
+    events: Events, position: int, selection: Selection, heartbeat_s: float
+) -> AsyncIterator[bytes]:
+    """Yield the events behind a position for ever, and a comment when there was nothing."""
+    yield b": reading from here\nretry: 2000\n\n"
+    while True:
+        page = await events.after(
+            position, session=selection.session, types=selection.types, limit=PAGE
+        )
+        for item in page.items:
+            yield frame(item)
+        more = page.position > position
+        position = page.position
+        if more:
+            continue
+        try:
+            async with asyncio.timeout(heartbeat_s):
+                await events.wait_for_new(position)
+        except TimeoutError:
+            yield b": still here\n\n"
+
+
+def frame(item: StoredEvent) -> bytes:
+    """Return one event in the form of a stream. JSON has no bare line break, so one line does."""
+    data = EventOut.of(item).model_dump_json()
+    return f"id: {item.seq}\nevent: {item.event.type}\ndata: {data}\n\n".encode()
+
+
+class EventStream(Response):
+    """Sends frames until the client goes, takes nothing for too long, or the service stops."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, content: AsyncIterator[bytes], streams: Streams) -> None:
+        super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        del self.headers["content-length"]
+        self._frames = content
+        self._streams = streams
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        self._streams.check_room()
+        self._streams.open += 1
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            await _until_first(
+                self._send_frames(send), _disconnected(receive), self._streams.closed()
+            )
+            with contextlib.suppress(TimeoutError, OSError):
+                await _within(send({"type": "http.response.body", "body": b""}))
+        finally:
+            self._streams.open -= 1
+
+    async def _send_frames(self, send: Send) -> None:
+        try:
+            async for content in self._frames:
+                message = {"type": "http.response.body", "body": content, "more_body": True}
+                await _within(send(message))
+        except TimeoutError:
+            log.info("event_stream_given_up", waited_s=SEND_TIMEOUT_S)
+        except OSError:
+            pass  # the client is gone
+        except PereneError as error:
+            # The client comes back by itself, with the position that it has reached.
+            log.warning("event_stream_ended", code=error.code)
+
+
+async def _within(sending: Awaitable[None]) -> None:
+    async with asyncio.timeout(SEND_TIMEOUT_S):
+        await sending
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _until_first(*jobs: Coroutine[object, object, None]) -> None:
+    """Run jobs until one ends, then stop the others; raises what a job raised."""
+    tasks = [asyncio.ensure_future(job) for job in jobs]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()
