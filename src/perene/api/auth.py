@@ -2,7 +2,8 @@
 
 import hashlib
 import secrets
-from typing import cast
+import sys
+from typing import TextIO, cast
 
 from fastapi import Security
 from fastapi.security import APIKeyHeader, HTTPBearer
@@ -35,6 +36,20 @@ def key_digest(key: str) -> bytes:
     says nothing about the key.
     """
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+
+
+def announce_first_key(key: str, out: TextIO | None = None) -> None:
+    """Show the key that was made on first start, the only time that anybody can read it.
+
+    It goes to standard output, never through the log.
+    """
+    stream = out or sys.stdout
+    stream.write(
+        "\nThis is the first start. The API key, shown only now:\n\n"
+        f"    {key}\n\n"
+        "Send it as X-Api-Key with every request; only a digest of it is stored.\n\n"
+    )
+    stream.flush()
 
 
 class KeyRequired:

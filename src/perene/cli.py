@@ -1,0 +1,75 @@
+"""The command `perene`. Each command imports what it needs when it is called."""
+
+import sys
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from perene import __version__
+
+REFUSED = 2
+"""Exit status when something must be changed before Perene can start."""
+
+_Rest = Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]
+
+app = App(
+    name="perene",
+    help="Keep WhatsApp sessions alive and complete, and offer them over HTTP.",
+    version=__version__,
+    version_flags=["--version"],
+)
+
+
+@app.command
+def serve() -> int:
+    """Run the service until SIGTERM or Ctrl-C.
+
+    Everything is set by PERENE_… variables; docs/reference/settings.md lists them.
+    """
+    import asyncio
+
+    from perene.core.errors import RefusedToStart
+    from perene.settings import read_settings
+
+    try:
+        settings = read_settings()
+        from perene.app import serve as run
+
+        asyncio.run(run(settings))
+    except RefusedToStart as refusal:
+        print(f"{refusal}\n{refusal.remedy}", file=sys.stderr)
+        return REFUSED
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+@app.command(help_flags=[])
+def demo(*arguments: _Rest) -> int:
+    """Show Perene at work against its own simulator, on this machine only.
+
+    --exit ends it after the last step, with status 0 only if nothing was lost or doubled.
+    """
+    from perene.demo import main as run
+
+    return run(arguments)
+
+
+@app.command(help_flags=[])
+def sim(*arguments: _Rest) -> int:
+    """Run the simulator, a WhatsApp server for tests; --help lists its options."""
+    from perene.sim.main import main as run
+
+    return run(arguments)
+
+
+@app.command
+def version() -> None:
+    """Print the version."""
+    print(__version__)
+
+
+def main() -> None:
+    """Run the command line and exit with the command's status."""
+    result = app(result_action="return_value")
+    sys.exit(result if isinstance(result, int) else 0)
