@@ -1,0 +1,222 @@
+"""Sending again what a recipient could not read: answers to retry receipts."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from perene.core.clock import Clock
+from perene.core.ids import MessageId
+from perene.core.messages import Message
+from perene.core.unit import HolderChange
+from perene.engine.addresses import signal_address
+from perene.engine.answers import Answers, acknowledge
+from perene.engine.content import parse_message
+from perene.engine.devices import Devices, fetch_bundles, read_bundle
+from perene.engine.encrypt import Addressed, seal_enc
+from perene.engine.errors import QueryFailed, QueryTimedOut
+from perene.engine.queries import Queries
+from perene.engine.send import device_identity, stanza_type
+from perene.engine.stage import Draft, Stage
+from perene.signal.bundle import PreKeyBundle
+from perene.signal.sender_key import create_sender_key, distribution_message
+from perene.wire.errors import NodeError, WireError
+from perene.wire.jid import Jid
+from perene.wire.node import Node
+from perene.wire.proto import wa_pb2
+
+_LIMIT = 5
+"""Resends of one message to one device; Baileys stops at 5, whatsmeow at 10 (§4.5)."""
+
+_RECREATE_AFTER = timedelta(hours=1)
+"""How often a device without usable keys may make us build a fresh ratchet (whatsmeow retry.go)."""
+
+_REMEMBERED = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Request:
+    """A retry receipt, read."""
+
+    node: Node
+    message_id: MessageId
+    chat: Jid
+    device: Jid
+    wire: Jid
+    count: int
+    bundle: PreKeyBundle | None
+
+
+class RetryAnswers:
+    """Answers retry receipts from the stored plaintext, so that they work after a restart."""
+
+    def __init__(
+        self,
+        *,
+        stage: Stage,
+        answers: Answers,
+        queries: Queries,
+        devices: Devices,
+        clock: Clock,
+        cached: int,
+    ) -> None:
+        self._cached = cached
+        self._recent: OrderedDict[MessageId, Message] = OrderedDict()
+        self._stage = stage
+        self._answers = answers
+        self._queries = queries
+        self._devices = devices
+        self._clock = clock
+        self._counts: OrderedDict[tuple[Jid, MessageId], int] = OrderedDict()
+        self._recreated: OrderedDict[Jid, datetime] = OrderedDict()
+
+    async def answer(self, node: Node) -> None:
+        """Send the message again to the device that asked, then acknowledge the receipt.
+
+        Whatever cannot be answered is acknowledged all the same: the server would deliver the
+        request for ever. Raises StorageError.
+        """
+        try:
+            request = await self._read(node)
+        except WireError:
+            self._answers.put(None, acknowledge(node))
+            return
+        message = await self._message(request.message_id)
+        if message is None or not self._allowed(request):
+            self._answers.put(None, acknowledge(node))
+            return
+        try:
+            bundle = await self._bundle(request)
+        except (QueryFailed, QueryTimedOut):
+            # The asker will ask again; its next request finds a server that answers.
+            self._answers.put(None, acknowledge(node))
+            return
+        async with self._stage.lock:
+            draft = self._stage.draft()
+            resend = await self._resend(draft, request, message, bundle)
+            nodes = (resend, acknowledge(node)) if resend is not None else (acknowledge(node),)
+            self._answers.put(draft.submit(), *nodes)
+
+    async def _message(self, message_id: MessageId) -> Message | None:
+        # A message to a group may be asked for by many devices at once; the store has it for ever.
+        message = self._recent.get(message_id)
+        if message is None:
+            message = await self._stage.store.own_message(message_id)
+        if message is not None:
+            self._recent[message_id] = message
+            self._recent.move_to_end(message_id)
+        while len(self._recent) > self._cached:
+            self._recent.popitem(last=False)
+        return message
+
+    async def _read(self, node: Node) -> _Request:
+        retry = node.need("retry")
+        origin = Jid.parse(node.attr("from"))
+        wire = Jid.parse(node.attrs["participant"]) if "participant" in node.attrs else origin
+        recipient = node.attrs.get("recipient")
+        chat = Jid.parse(recipient).bare if recipient else origin.bare
+        count = retry.attr("count")
+        keys = node.child("keys")
+        await self._stage.book.load([wire])
+        return _Request(
+            node=node,
+            message_id=MessageId(retry.attrs.get("id") or node.attr("id")),
+            chat=chat,
+            device=self._stage.book.canonical(wire),
+            wire=wire,
+            count=int(count) if count.isdecimal() else 1,
+            bundle=_bundle_of(node, keys) if keys is not None else None,
+        )
+
+    def _allowed(self, request: _Request) -> bool:
+        key = (request.device, request.message_id)
+        count = self._counts.get(key, 0) + 1
+        self._counts[key] = count
+        while len(self._counts) > _REMEMBERED:
+            self._counts.popitem(last=False)
+        return count <= _LIMIT
+
+    async def _bundle(self, request: _Request) -> PreKeyBundle | None:
+        if request.bundle is not None:
+            return request.bundle
+        async with self._stage.lock:
+            ratchet = await self._stage.draft().ratchet(signal_address(request.device))
+        now = self._clock.now()
+        if ratchet.has_current:
+            last = self._recreated.get(request.device)
+            if request.count < 2 or (last is not None and now - last < _RECREATE_AFTER):
+                return None
+        self._recreated[request.device] = now
+        while len(self._recreated) > _REMEMBERED:
+            self._recreated.popitem(last=False)
+        return (await fetch_bundles(self._queries, [request.device])).get(request.device)
+
+    async def _resend(
+        self,
+        draft: Draft,
+        request: _Request,
+        message: Message,
+        bundle: PreKeyBundle | None,
+    ) -> Node | None:
+        own = self._stage.credentials
+        group = Jid.parse(message.key.chat).is_group
+        content = parse_message(message.body)
+        if content is None:
+            return None
+        if group:
+            await self._attach_sender_key(draft, request, message, content)
+        elif request.device.user in (own.own_pn.user, own.own_lid.user):
+            copy = wa_pb2.Message()
+            copy.deviceSentMessage.destinationJid = message.key.chat
+            copy.deviceSentMessage.message.CopyFrom(content)
+            content = copy
+        enc = await seal_enc(
+            draft,
+            Addressed(
+                device=request.device, wire=request.wire, plaintext=content.SerializeToString()
+            ),
+            bundle,
+            own,
+            {"count": str(request.count)},
+        )
+        if enc is None:
+            self._devices.forget(request.device)
+            return None
+        attrs = {
+            "id": str(request.message_id),
+            "to": request.node.attr("from"),
+            "type": stanza_type(message),
+            "t": str(int(message.timestamp.timestamp())),
+        }
+        if not group:
+            attrs["device_fanout"] = "false"
+        for name in ("participant", "recipient"):
+            if name in request.node.attrs:
+                attrs[name] = request.node.attrs[name]
+        first_contact = enc.attrs["type"] == "pkmsg"
+        children = (enc, device_identity(own)) if first_contact else (enc,)
+        return Node("message", attrs, children)
+
+    async def _attach_sender_key(
+        self, draft: Draft, request: _Request, message: Message, content: wa_pb2.Message
+    ) -> None:
+        # The asker may have lost our sender key as well; it comes along, and counts as held again.
+        group = message.key.chat
+        name = signal_address(self._stage.book.canonical(self._stage.credentials.own_pn))
+        record = await draft.sender_key(group, name)
+        if record.is_empty:
+            record = create_sender_key(record)
+        draft.set_sender_key(group, name, record)
+        content.senderKeyDistributionMessage.groupId = group
+        content.senderKeyDistributionMessage.axolotlSenderKeyDistributionMessage = (
+            distribution_message(record)
+        )
+        holder = str(signal_address(request.device))
+        draft.change_holders(HolderChange(group=group, added=(holder,)))
+
+
+def _bundle_of(node: Node, keys: Node) -> PreKeyBundle | None:
+    try:
+        registration = node.need("registration")
+        return read_bundle(Node("user", {}, (*keys.children, registration)))
+    except NodeError:
+        return None

@@ -1,0 +1,147 @@
+"""Answers to stanzas, and the queue that lets them out in order, after the commit."""
+
+import asyncio
+from collections import deque
+from typing import Any
+
+from perene.core.causes import Ending, Kind, Local
+from perene.core.clock import Clock
+from perene.core.errors import PereneError, StaleEpoch
+from perene.core.unit import Committed
+from perene.engine.channel import Channel
+from perene.engine.errors import ConnectionEnded
+from perene.wire.node import Node
+
+MAX_WAITING = 2000
+"""Answers that may wait for their commit before no further stanza is taken from the socket. The
+server resends what is not answered, so nothing is lost while we wait; memory is bounded."""
+
+_ECHOED = ("participant", "recipient")
+
+
+def acknowledge(node: Node, *, error: int | None = None) -> Node:
+    """Build the `<ack>` of any stanza; `error` makes it a refusal that drops the stanza.
+
+    facts/protocol.md §5.1; whatsmeow receipt.go `sendAck`, 2026-08-21.
+    """
+    attrs = {"class": node.tag, "id": node.attrs.get("id", ""), "to": node.attrs.get("from", "")}
+    for name in _ECHOED:
+        if name in node.attrs:
+            attrs[name] = node.attrs[name]
+    if node.tag != "message" and "type" in node.attrs:
+        attrs["type"] = node.attrs["type"]
+    if error is not None:
+        attrs["error"] = str(error)
+    return Node("ack", attrs)
+
+
+def receipt(node: Node, kind: str | None) -> Node:
+    """Build the `<receipt>` that tells the server and the sender that a message is kept.
+
+    `kind` is None (delivered), "inactive", "sender" or "peer_msg" (facts/protocol.md §5.1).
+    """
+    attrs = {"id": node.attrs.get("id", ""), "to": node.attrs.get("from", "")}
+    for name in _ECHOED:
+        if name in node.attrs:
+            attrs[name] = node.attrs[name]
+    if kind is not None:
+        attrs["type"] = kind
+    return Node("receipt", attrs)
+
+
+class Answers:
+    """The ordered way out: what was put first leaves first, each after its own commit.
+
+    Messages of ours take the same way, because their ratchet is committed in the same order.
+    """
+
+    def __init__(self, channel: Channel, clock: Clock, *, delay_s: float) -> None:
+        self._channel = channel
+        self._clock = clock
+        self._delay_s = delay_s
+        self._delayed: asyncio.TaskGroup | None = None
+        self._waiting: deque[tuple[asyncio.Future[Committed] | None, tuple[Node, ...]]] = deque()
+        self._changed = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def put(self, commit: "asyncio.Future[Committed] | None", *nodes: Node) -> None:
+        """Queue nodes to leave once `commit` has succeeded (at once, in order, if it is None)."""
+        self._waiting.append((commit, nodes))
+        self._idle.clear()
+        if commit is not None:
+            commit.add_done_callback(self._wake)
+        else:
+            self._changed.set()
+        if len(self._waiting) >= MAX_WAITING:
+            self._room.clear()
+
+    def put_delayed(self, commit: "asyncio.Future[Committed]", *nodes: Node) -> None:
+        """Queue nodes to leave some time after `commit`, behind what is queued by then.
+
+        For requests to send again: a sender that is still sending finds its own mistake first.
+        Nodes that still wait when the connection ends are dropped; being unanswered, their stanza
+        is delivered again.
+        """
+        self.put(commit)
+        if self._delayed is None:
+            return
+        self._delayed.create_task(self._put_later(commit, nodes))
+
+    async def _put_later(
+        self, commit: "asyncio.Future[Committed]", nodes: tuple[Node, ...]
+    ) -> None:
+        await asyncio.wait([commit])
+        await self._clock.sleep(self._delay_s)
+        self.put(commit, *nodes)
+
+    async def room(self) -> None:
+        """Wait until fewer than MAX_WAITING answers are queued."""
+        await self._room.wait()
+
+    async def drained(self) -> None:
+        """Wait until everything that was queued has left."""
+        await self._idle.wait()
+
+    async def run(self) -> None:
+        """Let answers out until cancelled; raises ConnectionEnded when a commit fails."""
+        async with asyncio.TaskGroup() as self._delayed:
+            await self._let_out()
+
+    async def _let_out(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            while self._waiting:
+                commit, nodes = self._waiting[0]
+                if commit is not None:
+                    if not commit.done():
+                        break
+                    self._raise_failure(commit)
+                self._waiting.popleft()
+                if nodes:
+                    await self._channel.send(*nodes)
+                if len(self._waiting) < MAX_WAITING:
+                    self._room.set()
+            if not self._waiting:
+                self._idle.set()
+
+    def _wake(self, _done: "asyncio.Future[Any]") -> None:
+        self._changed.set()
+
+    @staticmethod
+    def _raise_failure(commit: "asyncio.Future[Committed]") -> None:
+        error = commit.exception() if not commit.cancelled() else asyncio.CancelledError()
+        if error is None:
+            return
+        stale = isinstance(error, StaleEpoch)
+        sentence = str(error) if isinstance(error, PereneError) else type(error).__name__
+        raise ConnectionEnded(
+            Ending(
+                kind=Kind.LOCAL,
+                code=Local.STALE_EPOCH if stale else Local.STORAGE,
+                sentence=f"A unit could not be committed: {sentence}",
+            )
+        ) from error

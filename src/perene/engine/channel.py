@@ -1,0 +1,108 @@
+"""An encrypted channel of nodes over a transport: the handshake, then one node a frame."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+
+from perene.core.causes import Ending, Kind, Local
+from perene.crypto import KeyPair
+from perene.engine.errors import ConnectionEnded
+from perene.engine.transport import Transport
+from perene.wire.codec import decode, encode
+from perene.wire.errors import CertificateError, FrameError, NodeError, WireError
+from perene.wire.frames import FrameReader, client_intro, frame
+from perene.wire.node import Node
+from perene.wire.noise import ClientHandshake, NoiseTransport
+
+
+class Channel:
+    """A channel whose handshake is done. One reader and any number of writers may use it.
+
+    What comes in out of form ends the connection with a classified error: there is no way to
+    find the next frame after one that did not decrypt.
+    """
+
+    def __init__(self, transport: Transport, reader: FrameReader, noise: NoiseTransport) -> None:
+        self._transport = transport
+        self._reader = reader
+        self._noise = noise
+        self._frames: list[bytes] = []
+        self._sending = asyncio.Lock()
+
+    @classmethod
+    async def open(
+        cls,
+        transport: Transport,
+        *,
+        static: KeyPair,
+        root_key: bytes,
+        payload: bytes,
+        now: datetime,
+        routing_info: bytes | None,
+        timeout_s: float,
+    ) -> "Channel":
+        """Shake hands, and prove to the server who we are with `payload` (a ClientPayload)."""
+        reader = FrameReader()
+        handshake = ClientHandshake(static=static, root_key=root_key, now=now)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await transport.send(client_intro(routing_info) + frame(handshake.hello()))
+                frames: list[bytes] = []
+                while not frames:
+                    frames = reader.receive_data(await transport.receive())
+                finish = handshake.finish(frames[0], payload)
+                await transport.send(frame(finish))
+        except TimeoutError as error:
+            raise _ended(Local.HANDSHAKE_TIMEOUT, "The server did not shake hands.") from error
+        except ConnectionError as error:
+            raise _ended(Local.SOCKET_CLOSED, "The socket closed in the handshake.") from error
+        except CertificateError as error:
+            raise _ended(Local.CERTIFICATE, str(error)) from error
+        except WireError as error:
+            raise _ended(Local.HANDSHAKE_FAILED, str(error)) from error
+        channel = cls(transport, reader, handshake.transport)
+        channel._frames = frames[1:]
+        return channel
+
+    async def receive(self) -> list[Node]:
+        """Wait for the next nodes: all that have arrived complete, in order, at least one."""
+        while True:
+            frames, self._frames = self._frames, []
+            if frames:
+                return self._open_frames(frames)
+            try:
+                data = await self._transport.receive()
+            except ConnectionError as error:
+                raise _ended(Local.SOCKET_CLOSED, "The socket was closed.") from error
+            try:
+                self._frames = self._reader.receive_data(data)
+            except FrameError as error:
+                raise _ended(Local.MALFORMED, str(error)) from error
+
+    def _open_frames(self, frames: Sequence[bytes]) -> list[Node]:
+        try:
+            return [decode(self._noise.decrypt(data)) for data in frames]
+        except NodeError as error:
+            raise _ended(Local.MALFORMED, f"A node was malformed: {error}") from error
+        except WireError as error:
+            raise _ended(Local.MALFORMED, f"A frame did not decrypt: {error}") from error
+
+    async def send(self, *nodes: Node) -> None:
+        """Send nodes in order, a socket message each, as the web client does.
+
+        The lock keeps the order of the cipher's counter and the order on the wire the same.
+        """
+        async with self._sending:
+            try:
+                for node in nodes:
+                    await self._transport.send(frame(self._noise.encrypt(encode(node))))
+            except ConnectionError as error:
+                raise _ended(Local.SOCKET_CLOSED, "The socket was closed.") from error
+
+    async def close(self) -> None:
+        """Close the socket; the server hears a normal closure."""
+        await self._transport.close()
+
+
+def _ended(code: Local, sentence: str) -> ConnectionEnded:
+    return ConnectionEnded(Ending(kind=Kind.LOCAL, code=code, sentence=sentence))

@@ -1,0 +1,27 @@
+"""What one connection is told: where to go, who to say it is, and how patient to be."""
+
+from dataclasses import dataclass
+
+from perene.engine.client_payload import ClientIdentity
+from perene.engine.transport import Endpoint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineConfig:
+    """The settings of the engine. Times in seconds; defaults as in requirement A5.
+
+    `mark_online` decides whether senders see a second tick at once (C7: off).
+    """
+
+    endpoint: Endpoint
+    root_key: bytes
+    client: ClientIdentity
+    handshake_timeout_s: float = 20.0
+    query_timeout_s: float = 60.0
+    keepalive_s: float = 10.0
+    qr_timeout_s: float = 60.0
+    retry_delay_s: float = 0.5
+    max_retries: int = 3
+    sent_cache: int = 100
+    drain_timeout_s: float = 10.0
+    mark_online: bool = False

@@ -1,0 +1,116 @@
+"""One live connection of one session, from dialling to its end."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from perene.core.causes import Ending, Kind, Local
+from perene.core.clock import Clock
+from perene.core.errors import StorageError
+from perene.engine import endings
+from perene.engine.addresses import AddressBook
+from perene.engine.channel import Channel
+from perene.engine.client_payload import client_payload
+from perene.engine.config import EngineConfig
+from perene.engine.conversation import Conversation
+from perene.engine.credentials import Credentials
+from perene.engine.errors import ConnectionEnded
+from perene.engine.notices import LoginStarted, Observer
+from perene.engine.ports import SessionStore
+from perene.engine.stage import Stage
+from perene.engine.transport import SocketTransport, Transport
+from perene.wire.errors import WireError
+
+Dial = Callable[[], Awaitable[Transport]]
+
+
+class Connection:
+    """A connection that has not been made yet; `run` makes it and lives it. Used once.
+
+    Whatever ends it, the return value says what; exceptions are bugs, and the caller's to report.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: SessionStore,
+        config: EngineConfig,
+        clock: Clock,
+        observer: Observer,
+        dial: Dial | None = None,
+    ) -> None:
+        self._store = store
+        self._config = config
+        self._clock = clock
+        self._observer = observer
+        self._dial: Dial = dial or (lambda: SocketTransport.dial(config.endpoint))
+        self._stopping = asyncio.Event()
+        self._conversation: Conversation | None = None
+
+    async def run(self) -> Ending:
+        """Connect, converse until the connection ends, and say how it ended.
+
+        Cancelling closes the socket at once; `stop` is the orderly way.
+        """
+        try:
+            return await self._run()
+        except* (ConnectionEnded, StorageError, WireError) as group:
+            ending = endings.ending_of(group)
+            assert ending is not None  # these are what `ending_of` knows
+        return ending
+
+    def wake_sender(self) -> None:
+        """Tell the connection that the store holds a message to send."""
+        if self._conversation is not None:
+            self._conversation.wake_sender()
+
+    async def request_pairing_code(self, phone: str) -> str:
+        """Ask WhatsApp for a pairing code; raises QueryFailed, QueryTimedOut, ConnectionEnded."""
+        if self._conversation is None:
+            raise endings.local(Local.SOCKET_CLOSED, "The session is not connected yet.")
+        return await self._conversation.linking.request_code(phone)
+
+    def stop(self) -> None:
+        """End in order: take nothing more, commit, answer what is committed, close."""
+        self._stopping.set()
+
+    async def _run(self) -> Ending:
+        credentials = await self._load_credentials()
+        if self._stopping.is_set():
+            return Ending(kind=Kind.LOCAL, code=Local.STOPPED, sentence="Stopped on request.")
+        transport = await self._dial()
+        try:
+            channel = await Channel.open(
+                transport,
+                static=credentials.noise,
+                root_key=self._config.root_key,
+                payload=client_payload(credentials, self._config.client),
+                now=self._clock.now(),
+                routing_info=credentials.routing_info,
+                timeout_s=self._config.handshake_timeout_s,
+            )
+            self._observer.notice(LoginStarted())
+            stage = Stage(self._store, AddressBook(self._store), credentials)
+            self._conversation = Conversation(
+                stage=stage,
+                channel=channel,
+                config=self._config,
+                clock=self._clock,
+                observer=self._observer,
+            )
+            await self._conversation.run(self._stopping)
+            return Ending(kind=Kind.LOCAL, code=Local.STOPPED, sentence="Stopped on request.")
+        finally:
+            self._conversation = None
+            await transport.close()
+
+    async def _load_credentials(self) -> Credentials:
+        stored = await self._store.credentials()
+        if stored is not None:
+            return Credentials.parse(stored)
+        # Stored before they are used: the phone may accept them at any moment from now on.
+        fresh = Credentials.create()
+        stage = Stage(self._store, AddressBook(self._store), fresh)
+        draft = stage.draft()
+        draft.credentials = fresh
+        await draft.submit()
+        return fresh

@@ -1,0 +1,121 @@
+"""What a decrypted `Message` is about: its kind, its text, and its fields for a reader."""
+
+import re
+from dataclasses import dataclass
+from typing import Any, cast
+
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import DecodeError
+
+from perene.wire.proto import wa_pb2
+
+_ENVELOPES = (
+    "ephemeralMessage",
+    "viewOnceMessage",
+    "viewOnceMessageV2",
+    "viewOnceMessageV2Extension",
+    "documentWithCaptionMessage",
+    "editedMessage",
+    "lottieStickerMessage",
+)
+"""Fields that wrap another Message (facts: Baileys `normalizeMessageContent`, 2026-05)."""
+
+_RIDERS = frozenset(("messageContextInfo", "senderKeyDistributionMessage"))
+"""Fields that travel with any content and are none themselves."""
+
+_TEXT_FIELDS = ("text", "caption", "contentText", "selectedDisplayText", "name", "displayName")
+
+_SECRETS = frozenset(
+    (
+        "mediaKey",
+        "messageSecret",
+        "axolotlSenderKeyDistributionMessage",
+        "appStateSyncKeyShare",
+        "senderKeyDistributionMessage",
+        "thumbnailEncKey",
+    )
+)
+"""Fields with key material; they stay in the sealed body and are never shown."""
+
+_MAX_ENVELOPES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """`kind` is None when a message carries nothing for a reader (only riders)."""
+
+    kind: str | None
+    text: str | None
+
+
+def parse_message(data: bytes) -> wa_pb2.Message | None:
+    """Read a `Message`; None if the bytes are not one."""
+    message = wa_pb2.Message()
+    try:
+        message.ParseFromString(data)
+    except DecodeError:
+        return None
+    return message
+
+
+def describe(message: wa_pb2.Message) -> Content:
+    """Name the content of a message, looking through the envelopes around it."""
+    if message.HasField("conversation"):
+        return Content("text", message.conversation)
+    for _ in range(_MAX_ENVELOPES):
+        name = next((f for f in _ENVELOPES if message.HasField(cast("Any", f))), None)
+        if name is None:
+            break
+        message = getattr(message, name).message
+    if message.HasField("conversation"):
+        return Content("text", message.conversation)
+    for field, value in message.ListFields():
+        if field.name in _RIDERS:
+            continue
+        return Content(_kind(field.name, value), _text(value))
+    return Content(None, None)
+
+
+def readable_fields(body: bytes) -> dict[str, Any]:
+    """Return the decoded fields of a stored body as JSON data, without key material."""
+    message = parse_message(body)
+    if message is None:
+        return {}
+    fields = MessageToDict(message, preserving_proto_field_name=True)
+    return cast("dict[str, Any]", _without_secrets(fields))
+
+
+def text_message(text: str) -> wa_pb2.Message:
+    """Build the simplest message."""
+    return wa_pb2.Message(conversation=text)
+
+
+def _kind(field: str, value: Any) -> str:
+    if field == "extendedTextMessage":
+        return "text"
+    if field == "protocolMessage":
+        name = wa_pb2.Message.ProtocolMessage.Type.Name(value.type)
+        return name.lower()
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", field.removesuffix("Message")).lower()
+
+
+def _text(value: Any) -> str | None:
+    descriptor = getattr(value, "DESCRIPTOR", None)
+    if descriptor is None:
+        return None
+    for name in _TEXT_FIELDS:
+        field = descriptor.fields_by_name.get(name)
+        if field is not None and isinstance(getattr(value, name), str) and value.HasField(name):
+            return getattr(value, name)
+    return None
+
+
+def _without_secrets(value: object) -> object:
+    if isinstance(value, dict):
+        entries = cast("dict[str, object]", value)
+        return {
+            name: _without_secrets(entry) for name, entry in entries.items() if name not in _SECRETS
+        }
+    if isinstance(value, list):
+        return [_without_secrets(entry) for entry in cast("list[object]", value)]
+    return value

@@ -1,0 +1,290 @@
+"""What happens on an open channel: every stanza to whom it concerns, every task in one group."""
+
+import asyncio
+
+from perene.core.causes import Local
+from perene.core.clock import Clock
+from perene.core.events import Event, EventType
+from perene.core.unit import Profile
+from perene.engine import endings
+from perene.engine.answer_retries import RetryAnswers
+from perene.engine.answers import Answers, acknowledge
+from perene.engine.channel import Channel
+from perene.engine.config import EngineConfig
+from perene.engine.devices import Devices
+from perene.engine.errors import QueryFailed, QueryTimedOut
+from perene.engine.groups import Groups
+from perene.engine.intake import Intake
+from perene.engine.keepalive import keep_alive
+from perene.engine.linking import Linking
+from perene.engine.notices import Observer, Opened
+from perene.engine.notifications import Notifications, Work
+from perene.engine.offline import OfflineDelivery
+from perene.engine.prekeys import PreKeys
+from perene.engine.queries import Queries
+from perene.engine.receipts import OwnMessages
+from perene.engine.receive import Receiver
+from perene.engine.resend import RetryRequests
+from perene.engine.send import Sender
+from perene.engine.sending import SendLoop
+from perene.engine.stage import Stage
+from perene.wire.jid import Jid
+from perene.wire.node import Node
+
+_MAX_WORK = 500
+"""Jobs that wait for the server. A retry request beyond them is not answered, and so comes again
+with the next connection; other jobs are repeated by their own occasions."""
+
+_MAX_ROUTING_INFO = 1024
+
+
+class Conversation:
+    """The stanzas of one channel. `run` ends by `stopping`, or by raising ConnectionEnded."""
+
+    def __init__(
+        self,
+        *,
+        stage: Stage,
+        channel: Channel,
+        config: EngineConfig,
+        clock: Clock,
+        observer: Observer,
+    ) -> None:
+        self._stage = stage
+        self._channel = channel
+        self._config = config
+        self._clock = clock
+        self._observer = observer
+        self._answers = Answers(channel, clock, delay_s=config.retry_delay_s)
+        self._queries = Queries(channel.send, config.query_timeout_s)
+        self._intake = Intake(channel, self._queries)
+        self._offline = OfflineDelivery(self._answers)
+        self._work: asyncio.Queue[Work] = asyncio.Queue(_MAX_WORK)
+        self._processing = asyncio.Lock()
+        self._tasks: asyncio.TaskGroup
+        self._assemble()
+
+    def _assemble(self) -> None:
+        stage, answers, queries, clock = self._stage, self._answers, self._queries, self._clock
+        config = self._config
+        devices, groups = Devices(queries, clock), Groups(queries, clock)
+        self._pre_keys = PreKeys(stage=stage, answers=answers, queries=queries)
+        self.linking = Linking(
+            stage=stage,
+            answers=answers,
+            queries=queries,
+            clock=clock,
+            observer=self._observer,
+            qr_timeout_s=config.qr_timeout_s,
+        )
+        self._receiver = Receiver(
+            stage=stage,
+            answers=answers,
+            retries=RetryRequests(stage, limit=config.max_retries),
+            clock=clock,
+            online=config.mark_online,
+        )
+        sender = Sender(
+            stage=stage,
+            answers=answers,
+            queries=queries,
+            devices=devices,
+            groups=groups,
+            clock=clock,
+        )
+        self._send_loop = SendLoop(stage.store, sender, clock)
+        self._retry_answers = RetryAnswers(
+            stage=stage,
+            answers=answers,
+            queries=queries,
+            devices=devices,
+            clock=clock,
+            cached=config.sent_cache,
+        )
+        self._own_messages = OwnMessages(
+            stage=stage, answers=answers, clock=clock, on_answer=self._send_loop.answered
+        )
+        self._notifications = Notifications(
+            stage=stage,
+            answers=answers,
+            devices=devices,
+            groups=groups,
+            later=self._later,
+            refill=self._pre_keys.ensure,
+            finish_pairing=self.linking.finish_by_code,
+        )
+
+    def wake_sender(self) -> None:
+        """Look for messages to send."""
+        self._send_loop.wake()
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Converse until `stopping` is set, then drain; or raise what ended the connection."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                for name, job in (
+                    ("read", self._intake.read()),
+                    ("process", self._process()),
+                    ("answer", self._answers.run()),
+                    ("work", self._do_work()),
+                    ("codes", self.linking.show_codes()),
+                ):
+                    tasks.create_task(job, name=name)
+                await stopping.wait()
+                await self._drain()
+                raise _Drained
+        except* _Drained:
+            pass
+        finally:
+            self._queries.fail_all(endings.local(Local.SOCKET_CLOSED, "The connection ended."))
+
+    async def _drain(self) -> None:
+        """Finish what was taken: its units commit, its answers leave. The rest stays queued."""
+        self._intake.close()
+        try:
+            async with asyncio.timeout(self._config.drain_timeout_s):
+                async with self._processing:
+                    await self._answers.drained()
+        except TimeoutError:
+            # Unanswered stanzas are delivered again and recognised; nothing is lost by leaving.
+            return
+
+    async def _process(self) -> None:
+        while True:
+            nodes = await self._intake.batch()
+            await self._answers.room()
+            async with self._processing:
+                await self._process_batch(nodes)
+
+    async def _process_batch(self, nodes: list[Node]) -> None:
+        digests = [
+            digest
+            for node in nodes
+            if node.tag == "message"
+            for digest in self._receiver.digests(node)
+        ]
+        known: frozenset[bytes] = frozenset()
+        if digests:
+            known = await self._stage.store.known_ciphertexts(digests)
+        for node in nodes:
+            self._offline.arrived(node)
+            await self._take(node, known)
+
+    async def _take(self, node: Node, known: frozenset[bytes]) -> None:
+        match node.tag:
+            case "message":
+                await self._receiver.receive(node, known)
+            case "receipt" if node.attrs.get("type") == "retry":
+                self._later(lambda: self._retry_answers.answer(node))
+            case "receipt":
+                await self._own_messages.receipt(node)
+            case "ack" if node.attrs.get("class") == "message":
+                await self._own_messages.acknowledged(node)
+            case "notification":
+                await self._notifications.take(node)
+            case "call":
+                self._answers.put(None, acknowledge(node))
+            case "iq":
+                await self._take_iq(node)
+            case "ib":
+                await self._take_ib(node)
+            case "success":
+                await self._logged_in(node)
+            case _:
+                # Presence, chat states and other acks ask for no answer (facts/protocol.md §5.1).
+                pass
+
+    async def _take_iq(self, node: Node) -> None:
+        if node.child("pair-device") is not None:
+            self.linking.offer(node)
+        elif node.child("pair-success") is not None:
+            await self.linking.complete(node)
+        elif node.child("ping") is not None or node.attrs.get("xmlns") == "urn:xmpp:ping":
+            # The server drops a connection that does not answer (facts/protocol.md §1.7).
+            reply = {"type": "result", "to": node.attrs.get("from", "s.whatsapp.net")}
+            if "id" in node.attrs:
+                reply["id"] = node.attrs["id"]
+            self._answers.put(None, Node("iq", reply))
+
+    async def _take_ib(self, node: Node) -> None:
+        for child in node.children:
+            match child.tag:
+                case "offline_preview":
+                    self._offline.previewed(child)
+                case "offline":
+                    self._offline.ended()
+                case "edge_routing":
+                    routing = child.child("routing_info")
+                    if routing is not None and 0 < len(routing.data) <= _MAX_ROUTING_INFO:
+                        await self._keep_routing(routing.data)
+                case _:
+                    pass
+
+    async def _keep_routing(self, info: bytes) -> None:
+        if info == self._stage.credentials.routing_info:
+            return
+        async with self._stage.lock:
+            draft = self._stage.draft()
+            draft.credentials = self._stage.credentials.changed(routing_info=info)
+            self._answers.put(draft.submit())
+
+    async def _logged_in(self, node: Node) -> None:
+        own = self._stage.credentials
+        if not own.paired:
+            # Seen around pairing, before the registration is complete (facts/protocol.md §1.4).
+            return
+        lid = node.attrs.get("lid")
+        now = self._clock.now()
+        async with self._stage.lock:
+            draft = self._stage.draft()
+            draft.credentials = own.changed(
+                login_counter=own.login_counter + 1,
+                lid=str(Jid.parse(lid)) if lid else own.lid,
+            )
+            draft.profile = Profile(pn=own.pn, lid=draft.credentials.lid, platform=own.platform)
+            draft.events.append(
+                Event(
+                    type=EventType.SESSION_CONNECTED,
+                    at=now,
+                    payload={"pn": str(own.own_pn.bare), "lid": lid},
+                )
+            )
+            self._answers.put(draft.submit())
+        self._tasks.create_task(self._begin(), name="begin")
+
+    async def _begin(self) -> None:
+        """Do what follows a login: pre-keys, active, then the queue and the keepalive."""
+        self._tasks.create_task(
+            keep_alive(self._queries, self._clock, self._observer, self._config.keepalive_s),
+            name="keepalive",
+        )
+        try:
+            await self._pre_keys.ensure()
+            await self._queries.ask("passive", "set", Node("active"))
+        except (QueryFailed, QueryTimedOut) as error:
+            raise endings.local(
+                Local.KEEPALIVE, f"The server did not complete the login: {error}"
+            ) from error
+        self._observer.notice(Opened(at=self._clock.now()))
+        self._tasks.create_task(self._send_loop.run(), name="send")
+
+    def _later(self, work: Work) -> None:
+        try:
+            self._work.put_nowait(work)
+        except asyncio.QueueFull:
+            # See _MAX_WORK: left unanswered on purpose.
+            return
+
+    async def _do_work(self) -> None:
+        while True:
+            work = await self._work.get()
+            try:
+                await work()
+            except (QueryFailed, QueryTimedOut):
+                # The server did not help this time; the occasion of every job comes again.
+                continue
+
+
+class _Drained(Exception):
+    """Ends the task group once everything taken has been answered."""

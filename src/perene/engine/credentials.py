@@ -1,0 +1,130 @@
+"""Who a session is on WhatsApp's side: keys, JIDs and the account's signature over them."""
+
+import base64
+import json
+import secrets
+from dataclasses import asdict, dataclass, replace
+from typing import Any, cast
+
+from perene.core.errors import UnreadableState
+from perene.crypto import KeyPair
+from perene.signal.bundle import SignedPreKey
+from perene.signal.identity import LocalIdentity
+from perene.wire.jid import Jid
+
+VERSION = 1
+"""Format of the serialised credentials; a golden file proves that every older one loads."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """The credentials of one linked device. A value: a change is a new value.
+
+    `pn` and `lid` are own JIDs with device, None until paired. `account` is the serialised
+    `ADVSignedDeviceIdentity` including the account's signature key, shown to peers on first
+    contact. `login_counter` counts successful logins (the `lc` field of the login payload).
+    """
+
+    noise: KeyPair
+    identity: KeyPair
+    registration_id: int
+    signed_pre_key: SignedPreKey
+    adv_secret: bytes
+    next_pre_key_id: int = 1
+    pn: str | None = None
+    lid: str | None = None
+    account: bytes | None = None
+    platform: str | None = None
+    push_name: str | None = None
+    routing_info: bytes | None = None
+    login_counter: int = 0
+
+    @classmethod
+    def create(cls) -> "Credentials":
+        """Make the keys of a device that is not linked yet."""
+        local = LocalIdentity.generate()
+        return cls(
+            noise=KeyPair.generate(),
+            identity=local.key_pair,
+            registration_id=local.registration_id,
+            signed_pre_key=SignedPreKey.generate(1, local.key_pair),
+            adv_secret=secrets.token_bytes(32),
+        )
+
+    @property
+    def paired(self) -> bool:
+        """True once the phone has accepted this device."""
+        return self.account is not None
+
+    @property
+    def local(self) -> LocalIdentity:
+        """What the Signal layer needs to know of us."""
+        return LocalIdentity(key_pair=self.identity, registration_id=self.registration_id)
+
+    @property
+    def own_pn(self) -> Jid:
+        """Our phone number JID, with device. Only once paired."""
+        if self.pn is None:
+            raise UnreadableState("the credentials hold no own JID")
+        return Jid.parse(self.pn)
+
+    @property
+    def own_lid(self) -> Jid:
+        """Our LID JID, with device. Only once paired."""
+        if self.lid is None:
+            raise UnreadableState("the credentials hold no own LID")
+        return Jid.parse(self.lid)
+
+    def changed(self, **changes: Any) -> "Credentials":
+        """Return a copy with these fields replaced."""
+        return replace(self, **changes)
+
+    def serialize(self) -> bytes:
+        """Return the versioned form that `parse` reads."""
+        fields = asdict(self)
+        return json.dumps({"version": VERSION, **cast("dict[str, Any]", _plain(fields))}).encode()
+
+    @classmethod
+    def parse(cls, data: bytes) -> "Credentials":
+        """Read what `serialize` wrote, or raise UnreadableState: never "absent"."""
+        try:
+            fields: dict[str, Any] = json.loads(data)
+            version = fields.pop("version")
+            if version != VERSION:
+                raise UnreadableState(f"credentials of format {version}; this Perene reads 1")
+            return cls(
+                noise=_pair(fields.pop("noise")),
+                identity=_pair(fields.pop("identity")),
+                signed_pre_key=SignedPreKey(
+                    id=fields["signed_pre_key"]["id"],
+                    key_pair=_pair(fields["signed_pre_key"]["key_pair"]),
+                    signature=_bytes(fields.pop("signed_pre_key")["signature"]),
+                ),
+                adv_secret=_bytes(fields.pop("adv_secret")),
+                account=_optional(fields.pop("account")),
+                routing_info=_optional(fields.pop("routing_info")),
+                **fields,
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise UnreadableState("the stored credentials are damaged") from error
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, dict):
+        entries = cast("dict[str, object]", value)
+        return {name: _plain(entry) for name, entry in entries.items()}
+    return value
+
+
+def _bytes(text: str) -> bytes:
+    return base64.b64decode(text, validate=True)
+
+
+def _optional(text: str | None) -> bytes | None:
+    return None if text is None else _bytes(text)
+
+
+def _pair(fields: dict[str, str]) -> KeyPair:
+    return KeyPair(_bytes(fields["private"]), _bytes(fields["public"]))

@@ -1,0 +1,168 @@
+"""Which devices people have, and the keys to reach them."""
+
+from collections import OrderedDict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from perene.core.clock import Clock
+from perene.core.unit import AddressPair
+from perene.engine.queries import Queries
+from perene.signal.bundle import PreKeyBundle
+from perene.wire.errors import BadNode, WireError
+from perene.wire.jid import Jid
+from perene.wire.node import Node
+
+_FRESH = timedelta(minutes=5)
+"""How long a device list is trusted (Baileys' cache, facts/protocol.md §4.2); a notification or a
+hash mismatch ends it sooner."""
+
+_CACHED = 1024
+_MAX_USERS = 200
+"""Users per question; larger groups are asked in parts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entry:
+    devices: tuple[int, ...]
+    at: datetime
+
+
+class Devices:
+    """The device lists of one connection, asked from the server when they are not fresh."""
+
+    def __init__(self, queries: Queries, clock: Clock) -> None:
+        self._queries = queries
+        self._clock = clock
+        self._lists: OrderedDict[str, _Entry] = OrderedDict()
+        self._learnt: list[AddressPair] = []
+
+    def take_learnt(self) -> list[AddressPair]:
+        """Return the address pairs that answers have shown since the last call."""
+        learnt, self._learnt = self._learnt, []
+        return learnt
+
+    def forget(self, user: Jid) -> None:
+        """Ask again next time: the list of this user has changed."""
+        self._lists.pop(str(user.bare), None)
+
+    def forget_all(self) -> None:
+        self._lists.clear()
+
+    async def of(self, users: Iterable[Jid]) -> dict[Jid, tuple[Jid, ...]]:
+        """Return the devices of each user; a user without an answer has none.
+
+        Raises QueryFailed, QueryTimedOut.
+        """
+        wanted = list(dict.fromkeys(user.bare for user in users))
+        now = self._clock.now()
+        stale = [
+            user
+            for user in wanted
+            if (entry := self._lists.get(str(user))) is None or now - entry.at > _FRESH
+        ]
+        for start in range(0, len(stale), _MAX_USERS):
+            await self._ask(stale[start : start + _MAX_USERS])
+        found: dict[Jid, tuple[Jid, ...]] = {}
+        for user in wanted:
+            entry = self._lists.get(str(user))
+            found[user] = tuple(user.with_device(d) for d in entry.devices) if entry else ()
+        while len(self._lists) > max(_CACHED, len(wanted)):
+            self._lists.popitem(last=False)
+        return found
+
+    async def _ask(self, users: Sequence[Jid]) -> None:
+        answer = await self._queries.ask("usync", "get", _usync(users, self._queries.next_id()))
+        usync = answer.child("usync")
+        listed = usync.child("list") if usync is not None else None
+        now = self._clock.now()
+        for node in listed.children if listed is not None else ():
+            try:
+                user = Jid.parse(node.attr("jid")).bare
+                self._lists[str(user)] = _Entry(devices=_device_ids(node), at=now)
+                self._learn(user, node)
+            except WireError:
+                # One malformed row says nothing about the others; its user counts as unlisted.
+                continue
+
+    def _learn(self, user: Jid, node: Node) -> None:
+        lid = node.child("lid")
+        value = lid.attrs.get("val") if lid is not None else None
+        if value and user.is_pn:
+            self._learnt.append(AddressPair(pn=str(user), lid=str(Jid.parse(value).bare)))
+
+
+def _usync(users: Sequence[Jid], sid: str) -> Node:
+    query = Node("query", {}, (Node("devices", {"version": "2"}), Node("lid")))
+    people = Node("list", {}, tuple(Node("user", {"jid": str(user)}) for user in users))
+    return Node(
+        "usync",
+        {"sid": sid, "mode": "query", "last": "true", "index": "0", "context": "message"},
+        (query, people),
+    )
+
+
+def _device_ids(user: Node) -> tuple[int, ...]:
+    devices = user.child("devices")
+    listed = devices.child("device-list") if devices is not None else None
+    ids: list[int] = []
+    for device in listed.children if listed is not None else ():
+        text = device.attr("id")
+        if device.tag != "device" or not text.isdecimal():
+            continue
+        # A companion without a key index is not confirmed by its phone (facts/protocol.md §4.2).
+        if text == "0" or "key-index" in device.attrs:
+            ids.append(int(text))
+    return tuple(ids)
+
+
+async def fetch_bundles(queries: Queries, devices: Collection[Jid]) -> dict[Jid, PreKeyBundle]:
+    """Fetch what is needed to start a ratchet with each device.
+
+    A device that the server refuses, or whose bundle is malformed, is left out: one bad device
+    must not keep a message from the others. Raises QueryFailed, QueryTimedOut.
+    """
+    if not devices:
+        return {}
+    users = tuple(Node("user", {"jid": str(device)}) for device in devices)
+    answer = await queries.ask("encrypt", "get", Node("key", {}, users))
+    listed = answer.child("list")
+    bundles: dict[Jid, PreKeyBundle] = {}
+    for node in listed.children if listed is not None else ():
+        try:
+            if node.child("error") is None:
+                bundles[Jid.parse(node.attr("jid"))] = read_bundle(node)
+        except WireError:
+            continue
+    return bundles
+
+
+def read_bundle(source: Node) -> PreKeyBundle:
+    """Read a bundle from the children of a `<user>`; raises NodeError."""
+    signed = source.need("skey")
+    one_time = source.child("key")
+    return PreKeyBundle(
+        registration_id=_number(source.need("registration"), 4),
+        identity=_key(source.need("identity")),
+        signed_pre_key_id=_number(signed.need("id"), 3),
+        signed_pre_key=_key(signed.need("value")),
+        signed_pre_key_signature=_sized(signed.need("signature"), 64),
+        pre_key_id=_number(one_time.need("id"), 3) if one_time is not None else None,
+        pre_key=_key(one_time.need("value")) if one_time is not None else None,
+    )
+
+
+def _number(node: Node, size: int) -> int:
+    return int.from_bytes(_sized(node, size), "big")
+
+
+def _key(node: Node) -> bytes:
+    data = node.data
+    # Some clients send keys with libsignal's type byte in front (whatsmeow prekeys.go accepts it).
+    return _sized(Node(node.tag, {}, data[1:]), 32) if len(data) == 33 else _sized(node, 32)
+
+
+def _sized(node: Node, size: int) -> bytes:
+    if len(node.data) != size:
+        raise BadNode(f"<{node.tag}> has {size} bytes")
+    return node.data

@@ -1,0 +1,101 @@
+"""Encrypting one plaintext for many devices on staged state."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from perene.engine.addresses import signal_address
+from perene.engine.credentials import Credentials
+from perene.engine.stage import Draft
+from perene.signal.bundle import PreKeyBundle
+from perene.signal.cipher import encrypt
+from perene.signal.errors import SignalError
+from perene.signal.padding import pad
+from perene.signal.x3dh import start_outgoing
+from perene.wire.jid import Jid
+from perene.wire.node import Node
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addressed:
+    """One device, the address it is written to on the wire, and what it shall read."""
+
+    device: Jid
+    wire: Jid
+    plaintext: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sealed:
+    """The `<to>` nodes of the devices that could be reached, and those that could not.
+
+    `first_contact` is true when a part is a pkmsg, so that our device identity must come along.
+    """
+
+    nodes: tuple[Node, ...]
+    reached: tuple[Jid, ...]
+    unreached: tuple[Jid, ...]
+    first_contact: bool
+
+
+async def without_ratchet(draft: Draft, devices: Sequence[Jid]) -> list[Jid]:
+    """Return those of these devices that have no ratchet to encrypt with."""
+    await draft.load_ratchets([signal_address(device) for device in devices])
+    return [
+        device
+        for device in devices
+        if not (await draft.ratchet(signal_address(device))).has_current
+    ]
+
+
+async def seal_for_devices(
+    draft: Draft,
+    recipients: Sequence[Addressed],
+    bundles: Mapping[Jid, PreKeyBundle],
+    own: Credentials,
+    enc_attrs: Mapping[str, str],
+) -> Sealed:
+    """Encrypt for each device, starting ratchets from `bundles` where there are none."""
+    nodes: list[Node] = []
+    reached: list[Jid] = []
+    unreached: list[Jid] = []
+    first_contact = False
+    for recipient in recipients:
+        enc = await seal_enc(draft, recipient, bundles.get(recipient.device), own, enc_attrs)
+        if enc is None:
+            unreached.append(recipient.device)
+            continue
+        first_contact |= enc.attrs["type"] == "pkmsg"
+        reached.append(recipient.device)
+        nodes.append(Node("to", {"jid": str(recipient.wire)}, (enc,)))
+    return Sealed(
+        nodes=tuple(nodes),
+        reached=tuple(reached),
+        unreached=tuple(unreached),
+        first_contact=first_contact,
+    )
+
+
+async def seal_enc(
+    draft: Draft,
+    recipient: Addressed,
+    bundle: PreKeyBundle | None,
+    own: Credentials,
+    enc_attrs: Mapping[str, str],
+) -> Node | None:
+    """Encrypt for one device; None if it cannot be reached (no ratchet and no usable bundle).
+
+    A bundle always starts a fresh ratchet, and archives the one before.
+    """
+    address = signal_address(recipient.device)
+    ratchet = await draft.ratchet(address)
+    try:
+        if bundle is not None:
+            ratchet = start_outgoing(ratchet, bundle, own.local)
+        if not ratchet.has_current:
+            return None
+        sealed = encrypt(ratchet, pad(recipient.plaintext), own.local)
+    except SignalError:
+        # A bundle whose signature or keys are bad: that device is unreachable, others are not.
+        return None
+    draft.set_ratchet(address, sealed.ratchet)
+    return Node("enc", {"v": "2", "type": sealed.kind, **enc_attrs}, sealed.data)

@@ -1,0 +1,52 @@
+"""How a connection ends, as exceptions; each carries what `core.causes` classifies."""
+
+from perene.core.causes import Ending
+from perene.core.errors import PereneError
+
+
+class ConnectionEnded(PereneError):
+    """The connection is over. `ending` says how, in terms that `core.causes` classifies."""
+
+    code = "connection_ended"
+    remedy = "Perene reconnects by itself where that can help; see the session's state."
+
+    def __init__(self, ending: Ending) -> None:
+        super().__init__(ending.sentence)
+        self.ending = ending
+
+
+class QueryFailed(PereneError):
+    """The server answered a query with an error. `status` is its code, 0 if it gave none."""
+
+    code = "query_failed"
+    remedy = "The server refused; its code says why. Perene retries where that can help."
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(f"the server answered {status}: {text}" if text else f"code {status}")
+        self.status = status
+
+
+class QueryTimedOut(PereneError):
+    """The server did not answer a query in time."""
+
+    code = "query_timed_out"
+    remedy = "The connection may be dead; Perene checks it by itself. Try again in a moment."
+
+
+class PairingRefused(PereneError):
+    """The phone's answer to the pairing does not verify; nothing was linked."""
+
+    code = "pairing_refused"
+    remedy = "Scan a fresh QR code with the phone that shall be linked."
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(f"pairing refused: {text}")
+        self.status = status
+        self.text = text
+
+
+class CannotSend(PereneError):
+    """A message cannot be sent to anybody."""
+
+    code = "cannot_send"
+    remedy = "Check the recipient's number; it may not be on WhatsApp."

@@ -1,0 +1,122 @@
+"""Linking a new device on a connection: codes shown in turn, and the phone's answer."""
+
+import asyncio
+from datetime import timedelta
+
+from perene.core.causes import Local
+from perene.core.clock import Clock
+from perene.core.events import Event, EventType
+from perene.core.unit import AddressPair, Profile
+from perene.engine import endings, pairing_code
+from perene.engine.answers import Answers
+from perene.engine.errors import PairingRefused
+from perene.engine.notices import Observer, PhoneLinked, QrShown
+from perene.engine.pairing import QrCodes, accept_pairing, read_refs, refusal
+from perene.engine.queries import Queries
+from perene.engine.stage import Stage
+from perene.wire.node import Node
+
+
+class Linking:
+    """The pairing half of a connection. Idle on one that is logged in."""
+
+    def __init__(
+        self,
+        *,
+        stage: Stage,
+        answers: Answers,
+        queries: Queries,
+        clock: Clock,
+        observer: Observer,
+        qr_timeout_s: float,
+    ) -> None:
+        self._stage = stage
+        self._answers = answers
+        self._queries = queries
+        self._clock = clock
+        self._observer = observer
+        self._qr_timeout_s = qr_timeout_s
+        self._codes: QrCodes | None = None
+        self._ready = asyncio.Event()
+        self._by_code: pairing_code.CodePairing | None = None
+
+    def offer(self, iq: Node) -> None:
+        """Take the server's `<pair-device>`: answer it, and start showing codes."""
+        refs = read_refs(iq.need("pair-device"))
+        reply = Node("iq", {"id": iq.attr("id"), "type": "result", "to": "s.whatsapp.net"})
+        self._answers.put(None, reply)
+        self._codes = QrCodes(refs, first_for=timedelta(seconds=self._qr_timeout_s))
+        self._ready.set()
+
+    async def show_codes(self) -> None:
+        """Show code after code; raises ConnectionEnded when they have run out unused."""
+        await self._ready.wait()
+        assert self._codes is not None  # set before `_ready`, by this side
+        while not self._stage.credentials.paired:
+            code = self._codes.next(self._stage.credentials, self._clock.now())
+            if code is None:
+                raise endings.local(Local.PAIRING_EXPIRED, "Nobody scanned the QR codes.")
+            self._observer.notice(QrShown(code=code))
+            await self._clock.sleep((code.expires_at - self._clock.now()).total_seconds())
+
+    async def request_code(self, phone: str) -> str:
+        """Ask for pairing by code; returns it as it is typed, XXXX-XXXX.
+
+        Raises QueryFailed when the server refuses the number, QueryTimedOut.
+        """
+        await self._ready.wait()
+        pairing = pairing_code.start(phone)
+        answer = await self._queries.ask(
+            "md", "set", pairing_code.hello(pairing, self._stage.credentials)
+        )
+        reg = answer.child("link_code_companion_reg")
+        ref = reg.child("link_code_pairing_ref") if reg is not None else None
+        self._by_code = pairing_code.CodePairing(
+            code=pairing.code,
+            phone_jid=pairing.phone_jid,
+            ephemeral=pairing.ephemeral,
+            ref=ref.data if ref is not None else b"",
+        )
+        return pairing_code.displayed(pairing.code)
+
+    async def finish_by_code(self, notification: Node) -> None:
+        """Answer the phone after its user has typed the code."""
+        if self._by_code is None:
+            return
+        try:
+            finish = pairing_code.finish(self._by_code, notification, self._stage.credentials)
+        except PairingRefused as error:
+            raise endings.local(Local.PAIRING_REFUSED, str(error)) from error
+        async with self._stage.lock:
+            draft = self._stage.draft()
+            draft.credentials = finish.credentials
+            committed = draft.submit()
+            self._answers.put(committed)
+        await asyncio.shield(committed)
+        await self._queries.ask("md", "set", finish.node)
+
+    async def complete(self, iq: Node) -> None:
+        """Take the phone's `<pair-success>`: verify, commit, and only then confirm."""
+        try:
+            paired = accept_pairing(iq, self._stage.credentials)
+        except PairingRefused as error:
+            self._answers.put(None, refusal(iq, error))
+            await self._answers.drained()
+            raise endings.local(Local.PAIRING_REFUSED, str(error)) from error
+        credentials = paired.credentials
+        pn, lid = str(credentials.own_pn), str(credentials.own_lid)
+        bare_pn, bare_lid = str(credentials.own_pn.bare), str(credentials.own_lid.bare)
+        async with self._stage.lock:
+            draft = self._stage.draft()
+            draft.credentials = credentials
+            draft.profile = Profile(pn=pn, lid=lid, platform=credentials.platform)
+            await draft.learn([AddressPair(pn=bare_pn, lid=bare_lid)])
+            draft.events.append(
+                Event(
+                    type=EventType.SESSION_PAIRED,
+                    at=self._clock.now(),
+                    payload={"pn": bare_pn, "lid": bare_lid, "platform": credentials.platform},
+                )
+            )
+            self._answers.put(draft.submit(), paired.reply)
+        self._observer.notice(PhoneLinked(pn=pn, lid=lid))

@@ -1,0 +1,89 @@
+"""Notifications: what changes behind the messages. Each is acknowledged, whatever it says."""
+
+from collections.abc import Awaitable, Callable
+
+from perene.core.unit import HolderChange
+from perene.engine.addresses import signal_address
+from perene.engine.answers import Answers, acknowledge
+from perene.engine.devices import Devices
+from perene.engine.groups import Groups
+from perene.engine.stage import Stage
+from perene.signal.sender_key import SenderKeyRecord
+from perene.wire.errors import WireError
+from perene.wire.jid import Jid
+from perene.wire.node import Node
+
+Work = Callable[[], Awaitable[None]]
+
+
+class Notifications:
+    """Applies notifications to what the connection remembers.
+
+    `later` takes work that must ask the server, and so cannot be done where stanzas are read.
+    """
+
+    def __init__(
+        self,
+        *,
+        stage: Stage,
+        answers: Answers,
+        devices: Devices,
+        groups: Groups,
+        later: Callable[[Work], None],
+        refill: Callable[[int | None], Awaitable[None]],
+        finish_pairing: Callable[[Node], Awaitable[None]],
+    ) -> None:
+        self._stage = stage
+        self._answers = answers
+        self._devices = devices
+        self._groups = groups
+        self._later = later
+        self._refill = refill
+        self._finish_pairing = finish_pairing
+
+    async def take(self, node: Node) -> None:
+        """Apply one `<notification>` and queue its ack. A malformed one is acknowledged too."""
+        try:
+            await self._apply(node)
+        except WireError:
+            # It says nothing that can be used; unanswered it would come back for ever.
+            pass
+        self._answers.put(None, acknowledge(node))
+
+    async def _apply(self, node: Node) -> None:
+        match node.attrs.get("type"):
+            case "encrypt":
+                self._encrypt(node)
+            case "devices" | "account_sync":
+                self._devices.forget(Jid.parse(node.attr("from")))
+            case "w:gp2":
+                await self._group(node)
+            case "link_code_companion_reg":
+                self._later(lambda: self._finish_pairing(node))
+            case _:
+                pass
+
+    def _encrypt(self, node: Node) -> None:
+        count = node.child("count")
+        if count is not None:
+            value = count.attrs.get("value", "")
+            known = int(value) if value.isdecimal() else None
+            self._later(lambda: self._refill(known))
+        elif node.child("identity") is not None:
+            # New keys of a contact: the devices may have changed too. The ratchet itself is
+            # replaced by the pre-key message that follows (facts/protocol.md §4.4).
+            self._devices.forget(Jid.parse(node.attr("from")))
+
+    async def _group(self, node: Node) -> None:
+        group = Jid.parse(node.attr("from"))
+        self._groups.forget(group)
+        if node.child("remove") is None and node.child("leave") is None:
+            return
+        # Who has left must not read on: the next message is under a new sender key.
+        own = self._stage.credentials
+        async with self._stage.lock:
+            draft = self._stage.draft()
+            name = signal_address(self._stage.book.canonical(own.own_pn))
+            draft.set_sender_key(str(group), name, SenderKeyRecord.empty)
+            draft.change_holders(HolderChange(group=str(group), forget_all=True))
+            self._answers.put(draft.submit())

@@ -1,0 +1,156 @@
+"""Pairing by QR code: the codes, and the checks of the phone's answer."""
+
+import base64
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from google.protobuf.message import DecodeError
+
+from perene.crypto import hmac_sha256, same, verify
+from perene.engine.credentials import Credentials
+from perene.engine.errors import PairingRefused
+from perene.wire.errors import WireError
+from perene.wire.jid import Jid
+from perene.wire.node import Node
+from perene.wire.proto import wa_pb2
+
+_URL = "https://wa.me/settings/linked_devices#"
+_CLIENT_TYPE = "1"
+"""Chrome (facts/protocol.md §3.1)."""
+
+_ACCOUNT_SIGNATURE = b"\x06\x00"
+_DEVICE_SIGNATURE = b"\x06\x01"
+_HOSTED_ACCOUNT_SIGNATURE = b"\x06\x05"
+
+_LATER_CODES_FOR = timedelta(seconds=20)
+"""Each code but the first is good for 20 s (facts/protocol.md §3.1)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QrCode:
+    """The text to be drawn, and when the next one takes its place."""
+
+    text: str
+    expires_at: datetime
+
+
+class QrCodes:
+    """The codes of one `<pair-device>`, one after the other."""
+
+    def __init__(self, refs: tuple[str, ...], *, first_for: timedelta) -> None:
+        self._refs = list(refs)
+        self._lifetime = first_for
+
+    def next(self, own: Credentials, now: datetime) -> QrCode | None:
+        """Return the next code, None when they have run out."""
+        if not self._refs:
+            return None
+        ref = self._refs.pop(0)
+        code = QrCode(text=qr_text(ref, own), expires_at=now + self._lifetime)
+        self._lifetime = _LATER_CODES_FOR
+        return code
+
+
+def qr_text(ref: str, own: Credentials) -> str:
+    """Return the text of a QR code (facts/protocol.md §3.1)."""
+    keys = (own.noise.public, own.identity.public, own.adv_secret)
+    fields = [ref, *(base64.b64encode(key).decode() for key in keys), _CLIENT_TYPE]
+    return _URL + ",".join(fields)
+
+
+def read_refs(pair_device: Node) -> tuple[str, ...]:
+    """Return the refs of a `<pair-device>`."""
+    return tuple(
+        child.data.decode("ascii", "replace")
+        for child in pair_device.children
+        if child.tag == "ref" and child.data
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paired:
+    """What a verified pairing gives: the credentials to store, and the reply to send after."""
+
+    credentials: Credentials
+    reply: Node
+
+
+def accept_pairing(iq: Node, own: Credentials) -> Paired:
+    """Verify a `<pair-success>` and sign it, or raise PairingRefused with the error to reply.
+
+    The credentials must be committed before the reply is sent: with the reply the phone counts
+    the device as linked. facts/protocol.md §3.2; whatsmeow pair.go `handlePair`, 2026-08-21.
+    """
+    try:
+        success = iq.need("pair-success")
+        container = wa_pb2.ADVSignedDeviceIdentityHMAC.FromString(
+            success.need("device-identity").data
+        )
+        device = success.need("device")
+        pn, lid = Jid.parse(device.attr("jid")), Jid.parse(device.attr("lid"))
+        platform = success.child("platform")
+    except (WireError, DecodeError) as error:
+        raise PairingRefused(500, "internal-error") from error
+    identity, details = _verified(container, own)
+    account_key = identity.accountSignatureKey
+    identity.deviceSignature = own.identity.sign(
+        _DEVICE_SIGNATURE + identity.details + own.identity.public + account_key
+    )
+    account = identity.SerializeToString()
+    identity.ClearField("accountSignatureKey")
+    reply = Node(
+        "iq",
+        {"id": iq.attr("id"), "type": "result", "to": "s.whatsapp.net"},
+        (
+            Node(
+                "pair-device-sign",
+                {},
+                (
+                    Node(
+                        "device-identity",
+                        {"key-index": str(details.keyIndex)},
+                        identity.SerializeToString(),
+                    ),
+                ),
+            ),
+        ),
+    )
+    credentials = own.changed(
+        pn=str(pn),
+        lid=str(lid),
+        account=account,
+        platform=platform.attrs.get("name") if platform is not None else None,
+    )
+    return Paired(credentials=credentials, reply=reply)
+
+
+def _verified(
+    container: wa_pb2.ADVSignedDeviceIdentityHMAC, own: Credentials
+) -> tuple[wa_pb2.ADVSignedDeviceIdentity, wa_pb2.ADVDeviceIdentity]:
+    hosted_account = container.accountType == wa_pb2.ADVEncryptionType.HOSTED
+    prefix = _HOSTED_ACCOUNT_SIGNATURE if hosted_account else b""
+    if not same(hmac_sha256(own.adv_secret, prefix + container.details), container.hmac):
+        raise PairingRefused(401, "hmac-mismatch")
+    try:
+        identity = wa_pb2.ADVSignedDeviceIdentity.FromString(container.details)
+        details = wa_pb2.ADVDeviceIdentity.FromString(identity.details)
+    except DecodeError as error:
+        raise PairingRefused(500, "internal-error") from error
+    hosted = details.deviceType == wa_pb2.ADVEncryptionType.HOSTED
+    signed = (
+        (_HOSTED_ACCOUNT_SIGNATURE if hosted else _ACCOUNT_SIGNATURE)
+        + identity.details
+        + own.identity.public
+    )
+    if not verify(identity.accountSignatureKey, signed, identity.accountSignature):
+        raise PairingRefused(401, "signature-mismatch")
+    return identity, details
+
+
+def refusal(iq: Node, error: PairingRefused) -> Node:
+    """Build the error reply to a `<pair-success>` that does not verify."""
+    return Node(
+        "iq",
+        {"id": iq.attrs.get("id", ""), "type": "error", "to": "s.whatsapp.net"},
+        (Node("error", {"code": str(error.status), "text": error.text}),),
+    )

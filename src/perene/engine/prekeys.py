@@ -1,0 +1,108 @@
+"""One-time pre-keys: kept in supply on the server, stored here before they are offered."""
+
+import asyncio
+
+from perene.core.unit import PreKeyWrite
+from perene.crypto import KeyPair
+from perene.engine.answers import Answers
+from perene.engine.queries import Queries
+from perene.engine.resend import next_key_id
+from perene.engine.stage import Stage
+from perene.signal.bundle import PreKey
+from perene.wire.node import Node
+
+INITIAL = 812
+"""First supply, and the refill of an empty one (facts/protocol.md §1.6)."""
+
+REFILL = 50
+"""whatsmeow's refill; few enough to be quick, enough for a day."""
+
+LOW_WATER = 5
+
+_KEY_TYPE = b"\x05"
+
+
+class PreKeys:
+    """Keeps the server supplied. One upload at a time per connection."""
+
+    def __init__(self, *, stage: Stage, answers: Answers, queries: Queries) -> None:
+        self._stage = stage
+        self._answers = answers
+        self._queries = queries
+        self._uploading = asyncio.Lock()
+
+    async def ensure(self, count: int | None = None) -> None:
+        """Ask how many the server has (unless `count` says), and refill when they are few.
+
+        Raises QueryFailed, QueryTimedOut.
+        """
+        async with self._uploading:
+            if count is None:
+                answer = await self._queries.ask("encrypt", "get", Node("count"))
+                value = answer.need("count").attr("value")
+                count = int(value) if value.isdecimal() else 0
+            if count < LOW_WATER:
+                await self._upload(INITIAL if count == 0 else REFILL)
+
+    async def _upload(self, wanted: int) -> None:
+        keys = await self._stored(wanted)
+        own = self._stage.credentials
+        signed = own.signed_pre_key
+        await self._queries.ask(
+            "encrypt",
+            "set",
+            Node("registration", {}, own.registration_id.to_bytes(4, "big")),
+            Node("type", {}, _KEY_TYPE),
+            Node("identity", {}, own.identity.public),
+            Node("list", {}, tuple(_key_node(key) for key in keys)),
+            Node(
+                "skey",
+                {},
+                (
+                    Node("id", {}, signed.id.to_bytes(3, "big")),
+                    Node("value", {}, signed.key_pair.public),
+                    Node("signature", {}, signed.signature),
+                ),
+            ),
+        )
+        async with self._stage.lock:
+            draft = self._stage.draft()
+            draft.pre_keys_uploaded.extend(key.id for key in keys)
+            self._answers.put(draft.submit())
+
+    async def _stored(self, wanted: int) -> list[PreKey]:
+        """Return `wanted` pre-keys that are committed and were never confirmed by the server.
+
+        An upload whose answer was lost offers the same keys again, never new ones under their ids.
+        """
+        left = await self._stage.store.pre_keys_not_uploaded(wanted)
+        keys = [PreKey(id=k.id, key_pair=KeyPair.from_private(k.private)) for k in left]
+        missing = wanted - len(keys)
+        if missing <= 0:
+            return keys
+        async with self._stage.lock:
+            draft = self._stage.draft()
+            own = self._stage.credentials
+            next_id = own.next_pre_key_id
+            for _ in range(missing):
+                key = PreKey.generate(next_id)
+                keys.append(key)
+                draft.pre_keys_added.append(PreKeyWrite(id=key.id, private=key.key_pair.private))
+                next_id = next_key_id(next_id)
+            draft.credentials = own.changed(next_pre_key_id=next_id)
+            committed = draft.submit()
+            self._answers.put(committed)
+        # Offered only once they cannot be lost: a peer may use a key the moment it is uploaded.
+        await asyncio.shield(committed)
+        return keys
+
+
+def _key_node(key: PreKey) -> Node:
+    return Node(
+        "key",
+        {},
+        (
+            Node("id", {}, key.id.to_bytes(3, "big")),
+            Node("value", {}, key.key_pair.public),
+        ),
+    )

@@ -1,0 +1,97 @@
+"""Receipts and acks for own messages: how far each has come."""
+
+from collections.abc import Callable, Mapping
+
+from perene.core.clock import Clock
+from perene.core.events import Event, EventType
+from perene.core.ids import MessageId
+from perene.core.messages import Status, StatusChange
+from perene.engine.answers import Answers, acknowledge
+from perene.engine.stage import Stage
+from perene.wire.node import Node
+
+_STATUSES: Mapping[str, Status] = {
+    "": Status.DELIVERED,
+    "delivery": Status.DELIVERED,
+    "inactive": Status.DELIVERED,
+    "read": Status.READ,
+    "played": Status.PLAYED,
+}
+"""What a receipt's type says of our message; other types (facts/protocol.md §4.2) say nothing."""
+
+_MAX_IDS = 10_000
+
+
+class OwnMessages:
+    """Turns the server's and the recipients' receipts into status changes."""
+
+    def __init__(
+        self,
+        *,
+        stage: Stage,
+        answers: Answers,
+        clock: Clock,
+        on_answer: Callable[[MessageId], None],
+    ) -> None:
+        self._stage = stage
+        self._answers = answers
+        self._clock = clock
+        self._on_answer = on_answer
+
+    async def receipt(self, node: Node) -> None:
+        """Take a `<receipt>` (not a retry): commit what it says, then acknowledge it."""
+        status = _STATUSES.get(node.attrs.get("type", ""))
+        if status is None:
+            self._answers.put(None, acknowledge(node))
+            return
+        await self._change(_ids(node), status, EventType.MESSAGE_STATUS, None, acknowledge(node))
+
+    async def acknowledged(self, node: Node) -> None:
+        """Take the server's `<ack class="message">`: the message is sent, or refused.
+
+        A refusal is never tried again by itself: 463 and its kin get worse by trying
+        (facts/protocol.md §2).
+        """
+        message_id = MessageId(node.attrs.get("id", ""))
+        error = node.attrs.get("error")
+        if error is None:
+            await self._change((message_id,), Status.SENT, EventType.MESSAGE_SENT, None)
+        else:
+            await self._change((message_id,), Status.FAILED, EventType.MESSAGE_FAILED, error)
+        self._on_answer(message_id)
+
+    async def _change(
+        self,
+        ids: tuple[MessageId, ...],
+        status: Status,
+        kind: EventType,
+        error: str | None,
+        *answers: Node,
+    ) -> None:
+        now = self._clock.now()
+        async with self._stage.lock:
+            draft = self._stage.draft()
+            for message_id in ids:
+                payload: dict[str, str | None] = {
+                    "message_id": message_id,
+                    "status": status.value,
+                }
+                if error is not None:
+                    payload["error"] = error
+                draft.status_changes.append(
+                    StatusChange(
+                        id=message_id,
+                        status=status,
+                        at=now,
+                        error=error,
+                        event=Event(type=kind, at=now, payload={**payload}),
+                    )
+                )
+            self._answers.put(draft.submit(), *answers)
+
+
+def _ids(node: Node) -> tuple[MessageId, ...]:
+    listed = node.child("list")
+    more = listed.children if listed is not None else ()
+    ids = [node.attrs.get("id", ""), *(item.attrs.get("id", "") for item in more)]
+    return tuple(MessageId(text) for text in dict.fromkeys(ids) if text)[:_MAX_IDS]

@@ -1,0 +1,125 @@
+"""Asking the sender to send again what could not be read: retry receipts of ours."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from perene.core.messages import LedgerEntry, MessageKey
+from perene.core.unit import PreKeyWrite
+from perene.engine.decrypt import RetryReason
+from perene.engine.stage import Draft, Stage
+from perene.signal.bundle import PreKey
+from perene.wire.node import Node
+
+_REMEMBERED = 1024
+"""Messages whose resend count is remembered; the ledger holds the count in any case."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResendRequest:
+    """A retry receipt to send, None when the limit is reached; `count` are the requests so far."""
+
+    node: Node | None
+    count: int
+
+
+class RetryRequests:
+    """Builds retry receipts and counts them, per message, up to a limit.
+
+    Form as in facts/protocol.md §4.5; whatsmeow retry.go `sendRetryReceipt`, 2026-08-21.
+    """
+
+    def __init__(self, stage: Stage, *, limit: int) -> None:
+        self._stage = stage
+        self._limit = limit
+        self._counts: OrderedDict[MessageKey, int] = OrderedDict()
+
+    def settled(self, key: MessageKey) -> None:
+        """Forget a message that has arrived after all."""
+        self._counts.pop(key, None)
+
+    async def build(
+        self,
+        node: Node,
+        key: MessageKey,
+        entry: LedgerEntry | None,
+        reason: RetryReason,
+        draft: Draft,
+    ) -> ResendRequest:
+        """Build the next request for a message, staging the pre-key that it hands out."""
+        count = max(self._counts.get(key, 0), entry.retries if entry else 0)
+        if count >= self._limit:
+            return ResendRequest(node=None, count=count)
+        count += 1
+        self._counts[key] = count
+        while len(self._counts) > _REMEMBERED:
+            self._counts.popitem(last=False)
+        return ResendRequest(node=self._receipt(node, count, reason, draft), count=count)
+
+    def _receipt(self, node: Node, count: int, reason: RetryReason, draft: Draft) -> Node:
+        own = self._stage.credentials
+        attrs = {"id": node.attr("id"), "type": "retry", "to": node.attr("from")}
+        for name in ("participant", "recipient", "category"):
+            if name in node.attrs:
+                attrs[name] = node.attrs[name]
+        children = [
+            Node(
+                "retry",
+                {
+                    "count": str(count),
+                    "id": node.attr("id"),
+                    "t": node.attrs.get("t", "0"),
+                    "v": "1",
+                    "error": str(int(reason)),
+                },
+            ),
+            Node("registration", {}, own.registration_id.to_bytes(4, "big")),
+        ]
+        if count > 1 or self._needs_keys(node):
+            children.append(self._keys(draft))
+        return Node("receipt", attrs, tuple(children))
+
+    @staticmethod
+    def _needs_keys(node: Node) -> bool:
+        # Only a group part and no key for it: the sender has no ratchet of ours to use yet.
+        kinds = {child.attrs.get("type") for child in node.children if child.tag == "enc"}
+        return kinds == {"skmsg"}
+
+    def _keys(self, draft: Draft) -> Node:
+        own = draft.credentials or self._stage.credentials
+        pre_key = PreKey.generate(own.next_pre_key_id)
+        draft.credentials = own.changed(next_pre_key_id=next_key_id(own.next_pre_key_id))
+        draft.pre_keys_added.append(PreKeyWrite(id=pre_key.id, private=pre_key.key_pair.private))
+        # Handed out here, so it must not be uploaded too (facts/protocol.md §1.6).
+        draft.pre_keys_uploaded.append(pre_key.id)
+        signed = own.signed_pre_key
+        return Node(
+            "keys",
+            {},
+            (
+                Node("type", {}, b"\x05"),
+                Node("identity", {}, own.identity.public),
+                Node(
+                    "key",
+                    {},
+                    (
+                        Node("id", {}, pre_key.id.to_bytes(3, "big")),
+                        Node("value", {}, pre_key.key_pair.public),
+                    ),
+                ),
+                Node(
+                    "skey",
+                    {},
+                    (
+                        Node("id", {}, signed.id.to_bytes(3, "big")),
+                        Node("value", {}, signed.key_pair.public),
+                        Node("signature", {}, signed.signature),
+                    ),
+                ),
+                Node("device-identity", {}, own.account or b""),
+            ),
+        )
+
+
+def next_key_id(key_id: int) -> int:
+    """Return the pre-key id after `key_id`; ids have 24 bits and 0 is not one."""
+    return key_id % 0xFFFFFF + 1

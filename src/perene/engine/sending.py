@@ -1,0 +1,71 @@
+"""The send loop of a connection: what is queued in the store goes out, in order."""
+
+import asyncio
+
+from perene.core.clock import Clock
+from perene.core.ids import MessageId
+from perene.core.messages import Message
+from perene.engine.errors import CannotSend, QueryFailed, QueryTimedOut
+from perene.engine.ports import SessionStore
+from perene.engine.send import Sender
+
+WINDOW = 64
+"""Messages on the wire without the server's answer; the next ones wait for it."""
+
+_RETRY_S = 5.0
+
+
+class SendLoop:
+    """Sends queued messages until cancelled. `wake` tells it that there may be some.
+
+    A message leaves the queue by the server's answer only. What was on the wire without one when
+    a connection ended is sent again on the next, under the same id.
+    """
+
+    def __init__(self, store: SessionStore, sender: Sender, clock: Clock) -> None:
+        self._store = store
+        self._sender = sender
+        self._clock = clock
+        self._wake = asyncio.Event()
+        self._wake.set()
+        self._on_wire: set[MessageId] = set()
+
+    def wake(self) -> None:
+        """Look into the queue again."""
+        self._wake.set()
+
+    def answered(self, message_id: MessageId) -> None:
+        """The server has answered for this message; there is room for another."""
+        self._on_wire.discard(message_id)
+        self._wake.set()
+
+    async def run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            await self._send_queued()
+
+    async def _send_queued(self) -> None:
+        while len(self._on_wire) < WINDOW:
+            queued = await self._store.queued_messages(WINDOW)
+            fresh = [m for m in queued if m.key.id not in self._on_wire]
+            if not fresh:
+                return
+            for message in fresh:
+                if not await self._send(message):
+                    return
+
+    async def _send(self, message: Message) -> bool:
+        self._on_wire.add(message.key.id)
+        try:
+            await self._sender.send(message)
+        except CannotSend as error:
+            await self._sender.refuse(message, str(error))
+        except (QueryFailed, QueryTimedOut):
+            # The server did not say where to send it: nothing has left, so the order is kept by
+            # trying this one again before the next.
+            self._on_wire.discard(message.key.id)
+            await self._clock.sleep(_RETRY_S)
+            self._wake.set()
+            return False
+        return True

@@ -1,0 +1,267 @@
+"""Staged state: what the store holds, with the uncommitted changes of one connection over it.
+
+A draft collects what one stanza changes. Submitting it makes it the state that the next stanza is
+processed on, and hands its unit to the committer. It becomes true only by the commit: when that
+fails the connection ends, and this whole stage with it, so that the next connection starts from
+what is stored.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Iterable
+
+from perene.core.errors import UnreadableState
+from perene.core.events import Event
+from perene.core.messages import LedgerEntry, Message, StatusChange
+from perene.core.unit import (
+    AddressPair,
+    Committed,
+    HolderChange,
+    PeerMessage,
+    PreKeyWrite,
+    Profile,
+    RatchetWrite,
+    SenderKeyWrite,
+    Unit,
+)
+from perene.crypto import KeyPair
+from perene.engine.addresses import AddressBook, signal_address
+from perene.engine.credentials import Credentials
+from perene.engine.ports import SessionStore
+from perene.signal.address import Address
+from perene.signal.bundle import PreKey
+from perene.signal.errors import SignalError
+from perene.signal.ratchet import Ratchet
+from perene.signal.sender_key import SenderKeyRecord
+from perene.wire.jid import Jid
+
+_CACHED = 512
+"""Ratchets and sender keys kept at hand per connection, once they are committed."""
+
+SenderKeyName = tuple[str, str]
+
+
+class Stage:
+    """The staged state of one connection.
+
+    `lock` is held from the first read of a draft to its submission, so that the receive path and
+    the send path never advance the same ratchet from the same state.
+    """
+
+    def __init__(self, store: SessionStore, book: AddressBook, credentials: Credentials) -> None:
+        self.store = store
+        self.book = book
+        self.credentials = credentials
+        self.lock = asyncio.Lock()
+        self.ratchets: OrderedDict[str, Ratchet] = OrderedDict()
+        self.sender_keys: OrderedDict[SenderKeyName, SenderKeyRecord] = OrderedDict()
+        self.holders: OrderedDict[str, set[str]] = OrderedDict()
+        self.consumed: set[int] = set()
+        self.in_flight: dict[bytes, asyncio.Future[Committed]] = {}
+        self._pending = 0
+
+    def draft(self) -> "Draft":
+        """Start collecting the changes of one stanza."""
+        return Draft(self)
+
+    async def holders_of(self, group: str) -> frozenset[str]:
+        """Return the addresses of the devices that hold our sender key of a group."""
+        if group not in self.holders:
+            self.holders[group] = set(await self.store.sender_key_holders(group))
+        return frozenset(self.holders[group])
+
+    def submit(self, unit: Unit) -> "asyncio.Future[Committed]":
+        """Hand a unit over, and let the caches shrink when nothing is uncommitted."""
+        future = self.store.submit(unit)
+        self._pending += 1
+        for digest in unit.ciphertexts:
+            self.in_flight[digest] = future
+        future.add_done_callback(lambda _: self._settled(unit))
+        return future
+
+    def _settled(self, unit: Unit) -> None:
+        self._pending -= 1
+        for digest in unit.ciphertexts:
+            self.in_flight.pop(digest, None)
+        if self._pending:
+            return
+        # Only what is committed may be forgotten: it can be read again.
+        self.consumed.clear()
+        while len(self.ratchets) > _CACHED:
+            self.ratchets.popitem(last=False)
+        while len(self.sender_keys) > _CACHED:
+            self.sender_keys.popitem(last=False)
+        while len(self.holders) > _CACHED:
+            self.holders.popitem(last=False)
+
+
+class Draft:
+    """The changes of one stanza, laid over the stage. Dropping it undoes them."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._ratchets: dict[str, Ratchet | None] = {}
+        self._sender_keys: dict[SenderKeyName, SenderKeyRecord | None] = {}
+        self._consumed: list[int] = []
+        self.credentials: Credentials | None = None
+        self.profile: Profile | None = None
+        self.pairs: list[AddressPair] = []
+        self._holders: list[HolderChange] = []
+        self.pre_keys_added: list[PreKeyWrite] = []
+        self.pre_keys_uploaded: list[int] = []
+        self.messages: list[Message] = []
+        self.status_changes: list[StatusChange] = []
+        self.peer_messages: list[PeerMessage] = []
+        self.ledger: list[LedgerEntry] = []
+        self.ciphertexts: list[bytes] = []
+        self.events: list[Event] = []
+
+    async def learn(self, pairs: Iterable[AddressPair]) -> None:
+        """Take note of address pairs; ratchets under the phone number move to the LID.
+
+        The phone number's ratchet wins over one under the LID, because it is the one in use
+        (whatsmeow `MigratePNToLID`, 2026-08-21).
+        """
+        fresh = self._stage.book.learn(pairs)
+        self.pairs.extend(fresh)
+        for pair in fresh:
+            await self._migrate(pair)
+
+    async def _migrate(self, pair: AddressPair) -> None:
+        pn, lid = Jid.parse(pair.pn), Jid.parse(pair.lid)
+        old_name, new_name = signal_address(pn).name, signal_address(lid).name
+        stored = set(await self._stage.store.ratchet_addresses([old_name]))
+        stored.update(a for a in self._stage.ratchets if Address.parse(a).name == old_name)
+        for text in stored:
+            old = Address.parse(text)
+            ratchet = await self.ratchet(old)
+            if ratchet.has_current:
+                self.set_ratchet(Address(new_name, old.device), ratchet)
+                self.drop_ratchet(old)
+        for group, text in await self._stage.store.sender_key_addresses([old_name]):
+            old = Address.parse(text)
+            record = await self.sender_key(group, old)
+            self.set_sender_key(group, Address(new_name, old.device), record)
+            self._sender_keys[group, str(old)] = None
+
+    async def ratchet(self, address: Address) -> Ratchet:
+        """Return the ratchet with a device as it stands in this draft, empty if there is none."""
+        key = str(address)
+        if key in self._ratchets:
+            return self._ratchets[key] or Ratchet.empty
+        staged = self._stage.ratchets.get(key)
+        if staged is None:
+            stored = await self._stage.store.ratchets([key])
+            staged = _parse_ratchet(stored[key]) if key in stored else Ratchet.empty
+            self._stage.ratchets[key] = staged
+        self._stage.ratchets.move_to_end(key)
+        return staged
+
+    async def load_ratchets(self, addresses: Iterable[Address]) -> None:
+        """Read many ratchets in one go, so that `ratchet` finds them at hand."""
+        missing = [key for key in map(str, addresses) if key not in self._stage.ratchets]
+        if missing:
+            stored = await self._stage.store.ratchets(missing)
+            for key in missing:
+                self._stage.ratchets[key] = (
+                    _parse_ratchet(stored[key]) if key in stored else Ratchet.empty
+                )
+
+    def set_ratchet(self, address: Address, ratchet: Ratchet) -> None:
+        self._ratchets[str(address)] = ratchet
+
+    def drop_ratchet(self, address: Address) -> None:
+        self._ratchets[str(address)] = None
+
+    async def sender_key(self, group: str, address: Address) -> SenderKeyRecord:
+        """Return the key record of a sender in a group, empty if there is none."""
+        key = (group, str(address))
+        if key in self._sender_keys:
+            return self._sender_keys[key] or SenderKeyRecord.empty
+        staged = self._stage.sender_keys.get(key)
+        if staged is None:
+            stored = await self._stage.store.sender_key(*key)
+            staged = SenderKeyRecord.empty if stored is None else _parse_sender_key(stored)
+            self._stage.sender_keys[key] = staged
+        self._stage.sender_keys.move_to_end(key)
+        return staged
+
+    def set_sender_key(self, group: str, address: Address, record: SenderKeyRecord) -> None:
+        self._sender_keys[group, str(address)] = record
+
+    def change_holders(self, change: HolderChange) -> None:
+        self._holders.append(change)
+
+    async def pre_key(self, key_id: int) -> PreKey | None:
+        """Return a one-time pre-key that neither the store nor this connection has used up."""
+        if key_id in self._stage.consumed or key_id in self._consumed:
+            return None
+        private = await self._stage.store.pre_key(key_id)
+        return (
+            None if private is None else PreKey(id=key_id, key_pair=KeyPair.from_private(private))
+        )
+
+    def consume_pre_key(self, key_id: int) -> None:
+        self._consumed.append(key_id)
+
+    def submit(self) -> "asyncio.Future[Committed]":
+        """Make this draft the stage, and hand its unit to the committer."""
+        stage = self._stage
+        for key, ratchet in self._ratchets.items():
+            stage.ratchets[key] = ratchet or Ratchet.empty
+        for name, record in self._sender_keys.items():
+            stage.sender_keys[name] = record or SenderKeyRecord.empty
+        stage.consumed.update(self._consumed)
+        for change in self._holders:
+            _apply(change, stage.holders)
+        if self.credentials is not None:
+            stage.credentials = self.credentials
+        return stage.submit(
+            Unit(
+                session=stage.store.session,
+                epoch=stage.store.epoch,
+                credentials=self.credentials,
+                profile=self.profile,
+                ratchets=tuple(
+                    RatchetWrite(address=key, state=state) for key, state in self._ratchets.items()
+                ),
+                sender_keys=tuple(
+                    SenderKeyWrite(group=group, address=address, state=state)
+                    for (group, address), state in self._sender_keys.items()
+                ),
+                holders=tuple(self._holders),
+                pre_keys_added=tuple(self.pre_keys_added),
+                pre_keys_uploaded=tuple(self.pre_keys_uploaded),
+                pre_keys_consumed=tuple(self._consumed),
+                address_pairs=tuple(self.pairs),
+                messages=tuple(self.messages),
+                status_changes=tuple(self.status_changes),
+                peer_messages=tuple(self.peer_messages),
+                ledger=tuple(self.ledger),
+                ciphertexts=tuple(self.ciphertexts),
+                events=tuple(self.events),
+            )
+        )
+
+
+def _apply(change: HolderChange, staged: OrderedDict[str, set[str]]) -> None:
+    # A group whose holders were not read yet is read with this change in it, once committed.
+    if change.forget_all:
+        staged[change.group] = set()
+    if change.group in staged:
+        staged[change.group] -= set(change.removed)
+        staged[change.group] |= set(change.added)
+
+
+def _parse_ratchet(data: bytes) -> Ratchet:
+    try:
+        return Ratchet.parse(data)
+    except SignalError as error:
+        raise UnreadableState("a stored ratchet is damaged or newer than this Perene") from error
+
+
+def _parse_sender_key(data: bytes) -> SenderKeyRecord:
+    try:
+        return SenderKeyRecord.parse(data)
+    except SignalError as error:
+        raise UnreadableState("a stored sender key is damaged or newer than this Perene") from error

@@ -1,0 +1,111 @@
+"""The envelope of an incoming message: who, where, when, before anything is decrypted."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from perene.core.ids import MessageId
+from perene.core.unit import AddressPair
+from perene.engine.credentials import Credentials
+from perene.wire.errors import BadNode
+from perene.wire.jid import (
+    HOSTED_LID_SERVER,
+    HOSTED_SERVER,
+    LID_SERVER,
+    PN_SERVER,
+    Jid,
+)
+from perene.wire.node import Node
+
+_MAX_ID = 128
+"""Real ids have at most 32 characters; a longer one than this is not a message."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """What the attributes of `<message>` say. JIDs are as on the wire, not yet canonical.
+
+    `chat` is bare; `sender` keeps its device. `pairs` are the phone number and LID pairs that the
+    stanza itself shows.
+    """
+
+    id: MessageId
+    chat: Jid
+    sender: Jid
+    from_me: bool
+    timestamp: datetime
+    push_name: str | None
+    category: str
+    is_group: bool
+    pairs: tuple[AddressPair, ...]
+
+
+def read_envelope(node: Node, own: Credentials) -> Envelope:
+    """Read the attributes of a `<message>`; raises NodeError if they make no sense.
+
+    facts/protocol.md §4.1 and §4.3; whatsmeow message.go `parseMessageSource`, 2026-08-21.
+    """
+    message_id = node.attr("id")
+    if not 0 < len(message_id) <= _MAX_ID:
+        raise BadNode("a message id has 1 to 128 characters")
+    origin = _unhosted(Jid.parse(node.attr("from")))
+    own_users = {own.own_pn.user, own.own_lid.user}
+    is_group = origin.is_group or origin.is_broadcast
+    if is_group:
+        sender = _unhosted(Jid.parse(node.attr("participant")))
+        chat = origin.bare
+        from_me = sender.user in own_users
+        pairs = _pairs(
+            sender, node.attrs.get("participant_pn") or node.attrs.get("participant_lid")
+        )
+    elif origin.is_newsletter:
+        sender, chat, from_me, pairs = origin, origin, False, ()
+    elif origin.user in own_users:
+        sender, from_me = origin, True
+        recipient = node.attrs.get("recipient")
+        chat = _unhosted(Jid.parse(recipient)).bare if recipient else origin.bare
+        pairs = _pairs(
+            chat, node.attrs.get("peer_recipient_pn") or node.attrs.get("peer_recipient_lid")
+        )
+    else:
+        sender, chat, from_me = origin, origin.bare, False
+        pairs = _pairs(origin, node.attrs.get("sender_pn") or node.attrs.get("sender_lid"))
+    return Envelope(
+        id=MessageId(message_id),
+        chat=chat,
+        sender=sender,
+        from_me=from_me,
+        timestamp=_timestamp(node.attrs.get("t", "")),
+        push_name=node.attrs.get("notify"),
+        category=node.attrs.get("category", ""),
+        is_group=is_group,
+        pairs=pairs,
+    )
+
+
+def _unhosted(jid: Jid) -> Jid:
+    # A hosted device belongs to the same person; only its Signal name differs, and that is built
+    # from the address on the wire by whoever decrypts.
+    match jid.server:
+        case s if s == HOSTED_SERVER:
+            return Jid(jid.user, PN_SERVER, jid.device)
+        case s if s == HOSTED_LID_SERVER:
+            return Jid(jid.user, LID_SERVER, jid.device)
+        case _:
+            return jid
+
+
+def _pairs(one: Jid, other: str | None) -> tuple[AddressPair, ...]:
+    if not other:
+        return ()
+    alternative = Jid.parse(other)
+    if one.is_lid and alternative.is_pn:
+        return (AddressPair(pn=str(alternative.bare), lid=str(one.bare)),)
+    if one.is_pn and alternative.is_lid:
+        return (AddressPair(pn=str(one.bare), lid=str(alternative.bare)),)
+    return ()
+
+
+def _timestamp(text: str) -> datetime:
+    if not text.isascii() or not text.isdecimal() or len(text) > 11:
+        raise BadNode("a message's timestamp is in seconds since 1970")
+    return datetime.fromtimestamp(int(text), UTC)
