@@ -40,6 +40,8 @@ SERVER = KeyPair.generate()
 DEVICE = KeyPair.generate()
 LOW_ORDER = bytes(32)
 
+Change = Callable[[HandshakeMessage], object]
+
 
 def chain_for(public: bytes) -> bytes:
     return issue_chain(root=ROOT, leaf_key=public, not_before=NOW - DAY, not_after=NOW + DAY)
@@ -88,9 +90,6 @@ def test_the_payload_is_not_on_the_wire_in_clear() -> None:
     finish = ours.finish(theirs.receive_hello(ours.hello()), b"who I am")
     assert b"who I am" not in finish
     assert DEVICE.public not in finish
-
-
-Change = Callable[[HandshakeMessage], object]
 
 
 def clear(name: str) -> Change:
