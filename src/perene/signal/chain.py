@@ -5,6 +5,7 @@ seed of a message key, with 0x02 the next chain key (npm libsignal session_ciphe
 lib/Signal/Group/sender-chain-key.js 7.0.0-rc14).
 """
 
+import struct
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -19,6 +20,7 @@ KEY_SIZE = 32
 MAX_COUNTER = 0xFFFF_FFFF
 _COUNTER_SIZE = 4
 _ENTRY = _COUNTER_SIZE + KEY_SIZE
+_LAYOUT = ">I32x"  # an entry of which only the counter is read
 
 
 def message_seed(chain_key: bytes) -> bytes:
@@ -49,17 +51,19 @@ class SkippedKeys:
     @property
     def counters(self) -> tuple[int, ...]:
         """The counters that can still arrive, increasing."""
-        return tuple(self._counter(index) for index in range(len(self)))
+        return tuple(counter for (counter,) in struct.iter_unpack(_LAYOUT, self.entries))
 
     @classmethod
-    def parse(cls, entries: bytes, lost_below: int) -> "SkippedKeys":
-        """Read stored entries, or raise InvalidRecord."""
-        skipped = cls(entries=entries, lost_below=lost_below)
-        if len(entries) % _ENTRY or len(skipped) > MAX_SKIPPED:
+    def parse(cls, entries: bytes, *, lost_below: int, before: int) -> "SkippedKeys":
+        """Read stored entries, all of them `before` the chain's counter, or raise InvalidRecord."""
+        if len(entries) % _ENTRY or len(entries) > MAX_SKIPPED * _ENTRY:
             raise InvalidRecord("skipped keys are up to 2000 entries of 36 bytes")
+        skipped = cls(entries=entries, lost_below=lost_below)
         counters = skipped.counters
         if any(left >= right for left, right in pairwise(counters)):
             raise InvalidRecord("counters of skipped keys increase")
+        if counters and counters[-1] >= before:
+            raise InvalidRecord("a skipped key is ahead of its chain")
         return skipped
 
     def find(self, counter: int) -> int | None:
@@ -88,12 +92,14 @@ class SkippedKeys:
             counter.to_bytes(_COUNTER_SIZE) + message_seed(key)
             for counter, key in enumerate(chain_keys, first)
         )
-        entries = self.entries + added
-        excess = len(entries) - MAX_SKIPPED * _ENTRY
+        excess = len(self.entries) + len(added) - MAX_SKIPPED * _ENTRY
         if excess <= 0:
-            return SkippedKeys(entries=entries, lost_below=self.lost_below)
-        last_lost = int.from_bytes(entries[excess - _ENTRY : excess - KEY_SIZE])
-        return SkippedKeys(entries=entries[excess:], lost_below=max(self.lost_below, last_lost + 1))
+            return SkippedKeys(entries=self.entries + added, lost_below=self.lost_below)
+        # At most 2000 are added at once, so all that has to go is among the older ones.
+        last_lost = self._counter(excess // _ENTRY - 1)
+        return SkippedKeys(
+            entries=self.entries[excess:] + added, lost_below=max(self.lost_below, last_lost + 1)
+        )
 
     def _counter(self, index: int) -> int:
         start = index * _ENTRY

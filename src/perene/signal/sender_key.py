@@ -79,7 +79,9 @@ class SenderKeyState:
             proto = state_pb2.SenderKeyState.FromString(data)
         except DecodeError as error:
             raise InvalidRecord("a sender key state is no protobuf") from error
-        skipped = SkippedKeys.parse(proto.skipped, proto.lost_below)
+        skipped = SkippedKeys.parse(
+            proto.skipped, lost_below=proto.lost_below, before=proto.iteration
+        )
         return cls(
             key_id=proto.key_id,
             chain=Chain(key=sized(proto.key), counter=bounded(proto.iteration), skipped=skipped),

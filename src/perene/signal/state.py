@@ -45,7 +45,9 @@ class ReceivingChain:
             proto = state_pb2.ReceivingChain.FromString(data)
         except DecodeError as error:
             raise InvalidRecord("a receiving chain is no protobuf") from error
-        skipped = SkippedKeys.parse(proto.skipped, proto.lost_below)
+        skipped = SkippedKeys.parse(
+            proto.skipped, lost_below=proto.lost_below, before=proto.counter
+        )
         chain = Chain(key=sized(proto.key), counter=bounded(proto.counter), skipped=skipped)
         return cls(ratchet_key=sized(proto.ratchet_key), chain=chain)
 

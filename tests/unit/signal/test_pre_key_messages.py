@@ -65,6 +65,7 @@ def test_further_first_messages_need_no_pre_key_and_consume_none() -> None:
     assert not read.replaced
 
 
+@pytest.mark.requirement("B1")
 def test_a_repeated_first_message_is_a_duplicate() -> None:
     _, bob, message = first_message()
     bob.read(message)
@@ -92,6 +93,7 @@ def test_a_new_beginning_of_the_peer_replaces_the_current_state() -> None:
     assert read.ratchet.base_key == alice.ratchet.base_key
 
 
+@pytest.mark.requirement("B1")
 def test_a_consumed_or_unknown_one_time_key_is_named() -> None:
     _, bob, message = first_message()
     (key_id,) = bob.one_time
@@ -104,6 +106,7 @@ def test_a_consumed_or_unknown_one_time_key_is_named() -> None:
         bob.read(message)
 
 
+@pytest.mark.requirement("B1")
 def test_an_unknown_signed_key_is_named() -> None:
     _, bob, message = first_message()
     (key_id,) = bob.signed
@@ -113,6 +116,7 @@ def test_an_unknown_signed_key_is_named() -> None:
     assert caught.value.key_id == key_id
 
 
+@pytest.mark.requirement("B1")
 def test_the_wrong_key_under_the_right_id_is_a_bad_mac_and_changes_nothing() -> None:
     _, bob, message = first_message()
     (key_id,) = bob.one_time
@@ -125,6 +129,7 @@ def test_the_wrong_key_under_the_right_id_is_a_bad_mac_and_changes_nothing() -> 
     assert bob.read(message) == b"first"
 
 
+@pytest.mark.requirement("B1")
 def test_another_identity_than_the_trusted_one_is_reported_before_anything_else() -> None:
     alice, bob, message = first_message()
     with pytest.raises(UntrustedIdentity) as caught:

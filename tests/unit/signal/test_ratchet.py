@@ -50,6 +50,7 @@ def test_the_first_messages_are_pre_key_messages_until_an_answer_was_decrypted()
     assert alice.send(b"3").kind == "msg"
 
 
+@pytest.mark.requirement("B1")
 def test_a_message_is_read_once_and_then_a_duplicate() -> None:
     alice, bob = acquainted()
     message = alice.send(b"once")
@@ -117,6 +118,7 @@ def test_a_new_chain_that_begins_too_far_ahead_is_refused() -> None:
         bob.read(alice.send(b"far"))
 
 
+@pytest.mark.requirement("B1")
 def test_a_message_whose_kept_key_was_pushed_out_is_lost_and_no_duplicate() -> None:
     alice, bob = acquainted()
     messages = [alice.send(b"%d" % index) for index in range(MAX_SKIPPED + 10)]
@@ -151,6 +153,7 @@ def test_a_forged_counter_of_a_known_chain_is_no_duplicate() -> None:
     assert bob.read(message) == b"genuine"
 
 
+@pytest.mark.requirement("B1")
 def test_a_message_to_another_device_is_not_read() -> None:
     alice, bob = acquainted()
     _, stranger = acquainted()
@@ -159,6 +162,7 @@ def test_a_message_to_another_device_is_not_read() -> None:
     assert bob.ratchet.has_current
 
 
+@pytest.mark.requirement("B1")
 def test_nothing_can_be_sent_or_read_without_a_ratchet() -> None:
     alice, _ = acquainted()
     stranger = Party()

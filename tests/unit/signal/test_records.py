@@ -154,7 +154,8 @@ def test_damage_inside_a_record_is_noticed_when_it_is_read() -> None:
     changed.receiving.extend([changed.receiving[0]] * 5)
     refused(changed)
     chain = state_pb2.ReceivingChain.FromString(good.receiving[0])
-    for skipped in (b"odd", bytes(72), bytes(36 * (MAX_SKIPPED + 1))):
+    ahead = b"\xff" * 36
+    for skipped in (b"odd", bytes(72), bytes(36 * (MAX_SKIPPED + 1)), ahead):
         chain.skipped = skipped
         changed = state_pb2.RatchetState.FromString(state.encoded())
         changed.receiving[0] = chain.SerializeToString()

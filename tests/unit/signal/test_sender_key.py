@@ -79,6 +79,7 @@ def test_a_member_reads_in_any_order_and_each_message_once() -> None:
             member.read(message)
 
 
+@pytest.mark.requirement("B1")
 def test_a_message_before_the_key_was_given_is_lost_and_no_duplicate() -> None:
     sender = Sender()
     early = sender.send(b"early")
@@ -88,6 +89,7 @@ def test_a_message_before_the_key_was_given_is_lost_and_no_duplicate() -> None:
         member.read(early)
 
 
+@pytest.mark.requirement("B1")
 def test_without_the_key_nothing_is_read_or_sent() -> None:
     sender, stranger = Sender(), Member()
     data = sender.send(b"x")
