@@ -5,18 +5,16 @@ dictionary), and which number stands for which field (the protobuf definitions).
 both from the folder of the npm package, records package and version, and writes
 
 - `src/perene/wire/tokens.py`: the tables of the binary node format, dictionary version 3;
-- `src/perene/wire/proto/wa.proto`: the messages that are used, the transitive closure of ROOTS;
-- with `--generate`, `wa_pb2.py` and `wa_pb2.pyi`, which need `grpcio-tools` and `mypy-protobuf`.
+- `src/perene/wire/proto/wa.proto`: the messages that are used, the transitive closure of ROOTS.
 
-    python tools/wire_facts.py tests/node/node_modules/baileys --generate
+`make generate` then makes Python of the latter.
+
+    python -m tools.wire_facts tests/node/node_modules/baileys
 """
 
 import argparse
 import json
 import re
-import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -157,25 +155,27 @@ option features.repeated_field_encoding = EXPANDED;
 """
 
 
-def write_proto(folder: Path, source: str) -> None:
-    """Write wa.proto."""
+def proto_of(folder: Path, source: str) -> str:
+    """Return wa.proto."""
     file = parse_proto((folder / "WAProto" / "WAProto.proto").read_text("utf-8"))
     lines = [PROTO_HEAD.format(source=source)]
     for block in closure(file, ROOTS):
         lines += [*render(block), ""]
-    (WIRE / "proto" / "wa.proto").write_text("\n".join(lines), "utf-8")
+    return "\n".join(lines)
 
 
 def read_tokens(folder: Path) -> tuple[list[str], list[list[str]]]:
     """Return the single-byte table and the four double-byte tables."""
-    program = (
-        "import(process.argv[1]).then(({SINGLE_BYTE_TOKENS: s, DOUBLE_BYTE_TOKENS: d}) =>"
-        "process.stdout.write(JSON.stringify([s, d])))"
+    source = (folder / "lib" / "WABinary" / "constants.js").read_text("utf-8")
+    single, double = (
+        # The tables are literals of strings in single quotes, some with a comma at the end.
+        json.loads(re.sub(r",(\s*\])", r"\1", match[1].replace("'", '"')))
+        for match in (
+            re.search(rf"export const {name} = (\[.*?\n?\]);", source, re.DOTALL)
+            for name in ("SINGLE_BYTE_TOKENS", "DOUBLE_BYTE_TOKENS")
+        )
+        if match
     )
-    module = (folder / "lib" / "WABinary" / "constants.js").resolve().as_uri()
-    command = [shutil.which("node") or "node", "-e", program, module]
-    output = subprocess.run(command, check=True, capture_output=True).stdout
-    single, double = json.loads(output)
     if len(single) != 236 or [len(table) for table in double] != [256] * 4:
         raise ValueError("the tables do not have the size of dictionary version 3")
     return single, double
@@ -217,8 +217,8 @@ def table(name: str, words: list[str]) -> Iterator[str]:
     yield ")"
 
 
-def write_tokens(folder: Path, source: str) -> None:
-    """Write tokens.py."""
+def tokens_of(folder: Path, source: str) -> str:
+    """Return tokens.py."""
     single, double = read_tokens(folder)
     lines = [TOKENS_HEAD.format(source=source)]
     lines += table("_SINGLE", single[1:])
@@ -231,29 +231,25 @@ def write_tokens(folder: Path, source: str) -> None:
         "DOUBLE_BYTE: tuple[tuple[str, ...], ...] = (_DOUBLE_0, _DOUBLE_1, _DOUBLE_2, _DOUBLE_3)",
         "",
     ]
-    (WIRE / "tokens.py").write_text("\n".join(lines), "utf-8")
+    return "\n".join(lines)
 
 
-def generate() -> None:
-    """Run protoc; the files land beside the definitions."""
-    source = WIRE.parents[1]
-    command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{source}", f"--python_out={source}"]
-    command += [f"--mypy_out=quiet:{source}", "perene/wire/proto/wa.proto"]
-    subprocess.run(command, check=True, cwd=source)
+def files_of(folder: Path) -> dict[Path, str]:
+    """Return what the package in `folder` says, by the file that holds it."""
+    package = json.loads((folder / "package.json").read_text("utf-8"))
+    source = f"{package['name']} {package['version']}"
+    return {
+        WIRE / "tokens.py": tokens_of(folder, source),
+        WIRE / "proto" / "wa.proto": proto_of(folder, source),
+    }
 
 
 def main() -> None:
     """Write everything from the folder named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("folder", type=Path, help="unpacked npm package baileys")
-    parser.add_argument("--generate", action="store_true", help="run protoc as well")
-    options = parser.parse_args()
-    package = json.loads((options.folder / "package.json").read_text("utf-8"))
-    source = f"{package['name']} {package['version']}"
-    write_tokens(options.folder, source)
-    write_proto(options.folder, source)
-    if options.generate:
-        generate()
+    for path, content in files_of(parser.parse_args().folder).items():
+        path.write_text(content, "utf-8")
 
 
 if __name__ == "__main__":
