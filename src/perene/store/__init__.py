@@ -1,1 +1,1 @@
-"""What must outlive the process, in SQLite or PostgreSQL, with key material sealed."""
+"""SQL storage on SQLite and PostgreSQL: one module per aggregate; key material is sealed."""

@@ -1,0 +1,94 @@
+"""The address map: one person's phone number JID and LID JID."""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Final
+
+from sqlalchemy import Connection, or_, select, tuple_
+
+from perene.core.unit import AddressPair
+from perene.store.bulk import BulkInsert, do_nothing
+from perene.store.schema import address_map
+
+Place = tuple[int, str]
+"""A session's key, and an address in it."""
+
+# Well below the 32,766 (SQLite) and 65,535 (PostgreSQL) parameters that a statement may have.
+_CHUNK: Final = 500
+
+# These are canonical as they are: facts/protocol.md §5.6. What remains are phone numbers.
+_CANONICAL: Final = ("@lid", "@g.us", "@broadcast", "@newsletter", "@hosted.lid")
+
+_INSERT = BulkInsert(address_map, ("session", "pn", "lid"), do_nothing)
+
+
+def needs_lookup(jid: str) -> bool:
+    """Tell whether a JID may have another, canonical form."""
+    return not jid.endswith(_CANONICAL)
+
+
+def bare(jid: str) -> str:
+    """Return a JID without its device: `5511:3@s.whatsapp.net` -> `5511@s.whatsapp.net`."""
+    user, at, server = jid.partition("@")
+    return f"{user.partition(':')[0]}{at}{server}"
+
+
+def chunks(items: Iterable[Place]) -> Iterator[list[Place]]:
+    """Cut a collection into lists short enough for the parameters of one statement."""
+    iterator = iter(items)
+    while chunk := list(islice(iterator, _CHUNK)):
+        yield chunk
+
+
+def lids_of(connection: Connection, places: Collection[Place]) -> dict[Place, str]:
+    """Return the LID of each (session, phone number JID) that has one."""
+    return _lookup(connection, places, "pn", "lid")
+
+
+def pns_of(connection: Connection, places: Collection[Place]) -> dict[Place, str]:
+    """Return the phone number JID of each (session, LID JID) that has one."""
+    return _lookup(connection, places, "lid", "pn")
+
+
+def insert_pairs(connection: Connection, pairs: Sequence[tuple[int, str, str]]) -> None:
+    """Store (session, pn, lid) rows of which no half is stored yet."""
+    _INSERT.run(connection, pairs)
+
+
+def pairs_with(
+    connection: Connection, session: int, addresses: Collection[str]
+) -> list[AddressPair]:
+    """Return the pairs of a session in which one of these JIDs takes part."""
+    found: dict[str, AddressPair] = {}
+    for chunk in chunks((session, address) for address in addresses):
+        jids = [jid for _session, jid in chunk]
+        rows = connection.execute(
+            select(address_map.c.pn, address_map.c.lid).where(
+                address_map.c.session == session,
+                or_(address_map.c.pn.in_(jids), address_map.c.lid.in_(jids)),
+            )
+        )
+        found.update((pn, AddressPair(pn=pn, lid=lid)) for pn, lid in rows)
+    return list(found.values())
+
+
+def canonical(connection: Connection, session: int, jid: str) -> str:
+    """Return the canonical form of one JID."""
+    if not needs_lookup(jid):
+        return jid
+    return lids_of(connection, [(session, jid)]).get((session, jid), jid)
+
+
+def _lookup(
+    connection: Connection, places: Collection[Place], key: str, value: str
+) -> dict[Place, str]:
+    table = address_map.c
+    found: dict[Place, str] = {}
+    for chunk in chunks(places):
+        rows = connection.execute(
+            select(table.session, table[key], table[value]).where(
+                tuple_(table.session, table[key]).in_(chunk)
+            )
+        )
+        found.update(((session, jid), other) for session, jid, other in rows)
+    return found

@@ -1,0 +1,108 @@
+"""Inserting many rows at the speed of the driver.
+
+SQLAlchemy's own executemany handles every parameter of every row in Python; for a message that is
+more than all of SQLite's work. Here a statement is compiled once per dialect. SQLite runs it row by
+row with a prepared statement; PostgreSQL receives one array per column and unnests them.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Table, bindparam, column, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql import psycopg
+
+Upsert = sqlite.Insert | postgresql.Insert
+Row = tuple[Any, ...]
+
+
+def do_nothing(statement: Upsert) -> Upsert:
+    """Leave an existing row as it is."""
+    return statement.on_conflict_do_nothing()
+
+
+def replacing(*columns: str) -> Callable[[Upsert], Upsert]:
+    """Return a clause that gives these columns of an existing row their new values."""
+
+    def clause(statement: Upsert) -> Upsert:
+        keys = [c.name for c in statement.table.primary_key]
+        return statement.on_conflict_do_update(
+            index_elements=keys, set_={name: statement.excluded[name] for name in columns}
+        )
+
+    return clause
+
+
+class BulkInsert:
+    """One INSERT … ON CONFLICT for rows given as tuples in the order of `columns`.
+
+    `tell` names the columns of the conflict, for tables whose inserts are to be told apart from
+    what existed before; such a table numbers its rows in `id`.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        columns: Sequence[str],
+        conflict: Callable[[Upsert], Upsert],
+        *,
+        tell: Sequence[str] = (),
+    ) -> None:
+        self._columns = tuple(columns)
+        self._places = tuple(self._columns.index(name) for name in tell)
+        one = sqlite.insert(table).values({name: bindparam(name) for name in columns})
+        many = conflict(_unnested(table, self._columns))
+        told = many.returning(*(table.c[name] for name in ("id", *tell))) if tell else many
+        self._sqlite = str(conflict(one).compile(dialect=sqlite.dialect()))
+        # Binary parameters ("%b"): the text form of an array is escaped value by value, in Python.
+        self._postgres = str(told.compile(dialect=psycopg.dialect())).replace(")s::", ")b::")
+
+    def run(self, connection: Connection, rows: Sequence[Row]) -> None:
+        """Insert the rows in their order. PostgreSQL forbids to replace a row twice."""
+        if not rows:
+            return
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql(self._sqlite, list(rows))
+        else:
+            connection.exec_driver_sql(self._postgres, self._arrays(rows))
+
+    def run_and_tell(self, connection: Connection, rows: Sequence[Row]) -> list[int | None]:
+        """Insert the rows, and return for each its new id, or None if it existed before.
+
+        No two of the rows may conflict with each other.
+        """
+        if not rows:
+            return []
+        if connection.dialect.name == "sqlite":
+            return self._run_one_by_one(connection, rows)
+        found = connection.exec_driver_sql(self._postgres, self._arrays(rows))
+        new = {tuple(row[1:]): int(row[0]) for row in found}
+        return [new.get(tuple(row[place] for place in self._places)) for row in rows]
+
+    def _run_one_by_one(self, connection: Connection, rows: Sequence[Row]) -> list[int | None]:
+        # The driver cannot say which rows an executemany inserted; a single execute can.
+        cursor = connection.connection.cursor()
+        try:
+            new: list[int | None] = []
+            for row in rows:
+                cursor.execute(self._sqlite, row)
+                new.append(cursor.lastrowid if cursor.rowcount == 1 else None)
+            return new
+        finally:
+            cursor.close()
+
+    def _arrays(self, rows: Sequence[Row]) -> dict[str, list[Any]]:
+        columns = zip(*rows, strict=True)
+        return {name: list(values) for name, values in zip(self._columns, columns, strict=True)}
+
+
+def _unnested(table: Table, columns: Sequence[str]) -> postgresql.Insert:
+    types = {name: table.c[name].type for name in columns}
+    source = (
+        func.unnest(*(bindparam(n, type_=postgresql.ARRAY(t)) for n, t in types.items()))
+        .table_valued(*(column(n, t) for n, t in types.items()), name="new")
+        .render_derived()
+    )
+    return postgresql.insert(table).from_select(
+        list(columns), select(*(source.c[name] for name in columns)), include_defaults=False
+    )

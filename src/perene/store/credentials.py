@@ -1,0 +1,100 @@
+"""A session's credentials, and those that WhatsApp has unlinked."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, delete, insert, select
+
+from perene.core.unit import Serializable
+from perene.store.batch import Entry, Owned
+from perene.store.bulk import BulkInsert, replacing
+from perene.store.moments import micros, moment
+from perene.store.schema import (
+    archived_credentials,
+    credentials,
+    pre_keys,
+    ratchets,
+    sender_key_holders,
+    sender_keys,
+)
+from perene.store.sealing import Sealer
+
+_UPSERT = BulkInsert(credentials, ("session", "sealed"), replacing("sealed"))
+_TABLE = "credentials"
+_ARCHIVE = "archived_credentials"
+
+# What was made with the identity that the credentials hold, and is worthless without it.
+_OF_THE_IDENTITY = (ratchets, sender_keys, sender_key_holders, pre_keys)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchivedCredentials:
+    """Credentials that are no longer used: when and why, and the engine's serialised bytes."""
+
+    at: datetime
+    reason: str
+    data: bytes
+
+
+def write_credentials(connection: Connection, entries: Iterable[Entry]) -> None:
+    """Store the last credentials of a batch, per session."""
+    last: dict[int, tuple[Owned, Serializable]] = {}
+    for entry in entries:
+        if entry.unit.credentials is not None:
+            last[entry.session.key] = (entry.session, entry.unit.credentials)
+    _UPSERT.run(
+        connection,
+        [
+            (key, session.sealer.seal(_TABLE, "", state.serialize()))
+            for key, (session, state) in last.items()
+        ],
+    )
+
+
+def read_credentials(connection: Connection, session: int, sealer: Sealer) -> bytes | None:
+    """Return the serialised credentials, None when there are none."""
+    sealed = connection.execute(
+        select(credentials.c.sealed).where(credentials.c.session == session)
+    ).scalar()
+    return None if sealed is None else sealer.open(_TABLE, "", sealed)
+
+
+def archive_credentials(connection: Connection, session: Owned, reason: str, now: datetime) -> bool:
+    """Move a session's credentials to the archive; returns whether there were any.
+
+    Its ratchets, sender keys and pre-keys are deleted with them: they belong to the identity that
+    WhatsApp has unlinked, and would break the next one. Messages, conversations, addresses and
+    the ledger stay. The caller holds the session's lock.
+    """
+    data = read_credentials(connection, session.key, session.sealer)
+    for table in (*_OF_THE_IDENTITY, credentials):
+        connection.execute(delete(table).where(table.c.session == session.key))
+    if data is None:
+        return False
+    at = micros(now)
+    connection.execute(
+        insert(archived_credentials).values(
+            session=session.key,
+            at=at,
+            reason=reason,
+            sealed=session.sealer.seal(_ARCHIVE, f"{at}\0{reason}", data),
+        )
+    )
+    return True
+
+
+def read_archive(connection: Connection, session: int, sealer: Sealer) -> list[ArchivedCredentials]:
+    """Return what was archived of a session, newest first."""
+    table = archived_credentials.c
+    rows = connection.execute(
+        select(table.at, table.reason, table.sealed)
+        .where(table.session == session)
+        .order_by(table.id.desc())
+    )
+    return [
+        ArchivedCredentials(
+            at=moment(at), reason=reason, data=sealer.open(_ARCHIVE, f"{at}\0{reason}", sealed)
+        )
+        for at, reason, sealed in rows
+    ]

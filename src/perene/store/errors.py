@@ -1,0 +1,59 @@
+"""Why the store can refuse to open."""
+
+from perene.core.errors import RefusedToStart
+
+
+class CannotConnect(RefusedToStart):
+    """The database cannot be reached, or its file cannot be opened for writing."""
+
+    code = "cannot_connect"
+    remedy = "Check PERENE_DATABASE_URL, that the server runs, and the rights on the file."
+
+
+class UnreadableDatabase(RefusedToStart):
+    """The file exists but is no database, or is damaged."""
+
+    code = "unreadable_database"
+    remedy = "Restore the database from a backup; the file was left as it is."
+
+
+class NewerSchema(RefusedToStart):
+    """The database was written by a newer Perene."""
+
+    code = "newer_schema"
+    remedy = "Run the version that wrote this database, or a later one."
+
+
+class OlderSchema(RefusedToStart):
+    """The database needs a migration, and the caller forbade one."""
+
+    code = "older_schema"
+    remedy = "Start `perene serve` once, or open the database with migrations allowed."
+
+
+class BadMasterKey(RefusedToStart):
+    """The master key is not 32 bytes in base64."""
+
+    code = "bad_master_key"
+    remedy = "Give 32 random bytes in base64, as `openssl rand -base64 32` prints them."
+
+
+class WrongMasterKey(RefusedToStart):
+    """The master key is not the one that this database was sealed with."""
+
+    code = "wrong_master_key"
+    remedy = "Set PERENE_MASTER_KEY, or restore the key file, that belongs to this database."
+
+
+class MissingMasterKey(RefusedToStart):
+    """The database holds sealed data, and there is no key to open it."""
+
+    code = "missing_master_key"
+    remedy = "Restore the key file or set PERENE_MASTER_KEY; a new key could open nothing."
+
+
+class ExposedKeyFile(RefusedToStart):
+    """Other users of the machine can read the key file."""
+
+    code = "exposed_key_file"
+    remedy = "Run `chmod 600` on the key file, and consider rotating the master key."

@@ -1,0 +1,58 @@
+"""Bringing a database's schema up to date, with Alembic, when it is opened.
+
+Migrations expand first and contract in a later release. Alembic is loaded only when there is
+something to migrate: an up-to-date database is recognised by its version alone.
+"""
+
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Connection, Engine, inspect, text
+
+from perene.store.errors import NewerSchema, OlderSchema
+
+VERSION_TABLE: Final = "perene_schema"
+
+REVISIONS: Final = ("0001",)
+"""Every schema version, oldest first; a test compares it with the files."""
+
+HEAD: Final = REVISIONS[-1]
+
+# Any constant: two processes that start together must not migrate at the same time.
+_LOCK: Final = 0x7065_7265_6E65
+
+
+def bring_up_to_date(engine: Engine, *, migrate: bool) -> None:
+    """Migrate to HEAD in one transaction; or change nothing and raise NewerSchema, OlderSchema."""
+    with engine.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        current = version(connection)
+        if current == HEAD:
+            return
+        if current is not None and current not in REVISIONS:
+            raise NewerSchema(f"the database has schema {current}, this version knows {HEAD}")
+        if not migrate:
+            raise OlderSchema(f"the database has schema {current or 'none'}, {HEAD} is needed")
+        upgrade(connection, HEAD)
+
+
+def version(connection: Connection) -> str | None:
+    """Return the schema version of a database, None for an empty one."""
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return None
+    found = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}"))  # noqa: S608 (constant)
+    return found.scalar()
+
+
+def upgrade(connection: Connection, revision: str) -> None:
+    """Run the migrations up to `revision` in the caller's transaction."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    # A percent sign in the path would be taken for interpolation.
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)

@@ -1,0 +1,123 @@
+"""The outbox: events in the order of their commits."""
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Connection, delete, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from perene.core.events import Event, EventType
+from perene.core.ids import EventId, SessionId
+from perene.store.bulk import BulkInsert, do_nothing
+from perene.store.moments import micros, moment
+from perene.store.schema import counters, outbox
+
+_COUNTER: Final = "outbox"
+
+_INSERT = BulkInsert(outbox, ("seq", "id", "type", "session", "payload", "at"), do_nothing)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredEvent:
+    """An event with its place in the order of commits, and the session it belongs to."""
+
+    seq: int
+    session: SessionId | None
+    event: Event
+
+
+def append_events(connection: Connection, events: Sequence[tuple[SessionId | None, Event]]) -> None:
+    """Put events into the outbox, in this order; one whose id is there already is left out.
+
+    Call it last in a transaction: from here to the commit it holds the lock that makes the order
+    of numbers the order of commits.
+    """
+    if not events:
+        return
+    first = _take_numbers(connection, len(events))
+    _INSERT.run(
+        connection,
+        [
+            (
+                first + place,
+                event.id,
+                event.type.value,
+                session,
+                # ASCII: a lone surrogate or a NUL in a payload is escaped, and so can be stored.
+                json.dumps(dict(event.payload), separators=(",", ":")),
+                micros(event.at),
+            )
+            for place, (session, event) in enumerate(events)
+        ],
+    )
+
+
+def events_after(
+    connection: Connection,
+    seq: int,
+    *,
+    limit: int,
+    session: SessionId | None = None,
+    types: Collection[EventType] = (),
+) -> list[StoredEvent]:
+    """Return the events behind `seq`, oldest first. Numbers grow, with gaps."""
+    query = select(outbox).where(outbox.c.seq > seq).order_by(outbox.c.seq).limit(limit)
+    if session is not None:
+        query = query.where(outbox.c.session == session)
+    if types:
+        query = query.where(outbox.c.type.in_([kind.value for kind in types]))
+    return [
+        StoredEvent(
+            seq=row.seq,
+            session=row.session,
+            event=Event(
+                id=EventId(row.id),
+                type=EventType(row.type),
+                at=moment(row.at),
+                payload=json.loads(row.payload),
+            ),
+        )
+        for row in connection.execute(query)
+    ]
+
+
+def last_seq(connection: Connection) -> int:
+    """Return the number of the newest event, 0 when there was none yet."""
+    found = connection.execute(select(counters.c.value).where(counters.c.name == _COUNTER)).scalar()
+    return 0 if found is None else int(found)
+
+
+def first_seq(connection: Connection) -> int | None:
+    """Return the number of the oldest event that is still kept, None when there is none."""
+    return connection.execute(select(func.min(outbox.c.seq))).scalar()
+
+
+def purge_events(connection: Connection, before: datetime, *, limit: int) -> int:
+    """Delete at most `limit` of the oldest events, as far as they are older than `before`."""
+    oldest = connection.execute(
+        select(outbox.c.seq, outbox.c.at).order_by(outbox.c.seq).limit(limit)
+    ).all()
+    cutoff = micros(before)
+    gone = 0
+    for seq, at in oldest:
+        if at >= cutoff:
+            break
+        gone = seq
+    if not gone:
+        return 0
+    return connection.execute(delete(outbox).where(outbox.c.seq <= gone)).rowcount
+
+
+def _take_numbers(connection: Connection, count: int) -> int:
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    statement = dialect.insert(counters).values(name=_COUNTER, value=count)
+    taken = connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["name"],
+            set_={"value": counters.c.value + statement.excluded.value},
+        ).returning(counters.c.value)
+    ).scalar_one()
+    return int(taken) - count + 1

@@ -1,0 +1,90 @@
+"""Taking a message of the user's: stored as queued, once for each idempotency key."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, delete, insert, select
+
+from perene.core.errors import Conflict
+from perene.core.ids import MessageId, SessionId
+from perene.core.messages import Message
+from perene.store.keyring import Keyring
+from perene.store.messages import StoredMessage, get_message, insert_queued, own_message
+from perene.store.moments import micros
+from perene.store.outbox import append_events
+from perene.store.schema import idempotency_keys
+from perene.store.sessions import own_session
+from perene.store.texts import indexable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queued:
+    """What became of a request to send: the message, and whether this request created it."""
+
+    message: StoredMessage
+    created: bool
+
+
+def queue_message(
+    connection: Connection,
+    keyring: Keyring,
+    session_id: SessionId,
+    message: Message,
+    *,
+    idempotency_key: str | None,
+    request_hash: bytes,
+    now: datetime,
+) -> Queued:
+    """Store a message to be sent, with its idempotency key, in one transaction.
+
+    A key that was used with the same `request_hash` returns the message of then; with another
+    one, Conflict is raised. Conflict too when the message's own id exists in that chat; NotFound
+    when there is no such session. `message.event` is put into the outbox when it is new.
+    """
+    session = own_session(connection, keyring, session_id, None)
+    if idempotency_key is not None:
+        earlier = _earlier(connection, session.key, idempotency_key, request_hash)
+        if earlier is not None:
+            found = own_message(connection, session.key, session.sealer, earlier)
+            if found is None:
+                raise Conflict("the message of this idempotency key was deleted")
+            return Queued(message=found, created=False)
+        connection.execute(
+            insert(idempotency_keys).values(
+                session=session.key,
+                key=indexable(idempotency_key),
+                request_hash=request_hash,
+                external_id=indexable(message.key.id),
+                at=micros(now),
+            )
+        )
+    row = insert_queued(connection, session, message, micros(now))
+    stored = None if row is None else get_message(connection, session.key, session.sealer, row)
+    if stored is None:
+        raise Conflict(f"message {message.key.id} exists already")
+    if message.event is not None:
+        append_events(connection, [(session_id, message.event)])
+    return Queued(message=stored, created=True)
+
+
+def purge_idempotency_keys(connection: Connection, before: datetime) -> int:
+    """Delete the idempotency keys older than `before`; returns how many."""
+    return connection.execute(
+        delete(idempotency_keys).where(idempotency_keys.c.at < micros(before))
+    ).rowcount
+
+
+def _earlier(
+    connection: Connection, session: int, key: str, request_hash: bytes
+) -> MessageId | None:
+    table = idempotency_keys.c
+    row = connection.execute(
+        select(table.request_hash, table.external_id).where(
+            table.session == session, table.key == indexable(key)
+        )
+    ).first()
+    if row is None:
+        return None
+    if bytes(row.request_hash) != request_hash:
+        raise Conflict("this idempotency key was used with another request")
+    return MessageId(row.external_id)

@@ -1,0 +1,132 @@
+"""The stored state of one session, as its owner reads it."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import Connection
+
+from perene.core.ids import Epoch, MessageId, SessionId
+from perene.core.messages import LedgerEntry, Message, MessageKey
+from perene.core.unit import AddressPair, PreKeyWrite
+from perene.store import ciphertexts, credentials, ledger, messages, pre_keys, ratchets
+from perene.store.addresses import pairs_with
+from perene.store.database import Database
+from perene.store.keyring import Keyring
+from perene.store.sealing import Sealer
+from perene.store.sessions import session_key
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class SessionReader:
+    """Every read of the engine's SessionStore, bound to one session and epoch.
+
+    Holds no state but the session's key. A read of a deleted session raises NotFound, one of a
+    database that cannot be asked StorageUnavailable, one of a row that does not open
+    UnreadableState.
+    """
+
+    __slots__ = ("_database", "_epoch", "_key", "_keyring", "_session")
+
+    def __init__(
+        self, database: Database, keyring: Keyring, session: SessionId, epoch: Epoch
+    ) -> None:
+        self._database = database
+        self._keyring = keyring
+        self._session = session
+        self._epoch = epoch
+        self._key: int | None = None
+
+    @property
+    def session(self) -> SessionId:
+        """The session's id."""
+        return self._session
+
+    @property
+    def epoch(self) -> Epoch:
+        """The epoch under which the owner writes."""
+        return self._epoch
+
+    async def credentials(self) -> bytes | None:
+        """Return the engine's own serialised credentials, None before the first are stored."""
+        return await self._read_sealed(credentials.read_credentials)
+
+    async def ratchets(self, addresses: Collection[str]) -> Mapping[str, bytes]:
+        """Return the serialised ratchets that exist among these addresses ("name.device")."""
+        return await self._read_sealed(ratchets.read_ratchets, addresses)
+
+    async def ratchet_addresses(self, names: Collection[str]) -> Sequence[str]:
+        """Return every address with a ratchet whose name (before the last dot) is given."""
+        return await self._read(ratchets.ratchet_addresses, names)
+
+    async def sender_key(self, group: str, address: str) -> bytes | None:
+        """Return one sender's serialised key record in one group."""
+        return await self._read_sealed(ratchets.read_sender_key, group, address)
+
+    async def sender_key_addresses(self, names: Collection[str]) -> Sequence[tuple[str, str]]:
+        """Return every (group, address) with a sender key whose sender's name is given."""
+        return await self._read(ratchets.sender_key_addresses, names)
+
+    async def sender_key_holders(self, group: str) -> frozenset[str]:
+        """Return the addresses of the devices that hold our sender key of a group."""
+        return await self._read(ratchets.read_holders, group)
+
+    async def pre_key(self, key_id: int) -> bytes | None:
+        """Return the private half of a one-time pre-key that is not consumed yet."""
+        return await self._read_sealed(pre_keys.read_pre_key, key_id)
+
+    async def pre_keys_not_uploaded(self, limit: int) -> Sequence[PreKeyWrite]:
+        """Return stored pre-keys that the server has not confirmed, lowest id first."""
+        return await self._read_sealed(pre_keys.pre_keys_not_uploaded, limit)
+
+    async def known_ciphertexts(self, hashes: Collection[bytes]) -> frozenset[bytes]:
+        """Return those of these ciphertext hashes whose unit is committed."""
+        return await self._read(ciphertexts.known_ciphertexts, hashes)
+
+    async def ledger_entry(self, key: MessageKey) -> LedgerEntry | None:
+        """Return the fate of one inbound message id, by any of its addresses."""
+        return await self._read(ledger.ledger_entry, key)
+
+    async def address_pairs(self, addresses: Collection[str]) -> Sequence[AddressPair]:
+        """Return the known pairs in which one of these bare JIDs takes part, on either side."""
+        return await self._read(pairs_with, addresses)
+
+    async def own_message(self, message_id: MessageId) -> Message | None:
+        """Return a message of ours by its id, to answer a retry receipt."""
+        found = await self._read_sealed(messages.own_message, message_id)
+        return None if found is None else found.message
+
+    async def queued_messages(self, limit: int) -> Sequence[Message]:
+        """Return own messages without a server's answer, oldest first."""
+        found = await self._read_sealed(messages.queued_messages, limit)
+        return [stored.message for stored in found]
+
+    async def _read(
+        self,
+        fn: Callable[Concatenate[Connection, int, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        def read(connection: Connection) -> T:
+            return fn(connection, self._session_key(connection), *args, **kwargs)
+
+        return await self._database.read(read)
+
+    async def _read_sealed(
+        self,
+        fn: Callable[Concatenate[Connection, int, Sealer, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        def read(connection: Connection) -> T:
+            key = self._session_key(connection)
+            sealer = self._keyring.sealer(connection, key, self._session)
+            return fn(connection, key, sealer, *args, **kwargs)
+
+        return await self._database.read(read)
+
+    def _session_key(self, connection: Connection) -> int:
+        if self._key is None:
+            self._key = session_key(connection, self._session)
+        return self._key

@@ -1,0 +1,94 @@
+"""Receipts: own messages that come further, and never go back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, bindparam, select, tuple_, update
+
+from perene.core.messages import Status, StatusChange, advances
+from perene.store.addresses import chunks
+from perene.store.batch import Entry
+from perene.store.messages import NewMessages, is_own
+from perene.store.moments import micros
+from perene.store.schema import messages
+from perene.store.texts import indexable, storable_or_none
+
+
+@dataclass(slots=True)
+class _Progress:
+    row: int
+    status: Status
+    change: StatusChange | None = None
+
+
+def apply_statuses(connection: Connection, entries: Sequence[Entry], new: NewMessages) -> None:
+    """Apply the status changes of a batch in their order, and keep the events of those made.
+
+    The sessions are locked, so nobody moves a status between this read and this write.
+    """
+    wanted = {
+        (entry.session.key, indexable(change.id)): None
+        for entry in entries
+        for change in entry.unit.status_changes
+    }
+    if not wanted:
+        return
+    found = _read(connection, list(wanted))
+    for entry in entries:
+        for change in entry.unit.status_changes:
+            # A receipt that precedes its message in the batch found nothing to change.
+            rows = [
+                progress
+                for progress in found.get((entry.session.key, indexable(change.id)), ())
+                if new.born.get(progress.row, -1) <= entry.position
+            ]
+            moved = [_move(progress, change) for progress in rows]
+            if any(moved) and change.event is not None:
+                entry.events.append(change.event)
+    _write(connection, [progress for rows in found.values() for progress in rows])
+
+
+def _read(
+    connection: Connection, wanted: list[tuple[int, str]]
+) -> dict[tuple[int, str], list[_Progress]]:
+    table = messages.c
+    found: dict[tuple[int, str], list[_Progress]] = {}
+    for chunk in chunks(wanted):
+        rows = connection.execute(
+            select(table.session, table.external_id, table.id, table.status).where(
+                tuple_(table.session, table.external_id).in_(chunk), is_own()
+            )
+        )
+        for session, external_id, row, status in rows:
+            found.setdefault((session, external_id), []).append(_Progress(row, Status(status)))
+    return found
+
+
+def _move(progress: _Progress, change: StatusChange) -> bool:
+    if not advances(progress.status, change.status):
+        return False
+    progress.status = change.status
+    progress.change = change
+    return True
+
+
+_UPDATE = (
+    update(messages)
+    .where(messages.c.id == bindparam("row"))
+    .values(status=bindparam("new"), status_at=bindparam("at"), error=bindparam("why"))
+)
+
+
+def _write(connection: Connection, moved: list[_Progress]) -> None:
+    rows = [
+        {
+            "row": progress.row,
+            "new": progress.change.status.value,
+            "at": micros(progress.change.at),
+            "why": storable_or_none(progress.change.error),
+        }
+        for progress in moved
+        if progress.change is not None
+    ]
+    if rows:
+        connection.execute(_UPDATE, rows)

@@ -1,0 +1,124 @@
+"""Committing units: many stanzas of many sessions in one transaction."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from perene.core.errors import StaleEpoch
+from perene.core.ids import SessionId
+from perene.core.unit import Committed, Unit
+from perene.store.batch import Entry, Owned
+from perene.store.caches import Caches
+from perene.store.ciphertexts import write_ciphertexts
+from perene.store.credentials import write_credentials
+from perene.store.directory import Directory
+from perene.store.keyring import Keyring
+from perene.store.ledger import write_ledger
+from perene.store.messages import insert_messages
+from perene.store.moments import micros
+from perene.store.outbox import append_events
+from perene.store.peer_messages import write_peer_messages
+from perene.store.pre_keys import write_pre_keys
+from perene.store.ratchets import write_holders, write_ratchets, write_sender_keys
+from perene.store.sessions import LockedSession, lock_sessions, write_profiles
+from perene.store.statuses import apply_statuses
+
+
+def commit_units(
+    connection: Connection,
+    keyring: Keyring,
+    caches: Caches,
+    units: Sequence[Unit],
+    *,
+    now: datetime,
+) -> list[Committed | StaleEpoch]:
+    """Make the units true, in their order, in the transaction of the running `Database.write`.
+
+    Returns, for each unit, what became of it: a unit whose epoch is not its session's (or whose
+    session was deleted) is refused with a StaleEpoch and changes nothing; the others go on. Of a
+    ratchet, sender key or set of credentials that several units advance, only the last state is
+    written. Committing the same units again changes nothing and repeats no event. Nothing is
+    remembered in `caches` unless the transaction commits.
+
+    A unit's events follow its new messages' and its status changes' events in the outbox. Raises
+    UnreadableState when a session's data key does not open; then nothing was committed.
+    """
+    locked = lock_sessions(connection, {unit.session for unit in units})
+    results = [_admit(unit, locked) for unit in units]
+    owned = _owned(connection, keyring, units, results, locked)
+    entries = [
+        Entry(position=position, session=owned[unit.session], unit=unit)
+        for position, unit in enumerate(units)
+        if isinstance(results[position], Committed)
+    ]
+    if entries:
+        _write(connection, caches, entries, micros(now))
+    for entry in entries:
+        if entry.new_messages:
+            results[entry.position] = Committed(new_messages=entry.new_messages)
+    return results
+
+
+_NOTHING_NEW = Committed(new_messages=0)
+
+
+def _admit(unit: Unit, locked: Mapping[SessionId, LockedSession]) -> Committed | StaleEpoch:
+    session = locked.get(unit.session)
+    if session is None:
+        return StaleEpoch(f"session {unit.session} was deleted")
+    if session.epoch != unit.epoch:
+        return StaleEpoch(
+            f"session {unit.session} is owned under epoch {session.epoch}, not {unit.epoch}"
+        )
+    return _NOTHING_NEW
+
+
+def _owned(
+    connection: Connection,
+    keyring: Keyring,
+    units: Sequence[Unit],
+    results: Sequence[Committed | StaleEpoch],
+    locked: Mapping[SessionId, LockedSession],
+) -> dict[SessionId, Owned]:
+    admitted = {
+        unit.session
+        for unit, result in zip(units, results, strict=True)
+        if isinstance(result, Committed)
+    }
+    sealers = keyring.sealers(connection, {locked[id_].key: id_ for id_ in admitted})
+    return {
+        id_: Owned(
+            key=locked[id_].key,
+            id=id_,
+            epoch=locked[id_].epoch,
+            sealer=sealers[locked[id_].key],
+        )
+        for id_ in admitted
+    }
+
+
+def _write(connection: Connection, caches: Caches, entries: Sequence[Entry], now: int) -> None:
+    write_credentials(connection, entries)
+    write_profiles(connection, entries)
+    write_ratchets(connection, entries)
+    write_sender_keys(connection, entries)
+    write_holders(connection, entries)
+    write_pre_keys(connection, entries)
+    directory = Directory(connection, caches, now)
+    directory.learn(entries)
+    directory.resolve(entries)
+    new = insert_messages(connection, entries, directory, now)
+    apply_statuses(connection, entries, new)
+    write_ledger(connection, entries, directory)
+    write_ciphertexts(connection, entries, now)
+    write_peer_messages(connection, entries, now)
+    # Last: from here to the commit, every other process that has an event to add waits.
+    append_events(
+        connection,
+        [
+            (entry.session.id, event)
+            for entry in entries
+            for event in (*entry.events, *entry.unit.events)
+        ],
+    )
