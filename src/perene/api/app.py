@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from perene import __version__
 from perene.api import auth, problems
+from perene.api.limits import BodyLimit
 from perene.api.ports import Ports
 from perene.api.problems import LastResort, Problem, documented
 from perene.api.routes import events, health, messages, sessions
@@ -33,7 +34,6 @@ def create_app(ports: Ports, *, max_body_bytes: int = MAX_BODY_BYTES) -> FastAPI
         summary="WhatsApp sessions that stay alive and complete.",
         docs_url=None,
         redoc_url=None,
-        max_body_size=max_body_bytes,
         generate_unique_id_function=_operation_id,
         # A path with a slash too many is a mistake; a redirect would lose the body of a POST.
         redirect_slashes=False,
@@ -50,6 +50,8 @@ def create_app(ports: Ports, *, max_body_bytes: int = MAX_BODY_BYTES) -> FastAPI
     app.include_router(health.router)
     _add_docs(app)
     problems.install(app)
+    # the last one added is the outermost
+    app.add_middleware(BodyLimit, max_bytes=max_body_bytes)
     app.add_middleware(auth.KeyRequired, keys=ports.keys)
     app.add_middleware(LastResort)
     return app

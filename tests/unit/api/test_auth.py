@@ -1,0 +1,76 @@
+"""Nothing under /v1 without a key."""
+
+import io
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from perene.api import announce_first_key, key_digest, new_api_key
+from tests.unit.api.fakes import KEY
+
+
+@pytest.fixture
+async def stranger(app: FastAPI):
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://perene"
+    ) as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("headers", "detail"),
+    [
+        ({}, "The API key is missing."),
+        ({"X-Api-Key": "pk_wrong"}, "The API key is not known."),
+        ({"X-Api-Key": ""}, "The API key is missing."),
+        ({"Authorization": "Bearer pk_wrong"}, "The API key is not known."),
+        ({"Authorization": "Basic cGs6cms="}, "The API key is missing."),
+        ({"Authorization": "Bearer"}, "The API key is missing."),
+    ],
+)
+@pytest.mark.parametrize("path", ["/v1/sessions", "/v1", "/v1/nothing/here", "/v1/events"])
+async def test_without_a_known_key_the_answer_is_401(
+    stranger: httpx.AsyncClient, headers: dict[str, str], detail: str, path: str
+):
+    response = await stranger.get(path, headers=headers)
+    assert response.status_code == 401
+    assert response.headers["www-authenticate"].startswith("Bearer")
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json()["code"] == "unauthorized"
+    assert response.json()["detail"] == detail
+
+
+async def test_the_key_is_looked_at_before_the_body(stranger: httpx.AsyncClient):
+    response = await stranger.post("/v1/sessions", content=b"{" * 2_000_000)
+    assert response.status_code == 401
+
+
+@pytest.mark.parametrize(
+    "headers", [{"X-Api-Key": KEY}, {"Authorization": f"Bearer {KEY}"}, {"X-Api-Key": f" {KEY} "}]
+)
+async def test_either_header_takes_the_key(stranger: httpx.AsyncClient, headers: dict[str, str]):
+    assert (await stranger.get("/v1/sessions", headers=headers)).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/health", "/health/ready", "/openapi.json", "/docs"])
+async def test_health_and_documents_need_no_key(stranger: httpx.AsyncClient, path: str):
+    assert (await stranger.get(path)).status_code == 200
+
+
+def test_keys_are_long_and_each_is_new():
+    keys = {new_api_key() for _ in range(100)}
+    assert len(keys) == 100
+    assert all(key.startswith("pk_") and len(key) == 46 for key in keys)
+
+
+def test_a_digest_hides_the_key_and_is_always_the_same():
+    assert key_digest("pk_a") == key_digest("pk_a") != key_digest("pk_b")
+    assert b"pk_a" not in key_digest("pk_a")
+    assert len(key_digest("\udcff")) == 32
+
+
+def test_the_first_key_is_announced_once_in_full():
+    out = io.StringIO()
+    announce_first_key("pk_new", out)
+    assert out.getvalue().count("pk_new") == 1
