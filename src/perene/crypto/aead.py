@@ -11,9 +11,10 @@ from perene.crypto.errors import AuthenticationFailed, BadKey
 _BLOCK = 16
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=1024)
 def _gcm(key: bytes) -> AESGCM:
-    # A connection uses two keys for thousands of frames; expanding the key costs more than sealing.
+    # A connection uses two keys for thousands of frames; expanding a key costs more than sealing.
+    # The bound keeps a few hundred busy connections from expanding theirs again and again.
     try:
         return AESGCM(key)
     except ValueError as error:

@@ -19,6 +19,7 @@ class EngineConfig:
     handshake_timeout_s: float = 20.0
     query_timeout_s: float = 60.0
     keepalive_s: float = 10.0
+    heartbeat_s: float = 30.0
     qr_timeout_s: float = 60.0
     retry_delay_s: float = 0.5
     max_retries: int = 3

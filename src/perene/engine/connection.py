@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from perene.core.causes import Ending, Kind, Local
 from perene.core.clock import Clock
 from perene.core.errors import StorageError
+from perene.core.notices import LoginStarted, Observer
 from perene.engine import endings
 from perene.engine.addresses import AddressBook
 from perene.engine.channel import Channel
@@ -14,7 +15,6 @@ from perene.engine.config import EngineConfig
 from perene.engine.conversation import Conversation
 from perene.engine.credentials import Credentials
 from perene.engine.errors import ConnectionEnded
-from perene.engine.notices import LoginStarted, Observer
 from perene.engine.ports import SessionStore
 from perene.engine.stage import Stage
 from perene.engine.transport import SocketTransport, Transport

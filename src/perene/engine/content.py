@@ -8,6 +8,7 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import DecodeError
 
 from perene.wire.proto import wa_pb2
+from perene.wire.text import mend
 
 _ENVELOPES = (
     "ephemeralMessage",
@@ -55,6 +56,8 @@ def parse_message(data: bytes) -> wa_pb2.Message | None:
         message.ParseFromString(data)
     except DecodeError:
         return None
+    # A truncated emoji must not cost the message, nor reach JSON as bytes.
+    mend(message)
     return message
 
 

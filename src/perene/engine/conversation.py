@@ -5,6 +5,7 @@ import asyncio
 from perene.core.causes import Local
 from perene.core.clock import Clock
 from perene.core.events import Event, EventType
+from perene.core.notices import Observer, Opened
 from perene.core.unit import Profile
 from perene.engine import endings
 from perene.engine.answer_retries import RetryAnswers
@@ -15,9 +16,8 @@ from perene.engine.devices import Devices
 from perene.engine.errors import QueryFailed, QueryTimedOut
 from perene.engine.groups import Groups
 from perene.engine.intake import Intake
-from perene.engine.keepalive import keep_alive
+from perene.engine.keepalive import Keepalive
 from perene.engine.linking import Linking
-from perene.engine.notices import Observer, Opened
 from perene.engine.notifications import Notifications, Work
 from perene.engine.offline import OfflineDelivery
 from perene.engine.prekeys import PreKeys
@@ -60,6 +60,14 @@ class Conversation:
         self._intake = Intake(channel, self._queries)
         self._offline = OfflineDelivery(self._answers)
         self._work: asyncio.Queue[Work] = asyncio.Queue(_MAX_WORK)
+        self._keepalive = Keepalive(
+            queries=self._queries,
+            clock=clock,
+            observer=observer,
+            silence_s=config.keepalive_s,
+            heartbeat_s=config.heartbeat_s,
+        )
+        self._intake.on_any = self._keepalive.heard
         self._processing = asyncio.Lock()
         self._tasks: asyncio.TaskGroup
         self._assemble()
@@ -255,10 +263,7 @@ class Conversation:
 
     async def _begin(self) -> None:
         """Do what follows a login: pre-keys, active, then the queue and the keepalive."""
-        self._tasks.create_task(
-            keep_alive(self._queries, self._clock, self._observer, self._config.keepalive_s),
-            name="keepalive",
-        )
+        self._tasks.create_task(self._keepalive.run(), name="keepalive")
         try:
             await self._pre_keys.ensure()
             await self._queries.ask("passive", "set", Node("active"))

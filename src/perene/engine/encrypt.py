@@ -90,7 +90,8 @@ async def seal_enc(
     ratchet = await draft.ratchet(address)
     try:
         if bundle is not None:
-            ratchet = start_outgoing(ratchet, bundle, own.local)
+            # Archived for receiving only: a late message must not bring the old state back.
+            ratchet = start_outgoing(ratchet.archive_current(), bundle, own.local)
         if not ratchet.has_current:
             return None
         sealed = encrypt(ratchet, pad(recipient.plaintext), own.local)

@@ -2,9 +2,9 @@
 
 from perene.core.causes import Local
 from perene.core.clock import Clock
+from perene.core.notices import Alive, Observer
 from perene.engine import endings
 from perene.engine.errors import QueryFailed, QueryTimedOut
-from perene.engine.notices import Alive, Observer
 from perene.engine.queries import Queries
 from perene.wire.node import Node
 
@@ -12,17 +12,54 @@ ANSWER_WITHIN_S = 20.0
 """WhatsApp Web's own deadline (facts/protocol.md §1.7)."""
 
 
-async def keep_alive(queries: Queries, clock: Clock, observer: Observer, interval_s: float) -> None:
-    """Ping every `interval_s` until cancelled; raises ConnectionEnded when no answer comes."""
-    while True:
-        await clock.sleep(interval_s)
+class Keepalive:
+    """Pings when nothing has been heard for a while, and now and then in any case.
+
+    `heard` is called for everything that arrives. A busy connection needs few pings, but a proof
+    at a fixed interval shows in one number that it lives (requirement A5: heartbeat).
+    """
+
+    def __init__(
+        self,
+        *,
+        queries: Queries,
+        clock: Clock,
+        observer: Observer,
+        silence_s: float,
+        heartbeat_s: float,
+    ) -> None:
+        self._queries = queries
+        self._clock = clock
+        self._observer = observer
+        self._silence_s = silence_s
+        self._heartbeat_s = heartbeat_s
+        self._heard_at = clock.monotonic()
+        self._proved_at = clock.monotonic()
+
+    def heard(self) -> None:
+        """Something has arrived."""
+        self._heard_at = self._clock.monotonic()
+
+    async def run(self) -> None:
+        """Keep on until cancelled; raises ConnectionEnded when no answer comes."""
+        while True:
+            due = min(self._heard_at + self._silence_s, self._proved_at + self._heartbeat_s)
+            wait = due - self._clock.monotonic()
+            if wait > 0:
+                await self._clock.sleep(wait)
+                continue
+            await self._ping()
+            self._proved_at = self._clock.monotonic()
+            self._heard_at = max(self._heard_at, self._proved_at)
+            self._observer.notice(Alive(at=self._clock.now()))
+
+    async def _ping(self) -> None:
         try:
-            await queries.ask("w:p", "get", Node("ping"), timeout_s=ANSWER_WITHIN_S)
+            await self._queries.ask("w:p", "get", Node("ping"), timeout_s=ANSWER_WITHIN_S)
         except QueryTimedOut as error:
             raise endings.local(
                 Local.KEEPALIVE, "The server did not answer a keepalive."
             ) from error
         except QueryFailed:
             # Any answer proves that somebody is there.
-            pass
-        observer.notice(Alive(at=clock.now()))
+            return

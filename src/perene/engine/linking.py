@@ -6,11 +6,11 @@ from datetime import timedelta
 from perene.core.causes import Local
 from perene.core.clock import Clock
 from perene.core.events import Event, EventType
+from perene.core.notices import Observer, PhoneLinked, QrShown
 from perene.core.unit import AddressPair, Profile
 from perene.engine import endings, pairing_code
 from perene.engine.answers import Answers
 from perene.engine.errors import PairingRefused
-from perene.engine.notices import Observer, PhoneLinked, QrShown
 from perene.engine.pairing import QrCodes, accept_pairing, read_refs, refusal
 from perene.engine.queries import Queries
 from perene.engine.stage import Stage
@@ -56,7 +56,7 @@ class Linking:
             code = self._codes.next(self._stage.credentials, self._clock.now())
             if code is None:
                 raise endings.local(Local.PAIRING_EXPIRED, "Nobody scanned the QR codes.")
-            self._observer.notice(QrShown(code=code))
+            self._observer.notice(QrShown(text=code.text, expires_at=code.expires_at))
             await self._clock.sleep((code.expires_at - self._clock.now()).total_seconds())
 
     async def request_code(self, phone: str) -> str:
@@ -119,4 +119,4 @@ class Linking:
                 )
             )
             self._answers.put(draft.submit(), paired.reply)
-        self._observer.notice(PhoneLinked(pn=pn, lid=lid))
+        self._observer.notice(PhoneLinked())

@@ -4,27 +4,23 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from perene.engine.pairing import QrCode
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QrShown:
-    """A QR code to draw; it replaces the one before."""
-
-    code: QrCode
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PhoneLinked:
-    """The pairing is committed and confirmed; a restart of the stream follows."""
-
-    pn: str
-    lid: str
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginStarted:
     """The handshake is done, and the server has been told who we are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QrShown:
+    """A QR code to draw; it replaces the one before, and is good until `expires_at`."""
+
+    text: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhoneLinked:
+    """The phone's answer verified; its commit and a restart of the stream follow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,15 +32,15 @@ class Opened:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alive:
-    """The server answered a keepalive."""
+    """The server has just proved to be there."""
 
     at: datetime
 
 
-Notice = QrShown | PhoneLinked | LoginStarted | Opened | Alive
+Notice = LoginStarted | QrShown | PhoneLinked | Opened | Alive
 
 
 class Observer(Protocol):
-    """Takes notices; must return at once and raise nothing."""
+    """Takes notices; returns at once and raises nothing."""
 
     def notice(self, notice: Notice) -> None: ...

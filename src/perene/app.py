@@ -1,0 +1,210 @@
+"""The service: the only module that knows all parts, and wires them."""
+
+import asyncio
+import fcntl
+import os
+import random
+import signal
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import structlog
+
+from perene import __version__
+from perene.api import HttpServer, Ports, Streams, announce_first_key, create_app
+from perene.core.clock import SystemClock
+from perene.core.errors import RefusedToStart
+from perene.core.notices import Observer
+from perene.core.sessions import SessionOptions
+from perene.engine.client_payload import ClientIdentity
+from perene.engine.config import EngineConfig
+from perene.engine.connection import Connection
+from perene.engine.content import readable_fields, text_message
+from perene.engine.ports import SessionStore
+from perene.engine.transport import Endpoint
+from perene.logs import setup_logs
+from perene.settings import Settings
+from perene.store.store import Store
+from perene.supervisor.committer import Committer, SavePolicy
+from perene.supervisor.feed import EventFeed
+from perene.supervisor.gateway import SessionDesk
+from perene.supervisor.health import Keyholder, Vitals
+from perene.supervisor.message_desk import MessageDesk
+from perene.supervisor.session_task import Connect
+from perene.supervisor.supervisor import Supervisor
+from perene.wire.certificates import WHATSAPP_ROOT_KEY
+
+log = structlog.stdlib.get_logger()
+
+CLIENT_VERSION = (2, 3000, 1045649367)
+"""The WhatsApp Web version to present unless set (whatsmeow store/clientpayload.go, 2026-08-21)."""
+
+
+class DataDirectoryInUse(RefusedToStart):
+    """Another process holds the data directory."""
+
+    code = "data_directory_in_use"
+    remedy = "Stop the other Perene process, or give this one its own PERENE_DATA_DIR."
+
+
+async def serve(settings: Settings) -> None:
+    """Run the service until SIGTERM or SIGINT, then drain.
+
+    Draining takes no more stanzas, commits and answers those that were taken, and closes every
+    connection in order. Raises RefusedToStart before anything was changed.
+    """
+    setup_logs(settings.log_level, settings.log_format)
+    with _data_directory(settings.data_dir):
+        store = await asyncio.to_thread(_open_store, settings)
+        try:
+            await _run(settings, store)
+        finally:
+            await store.close()
+
+
+async def _run(settings: Settings, store: Store) -> None:
+    clock = SystemClock()
+    feed = EventFeed(store)
+    committer = Committer(
+        commit=store.commit,
+        clock=clock,
+        policy=SavePolicy(
+            attempts=settings.save_attempts,
+            timeout_s=settings.save_timeout_s,
+            wait_s=settings.save_wait_s,
+            max_units=settings.commit_max_units,
+        ),
+        on_commit=feed.ring,
+    )
+    supervisor = Supervisor(
+        store=store,
+        committer=committer,
+        connect=_connect(settings),
+        clock=clock,
+        rng=random.Random(),  # noqa: S311  # jitter of delays, nothing secret
+    )
+    streams = Streams(limit=settings.max_event_streams)
+    app = create_app(
+        Ports(
+            gateway=SessionDesk(store, supervisor, clock),
+            messages=MessageDesk(
+                store,
+                clock,
+                compose=lambda text: text_message(text).SerializeToString(),
+                read_fields=readable_fields,
+                wake=supervisor.wake_sender,
+            ),
+            events=feed,
+            keys=Keyholder(store),
+            health=Vitals(supervisor, committer),
+            streams=streams,
+        ),
+        max_body_bytes=settings.max_body_bytes,
+    )
+    server = HttpServer(
+        app,
+        host=settings.host,
+        port=settings.port,
+        streams=streams,
+        shutdown_timeout_s=settings.shutdown_timeout_s,
+    )
+    stopping = _signals()
+    committing = asyncio.create_task(committer.run(), name="committer")
+    supervising = asyncio.create_task(supervisor.run(), name="supervisor")
+    port = await server.start()
+    await _announce(settings, store, port)
+    try:
+        stopped = asyncio.create_task(stopping.wait())
+        await asyncio.wait([stopped, committing, supervising], return_when=asyncio.FIRST_COMPLETED)
+        log.info("stopping")
+        await server.stop()
+        supervisor.close()
+        await supervising
+        await committer.drained()
+    finally:
+        committing.cancel()
+    log.info("stopped")
+
+
+async def _announce(settings: Settings, store: Store, port: int) -> None:
+    if not await store.list_api_keys():
+        _, text = await store.create_api_key("first")
+        announce_first_key(text)
+    url = f"http://{settings.host}:{port}"
+    log.info("serving", url=url, version=__version__, endpoint=settings.endpoint)
+    sys.stdout.write(f"Perene {__version__} serves at {url} (API: {url}/docs)\n")
+    sys.stdout.flush()
+
+
+def _connect(settings: Settings) -> Connect:
+    version = settings.client_version_numbers or CLIENT_VERSION
+    proxy = settings.proxy.get_secret_value() if settings.proxy else None
+    ca_file = str(settings.tls_ca_file) if settings.tls_ca_file else None
+
+    def connect(store: SessionStore, options: SessionOptions, observer: Observer) -> Connection:
+        history = settings.history_sync if options.history_sync is None else options.history_sync
+        online = settings.mark_online if options.mark_online is None else options.mark_online
+        config = EngineConfig(
+            endpoint=Endpoint(
+                url=settings.endpoint,
+                proxy=options.proxy or proxy,
+                ca_file=ca_file,
+                tls_verify=settings.tls_verify,
+                connect_timeout_s=settings.connect_timeout_s,
+            ),
+            root_key=settings.noise_root_key_bytes or WHATSAPP_ROOT_KEY,
+            client=ClientIdentity(version=version, full_history=history),
+            query_timeout_s=settings.query_timeout_s,
+            keepalive_s=settings.keepalive_s,
+            heartbeat_s=settings.heartbeat_s,
+            qr_timeout_s=settings.qr_timeout_s,
+            retry_delay_s=settings.retry_delay_ms / 1000,
+            max_retries=settings.max_message_retries,
+            sent_cache=settings.cached_sent_messages,
+            mark_online=online,
+        )
+        return Connection(store=store, config=config, clock=SystemClock(), observer=observer)
+
+    return connect
+
+
+def _open_store(settings: Settings) -> Store:
+    key = settings.master_key.get_secret_value() if settings.master_key else None
+    return Store.open(
+        settings.database,
+        clock=SystemClock(),
+        key_file=settings.master_key_path,
+        master_key=key,
+    )
+
+
+def _signals() -> asyncio.Event:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    return stopping
+
+
+@contextmanager
+def _data_directory(path: Path) -> Generator[None]:
+    """Make the data directory and hold it for this process alone."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(path / "perene.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise RefusedToStart(
+            f"The data directory {path} cannot be used ({error.strerror})."
+        ) from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DataDirectoryInUse(
+                f"The data directory {path} is in use by another process."
+            ) from error
+        yield
+    finally:
+        os.close(handle)

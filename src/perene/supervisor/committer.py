@@ -1,0 +1,208 @@
+"""Group commit: units of many sessions in one transaction, in order, tried again when it fails."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from perene.core.clock import Clock
+from perene.core.errors import StaleEpoch, StorageError, StorageUnavailable
+from perene.core.unit import Committed, Unit
+
+log = structlog.stdlib.get_logger()
+
+Outcome = Committed | StaleEpoch
+Commit = Callable[[Sequence[Unit]], Awaitable[Sequence[Outcome]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavePolicy:
+    """Requirement E1: how often a transaction is tried, and how long each try and wait may last.
+
+    The wait after the n-th failed try is n times `wait_s`.
+    """
+
+    attempts: int = 3
+    timeout_s: float = 10.0
+    wait_s: float = 2.0
+    max_units: int = 256
+
+
+class LaneBroken(StorageError):
+    """An earlier unit of the same connection was not committed, and this one builds on it."""
+
+    code = "lane_broken"
+    remedy = "The session reconnects by itself, and starts from what is stored."
+
+
+class Lane:
+    """The units of one connection, in order. Once one has failed, all later ones fail."""
+
+    def __init__(self, committer: "Committer") -> None:
+        self._committer = committer
+        self.broken: StorageError | None = None
+
+    def submit(self, unit: Unit) -> "asyncio.Future[Committed]":
+        """Queue a unit; the future ends with its transaction."""
+        future: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
+        # An abandoned future's error was reported when its lane broke.
+        future.add_done_callback(_retrieved)
+        self._committer.enqueue(self, unit, future)
+        return future
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    lane: Lane
+    unit: Unit
+    future: "asyncio.Future[Committed]"
+
+
+class Committer:
+    """Takes units from every lane and commits what has gathered, one transaction at a time.
+
+    While a transaction runs the next units gather, so that one `fsync` serves all of them. The
+    queue is bounded by the lanes' connections: each stops reading when too many of its answers
+    wait.
+    """
+
+    def __init__(
+        self,
+        *,
+        commit: Commit,
+        clock: Clock,
+        policy: SavePolicy,
+        on_commit: Callable[[], None],
+    ) -> None:
+        self._commit = commit
+        self._clock = clock
+        self._policy = policy
+        self._on_commit = on_commit
+        self._waiting: deque[_Waiting] = deque()
+        self._arrived = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.committed_units = 0
+        self.transactions = 0
+        self.failing = False
+
+    def lane(self) -> Lane:
+        """Open the lane of a new connection."""
+        return Lane(self)
+
+    def enqueue(self, lane: Lane, unit: Unit, future: "asyncio.Future[Committed]") -> None:
+        """Queue a unit behind everything that waits."""
+        self._waiting.append(_Waiting(lane, unit, future))
+        self._idle.clear()
+        self._arrived.set()
+
+    async def drained(self) -> None:
+        """Wait until everything that was queued has been decided."""
+        await self._idle.wait()
+
+    async def run(self) -> None:
+        """Commit until cancelled; a transaction under way ends in its thread."""
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            while self._waiting:
+                count = min(len(self._waiting), self._policy.max_units)
+                batch = [self._waiting.popleft() for _ in range(count)]
+                await self._commit_batch(batch)
+            self._idle.set()
+
+    async def _commit_batch(self, batch: list[_Waiting]) -> None:
+        alive = [waiting for waiting in batch if not _failed_with_lane(waiting)]
+        if not alive:
+            return
+        try:
+            outcomes = await self._save([waiting.unit for waiting in alive])
+        except StorageUnavailable as error:
+            for waiting in alive:
+                _break(waiting, error)
+            return
+        except StorageError as error:
+            await self._isolate(alive, error)
+            return
+        self._settle(alive, outcomes)
+
+    def _settle(self, batch: Sequence[_Waiting], outcomes: Sequence[Outcome]) -> None:
+        self.transactions += 1
+        self.committed_units += len(batch)
+        for waiting, outcome in zip(batch, outcomes, strict=True):
+            if isinstance(outcome, StaleEpoch):
+                _break(waiting, outcome)
+            elif not waiting.future.done():
+                waiting.future.set_result(outcome)
+        self._on_commit()
+
+    async def _save(self, units: Sequence[Unit]) -> Sequence[Outcome]:
+        policy = self._policy
+        for attempt in range(1, policy.attempts + 1):
+            try:
+                async with asyncio.timeout(policy.timeout_s):
+                    outcomes = await self._commit(units)
+            except (StorageUnavailable, TimeoutError) as error:
+                # A transaction that timed out here may still commit. Trying it again is safe:
+                # every row of a unit is written so that a second time changes nothing.
+                self.failing = True
+                if attempt == policy.attempts:
+                    log.error("save_failed", attempts=attempt, units=len(units), reason=str(error))
+                    raise StorageUnavailable(f"not saved after {attempt} attempts") from error
+                wait_s = policy.wait_s * attempt
+                log.warning(
+                    "save_retrying",
+                    attempt=attempt,
+                    limit=policy.attempts,
+                    wait_s=wait_s,
+                    reason=str(error) or "timed out",
+                )
+                await self._clock.sleep(wait_s)
+                continue
+            if self.failing:
+                self.failing = False
+                log.info("saved", attempt=attempt, units=len(units))
+            return outcomes
+        raise AssertionError("a save policy has at least one attempt")
+
+    async def _isolate(self, batch: Sequence[_Waiting], error: StorageError) -> None:
+        """Commit each lane's units on their own: a poisoned one must not fail the others."""
+        lanes = list(dict.fromkeys(waiting.lane for waiting in batch))
+        log.error("save_refused", units=len(batch), lanes=len(lanes), reason=str(error))
+        for lane in lanes:
+            own = [waiting for waiting in batch if waiting.lane is lane]
+            if len(lanes) == 1:
+                for waiting in own:
+                    _break(waiting, error)
+                return
+            try:
+                outcomes = await self._save([waiting.unit for waiting in own])
+            except StorageError as own_error:
+                log.error("save_refused", units=len(own), session=own[0].unit.session)
+                for waiting in own:
+                    _break(waiting, own_error)
+            else:
+                self._settle(own, outcomes)
+
+
+def _failed_with_lane(waiting: _Waiting) -> bool:
+    if waiting.lane.broken is None:
+        return False
+    if not waiting.future.done():
+        error = LaneBroken("an earlier change of this connection was not saved")
+        error.__cause__ = waiting.lane.broken
+        waiting.future.set_exception(error)
+    return True
+
+
+def _break(waiting: _Waiting, error: StorageError) -> None:
+    waiting.lane.broken = waiting.lane.broken or error
+    if not waiting.future.done():
+        waiting.future.set_exception(error)
+
+
+def _retrieved(future: "asyncio.Future[Committed]") -> None:
+    if not future.cancelled():
+        future.exception()

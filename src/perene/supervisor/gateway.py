@@ -1,0 +1,116 @@
+"""The sessions as the API drives them."""
+
+import asyncio
+from collections.abc import Sequence
+
+from perene.core.clock import Clock
+from perene.core.errors import Conflict, NotFound, PereneError
+from perene.core.events import Event, EventType
+from perene.core.ids import SessionId, new_session_id
+from perene.core.sessions import Connection, Desired, SessionOptions, SessionRecord
+from perene.store.store import Store
+from perene.supervisor.live import LiveState
+from perene.supervisor.ports import (
+    AlreadyExists,
+    AlreadyPaired,
+    NotRunning,
+    PairingNotReady,
+    QrView,
+    SessionView,
+)
+from perene.supervisor.supervisor import Supervisor
+
+
+class SessionDesk:
+    """Implements `ports.Gateway` on the store and the supervisor."""
+
+    def __init__(self, store: Store, supervisor: Supervisor, clock: Clock) -> None:
+        self._store = store
+        self._supervisor = supervisor
+        self._clock = clock
+
+    async def create_session(
+        self, session: SessionId | None, *, name: str | None, options: SessionOptions, start: bool
+    ) -> SessionView:
+        session = session or new_session_id()
+        event = Event(type=EventType.SESSION_CREATED, at=self._clock.now(), payload={"name": name})
+        try:
+            await self._store.create_session(
+                session,
+                name=name,
+                desired=Desired.RUNNING if start else Desired.STOPPED,
+                options=options,
+                event=event,
+            )
+        except Conflict as error:
+            raise AlreadyExists(f"There is a session {session} already.") from error
+        if start:
+            await self._supervisor.start(session)
+        return await self.session(session)
+
+    async def list_sessions(self) -> Sequence[SessionView]:
+        return [self._view(record) for record in await self._store.list_sessions()]
+
+    async def session(self, session: SessionId) -> SessionView:
+        return self._view(await self._store.get_session(session))
+
+    async def start(self, session: SessionId) -> SessionView:
+        await self._store.get_session(session)
+        await self._supervisor.start(session)
+        return await self.session(session)
+
+    async def stop(self, session: SessionId) -> SessionView:
+        await self._store.get_session(session)
+        await self._supervisor.stop(session)
+        return await self.session(session)
+
+    async def delete(self, session: SessionId) -> None:
+        await self._supervisor.delete(session)
+
+    async def current_qr(self, session: SessionId, *, wait_s: float) -> QrView:
+        live = await self._to_be_paired(session)
+        try:
+            async with asyncio.timeout(wait_s):
+                while live.qr is None:
+                    await live.changed()
+                    live = await self._to_be_paired(session)
+        except TimeoutError as error:
+            raise PairingNotReady("The server has not offered a QR code yet.") from error
+        return live.qr
+
+    async def request_pairing_code(self, session: SessionId, phone: str) -> str:
+        live = await self._to_be_paired(session)
+        if live.qr is None:
+            raise PairingNotReady("The server is not ready for pairing yet.")
+        try:
+            engine = self._supervisor.task(session).engine
+        except NotFound as error:
+            raise NotRunning(f"Session {session} is stopped.") from error
+        if engine is None:
+            raise PairingNotReady("The session is not connected at this moment.")
+        try:
+            return await engine.request_pairing_code(phone)
+        except PereneError as error:
+            raise PairingNotReady(f"The server gave no pairing code: {error}") from error
+
+    async def _to_be_paired(self, session: SessionId) -> LiveState:
+        record = await self._store.get_session(session)
+        if _is_paired(record):
+            raise AlreadyPaired(f"Session {session} is linked to a phone.")
+        if not self._supervisor.is_running(session):
+            raise NotRunning(f"Session {session} is stopped.")
+        return self._supervisor.live(session)
+
+    def _view(self, record: SessionRecord) -> SessionView:
+        live = self._supervisor.live(record.id)
+        return SessionView(
+            record=record,
+            connection=live.connection,
+            connected_at=live.connected_at if live.connection is Connection.OPEN else None,
+            last_error=live.last_error,
+            qr_available=live.qr is not None,
+        )
+
+
+def _is_paired(record: SessionRecord) -> bool:
+    return record.has_credentials and record.pn is not None

@@ -1,0 +1,132 @@
+"""The messages of a session as the API sends and reads them."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from perene.core.clock import Clock
+from perene.core.errors import Conflict, InvalidRequest
+from perene.core.events import Json
+from perene.core.ids import MessageId, SessionId
+from perene.core.messages import Message, MessageKey, Status, new_message_id
+from perene.store.messages import Order, StoredMessage
+from perene.store.store import Store
+from perene.supervisor.ports import (
+    Accepted,
+    ConversationPage,
+    ConversationView,
+    IdempotencyConflict,
+    MessagePage,
+    MessageView,
+    NotPaired,
+)
+
+ComposeText = Callable[[str], bytes]
+ReadFields = Callable[[bytes], Mapping[str, Json]]
+Wake = Callable[[SessionId], None]
+
+
+class MessageDesk:
+    """Implements `ports.Messages` on the store. A message is committed before it is confirmed."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        *,
+        compose: ComposeText,
+        read_fields: ReadFields,
+        wake: Wake,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._compose = compose
+        self._read_fields = read_fields
+        self._wake = wake
+
+    async def send_text(
+        self,
+        session: SessionId,
+        *,
+        to: str,
+        text: str,
+        idempotency_key: str | None,
+        request_hash: bytes,
+    ) -> Accepted:
+        record = await self._store.get_session(session)
+        own = record.lid or record.pn
+        if own is None or not record.has_credentials:
+            raise NotPaired(f"Session {session} is not linked to a phone.")
+        now = self._clock.now()
+        user = own.partition("@")[0].partition(":")[0]
+        sender = f"{user}@{own.partition('@')[2]}"
+        message_id = new_message_id(user, now)
+        message = Message(
+            key=MessageKey(chat=to, sender=sender, id=message_id, from_me=True),
+            kind="text",
+            text=text,
+            body=self._compose(text),
+            timestamp=now,
+            status=Status.QUEUED,
+        )
+        try:
+            queued = await self._store.queue_message(
+                session, message, idempotency_key=idempotency_key, request_hash=request_hash
+            )
+        except Conflict as error:
+            raise IdempotencyConflict(
+                "This Idempotency-Key was used with another request."
+            ) from error
+        self._wake(session)
+        return Accepted(message=self._view(queued.message), repeated=not queued.created)
+
+    async def list_messages(
+        self,
+        session: SessionId,
+        *,
+        chat: str | None,
+        cursor: str | None,
+        limit: int,
+        newest_first: bool,
+    ) -> MessagePage:
+        rows = await self._store.list_messages(
+            session,
+            chat=chat,
+            cursor=_row(cursor),
+            limit=limit + 1,
+            order=Order.NEWEST if newest_first else Order.OLDEST,
+        )
+        page = rows[:limit]
+        return MessagePage(
+            items=[self._view(row) for row in page],
+            next_cursor=str(page[-1].row) if len(rows) > limit else None,
+        )
+
+    async def messages_with_id(
+        self, session: SessionId, message: MessageId
+    ) -> Sequence[MessageView]:
+        return [self._view(row) for row in await self._store.find_messages(session, message)]
+
+    async def list_conversations(
+        self, session: SessionId, *, cursor: str | None, limit: int
+    ) -> ConversationPage:
+        rows = await self._store.list_conversations(session, cursor=_row(cursor), limit=limit + 1)
+        page = rows[:limit]
+        return ConversationPage(
+            items=[
+                ConversationView(chat=row.chat, last_message_at=row.last_message_at) for row in page
+            ],
+            next_cursor=str(page[-1].last_row) if len(rows) > limit else None,
+        )
+
+    def _view(self, stored: StoredMessage) -> MessageView:
+        message = stored.message
+        # A text is complete in `text`; decoding it again for every list would cost most of it.
+        content = None if message.kind == "text" else self._read_fields(message.body)
+        return MessageView(message=message, content=content)
+
+
+def _row(cursor: str | None) -> int | None:
+    if cursor is None:
+        return None
+    if not cursor.isascii() or not cursor.isdecimal() or len(cursor) > 18:
+        raise InvalidRequest("This cursor was not made by this list.", field="cursor")
+    return int(cursor)
