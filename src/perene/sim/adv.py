@@ -1,0 +1,49 @@
+"""What a phone signs so that others believe a companion (facts/protocol.md §3.2)."""
+
+from perene.crypto import KeyPair, hmac_sha256, verify
+from perene.wire.proto import wa_pb2
+
+_BY_ACCOUNT = b"\x06\x00"
+_BY_DEVICE = b"\x06\x01"
+
+
+def sign_companion(
+    *, identity: KeyPair, companion: bytes, raw_id: int, key_index: int, timestamp: int
+) -> wa_pb2.ADVSignedDeviceIdentity:
+    """Return the phone's statement that `companion` (an identity key) is one of its devices."""
+    details = wa_pb2.ADVDeviceIdentity(
+        rawId=raw_id, timestamp=timestamp, keyIndex=key_index
+    ).SerializeToString()
+    return wa_pb2.ADVSignedDeviceIdentity(
+        details=details,
+        accountSignatureKey=identity.public,
+        accountSignature=identity.sign(_BY_ACCOUNT + details + companion),
+    )
+
+
+def seal(signed: wa_pb2.ADVSignedDeviceIdentity, secret: bytes) -> bytes:
+    """Wrap the statement for the companion that shares `secret` (from its QR, or the code)."""
+    inner = signed.SerializeToString()
+    return wa_pb2.ADVSignedDeviceIdentityHMAC(
+        details=inner, hmac=hmac_sha256(secret, inner)
+    ).SerializeToString()
+
+
+def countersigned(
+    signed: wa_pb2.ADVSignedDeviceIdentity, answer: bytes, companion: bytes
+) -> bytes | None:
+    """Return the complete statement, or None unless the companion's own signature is right.
+
+    `answer` is what the companion sent: the statement with its signature, without the account's
+    key. Raises DecodeError if it is no such thing.
+    """
+    theirs = wa_pb2.ADVSignedDeviceIdentity.FromString(answer)
+    covered = _BY_DEVICE + signed.details + companion + signed.accountSignatureKey
+    if theirs.details != signed.details or theirs.accountSignatureKey:
+        return None
+    if not verify(companion, covered, theirs.deviceSignature):
+        return None
+    complete = wa_pb2.ADVSignedDeviceIdentity()
+    complete.CopyFrom(signed)
+    complete.deviceSignature = theirs.deviceSignature
+    return complete.SerializeToString()
