@@ -16,8 +16,10 @@ from perene import __version__
 from perene.api import HttpServer, Ports, Streams, announce_first_key, create_app
 from perene.core.clock import SystemClock
 from perene.core.errors import RefusedToStart
+from perene.core.ids import Epoch, SessionId
 from perene.core.notices import Observer
 from perene.core.sessions import SessionOptions
+from perene.core.unit import Committed, Unit
 from perene.engine.client_payload import ClientIdentity
 from perene.engine.config import EngineConfig
 from perene.engine.connection import Connection
@@ -26,8 +28,9 @@ from perene.engine.ports import SessionStore
 from perene.engine.transport import Endpoint
 from perene.logs import setup_logs
 from perene.settings import Settings
+from perene.store.session_store import SessionReader
 from perene.store.store import Store
-from perene.supervisor.committer import Committer, SavePolicy
+from perene.supervisor.committer import Committer, Lane, SavePolicy
 from perene.supervisor.feed import EventFeed
 from perene.supervisor.gateway import SessionDesk
 from perene.supervisor.health import Keyholder, Vitals
@@ -80,6 +83,7 @@ async def _run(settings: Settings, store: Store) -> None:
     )
     supervisor = Supervisor(
         store=store,
+        open_store=lambda session, epoch, lane: OwnedStore(store, session, epoch, lane),
         committer=committer,
         connect=_connect(settings),
         clock=clock,
@@ -126,6 +130,20 @@ async def _run(settings: Settings, store: Store) -> None:
     finally:
         committing.cancel()
     log.info("stopped")
+
+
+class OwnedStore(SessionReader):
+    """The engine's SessionStore for one connection: the store's reads, and a lane for units."""
+
+    __slots__ = ("_lane",)
+
+    def __init__(self, store: Store, session: SessionId, epoch: Epoch, lane: Lane) -> None:
+        super().__init__(store.database, store.keyring, session, epoch)
+        self._lane = lane
+
+    def submit(self, unit: Unit) -> "asyncio.Future[Committed]":
+        """Hand a unit to the committer; see `perene.engine.ports.SessionStore.submit`."""
+        return self._lane.submit(unit)
 
 
 async def _announce(settings: Settings, store: Store, port: int) -> None:

@@ -1,6 +1,8 @@
 """The command `perene`. Each command imports what it needs when it is called."""
 
+import contextlib
 import sys
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
@@ -55,12 +57,49 @@ def demo(*arguments: _Rest) -> int:
     return run(arguments)
 
 
-@app.command(help_flags=[])
-def sim(*arguments: _Rest) -> int:
-    """Run the simulator, a WhatsApp server for tests; --help lists its options."""
-    from perene.sim.main import main as run
+@app.command
+def sim(
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8081,
+    tls: bool = False,
+    root_key_file: Path | None = None,
+    seed: int | None = None,
+    auto_contacts: bool = False,
+) -> int:
+    """Run the simulator, a WhatsApp server for tests, until Ctrl-C.
 
-    return run(arguments)
+    Parameters
+    ----------
+    host
+        Address to listen on.
+    port
+        Port to listen on; 0 takes a free one.
+    tls
+        Serve wss:// with a self-signed certificate.
+    root_key_file
+        File of the root key, made if it does not exist, so that clients can go on trusting it.
+    seed
+        Makes numbers, names and faults the same in every run.
+    auto_contacts
+        Make a contact of every number that somebody writes to.
+    """
+    import asyncio
+
+    from perene.sim import main as run
+
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(
+            run(
+                host,
+                port,
+                tls=tls,
+                root_key_file=root_key_file,
+                seed=seed,
+                auto_contacts=auto_contacts,
+            )
+        )
+    return 0
 
 
 @app.command

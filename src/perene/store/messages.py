@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
@@ -48,13 +47,6 @@ _INSERT = BulkInsert(messages, _COLUMNS, do_nothing, tell=_KEY)
 _TABLE = "messages"
 
 Values = tuple[Any, ...]
-
-
-class Order(StrEnum):
-    """In which order a page of messages is read."""
-
-    OLDEST = "oldest"
-    NEWEST = "newest"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,9 +205,9 @@ def list_messages(
     chat: str | None,
     cursor: int | None,
     limit: int,
-    order: Order,
+    newest_first: bool,
 ) -> list[StoredMessage]:
-    """Return a page of messages: those behind `cursor` in the given order.
+    """Return a page of messages: those behind `cursor` in the order asked for.
 
     `chat` may be any address of the conversation; an unknown one yields an empty page.
     """
@@ -226,10 +218,9 @@ def list_messages(
         if conversation is None:
             return []
         query = query.where(messages.c.conversation == conversation)
-    newest = order is Order.NEWEST
     if cursor is not None:
-        query = query.where(messages.c.id < cursor if newest else messages.c.id > cursor)
-    query = query.order_by(messages.c.id.desc() if newest else messages.c.id)
+        query = query.where(messages.c.id < cursor if newest_first else messages.c.id > cursor)
+    query = query.order_by(messages.c.id.desc() if newest_first else messages.c.id)
     return [stored_message(row, sealer) for row in connection.execute(query)]
 
 

@@ -36,7 +36,7 @@ from perene.store.credentials import ArchivedCredentials
 from perene.store.database import Database
 from perene.store.keyring import Keyring, in_use
 from perene.store.master_key import find_master_key
-from perene.store.messages import Order, StoredMessage
+from perene.store.messages import StoredMessage
 from perene.store.outbox import StoredEvent
 from perene.store.sealing import Sealer
 from perene.store.sending import Queued
@@ -228,11 +228,16 @@ class Store:
         chat: str | None = None,
         cursor: int | None = None,
         limit: int = 50,
-        order: Order = Order.NEWEST,
+        newest_first: bool = True,
     ) -> list[StoredMessage]:
         """Return a page of messages behind `cursor` (a row); `chat` is any of its addresses."""
         return await self._read_sealed(
-            session, messages.list_messages, chat=chat, cursor=cursor, limit=limit, order=order
+            session,
+            messages.list_messages,
+            chat=chat,
+            cursor=cursor,
+            limit=limit,
+            newest_first=newest_first,
         )
 
     async def list_conversations(

@@ -5,14 +5,14 @@ from collections.abc import Collection
 
 from perene.core.events import EventType
 from perene.core.ids import SessionId
-from perene.store.store import Store
 from perene.supervisor.ports import EventPage, StoredEvent
+from perene.supervisor.storage import Outbox
 
 
 class EventFeed:
     """Implements `ports.Events` on the store."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Outbox) -> None:
         self._store = store
         self._changed = asyncio.Event()
 

@@ -8,7 +8,6 @@ from perene.core.errors import Conflict, NotFound, PereneError
 from perene.core.events import Event, EventType
 from perene.core.ids import SessionId, new_session_id
 from perene.core.sessions import Connection, Desired, SessionOptions, SessionRecord
-from perene.store.store import Store
 from perene.supervisor.live import LiveState
 from perene.supervisor.ports import (
     AlreadyExists,
@@ -18,13 +17,14 @@ from perene.supervisor.ports import (
     QrView,
     SessionView,
 )
+from perene.supervisor.storage import Sessions
 from perene.supervisor.supervisor import Supervisor
 
 
 class SessionDesk:
     """Implements `ports.Gateway` on the store and the supervisor."""
 
-    def __init__(self, store: Store, supervisor: Supervisor, clock: Clock) -> None:
+    def __init__(self, store: Sessions, supervisor: Supervisor, clock: Clock) -> None:
         self._store = store
         self._supervisor = supervisor
         self._clock = clock

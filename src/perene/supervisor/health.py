@@ -2,16 +2,16 @@
 
 from collections import Counter
 
-from perene.store.store import Store
 from perene.supervisor.committer import Committer
 from perene.supervisor.ports import ComponentHealth, Health
+from perene.supervisor.storage import ApiKeys
 from perene.supervisor.supervisor import Supervisor
 
 
 class Keyholder:
     """Implements `ports.Keys` on the store."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: ApiKeys) -> None:
         self._store = store
 
     async def verify(self, key: str) -> str | None:

@@ -7,8 +7,6 @@ from perene.core.errors import Conflict, InvalidRequest
 from perene.core.events import Json
 from perene.core.ids import MessageId, SessionId
 from perene.core.messages import Message, MessageKey, Status, new_message_id
-from perene.store.messages import Order, StoredMessage
-from perene.store.store import Store
 from perene.supervisor.ports import (
     Accepted,
     ConversationPage,
@@ -18,6 +16,7 @@ from perene.supervisor.ports import (
     MessageView,
     NotPaired,
 )
+from perene.supervisor.storage import MessageRow, Messages
 
 ComposeText = Callable[[str], bytes]
 ReadFields = Callable[[bytes], Mapping[str, Json]]
@@ -29,7 +28,7 @@ class MessageDesk:
 
     def __init__(
         self,
-        store: Store,
+        store: Messages,
         clock: Clock,
         *,
         compose: ComposeText,
@@ -92,7 +91,7 @@ class MessageDesk:
             chat=chat,
             cursor=_row(cursor),
             limit=limit + 1,
-            order=Order.NEWEST if newest_first else Order.OLDEST,
+            newest_first=newest_first,
         )
         page = rows[:limit]
         return MessagePage(
@@ -117,7 +116,7 @@ class MessageDesk:
             next_cursor=str(page[-1].last_row) if len(rows) > limit else None,
         )
 
-    def _view(self, stored: StoredMessage) -> MessageView:
+    def _view(self, stored: MessageRow) -> MessageView:
         message = stored.message
         # A text is complete in `text`; decoding it again for every list would cost most of it.
         content = None if message.kind == "text" else self._read_fields(message.body)

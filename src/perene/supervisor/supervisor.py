@@ -11,11 +11,10 @@ from perene.core.events import Event, EventType
 from perene.core.ids import Epoch, SessionId
 from perene.core.sessions import Desired, SessionRecord
 from perene.engine.ports import SessionStore
-from perene.store.store import Store
 from perene.supervisor.committer import Committer
 from perene.supervisor.live import LiveState
-from perene.supervisor.owned_store import OwnedStore
 from perene.supervisor.session_task import Connect, SessionTask
+from perene.supervisor.storage import OpenStore, Sessions
 
 log = structlog.stdlib.get_logger()
 
@@ -35,13 +34,15 @@ class Supervisor:
     def __init__(
         self,
         *,
-        store: Store,
+        store: Sessions,
+        open_store: OpenStore,
         committer: Committer,
         connect: Connect,
         clock: Clock,
         rng: random.Random,
     ) -> None:
         self._store = store
+        self._open_store = open_store
         self._committer = committer
         self._connect = connect
         self._clock = clock
@@ -59,9 +60,7 @@ class Supervisor:
         return await self._store.acquire(session)
 
     def open_store(self, session: SessionId, epoch: Epoch) -> SessionStore:
-        store = self._store
-        lane = self._committer.lane()
-        return OwnedStore(store.database, store.keyring, session, epoch, lane)
+        return self._open_store(session, epoch, self._committer.lane())
 
     async def archive_credentials(self, session: SessionId, epoch: Epoch, reason: str) -> bool:
         return await self._store.archive_credentials(session, epoch, reason)
