@@ -12,7 +12,7 @@ Its events are those of `tests/node/baileys_client.mjs`, by the same names.
 import asyncio
 import itertools
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -167,7 +167,7 @@ class BaileysClient:
         await self.connect()
         await self._logged_in(since)
 
-    async def pair(self, scan: Callable[[str], Awaitable[object]]) -> None:
+    async def pair(self, scan: Callable[[str], object]) -> None:
         """Link a new device: `scan` shows the QR text to a phone. Returns once logged in.
 
         The client opens a new stream on the server's 515 by itself.
@@ -175,7 +175,7 @@ class BaileysClient:
         since = self.events.now
         await self.connect()
         qr = await self.events.wait("qr", since=since)
-        await scan(qr["qr"])
+        scan(qr["qr"])
         await self._logged_in(since)
 
     async def _logged_in(self, since: int) -> None:
@@ -189,6 +189,11 @@ class BaileysClient:
     async def me(self) -> Mapping[str, str]:
         """Return `id` (phone number, device and server) and `lid` of the paired device."""
         return (await self.call("state"))["me"]
+
+    async def phone_number(self) -> str:
+        """Return the address of the account by its phone number, without device."""
+        user, _, server = (await self.me())["id"].partition("@")
+        return f"{user.partition(':')[0]}@{server}"
 
     async def send(self, to: str, text: str) -> str:
         """Send a text and return its message id, once Baileys has written it to the socket."""

@@ -273,7 +273,7 @@ const drop = async (type, matches) => {
     const ids = [...known[type]].filter(matches);
     const present = await keys.get(type, ids);
     const gone = ids.filter(id => present[id]);
-    await open().authState.keys.set({ [type]: Object.fromEntries(gone.map(id => [id, null])) });
+    await keys.set({ [type]: Object.fromEntries(gone.map(id => [id, null])) });
     return { dropped: gone };
 };
 

@@ -1,0 +1,42 @@
+"""People with a phone in the simulator and a Baileys client linked to it."""
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from perene.sim import SimServer
+from tests.interop.baileys import BaileysClient
+
+
+class People:
+    """Baileys clients of one simulator, each on an account of its own; all end with the block."""
+
+    def __init__(self, server: SimServer, folder: Path) -> None:
+        self._server = server
+        self._folder = folder
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._stack.aclose()
+
+    async def join(self, name: str) -> BaileysClient:
+        """Start a client, link it to the phone of a new account, and return it logged in."""
+        client = await self._stack.enter_async_context(
+            BaileysClient.started(
+                self._server.ws_url,
+                self._folder / name,
+                push_name=name,
+                root_key=self._server.root_key,
+            )
+        )
+        await client.pair(self._server.simulator.scan_qr)
+        return client
