@@ -36,6 +36,8 @@ def replacing(*columns: str) -> Callable[[Upsert], Upsert]:
 class BulkInsert:
     """One INSERT … ON CONFLICT for rows given as tuples in the order of `columns`.
 
+    The columns are named in the order of the table, which is the order of SQLite's parameters.
+
     `tell` names the columns of the conflict, for tables whose inserts are to be told apart from
     what existed before; such a table numbers its rows in `id`.
     """
@@ -53,7 +55,10 @@ class BulkInsert:
         one = sqlite.insert(table).values({name: bindparam(name) for name in columns})
         many = conflict(_unnested(table, self._columns))
         told = many.returning(*(table.c[name] for name in ("id", *tell))) if tell else many
-        self._sqlite = str(conflict(one).compile(dialect=sqlite.dialect()))
+        compiled = conflict(one).compile(dialect=sqlite.dialect())
+        if compiled.positiontup != list(columns):
+            raise ValueError(f"name the columns of {table.name} in their order")
+        self._sqlite = str(compiled)
         # Binary parameters ("%b"): the text form of an array is escaped value by value, in Python.
         self._postgres = str(told.compile(dialect=psycopg.dialect())).replace(")s::", ")b::")
 
