@@ -1,11 +1,13 @@
 """Receipts and acks for own messages: how far each has come."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 
 from perene.core.clock import Clock
 from perene.core.events import Event, EventType
 from perene.core.ids import MessageId
 from perene.core.messages import Status, StatusChange
+from perene.core.unit import Committed
 from perene.engine.answers import Answers, acknowledge
 from perene.engine.stage import Stage
 from perene.wire.node import Node
@@ -55,10 +57,11 @@ class OwnMessages:
         message_id = MessageId(node.attrs.get("id", ""))
         error = node.attrs.get("error")
         if error is None:
-            await self._change((message_id,), Status.SENT, EventType.MESSAGE_SENT, None)
+            done = await self._change((message_id,), Status.SENT, EventType.MESSAGE_SENT, None)
         else:
-            await self._change((message_id,), Status.FAILED, EventType.MESSAGE_FAILED, error)
-        self._on_answer(message_id)
+            done = await self._change((message_id,), Status.FAILED, EventType.MESSAGE_FAILED, error)
+        # Only then: before the commit the store still counts the message among the queued.
+        done.add_done_callback(lambda _: self._on_answer(message_id))
 
     async def _change(
         self,
@@ -67,7 +70,7 @@ class OwnMessages:
         kind: EventType,
         error: str | None,
         *answers: Node,
-    ) -> None:
+    ) -> "asyncio.Future[Committed]":
         now = self._clock.now()
         async with self._stage.lock:
             draft = self._stage.draft()
@@ -87,7 +90,9 @@ class OwnMessages:
                         event=Event(type=kind, at=now, payload={**payload}),
                     )
                 )
-            self._answers.put(draft.submit(), *answers)
+            committed = draft.submit()
+            self._answers.put(committed, *answers)
+        return committed
 
 
 def _ids(node: Node) -> tuple[MessageId, ...]:

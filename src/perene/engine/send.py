@@ -1,5 +1,6 @@
 """The send path: a queued message, encrypted for every device, committed, then on the wire."""
 
+import asyncio
 import base64
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 from perene.core.clock import Clock
 from perene.core.events import Event, EventType
 from perene.core.messages import Message, Status, StatusChange
-from perene.core.unit import HolderChange
+from perene.core.unit import Committed, HolderChange
 from perene.engine.addresses import signal_address
 from perene.engine.answers import Answers
 from perene.engine.content import describe, parse_message
@@ -85,8 +86,8 @@ class Sender:
         else:
             await self._send_direct(message, chat, content)
 
-    async def refuse(self, message: Message, reason: str) -> None:
-        """Record that a message cannot be sent."""
+    async def refuse(self, message: Message, reason: str) -> "asyncio.Future[Committed]":
+        """Record that a message cannot be sent; the future ends with the commit."""
         now = self._clock.now()
         async with self._stage.lock:
             draft = self._stage.draft()
@@ -107,7 +108,9 @@ class Sender:
                     ),
                 )
             )
-            self._answers.put(draft.submit())
+            committed = draft.submit()
+            self._answers.put(committed)
+        return committed
 
     async def _send_direct(self, message: Message, chat: Jid, content: wa_pb2.Message) -> None:
         own = self._stage.credentials

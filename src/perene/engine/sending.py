@@ -60,7 +60,8 @@ class SendLoop:
         try:
             await self._sender.send(message)
         except CannotSend as error:
-            await self._sender.refuse(message, str(error))
+            refused = await self._sender.refuse(message, str(error))
+            refused.add_done_callback(lambda _: self.answered(message.key.id))
         except (QueryFailed, QueryTimedOut):
             # The server did not say where to send it: nothing has left, so the order is kept by
             # trying this one again before the next.
