@@ -18,7 +18,7 @@ The simulator listens.
 
 With Baileys 7: makeWASocket({{ waWebSocketUrl: '{ws}', ... }}), then post each QR it shows:
   curl --data-binary @qr.txt {admin}/mock-phone/scan-qr
-With Perene: PERENE_WHATSAPP_URL={ws} PERENE_WHATSAPP_ROOT_KEY={root} perene serve
+With Perene: PERENE_ENDPOINT={ws} PERENE_NOISE_ROOT_KEY={root} perene serve
 Every route and fault is in docs/how-to/simulator.md. Ctrl-C ends it.
 """
 

@@ -46,6 +46,11 @@ class MemoryTransport:
                     future.set_result(None)
         return data
 
+    @property
+    def pending(self) -> int:
+        """How many messages `receive` returns without waiting."""
+        return len(self._inbox)
+
     async def close(self) -> None:
         """Leave; what was not read is lost."""
         if not self._closed:

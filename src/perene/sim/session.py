@@ -149,8 +149,8 @@ class Session:
         """Send a stanza, with whatever faults are due."""
         if self.connection.closed or self.connection.silent or self.deaf:
             return
-        faults = self._world.faults
-        if faults and held.stanza.tag == "message" and self._mistreat(held, offline=offline):
+        misbehaves = bool(self._world.faults) or self._late is not None
+        if misbehaves and held.stanza.tag == "message" and self._mistreat(held, offline=offline):
             return
         self._send(held, offline=offline)
 
