@@ -27,7 +27,7 @@ from perene.engine.content import readable_fields, text_message
 from perene.engine.ports import SessionStore
 from perene.engine.transport import Endpoint
 from perene.logs import setup_logs
-from perene.settings import Settings
+from perene.settings import Settings, unknown_variables
 from perene.store.session_store import SessionReader
 from perene.store.store import Store
 from perene.supervisor.committer import Committer, Lane, SavePolicy
@@ -59,6 +59,8 @@ async def serve(settings: Settings) -> None:
     connection in order. Raises RefusedToStart before anything was changed.
     """
     setup_logs(settings.log_level, settings.log_format)
+    for sentence in unknown_variables():
+        log.warning("unknown_setting", detail=sentence)
     with _data_directory(settings.data_dir):
         store = await asyncio.to_thread(_open_store, settings)
         try:
@@ -87,12 +89,13 @@ async def _run(settings: Settings, store: Store) -> None:
         committer=committer,
         connect=_connect(settings),
         clock=clock,
+        ring=feed.ring,
         rng=random.Random(),  # noqa: S311  # jitter of delays, nothing secret
     )
     streams = Streams(limit=settings.max_event_streams)
     app = create_app(
         Ports(
-            gateway=SessionDesk(store, supervisor, clock),
+            gateway=SessionDesk(store, supervisor, clock, ring=feed.ring),
             messages=MessageDesk(
                 store,
                 clock,
@@ -114,22 +117,46 @@ async def _run(settings: Settings, store: Store) -> None:
         streams=streams,
         shutdown_timeout_s=settings.shutdown_timeout_s,
     )
-    stopping = _signals()
+    # First, so that a port that is taken refuses the start before any session connects.
+    port = await server.start()
+    try:
+        await _announce(settings, store, port)
+        await _live(settings, server, supervisor, committer)
+    finally:
+        await server.stop()
+    log.info("stopped")
+
+
+async def _live(
+    settings: Settings, server: HttpServer, supervisor: Supervisor, committer: Committer
+) -> None:
+    """Run until a signal, or until a part fails; then drain, and raise what failed."""
+    stopping = asyncio.create_task(_signalled(), name="signals")
     committing = asyncio.create_task(committer.run(), name="committer")
     supervising = asyncio.create_task(supervisor.run(), name="supervisor")
-    port = await server.start()
-    await _announce(settings, store, port)
+    tasks = (stopping, committing, supervising)
     try:
-        stopped = asyncio.create_task(stopping.wait())
-        await asyncio.wait([stopped, committing, supervising], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         log.info("stopping")
         await server.stop()
         supervisor.close()
-        await supervising
-        await committer.drained()
+        async with asyncio.timeout(settings.shutdown_timeout_s):
+            await supervising
+            if not committing.done():
+                await committer.drained()
+    except TimeoutError:
+        # What is not answered is delivered again, and recognised; leaving late helps nobody.
+        log.warning("not_drained_in_time", limit_s=settings.shutdown_timeout_s)
     finally:
-        committing.cancel()
-    log.info("stopped")
+        for task in tasks:
+            task.cancel()
+        failures = [
+            result
+            for result in await asyncio.gather(*tasks, return_exceptions=True)
+            if isinstance(result, Exception)
+        ]
+    if failures:
+        raise ExceptionGroup("a part of the service failed", failures)
 
 
 class OwnedStore(SessionReader):
@@ -198,12 +225,13 @@ def _open_store(settings: Settings) -> Store:
     )
 
 
-def _signals() -> asyncio.Event:
+async def _signalled() -> None:
+    """Return at the first SIGTERM or SIGINT."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    return stopping
+    await stopping.wait()
 
 
 @contextmanager

@@ -64,7 +64,10 @@ class HttpServer:
         return int(sock.getsockname()[1])
 
     async def stop(self) -> None:
-        """Take no more requests, end the event streams, finish the answers under way."""
+        """Take no more requests, end the event streams, finish the answers under way.
+
+        Idempotent.
+        """
         self._streams.close()
         self._server.should_exit = True
         if self._task is not None:

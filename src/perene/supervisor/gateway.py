@@ -1,7 +1,7 @@
 """The sessions as the API drives them."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from perene.core.clock import Clock
 from perene.core.errors import Conflict, NotFound, PereneError
@@ -24,7 +24,15 @@ from perene.supervisor.supervisor import Supervisor
 class SessionDesk:
     """Implements `ports.Gateway` on the store and the supervisor."""
 
-    def __init__(self, store: Sessions, supervisor: Supervisor, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Sessions,
+        supervisor: Supervisor,
+        clock: Clock,
+        *,
+        ring: Callable[[], None],
+    ) -> None:
+        self._ring = ring
         self._store = store
         self._supervisor = supervisor
         self._clock = clock
@@ -44,6 +52,7 @@ class SessionDesk:
             )
         except Conflict as error:
             raise AlreadyExists(f"There is a session {session} already.") from error
+        self._ring()
         if start:
             await self._supervisor.start(session)
         return await self.session(session)

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Callable
 
 import structlog
 
@@ -27,8 +28,8 @@ _START_PAUSE_S = 0.2
 class Supervisor:
     """Drives every session to its stored desire. `run` is its life; the rest is called meanwhile.
 
-    Browsers, API clients and event streams have no part in it: they read, and ask for desires
-    (requirement C1).
+    `ring` is called when an event was committed that no unit carried. Browsers, API clients and
+    event streams have no part in a session's life: they read, and ask for desires (C1).
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Supervisor:
         committer: Committer,
         connect: Connect,
         clock: Clock,
+        ring: Callable[[], None],
         rng: random.Random,
     ) -> None:
         self._store = store
@@ -46,6 +48,7 @@ class Supervisor:
         self._committer = committer
         self._connect = connect
         self._clock = clock
+        self._ring = ring
         self._rng = rng
         self._tasks: dict[SessionId, SessionTask] = {}
         self._running: dict[SessionId, asyncio.Task[None]] = {}
@@ -111,6 +114,7 @@ class Supervisor:
             event = Event(type=EventType.SESSION_DELETED, at=self._clock.now())
             await self._store.delete_session(session, event=event)
             self._states.pop(session, None)
+            self._ring()
         self._changing.pop(session, None)
 
     # Looking and asking
