@@ -1,7 +1,7 @@
 """HTTP: routes, keys, problem details, OpenAPI. Meets the sessions through narrow protocols."""
 
 from perene.api.app import create_app
-from perene.api.auth import announce_first_key, key_digest, new_api_key
+from perene.api.auth import announce_first_key
 from perene.api.ports import Ports
 from perene.api.qr import terminal_qr
 from perene.api.server import HttpServer
@@ -13,7 +13,5 @@ __all__ = [
     "Streams",
     "announce_first_key",
     "create_app",
-    "key_digest",
-    "new_api_key",
     "terminal_qr",
 ]

@@ -1,7 +1,5 @@
-"""API keys: how they look, and the layer that asks for one."""
+"""API keys: showing the first one, and the layer that asks for one."""
 
-import hashlib
-import secrets
 import sys
 from typing import TextIO, cast
 
@@ -22,20 +20,6 @@ documentation = [
     Security(APIKeyHeader(name="X-Api-Key", auto_error=False, description="An API key.")),
     Security(HTTPBearer(auto_error=False, description="The same API key.")),
 ]
-
-
-def new_api_key() -> str:
-    """Make a key that nobody can guess: `pk_` and 43 URL-safe characters (256 bits)."""
-    return f"pk_{secrets.token_urlsafe(32)}"
-
-
-def key_digest(key: str) -> bytes:
-    """Return the 32 bytes under which a key is stored and looked up.
-
-    A plain hash is enough because a key is random; looking it up by its digest takes a time that
-    says nothing about the key.
-    """
-    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
 
 
 def announce_first_key(key: str, out: TextIO | None = None) -> None:

@@ -4,6 +4,7 @@ A field `port` is read from `PERENE_PORT`. A bare number carries its unit at the
 `_s` seconds, `_ms` milliseconds, `_bytes` bytes. An empty variable counts as not set.
 """
 
+import base64
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -261,11 +262,12 @@ class Settings(BaseSettings):
         return self.master_key_file or self.data_dir / "master.key"
 
     @property
-    def master_key_bytes(self) -> bytes | None:
-        """Return the 32 bytes of the master key that a variable gives, None if none does."""
-        return (
-            None if self.master_key is None else key_of_32_bytes(self.master_key.get_secret_value())
-        )
+    def master_key_base64(self) -> str | None:
+        """Return the master key that a variable gives, in base64 however given; None if none."""
+        if self.master_key is None:
+            return None
+        key = key_of_32_bytes(self.master_key.get_secret_value())
+        return base64.b64encode(key).decode("ascii")
 
     @property
     def noise_root_key_bytes(self) -> bytes | None:
