@@ -1,6 +1,7 @@
 """What happens on an open channel: every stanza to whom it concerns, every task in one group."""
 
 import asyncio
+from datetime import datetime
 
 from perene.core.causes import Local
 from perene.core.clock import Clock
@@ -243,7 +244,6 @@ class Conversation:
             # Seen around pairing, before the registration is complete (facts/protocol.md §1.4).
             return
         lid = node.attrs.get("lid")
-        now = self._clock.now()
         async with self._stage.lock:
             draft = self._stage.draft()
             draft.credentials = own.changed(
@@ -251,13 +251,6 @@ class Conversation:
                 lid=str(Jid.parse(lid)) if lid else own.lid,
             )
             draft.profile = Profile(pn=own.pn, lid=draft.credentials.lid, platform=own.platform)
-            draft.events.append(
-                Event(
-                    type=EventType.SESSION_CONNECTED,
-                    at=now,
-                    payload={"pn": str(own.own_pn.bare), "lid": lid},
-                )
-            )
             self._answers.put(draft.submit())
         self._tasks.create_task(self._begin(), name="begin")
 
@@ -271,8 +264,21 @@ class Conversation:
             raise endings.local(
                 Local.KEEPALIVE, f"The server did not complete the login: {error}"
             ) from error
-        self._observer.notice(Opened(at=self._clock.now()))
+        now = self._clock.now()
+        self._observer.notice(Opened(at=now))
+        await self._announce(now)
         self._tasks.create_task(self._send_loop.run(), name="send")
+
+    async def _announce(self, now: datetime) -> None:
+        """Commit that the session is connected; whoever reads it finds the session open."""
+        own = self._stage.credentials
+        payload = {"pn": str(own.own_pn.bare), "lid": str(own.own_lid.bare) if own.lid else None}
+        async with self._stage.lock:
+            draft = self._stage.draft()
+            draft.events.append(
+                Event(type=EventType.SESSION_CONNECTED, at=now, payload={**payload})
+            )
+            self._answers.put(draft.submit())
 
     def _later(self, work: Work) -> None:
         try:
