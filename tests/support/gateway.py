@@ -206,7 +206,11 @@ class Gateway:
     async def messages(self, session: str, *, chat: str | None = None) -> Sequence[Any]:
         """Return every message of a session, or of one chat, page by page, oldest first."""
         found: list[Any] = []
-        parameters: dict[str, Any] = {"limit": 100, **({"chat": chat} if chat else {})}
+        parameters: dict[str, Any] = {
+            "limit": 100,
+            "order": "asc",
+            **({"chat": chat} if chat else {}),
+        }
         while True:
             page = await self.ask("GET", f"/v1/sessions/{session}/messages", params=parameters)
             found.extend(page["items"])
