@@ -69,7 +69,11 @@ def plan(
         case Reaction.WAIT_UNTIL:
             return Plan(attempts=attempts, delay=ban or _BAN_UNKNOWN)
         case Reaction.REPAIR:
-            return Plan(attempts=Attempts(), delay=timedelta(), archive=True)
+            # Not at once: a server that refuses fresh credentials too must not be stormed.
+            delay = _varied(_backoff(attempts.failures), jitter)
+            return Plan(
+                attempts=Attempts(failures=attempts.failures + 1), delay=delay, archive=True
+            )
         case Reaction.NEW_CODE:
             return Plan(attempts=Attempts(), delay=_varied(timedelta(seconds=1), jitter))
         case Reaction.STOP | Reaction.NONE:

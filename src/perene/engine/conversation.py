@@ -3,6 +3,8 @@
 import asyncio
 from datetime import datetime
 
+import structlog
+
 from perene.core.causes import Local
 from perene.core.clock import Clock
 from perene.core.events import Event, EventType
@@ -31,6 +33,8 @@ from perene.engine.sending import SendLoop
 from perene.engine.stage import Stage
 from perene.wire.jid import Jid
 from perene.wire.node import Node
+
+log = structlog.stdlib.get_logger()
 
 _MAX_WORK = 500
 """Jobs that wait for the server. A retry request beyond them is not answered, and so comes again
@@ -258,13 +262,15 @@ class Conversation:
         """Do what follows a login: pre-keys, active, then the queue and the keepalive."""
         self._tasks.create_task(self._keepalive.run(), name="keepalive")
         try:
-            await self._pre_keys.ensure()
+            await self._supply_pre_keys()
             await self._queries.ask("passive", "set", Node("active"))
-        except (QueryFailed, QueryTimedOut) as error:
+        except QueryFailed as error:
+            # The login stands without it: a live session that is short of something is worth more.
+            log.warning("login_step_refused", status=error.status)
+        except QueryTimedOut as error:
             raise endings.local(
                 Local.KEEPALIVE, f"The server did not complete the login: {error}"
             ) from error
-        now = self._clock.now()
         self._observer.notice(Opened(at=now))
         await self._announce(now)
         self._tasks.create_task(self._send_loop.run(), name="send")
@@ -280,6 +286,13 @@ class Conversation:
             )
             self._answers.put(draft.submit())
 
+    async def _supply_pre_keys(self) -> None:
+        try:
+            await self._pre_keys.ensure()
+        except QueryFailed as error:
+            # Peers at first contact do without one-time keys; the server asks when it wants more.
+            log.warning("pre_keys_refused", status=error.status)
+
     def _later(self, work: Work) -> None:
         try:
             self._work.put_nowait(work)
@@ -292,9 +305,9 @@ class Conversation:
             work = await self._work.get()
             try:
                 await work()
-            except (QueryFailed, QueryTimedOut):
+            except (QueryFailed, QueryTimedOut) as error:
                 # The server did not help this time; the occasion of every job comes again.
-                continue
+                log.warning("server_did_not_help", reason=str(error))
 
 
 class _Drained(Exception):
