@@ -1,0 +1,201 @@
+"""One conversation for a person, whichever address their messages arrive with (C9)."""
+
+import itertools
+from collections.abc import Sequence
+
+import pytest
+
+from perene.core.ids import Epoch, MessageId, SessionId
+from perene.core.messages import Fate, MessageKey, Status
+from perene.core.unit import AddressPair, Committed, Profile, Unit
+from perene.store.store import Store
+from tests.support.units import (
+    ANA,
+    GROUP,
+    LID,
+    OTHER_LID,
+    PN,
+    entry,
+    key,
+    message,
+    status,
+    unit,
+)
+
+pytestmark = [pytest.mark.usefixtures("ana"), pytest.mark.requirement("C9")]
+
+OTHER_PN = "5511900000002@s.whatsapp.net"
+
+
+def pair(pn: str = PN, lid: str = LID) -> Unit:
+    return unit(address_pairs=(AddressPair(pn=pn, lid=lid),))
+
+
+def said(id_: str, chat: str) -> Unit:
+    one = key(id_, chat=chat)
+    return unit(messages=(message(one),), ledger=(entry(one, Fate.DELIVERED),))
+
+
+async def chats(store: Store, session: SessionId = ANA) -> dict[str, list[str]]:
+    """Return the ids of each conversation's messages, oldest first, by its address."""
+    found: dict[str, list[str]] = {}
+    for conversation in await store.list_conversations(session):
+        stored = await store.list_messages(session, chat=conversation.chat, newest_first=False)
+        found[conversation.chat] = [row.message.key.id for row in stored]
+    return found
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(["pn", "lid", "pair"])))
+@pytest.mark.parametrize("together", [True, False], ids=["one batch", "one by one"])
+async def test_both_addresses_lead_to_one_conversation_in_any_order(
+    store: Store, order: Sequence[str], together: bool
+) -> None:
+    units = {"pn": said("A", PN), "lid": said("B", LID), "pair": pair()}
+    batch = [units[name] for name in order]
+    for part in [batch] if together else [[one] for one in batch]:
+        await store.commit(part)
+    after = said("C", PN)
+    await store.commit([after])
+
+    [conversation] = await store.list_conversations(ANA)
+    assert (conversation.chat, conversation.pn) == (LID, PN)
+    for address in (PN, LID):
+        stored = await store.list_messages(ANA, chat=address, newest_first=False)
+        assert {row.message.key.id for row in stored} == {"A", "B", "C"}
+        assert {(row.message.key.chat, row.message.key.sender) for row in stored} == {(LID, LID)}
+
+
+@pytest.mark.requirement("C8")
+@pytest.mark.parametrize("order", list(itertools.permutations(["pn", "lid", "pair"])))
+async def test_one_message_under_both_addresses_is_stored_once(
+    store: Store, order: Sequence[str]
+) -> None:
+    units = {"pn": said("A", PN), "lid": said("A", LID), "pair": pair()}
+    first = next(name for name in order if name != "pair")
+    for name in order:
+        await store.commit([units[name]])
+    [stored] = await store.list_messages(ANA)
+    kept = units[first].messages[0]
+    assert stored.message.body == kept.body
+    assert stored.message.key == MessageKey(chat=LID, sender=LID, id=kept.key.id, from_me=False)
+    assert (await store.counts(ANA)).fates[Fate.DELIVERED] == 1
+
+
+async def test_the_conversation_that_was_first_survives_a_merge(store: Store) -> None:
+    await store.commit([said("A", PN)])
+    [before] = await store.list_conversations(ANA)
+    await store.commit([said("B", LID)])
+    await store.commit([pair()])
+    [after] = await store.list_conversations(ANA)
+    assert after.id == before.id
+
+
+async def test_own_messages_move_with_their_conversation(store: Store) -> None:
+    own = unit(messages=(message(key("A", chat=PN, from_me=True)),))
+    await store.commit([own])
+    await store.commit([pair()])
+    assert await store.commit([own]) == [Committed(new_messages=0)]
+    await store.commit([unit(status_changes=(status("A", Status.SENT),))])
+    [stored] = await store.list_messages(ANA)
+    assert (stored.message.key.chat, stored.message.status) == (LID, Status.SENT)
+    found = await store.reader(ANA, Epoch(0)).own_message(MessageId("A"))
+    assert found is not None
+    assert found.body == b"body"
+
+
+@pytest.mark.requirement("C8")
+async def test_a_senders_messages_in_groups_become_one_senders(store: Store) -> None:
+    under_pn, under_lid = key("A", chat=GROUP, sender=PN), key("A", chat=GROUP, sender=LID)
+    await store.commit([unit(messages=(message(under_pn),))])
+    await store.commit([unit(messages=(message(under_lid, text="again"),))])
+    await store.commit([pair()])
+    [stored] = await store.list_messages(ANA, chat=GROUP)
+    assert (stored.message.key.sender, stored.message.text) == (LID, "hello")
+    again = await store.commit([unit(messages=(message(under_pn),))])
+    assert again == [Committed(new_messages=0)]
+
+
+async def test_the_ledger_follows_the_canonical_address(store: Store) -> None:
+    reader = store.reader(ANA, Epoch(0))
+    under_pn, under_lid = key("A", chat=PN), key("A", chat=LID)
+    await store.commit([unit(ledger=(entry(under_pn, Fate.PENDING, retries=2),))])
+    await store.commit([unit(ledger=(entry(under_lid, Fate.DELIVERED, minutes=1),))])
+    await store.commit([pair()])
+    for one in (under_pn, under_lid):
+        found = await reader.ledger_entry(one)
+        assert found is not None
+        assert (found.fate, found.retries, found.key) == (Fate.RECOVERED, 2, under_lid)
+    assert sum((await store.counts(ANA)).fates.values()) == 1
+
+
+async def test_entries_of_own_devices_follow_their_chat(store: Store) -> None:
+    reader = store.reader(ANA, Epoch(0))
+    under_pn = key("A", chat=PN, from_me=True)
+    await store.commit([unit(ledger=(entry(under_pn, Fate.PENDING),))])
+    await store.commit([pair()])
+    found = await reader.ledger_entry(key("A", chat=LID, from_me=True))
+    assert found is not None
+    assert found.key.chat == LID
+
+
+async def test_a_pair_is_found_from_either_side(store: Store) -> None:
+    reader = store.reader(ANA, Epoch(0))
+    await store.commit([pair(), pair(OTHER_PN, OTHER_LID)])
+    known = AddressPair(pn=PN, lid=LID)
+    assert await reader.address_pairs([PN]) == [known]
+    assert await reader.address_pairs([LID, PN]) == [known]
+    assert await reader.address_pairs([]) == []
+    both = await reader.address_pairs([PN, OTHER_LID, "nobody@lid"])
+    assert {found.pn for found in both} == {PN, OTHER_PN}
+
+
+async def test_many_pairs_are_learnt_at_once(store: Store) -> None:
+    pairs = tuple(AddressPair(pn=f"{n}@s.whatsapp.net", lid=f"{n}@lid") for n in range(1200))
+    await store.commit([said("A", "7@lid"), said("B", "8@s.whatsapp.net")])
+    await store.commit([unit(address_pairs=pairs)])
+    await store.commit([said("C", "7@s.whatsapp.net"), said("D", "8@lid")])
+    assert await chats(store) == {"7@lid": ["A", "C"], "8@lid": ["B", "D"]}
+    assert len(await store.reader(ANA, Epoch(0)).address_pairs([p.pn for p in pairs])) == 1200
+
+
+async def test_a_number_that_changed_hands_leads_to_its_new_owner(store: Store) -> None:
+    await store.commit([pair(), said("A", PN)])
+    await store.commit([pair(PN, OTHER_LID), said("B", PN)])
+    assert await chats(store) == {LID: ["A"], OTHER_LID: ["B"]}
+
+
+async def test_a_person_with_a_new_number_keeps_their_conversation(store: Store) -> None:
+    await store.commit([pair(), said("A", PN)])
+    await store.commit([pair(OTHER_PN, LID), said("B", OTHER_PN)])
+    assert await chats(store) == {LID: ["A", "B"]}
+    await store.commit([said("C", PN)])
+    assert await chats(store) == {LID: ["A", "B"], PN: ["C"]}
+
+
+async def test_of_contradicting_pairs_in_one_batch_the_last_one_counts(store: Store) -> None:
+    await store.commit([pair(PN, LID), pair(PN, OTHER_LID), pair(PN, LID), said("A", PN)])
+    assert await chats(store) == {LID: ["A"]}
+    assert await store.reader(ANA, Epoch(0)).address_pairs([PN]) == [AddressPair(pn=PN, lid=LID)]
+
+
+async def test_addresses_with_a_device_are_the_persons(store: Store) -> None:
+    await store.commit([pair(PN.replace("@", ":4@"), LID.replace("@", ":4@")), said("A", PN)])
+    assert await chats(store) == {LID: ["A"]}
+
+
+async def test_a_session_knows_its_own_two_addresses(store: Store) -> None:
+    me = Profile(pn="5511900000009:3@s.whatsapp.net", lid="99:3@lid")
+    own = key("A", chat=LID, sender="5511900000009@s.whatsapp.net", from_me=True)
+    await store.commit([unit(profile=me), unit(messages=(message(own),))])
+    [stored] = await store.list_messages(ANA)
+    assert stored.message.key.sender == "99@lid"
+
+
+async def test_sessions_share_no_addresses(store: Store) -> None:
+    bob = SessionId("bob")
+    await store.create_session(bob)
+    await store.commit([pair(), said("A", PN)])
+    one = key("A", chat=PN)
+    await store.commit([unit(session=bob, messages=(message(one),))])
+    assert await chats(store) == {LID: ["A"]}
+    assert await chats(store, bob) == {PN: ["A"]}
