@@ -271,6 +271,7 @@ class Conversation:
             raise endings.local(
                 Local.KEEPALIVE, f"The server did not complete the login: {error}"
             ) from error
+        now = self._clock.now()
         self._observer.notice(Opened(at=now))
         await self._announce(now)
         self._tasks.create_task(self._send_loop.run(), name="send")
