@@ -1,6 +1,5 @@
 """The command `perene`. Each command imports what it needs when it is called."""
 
-import contextlib
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -88,17 +87,21 @@ def sim(
 
     from perene.sim import main as run
 
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(
-            run(
-                host,
-                port,
-                tls=tls,
-                root_key_file=root_key_file,
-                seed=seed,
-                auto_contacts=auto_contacts,
-            )
-        )
+    running = run(
+        host,
+        port,
+        tls=tls,
+        root_key_file=root_key_file,
+        seed=seed,
+        auto_contacts=auto_contacts,
+    )
+    try:
+        asyncio.run(running)
+    except (OSError, ValueError) as error:
+        print(f"The simulator cannot start: {error}.", file=sys.stderr)
+        return REFUSED
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 
@@ -110,5 +113,5 @@ def version() -> None:
 
 def main() -> None:
     """Run the command line and exit with the command's status."""
-    result = app(result_action="return_value")
+    result = app(sys.argv[1:], result_action="return_value")
     sys.exit(result if isinstance(result, int) else 0)

@@ -132,14 +132,14 @@ def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch):
 def test_a_key_is_read_from_hex_and_base64(text: str):
     settings = Settings(master_key=SecretStr(text), noise_root_key=text)
     assert settings.noise_root_key_bytes == bytes(range(220, 252))
-    assert settings.master_key_base64 == base64.b64encode(bytes(range(220, 252))).decode()
+    assert settings.master_key == SecretStr(base64.b64encode(bytes(range(220, 252))).decode())
 
 
 def test_everything_is_in_the_data_directory_by_default():
     settings = Settings(data_dir=Path("/srv/perene"))
     assert settings.database == "sqlite:////srv/perene/perene.db"
     assert settings.master_key_path == Path("/srv/perene/master.key")
-    assert settings.master_key_base64 is None
+    assert settings.master_key is None
     assert settings.noise_root_key_bytes is None
     assert settings.client_version_numbers is None
 

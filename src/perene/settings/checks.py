@@ -21,10 +21,10 @@ def key_of_32_bytes(text: str) -> bytes:
     return key
 
 
-def check_secret_key(value: SecretStr) -> SecretStr:
-    """Return a secret that is a key of 32 bytes."""
-    key_of_32_bytes(value.get_secret_value())
-    return value
+def secret_key(value: SecretStr) -> SecretStr:
+    """Return a secret key of 32 bytes in the one form that is handed on: base64."""
+    key = key_of_32_bytes(value.get_secret_value())
+    return SecretStr(base64.b64encode(key).decode("ascii"))
 
 
 def check_key(value: str) -> str:

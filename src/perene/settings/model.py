@@ -4,7 +4,6 @@ A field `port` is read from `PERENE_PORT`. A bare number carries its unit at the
 `_s` seconds, `_ms` milliseconds, `_bytes` bytes. An empty variable counts as not set.
 """
 
-import base64
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,8 +16,8 @@ from perene.settings.checks import (
     check_endpoint,
     check_key,
     check_proxy,
-    check_secret_key,
     key_of_32_bytes,
+    secret_key,
 )
 from perene.settings.inherited import InheritedSource
 
@@ -53,7 +52,7 @@ class Settings(BaseSettings):
         " directory.",
         json_schema_extra=_give("sqlite:///… or postgresql://user:password@host/name"),
     )
-    master_key: Annotated[SecretStr, AfterValidator(check_secret_key)] | None = Field(
+    master_key: Annotated[SecretStr, AfterValidator(secret_key)] | None = Field(
         default=None,
         description="Key that seals credentials in the database; the default is kept in the file"
         " that PERENE_MASTER_KEY_FILE names.",
@@ -229,13 +228,6 @@ class Settings(BaseSettings):
         le=10_000,
         description="Stanzas whose changes are committed in one transaction, at most.",
     )
-    commit_queue_units: int = Field(
-        default=4096,
-        ge=1,
-        le=1_000_000,
-        description="Stanzas that may wait to be committed; when there are more, sessions stop"
-        " reading until there is room.",
-    )
 
     @classmethod
     def settings_customise_sources(
@@ -260,14 +252,6 @@ class Settings(BaseSettings):
     def master_key_path(self) -> Path:
         """Return the file that keeps the master key when no variable gives it."""
         return self.master_key_file or self.data_dir / "master.key"
-
-    @property
-    def master_key_base64(self) -> str | None:
-        """Return the master key that a variable gives, in base64 however given; None if none."""
-        if self.master_key is None:
-            return None
-        key = key_of_32_bytes(self.master_key.get_secret_value())
-        return base64.b64encode(key).decode("ascii")
 
     @property
     def noise_root_key_bytes(self) -> bytes | None:

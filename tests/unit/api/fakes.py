@@ -224,6 +224,7 @@ class FakeEvents:
         self.waiting = 0
         self._news = asyncio.Condition()
         self._waits = asyncio.Event()
+        self._idle = asyncio.Event()
 
     async def emit(self, kind: EventType, session: str = "one", **payload: str) -> StoredEvent:
         event = Event(type=kind, at=NOW, payload=dict(payload))
@@ -251,6 +252,7 @@ class FakeEvents:
     async def wait_for_new(self, seq: int) -> None:
         self.waiting += 1
         self._waits.set()
+        self._idle.clear()
         try:
             async with self._news:
                 await self._news.wait_for(lambda: len(self.stored) > seq)
@@ -258,11 +260,17 @@ class FakeEvents:
             self.waiting -= 1
             if not self.waiting:
                 self._waits.clear()
+                self._idle.set()
 
     async def somebody_waits(self) -> None:
         """Return once a stream has read everything and waits for more."""
         async with asyncio.timeout(10):
             await self._waits.wait()
+
+    async def nobody_waits(self) -> None:
+        """Return once no stream waits."""
+        async with asyncio.timeout(10):
+            await self._idle.wait()
 
 
 class FakeKeys:

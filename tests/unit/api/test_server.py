@@ -1,0 +1,69 @@
+"""The HTTP server on a real socket of this machine."""
+
+import asyncio
+import socket
+
+import httpx
+import pytest
+
+from perene.api import HttpServer, create_app
+from perene.core.errors import RefusedToStart
+from tests.unit.api.fakes import KEY, Fakes
+
+
+def server(fakes: Fakes, port: int = 0, host: str = "127.0.0.1") -> HttpServer:
+    app = create_app(fakes.ports())
+    return HttpServer(app, host=host, port=port, streams=fakes.streams)
+
+
+async def test_it_serves_on_a_free_port_until_stopped(fakes: Fakes):
+    http = server(fakes)
+    port = await http.start()
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        assert (await client.get("/health")).status_code == 200
+        assert "server" not in (await client.get("/health")).headers
+    await http.stop()
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", port)
+
+
+async def test_stopping_ends_open_streams_at_once(fakes: Fakes):
+    http = server(fakes)
+    port = await http.start()
+    async with (
+        httpx.AsyncClient(headers={"X-Api-Key": KEY}) as client,
+        client.stream("GET", f"http://127.0.0.1:{port}/v1/events") as response,
+    ):
+        pieces = response.aiter_text()
+        assert (await anext(pieces)).startswith(":")
+        async with asyncio.timeout(5):
+            await http.stop()
+        assert [piece async for piece in pieces] == []
+    assert fakes.streams.open == 0
+
+
+@pytest.mark.requirement("C1")
+async def test_a_connection_that_breaks_frees_its_stream(fakes: Fakes):
+    fakes.gateway.add("one")
+    http = server(fakes)
+    port = await http.start()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET /v1/events HTTP/1.1\r\nHost: x\r\nX-Api-Key: {KEY}\r\n\r\n".encode())
+    await reader.readuntil(b"retry: 2000\n\n")
+    await fakes.events.somebody_waits()
+    writer.transport.abort()
+    await fakes.events.nobody_waits()
+    assert fakes.gateway.calls == []
+    await http.stop()
+
+
+async def test_a_port_that_is_taken_is_told_in_a_sentence(fakes: Fakes):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(RefusedToStart, match=f"port {port}.*PERENE_PORT"):
+            await server(fakes, port).start()
+
+
+async def test_a_host_that_is_not_here_is_told_in_a_sentence(fakes: Fakes):
+    with pytest.raises(RefusedToStart, match="PERENE_HOST"):
+        await server(fakes, host="192.0.2.1").start()
