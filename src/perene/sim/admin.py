@@ -10,6 +10,7 @@ from perene.sim import admin_forms as forms
 from perene.sim import reports
 from perene.sim.admin_load import add_load_routes
 from perene.sim.faults import KINDS
+from perene.sim.media import media_routes
 from perene.sim.pairing import PairingRefused
 from perene.sim.phone import PastMessage
 from perene.sim.reports import Json
@@ -45,6 +46,7 @@ def admin_app(simulator: "Simulator") -> FastAPI:
     _add_evidence(app, simulator)
     _add_faults(app, simulator)
     add_load_routes(app, simulator)
+    app.include_router(media_routes(simulator.media))
     return app
 
 
@@ -190,6 +192,11 @@ def _add_evidence(app: FastAPI, simulator: "Simulator") -> None:
     async def stats() -> Json:
         """Sums over all companions, what people counted, reused keys, unknown queries."""
         return reports.stats(simulator)
+
+    @app.delete("/admin/media")
+    async def forget_media() -> Json:
+        """Lose every uploaded file, as the service does after a while."""
+        return {"forgotten": simulator.media.forget()}
 
     @app.get("/admin/root-key")
     async def root_key() -> Json:

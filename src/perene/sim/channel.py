@@ -29,8 +29,12 @@ class Link(Protocol):
         """Return when the client keeps up again, or the stream has ended."""
         ...
 
-    def close_link(self) -> None:
-        """End the stream after what was written."""
+    def close_link(self, *, abrupt: bool) -> None:
+        """End the stream after what was written.
+
+        Unless `abrupt`, leave the client the time to read a last stanza: some (Baileys) act on the
+        end of the socket before they have looked at what came just before it.
+        """
         ...
 
 

@@ -84,7 +84,7 @@ class Connection:
             self.send(last)
         self.channel.release()
         self.closed = True
-        self.channel.link.close_link()
+        self.channel.link.close_link(abrupt=last is None)
         self._leave()
 
     def lost(self) -> None:

@@ -81,7 +81,7 @@ class MemoryTransport:
             self._inbox.append(data)
             self._arrived.set()
 
-    def close_link(self) -> None:
+    def close_link(self, *, abrupt: bool) -> None:
         """End the stream: the client reads what is there, then ConnectionError."""
         self._closed = True
         self._arrived.set()

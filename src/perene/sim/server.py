@@ -26,6 +26,8 @@ PATH = "/ws/chat"
 _MAX_MESSAGE = 1 << 25
 """Two of the largest frames there can be."""
 _MISDIRECTED = 404
+_GRACE_S = 0.25
+"""How long a client has to read the last stanza and hang up by itself."""
 
 
 class SimServer:
@@ -49,6 +51,7 @@ class SimServer:
         self._host = f"[{host}]" if ":" in host else host
         self._scheme = "s" if tls else ""
         self.port: int = server.sockets[0].getsockname()[1]
+        simulator.service.queries.account.media_host = f"{self._host}:{self.port}"
 
     @property
     def ws_url(self) -> str:
@@ -143,6 +146,7 @@ class _Socket(asyncio.Protocol):
         self._connection: Connection | None = None
         self._message = bytearray()
         self._paused = False
+        self._closing: asyncio.TimerHandle | None = None
         self._waiting: list[asyncio.Future[None]] = []
 
     # --- asyncio ----------------------------------------------------------------------------------
@@ -172,6 +176,8 @@ class _Socket(asyncio.Protocol):
         """The transport is gone."""
         self._sockets.discard(self)
         self._transport = None
+        if self._closing is not None:
+            self._closing.cancel()
         self._wake()
         if self._connection is not None:
             self._connection.lost()
@@ -242,8 +248,14 @@ class _Socket(asyncio.Protocol):
         if self._transport is not None and self._protocol.state is State.OPEN:
             self._transport.write(_header(len(data)) + data)
 
-    def close_link(self) -> None:
-        """Close after what was written."""
+    def close_link(self, *, abrupt: bool) -> None:
+        """Close after what was written; unless `abrupt`, the client may do so first."""
+        if abrupt:
+            self._close()
+        else:
+            self._closing = asyncio.get_running_loop().call_later(_GRACE_S, self._close)
+
+    def _close(self) -> None:
         if self._protocol.state is State.OPEN:
             self._protocol.send_close(1000)
         self._flush()

@@ -14,6 +14,7 @@ from perene.sim.evidence import Evidence
 from perene.sim.faults import Ban, Fault, FaultDetails, FaultKind, Faults
 from perene.sim.groups import Group
 from perene.sim.identity import ServerIdentity
+from perene.sim.media import MediaStore
 from perene.sim.memory import MemoryTransport
 from perene.sim.model import Account, Addressing, Device, Directory
 from perene.sim.people import Person
@@ -55,6 +56,7 @@ class Simulator:
         self.service = Service(self.world)
         self.identity = ServerIdentity.issue(now=now(), root=root)
         self.traffic: dict[str, Traffic] = {}
+        self.media = MediaStore()
 
     # --- connections ------------------------------------------------------------------------------
 
