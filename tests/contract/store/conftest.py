@@ -1,19 +1,21 @@
 """Every test of this folder runs on SQLite and on PostgreSQL."""
 
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from perene.core.sessions import SessionRecord
 from perene.store.database import Database
+from perene.store.schema import metadata
 from perene.store.store import Store
 from tests.plugins.postgres import Postgres
 from tests.support.units import ANA, ManualClock
 
-_TEMPLATE = "perene_template"
+_SHARED = "perene_shared"
 
 
 @pytest.fixture(scope="session")
@@ -25,11 +27,12 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres: Postgres) -> str:
-    """Return the name of a migrated, empty PostgreSQL database."""
-    _run(postgres, f"CREATE DATABASE {_TEMPLATE}")
-    Database.open(postgres.url(_TEMPLATE)).close_now()
-    return _TEMPLATE
+def postgres_shared(postgres: Postgres) -> str:
+    """Return the name of a migrated PostgreSQL database, which the tests empty in turn."""
+    with psycopg.connect(postgres.conninfo("postgres"), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {_SHARED}".encode())
+    Database.open(postgres.url(_SHARED)).close_now()
+    return _SHARED
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -39,19 +42,19 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Return the URL of a fresh, migrated database."""
     if backend == "sqlite":
         path = tmp_path / "perene.db"
         shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
-        yield f"sqlite:///{path}"
-        return
-    template: str = request.getfixturevalue("postgres_template")
+        return f"sqlite:///{path}"
+    shared: str = request.getfixturevalue("postgres_shared")
     server: Postgres = request.getfixturevalue("postgres")
-    name = f"contract_{tmp_path.parent.name}_{tmp_path.name}".lower().replace("-", "_")[-60:]
-    _run(server, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
-    yield server.url(name)
-    _run(server, f"DROP DATABASE {name} WITH (FORCE)")
+    # A database of its own would cost each test half a second.
+    with psycopg.connect(server.conninfo(shared)) as connection:
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table.name)))
+    return server.url(shared)
 
 
 @pytest.fixture
@@ -91,8 +94,3 @@ def store(open_store: Callable[[], Store]) -> Store:
 async def ana(store: Store) -> SessionRecord:
     """Return the session `ana`, at epoch 0."""
     return await store.create_session(ANA)
-
-
-def _run(server: Postgres, statement: str) -> None:
-    with psycopg.connect(server.conninfo("postgres"), autocommit=True) as connection:
-        connection.execute(statement.encode())

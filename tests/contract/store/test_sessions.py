@@ -1,0 +1,247 @@
+"""Sessions: created, owned, unlinked and deleted."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Connection, func, select
+
+from perene.core.errors import Conflict, NotFound, StaleEpoch
+from perene.core.events import EventType
+from perene.core.ids import Epoch, SessionId
+from perene.core.messages import Fate
+from perene.core.sessions import Desired, SessionOptions, SessionRecord
+from perene.core.unit import (
+    AddressPair,
+    HolderChange,
+    PeerMessage,
+    PreKeyWrite,
+    RatchetWrite,
+    SenderKeyWrite,
+    Unit,
+)
+from perene.store import schema
+from perene.store.store import Store
+from tests.support.units import (
+    ANA,
+    GROUP,
+    LID,
+    PN,
+    START,
+    Bytes,
+    entry,
+    event,
+    key,
+    message,
+    unit,
+)
+
+BOB = SessionId("bob")
+
+
+def full(session: SessionId = ANA) -> Unit:
+    """Make a unit that writes to every table."""
+    one = key()
+    return unit(
+        session=session,
+        credentials=Bytes(b"credentials"),
+        ratchets=(RatchetWrite(address="1.0", state=Bytes(b"r")),),
+        sender_keys=(SenderKeyWrite(group=GROUP, address="1.0", state=Bytes(b"s")),),
+        holders=(HolderChange(group=GROUP, added=("1.0",)),),
+        pre_keys_added=(PreKeyWrite(id=1, private=b"1"),),
+        address_pairs=(AddressPair(pn=PN, lid=LID),),
+        messages=(message(one),),
+        peer_messages=(PeerMessage(id="P", kind="k", body=b"p"),),
+        ledger=(entry(one, Fate.DELIVERED),),
+        ciphertexts=(b"h" * 32,),
+    )
+
+
+async def rows(store: Store) -> dict[str, int]:
+    """Count the rows of every table."""
+
+    def count(connection: Connection) -> dict[str, int]:
+        return {
+            table.name: connection.execute(select(func.count()).select_from(table)).scalar_one()
+            for table in schema.metadata.sorted_tables
+        }
+
+    return await store.database.read(count)
+
+
+async def test_a_session_is_kept_as_it_was_created(
+    store: Store, open_store: Callable[[], Store]
+) -> None:
+    options = SessionOptions(history_sync=True, mark_online=False, proxy="socks5://u:p@proxy:1080")
+    told = event(EventType.SESSION_CREATED)
+    created = await store.create_session(
+        ANA, name="Desk \N{GRINNING FACE}", desired=Desired.STOPPED, options=options, event=told
+    )
+    assert created == SessionRecord(
+        id=ANA,
+        name="Desk \N{GRINNING FACE}",
+        desired=Desired.STOPPED,
+        epoch=Epoch(0),
+        created_at=START,
+        has_credentials=False,
+        options=options,
+    )
+    other = open_store()
+    assert await other.get_session(ANA) == created
+    assert await other.list_sessions() == [created]
+    [stored] = await other.events_after(0)
+    assert (stored.session, stored.event) == (ANA, told)
+
+
+async def test_an_id_belongs_to_one_session(store: Store) -> None:
+    first = await store.create_session(ANA, name="first")
+    with pytest.raises(Conflict):
+        await store.create_session(ANA, name="second", event=event())
+    assert await store.list_sessions() == [first]
+    assert await store.events_after(0) == []
+
+
+async def test_what_is_wanted_of_a_session_outlives_a_restart(
+    store: Store, open_store: Callable[[], Store]
+) -> None:
+    await store.create_session(ANA)
+    await store.set_desired(ANA, Desired.STOPPED)
+    await store.set_name(ANA, "new")
+    await store.set_options(ANA, SessionOptions(mark_online=True, proxy="http://proxy"))
+    record = await open_store().get_session(ANA)
+    assert (record.desired, record.name) == (Desired.STOPPED, "new")
+    assert record.options == SessionOptions(mark_online=True, proxy="http://proxy")
+    await store.set_options(ANA, SessionOptions())
+    assert (await store.get_session(ANA)).options == SessionOptions()
+
+
+async def test_a_session_that_does_not_exist_is_not_found(store: Store) -> None:
+    reader = store.reader(ANA, Epoch(0))
+    asked = [
+        store.get_session(ANA),
+        store.set_desired(ANA, Desired.RUNNING),
+        store.set_name(ANA, None),
+        store.set_options(ANA, SessionOptions()),
+        store.acquire(ANA),
+        store.delete_session(ANA, event=event()),
+        store.archive_credentials(ANA, Epoch(0), "why"),
+        store.queue_message(ANA, message(key(from_me=True))),
+        store.list_messages(ANA),
+        store.list_conversations(ANA),
+        store.counts(ANA),
+        reader.credentials(),
+        reader.known_ciphertexts([b"h"]),
+    ]
+    for question in asked:
+        with pytest.raises(NotFound):
+            await question
+    assert await store.events_after(0) == []
+
+
+async def test_a_deleted_session_leaves_nothing_but_the_news(store: Store) -> None:
+    await store.create_session(BOB)
+    before = await rows(store)
+    await store.create_session(ANA, options=SessionOptions(proxy="http://p"), event=event())
+    await store.commit([full()])
+    await store.queue_message(ANA, message(key(from_me=True)), idempotency_key="k")
+    await store.archive_credentials(ANA, Epoch(0), "unlinked")
+    await store.commit([full()])
+    during = await rows(store)
+    emptied = {name for name in before if during[name] == before[name]}
+    assert emptied == {"keyring", "api_keys"}
+
+    gone = event(EventType.SESSION_DELETED)
+    await store.delete_session(ANA, event=gone)
+    after = await rows(store)
+    assert after == before | {"outbox": 1, "counters": 1}
+    [stored] = await store.events_after(0)
+    assert (stored.session, stored.event) == (ANA, gone)
+    assert [record.id for record in await store.list_sessions()] == [BOB]
+
+
+async def test_deleting_one_session_leaves_the_others_whole(store: Store) -> None:
+    await store.create_session(ANA)
+    await store.create_session(BOB)
+    await store.commit([full(), full(BOB)])
+    await store.delete_session(ANA)
+    reader = store.reader(BOB, Epoch(0))
+    assert await reader.credentials() == b"credentials"
+    assert await reader.ratchets(["1.0"]) == {"1.0": b"r"}
+    assert len(await store.list_messages(BOB)) == 1
+    assert len(await store.events_after(0, session=BOB)) == 1
+
+
+async def test_a_session_made_again_starts_empty(store: Store) -> None:
+    await store.create_session(ANA)
+    await store.commit([full()])
+    await store.delete_session(ANA)
+    await store.create_session(ANA)
+    reader = store.reader(ANA, Epoch(0))
+    assert await reader.credentials() is None
+    assert await reader.ratchets(["1.0"]) == {}
+    assert await store.list_messages(ANA) == []
+    await store.commit([full()])
+    assert len(await store.list_messages(ANA)) == 1
+
+
+@pytest.mark.requirement("C6")
+async def test_unlinked_credentials_are_archived_with_the_end_of_their_keys(store: Store) -> None:
+    await store.create_session(ANA)
+    await store.commit([full()])
+    reader = store.reader(ANA, Epoch(0))
+    assert await store.archive_credentials(ANA, Epoch(0), "device_removed")
+    assert await reader.credentials() is None
+    assert not (await store.get_session(ANA)).has_credentials
+    assert await reader.ratchets(["1.0"]) == {}
+    assert await reader.sender_key(GROUP, "1.0") is None
+    assert await reader.sender_key_holders(GROUP) == frozenset()
+    assert await reader.pre_key(1) is None
+    assert len(await store.list_messages(ANA)) == 1
+    assert await reader.address_pairs([PN]) == [AddressPair(pn=PN, lid=LID)]
+    assert await reader.known_ciphertexts([b"h" * 32]) == {b"h" * 32}
+
+    await store._clock.sleep(60)
+    await store.commit([unit(credentials=Bytes(b"the next ones"))])
+    assert await store.archive_credentials(ANA, Epoch(0), "401")
+    archived = await store.archived_credentials(ANA)
+    assert [(one.data, one.reason) for one in archived] == [
+        (b"the next ones", "401"),
+        (b"credentials", "device_removed"),
+    ]
+    assert archived[0].at - archived[1].at == timedelta(seconds=60)
+    assert not await store.archive_credentials(ANA, Epoch(0), "nothing left")
+
+
+async def test_a_stale_owner_cannot_archive(store: Store) -> None:
+    await store.create_session(ANA)
+    await store.commit([full()])
+    await store.acquire(ANA)
+    with pytest.raises(StaleEpoch):
+        await store.archive_credentials(ANA, Epoch(0), "late")
+    assert await store.reader(ANA, Epoch(1)).credentials() == b"credentials"
+
+
+async def test_a_reader_tells_whose_it_is(store: Store) -> None:
+    reader = store.reader(ANA, Epoch(7))
+    assert (reader.session, reader.epoch) == (ANA, 7)
+    with pytest.raises(AttributeError):
+        reader.more = 1  # pyright: ignore[reportAttributeAccessIssue]  # slots keep idle sessions small
+
+
+async def test_an_api_key_is_shown_once_and_stored_as_a_hash(store: Store) -> None:
+    key_, text = await store.create_api_key("desk")
+    _other, other_text = await store.create_api_key("other")
+    assert text != other_text
+    assert await store.verify_api_key(text) == key_
+    for wrong in ("", text[:-1], text.upper(), f"{text} ", "\ud800"):
+        assert await store.verify_api_key(wrong) is None
+    assert [one.name for one in await store.list_api_keys()].count("desk") == 1
+
+    def hashes(connection: Connection) -> list[bytes]:
+        return list(connection.execute(select(schema.api_keys.c.hash)).scalars())
+
+    assert all(len(hash_) == 32 for hash_ in await store.database.read(hashes))
+    await store.revoke_api_key(key_.id)
+    assert await store.verify_api_key(text) is None
+    with pytest.raises(NotFound):
+        await store.revoke_api_key(key_.id)
