@@ -1,0 +1,24 @@
+"""The page about the simulator names every route and every fault."""
+
+from pathlib import Path
+
+import pytest
+
+from perene.sim import Simulator
+from perene.sim.admin import admin_app
+from perene.sim.faults import KINDS
+
+PAGE = (Path(__file__).parents[3] / "docs/how-to/simulator.md").read_text()
+ROUTES = [path.removeprefix("/admin") for path in admin_app(Simulator()).openapi()["paths"]]
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_every_route_is_documented(route: str) -> None:
+    # The inbox has two names; the table gives the second one short.
+    name = route.replace("{number}", "{id}").replace("/contacts/{phone}/", "/accounts/{phone}/")
+    assert name in PAGE
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_every_fault_is_documented(kind: str) -> None:
+    assert f"| `{kind}` |" in PAGE
