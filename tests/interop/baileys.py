@@ -43,6 +43,8 @@ class BaileysClient:
         push_name: str,
         root_key: bytes | None = None,
         store: Store = "multi-file",
+        adv_secret: str | None = None,
+        any_certificate: bool = False,
     ) -> None:
         self.events = Record(push_name, self._log_tail)
         self._folder = folder
@@ -53,6 +55,8 @@ class BaileysClient:
             "store": store,
             "pushName": push_name,
             "rootKey": root_key.hex() if root_key else None,
+            "advSecret": adv_secret,
+            "anyCertificate": any_certificate,
         }
         self._numbers = itertools.count(1)
         self._replies: dict[int, asyncio.Future[dict[str, Any]]] = {}
@@ -69,9 +73,22 @@ class BaileysClient:
         push_name: str,
         root_key: bytes | None = None,
         store: Store = "multi-file",
+        adv_secret: str | None = None,
+        any_certificate: bool = False,
     ) -> AsyncGenerator["BaileysClient"]:
-        """Start a client, not yet connected; it is stopped when the block ends."""
-        client = cls(url, folder, push_name=push_name, root_key=root_key, store=store)
+        """Start a client, not yet connected; it is stopped when the block ends.
+
+        `store` "memory" forgets the credentials with the process. `adv_secret` is in base64.
+        """
+        client = cls(
+            url,
+            folder,
+            push_name=push_name,
+            root_key=root_key,
+            store=store,
+            adv_secret=adv_secret,
+            any_certificate=any_certificate,
+        )
         await client.start()
         try:
             yield client
@@ -147,6 +164,8 @@ class BaileysClient:
         process, reader = self._process, self._reader
         if process is None or process.stdin is None or reader is None or reader.done():
             raise BaileysError(f"{command}: the process has ended. {self._log_tail()}")
+        if "id" in arguments or "do" in arguments:
+            raise TypeError("`id` and `do` belong to the protocol")
         number = next(self._numbers)
         self._replies[number] = asyncio.get_running_loop().create_future()
         line = json.dumps({"id": number, "do": command, **arguments})
@@ -202,6 +221,10 @@ class BaileysClient:
     async def send_all(self, to: str, texts: Iterable[str]) -> Sequence[str]:
         """Send texts one after the other and return their ids."""
         return (await self.call("sendAll", to=to, texts=list(texts)))["ids"]
+
+    async def read(self, message: Occurrence) -> None:
+        """Open the chat of a message that was received, so that its sender sees it was read."""
+        await self.call("read", chat=message["chat"], message=message["id"])
 
     async def create_group(self, subject: str, participants: Iterable[str]) -> str:
         """Create a group and return its JID."""

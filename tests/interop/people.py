@@ -28,8 +28,11 @@ class People:
     ) -> None:
         await self._stack.aclose()
 
-    async def join(self, name: str) -> BaileysClient:
-        """Start a client, link it to the phone of a new account, and return it logged in."""
+    async def join(self, name: str, phone: str | None = None) -> BaileysClient:
+        """Start a client, link it to a phone, and return it logged in.
+
+        Without a number the phone is that of whoever has this name.
+        """
         client = await self._stack.enter_async_context(
             BaileysClient.started(
                 self._server.ws_url,
@@ -38,5 +41,5 @@ class People:
                 root_key=self._server.root_key,
             )
         )
-        await client.pair(self._server.simulator.scan_qr)
+        await client.pair(lambda qr: self._server.simulator.scan_qr(qr, phone))
         return client

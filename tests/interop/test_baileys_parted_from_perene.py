@@ -5,9 +5,12 @@ Whatever happens, both ends have read every message exactly once, and nobody sca
 
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
+from typing import Literal
 
 import pytest
 
+from perene.sim import SimServer
 from tests.interop.baileys import BaileysClient
 from tests.interop.talk import acquaint, heard_by_baileys, heard_by_perene, tell
 from tests.support.gateway import Gateway
@@ -45,6 +48,45 @@ async def test_the_conversation_goes_on_after_perene_was(
     assert read["text"] == f"after Perene was {ending}"
     assert (await ana.events.wait("stanza", id=told))["enc"] == ["msg"]
     assert ana.events.seen("receipt", ids=[sent], type="retry") == []
+
+
+@pytest.mark.requirement("E8")
+async def test_a_group_goes_on_after_perene_was_killed(
+    gateway: Gateway, desk: str, ana: BaileysClient
+) -> None:
+    club = await ana.create_group("Night watch", [await gateway.phone_number(desk)])
+    told = await tell(gateway, desk, club, "all quiet")
+    await ana.events.wait("message", id=told)
+    sent = await ana.send(club, "here too")
+    await gateway.events.wait("message.received", session=desk, message_id=sent)
+
+    await gateway.kill()
+    while_away = await ana.send(club, "are you there?")
+    await come_back(gateway, desk)
+    await gateway.events.wait("message.received", session=desk, message_id=while_away, chat=club)
+    told = await tell(gateway, desk, club, "back again")
+    await ana.events.wait("message", id=told)
+
+    assert (await ana.events.wait("stanza", id=told))["enc"] == ["skmsg"]
+    assert await heard_by_perene(gateway, desk, "are you there?") == [
+        (while_away, "are you there?")
+    ]
+
+
+async def test_every_stanza_is_answered_once(
+    gateway: Gateway, desk: str, ana: BaileysClient, server: SimServer
+) -> None:
+    await acquaint(gateway, desk, ana)
+    phone = (await gateway.phone_number(desk)).partition("@")[0]
+    device = server.simulator.device(phone)
+
+    await gateway.stop()  # which answers what it has taken
+    counters = server.simulator.evidence.of(device)
+
+    assert list(device.mailbox.unanswered) == []
+    assert counters.answers_for_nothing == 0
+    assert counters.answered["nack"] == 0
+    await come_back(gateway, desk)
 
 
 async def test_the_conversation_goes_on_after_baileys_restarted(
@@ -159,7 +201,7 @@ async def test_a_message_that_perene_cannot_read_is_asked_for_again(
     await acquaint(gateway, desk, ana)
     to = await gateway.phone_number(desk)
     await gateway.stop()
-    lose_ratchets(gateway)
+    lose(gateway, "ratchets")
     await come_back(gateway, desk)
 
     sent = await ana.send(to, "can Perene read this?")
@@ -171,11 +213,28 @@ async def test_a_message_that_perene_cannot_read_is_asked_for_again(
     assert await heard_by_perene(gateway, desk, "can Perene") == [(sent, "can Perene read this?")]
 
 
-def lose_ratchets(gateway: Gateway) -> None:
-    """Take the ratchets out of a stopped service's database, as a partial restore would."""
-    with sqlite3.connect(gateway.folder / "data" / "perene.db") as database:
-        database.execute("DELETE FROM ratchets")
-    database.close()
+@pytest.mark.requirement("A1", "A2")
+async def test_a_group_message_that_perene_cannot_read_is_asked_for_again(
+    gateway: Gateway, desk: str, ana: BaileysClient
+) -> None:
+    club = await ana.create_group("Three", [await gateway.phone_number(desk)])
+    first = await ana.send(club, "this is how I sound")
+    await gateway.events.wait("message.received", session=desk, message_id=first)
+    await gateway.stop()
+    lose(gateway, "sender_keys")
+    await come_back(gateway, desk)
+
+    sent = await ana.send(club, "do you hear me?")
+    await gateway.events.wait("message.unreadable", session=desk, message_id=sent)
+    read = await gateway.events.wait("message.received", session=desk, message_id=sent)
+
+    assert (read["chat"], read["text"]) == (club, "do you hear me?")
+
+
+def lose(gateway: Gateway, table: Literal["ratchets", "sender_keys"]) -> None:
+    """Empty a table of a stopped service's database, as damage or a partial restore would."""
+    with closing(sqlite3.connect(gateway.folder / "data" / "perene.db")) as database, database:
+        database.execute(f"DELETE FROM {table}")  # noqa: S608 # one of two names of our own
 
 
 def announced(gateway: Gateway, ids: Sequence[str]) -> list[str]:

@@ -4,9 +4,15 @@ Nothing of the engine takes part: what passes here shows that the simulator keep
 a third party understands it, and so can judge the engine.
 """
 
+import base64
+from functools import partial
+from pathlib import Path
+
+import httpx
 import pytest
 import pytest_asyncio
 
+from perene.sim import SimServer, Simulator
 from tests.interop.baileys import BaileysClient
 from tests.interop.people import People
 
@@ -135,6 +141,38 @@ async def test_ratchets_survive_the_restart_of_both_processes(
 
     assert read["text"] == "still me"
     assert (await bruno.events.wait("stanza", id=sent))["enc"] == ["msg"]
+
+
+async def test_the_setup_of_the_clients_own_tests_works(tmp_path: Path) -> None:
+    """TLS with any certificate, a fixed secret, the QR by HTTP, the account by the push name."""
+    server = await Simulator().serve(tls=True)
+    start = partial(
+        BaileysClient.started,
+        server.ws_url,
+        push_name="Elisa",
+        adv_secret=base64.b64encode(bytes(32)).decode(),
+        any_certificate=True,
+    )
+    try:
+        async with start(tmp_path / "desk") as desk, start(tmp_path / "lap") as laptop:
+            for device in (desk, laptop):
+                await device.connect()
+                qr = await device.events.wait("qr")
+                await post_qr(server, qr["qr"])
+                await device.events.wait("caught-up")
+            noted = await desk.send(await desk.phone_number(), "a note to myself")
+            note = await laptop.events.wait("message", id=noted)
+
+            assert await desk.phone_number() == await laptop.phone_number()
+            assert (note["text"], note["fromMe"]) == ("a note to myself", True)
+    finally:
+        await server.close()
+
+
+async def post_qr(server: SimServer, qr: str) -> None:
+    async with httpx.AsyncClient(verify=False) as http:  # noqa: S501 # made for the occasion
+        answer = await http.post(f"{server.admin_url}/mock-phone/scan-qr", content=qr)
+    assert answer.is_success, answer.text
 
 
 async def acquainted(one: BaileysClient, other: BaileysClient) -> None:

@@ -140,6 +140,36 @@ async def test_a_group_reads_each_of_its_members(
         assert heard == list(zip(ids, texts, strict=True))
 
 
+async def test_another_device_of_the_account_shares_the_conversation(
+    people: People, gateway: Gateway, desk: str, ana: BaileysClient
+) -> None:
+    number = await gateway.phone_number(desk)
+    await acquaint(gateway, desk, ana)
+    twin = await people.join("Twin", number.partition("@")[0])
+
+    by_twin = await twin.send(await ana.phone_number(), "from the other desk")
+    copied = await gateway.events.wait("message.received", session=desk, message_id=by_twin)
+    by_desk = await tell(gateway, desk, await ana.phone_number(), "from this desk")
+    copy = await twin.events.wait("message", id=by_desk)
+    await ana.events.wait("message", id=by_twin)
+    await ana.events.wait("message", id=by_desk)
+
+    assert (copied["text"], copied["from_me"]) == ("from the other desk", True)
+    assert (copy["text"], copy["fromMe"]) == ("from this desk", True)
+    chats = {one["chat"] for one in await gateway.messages(desk) if one["id"] in (by_twin, by_desk)}
+    assert len(chats) == 1
+
+
+async def test_perene_sees_that_its_message_was_read(
+    gateway: Gateway, desk: str, ana: BaileysClient
+) -> None:
+    told = await tell(gateway, desk, await ana.phone_number(), "please read this")
+    message = await ana.events.wait("message", id=told)
+    await ana.read(message)
+
+    await gateway.events.wait("message.status", session=desk, message_id=told, status="read")
+
+
 @pytest.mark.requirement("F5")
 async def test_a_repeated_request_sends_one_message(
     gateway: Gateway, desk: str, ana: BaileysClient

@@ -7,13 +7,15 @@
 // stderr  what Baileys and libsignal log, which is no part of the protocol
 //
 // Options: url; auth (folder); store ("multi-file" keeps the state in the folder, "memory" keeps it
-// for the life of the process); rootKey (hex, the simulator's root); pushName; log (lowest level).
+// for the life of the process); rootKey (hex, the simulator's root); pushName; log (lowest level);
+// advSecret (base64, instead of a random one); anyCertificate (accept what a server on TLS shows).
 //
 // It does what an ordinary program on Baileys does: it saves credentials when told, opens a new
 // socket on 515, keeps the messages it has sent so that `getMessage` can answer a resend, and
 // flushes the event buffer before it closes. It sends nothing but to `url`.
 
 import { appendFileSync, existsSync, mkdirSync, readFileSync, readdirSync } from 'node:fs';
+import { Agent } from 'node:https';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import * as baileys from 'baileys';
@@ -94,6 +96,9 @@ const openState = async () => {
 };
 
 const { state, saveCreds } = await openState();
+if (options.advSecret) {
+    state.creds.advSecretKey = options.advSecret;
+}
 const known = { session: new Set(), 'sender-key': new Set() };
 if (options.store === 'multi-file') {
     for (const name of readdirSync(options.auth)) {
@@ -235,6 +240,8 @@ const listenToEvents = current => {
     });
 };
 
+const agent = options.anyCertificate ? new Agent({ rejectUnauthorized: false }) : undefined;
+
 const connect = () => {
     connection = 'connecting';
     socket = baileys.makeWASocket({
@@ -242,6 +249,7 @@ const connect = () => {
         waWebSocketUrl: options.url,
         pushName: options.pushName,
         logger,
+        agent,
         getMessage,
     });
     listenToWire(socket);
@@ -291,8 +299,8 @@ const commands = {
     },
     state: async () => ({ connection, me: state.creds.me ?? null }),
     pairingCode: async ({ phone }) => ({ code: await open().requestPairingCode(phone) }),
-    send: async ({ to, text, id }) => {
-        const info = await open().sendMessage(to, { text }, id ? { messageId: id } : {});
+    send: async ({ to, text }) => {
+        const info = await open().sendMessage(to, { text });
         remember(info);
         return { id: info.key.id, chat: info.key.remoteJid };
     },
@@ -304,8 +312,8 @@ const commands = {
         }
         return { ids };
     },
-    read: async ({ chat, id, participant }) => {
-        await open().readMessages([{ remoteJid: chat, id, participant, fromMe: false }]);
+    read: async ({ chat, message, participant }) => {
+        await open().readMessages([{ remoteJid: chat, id: message, participant, fromMe: false }]);
         return {};
     },
     createGroup: async ({ subject, participants }) => {
