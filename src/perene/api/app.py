@@ -52,7 +52,7 @@ def create_app(ports: Ports, *, max_body_bytes: int = MAX_BODY_BYTES) -> FastAPI
     problems.install(app)
     # the last one added is the outermost
     app.add_middleware(BodyLimit, max_bytes=max_body_bytes)
-    app.add_middleware(auth.KeyRequired, keys=ports.keys)
+    app.add_middleware(auth.KeyRequired)
     app.add_middleware(LastResort)
     return app
 

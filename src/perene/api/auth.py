@@ -6,11 +6,12 @@ from typing import TextIO, cast
 from fastapi import Security
 from fastapi.security import APIKeyHeader, HTTPBearer
 from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from perene.api.ports import ports_of
 from perene.api.problems import Unauthorized, problem_response
 from perene.core.errors import StorageUnavailable
-from perene.supervisor.ports import Keys
 
 PROTECTED = "/v1"
 
@@ -39,9 +40,8 @@ def announce_first_key(key: str, out: TextIO | None = None) -> None:
 class KeyRequired:
     """Lets a request under `/v1` pass only with a known key; its owner's name joins the state."""
 
-    def __init__(self, app: ASGIApp, *, keys: Keys) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._keys = keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer 401."""
@@ -50,7 +50,7 @@ class KeyRequired:
             return
         key = presented_key(Headers(scope=scope))
         try:
-            owner = None if key is None else await self._keys.verify(key)
+            owner = None if key is None else await ports_of(Request(scope)).keys.verify(key)
         except StorageUnavailable as error:
             await problem_response(error)(scope, receive, send)
             return

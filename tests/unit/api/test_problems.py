@@ -8,8 +8,7 @@ from fastapi import FastAPI
 from structlog.testing import capture_logs
 
 from perene.api import create_app
-from perene.api.problems import status_of, title_of
-from perene.core.errors import PereneError, StorageUnavailable, UnreadableState
+from perene.core.errors import StorageUnavailable, UnreadableState
 from perene.core.ids import SessionId
 from perene.supervisor.ports import SessionView
 from tests.unit.api.fakes import KEY, Fakes
@@ -167,15 +166,3 @@ async def test_the_limit_of_a_body_can_be_set(fakes: Fakes):
     ) as client:
         response = await client.post("/v1/sessions", content=b" " * 1025)
     assert response.status_code == 413
-
-
-def _leaves(kind: type[PereneError]) -> list[type[PereneError]]:
-    return [kind] + [leaf for child in kind.__subclasses__() for leaf in _leaves(child)]
-
-
-@pytest.mark.parametrize("kind", _leaves(PereneError))
-def test_every_error_has_a_title_a_remedy_and_a_status(kind: type[PereneError]):
-    assert title_of(kind)
-    assert kind.code.replace("_", "").isalnum()
-    assert kind.remedy.endswith(".")
-    assert 400 <= status_of(kind) <= 599

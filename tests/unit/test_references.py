@@ -1,0 +1,45 @@
+"""What the reference pages are made of is complete."""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+from perene.api.problems import status_of, title_of
+from perene.core.events import DESCRIPTIONS, EventType
+from perene.settings import Settings, variable
+from tools.generators import references
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_error_has_a_code_of_its_own_a_meaning_and_a_remedy():
+    kinds = references.error_kinds()
+    codes = Counter(kind.code for kind in kinds)
+    assert [code for code, count in codes.items() if count > 1] == []
+    for kind in kinds:
+        assert re.fullmatch(r"[a-z][a-z_]*", kind.code), kind
+        assert title_of(kind), kind
+        assert kind.remedy.endswith("."), kind
+        assert 400 <= status_of(kind) <= 599, kind
+
+
+def test_every_event_is_described():
+    assert set(DESCRIPTIONS) == set(EventType)
+    assert all(text.endswith(".") for text in DESCRIPTIONS.values())
+
+
+def test_every_setting_event_and_error_is_on_its_page():
+    pages = references.outputs()
+    for name in Settings.model_fields:
+        assert f"`{variable(name)}`" in pages["docs/reference/settings.md"]
+    for kind in EventType:
+        assert f"`{kind}`" in pages["docs/reference/events.md"]
+    for kind in references.error_kinds():
+        assert f"`{kind.code}`" in pages["docs/reference/errors.md"]
+
+
+def test_the_pages_name_only_variables_that_exist():
+    known = {variable(name) for name in Settings.model_fields}
+    for page in sorted((ROOT / "docs").rglob("*.md")):
+        named = set(re.findall(r"\bPERENE_[A-Z_]+[A-Z]", page.read_text("utf-8")))
+        assert named <= known, page
