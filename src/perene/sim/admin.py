@@ -110,7 +110,7 @@ def _add_phones(app: FastAPI, simulator: "Simulator") -> None:
         if form.addressing is not None:
             person.account.addressing = form.addressing
         if form.auto_read is not None:
-            person.party.auto_read = form.auto_read
+            person.party.reader.auto_read = form.auto_read
         if form.resends is not None:
             person.phone.resends = form.resends
         if form.online is not None:

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 
 from perene.crypto import KeyPair
+from perene.sim.desk import Desk, Uplink
 from perene.sim.evidence import DeviceCounters
 from perene.sim.keyring import Keyring
 from perene.sim.mailbox import Mailbox
 from perene.sim.model import Account, Device
-from perene.sim.party import Party, Uplink
+from perene.sim.party import Party
 from perene.sim.phone import Phone
 from perene.sim.relay import device_hash
 from perene.sim.world import World
@@ -70,7 +71,8 @@ class People:
         device = Device(account=account, id=0, keys=keyring.public(), mailbox=Mailbox())
         account.devices[0] = device
         self._world.directory.add(account)
-        party = Party(device, keyring, world=self._world, uplink=self._uplink)
+        desk = Desk(device=device, keyring=keyring, world=self._world, uplink=self._uplink)
+        party = Party(desk)
         device.mailbox.open(party)
         return Person(account=account, party=party, phone=Phone(party, world=self._world))
 
@@ -84,9 +86,11 @@ class People:
         for companion in account.companions:
             self.unlink(companion)
         account.identity = KeyPair.generate()
-        keyring = Keyring(account.identity, person.party.keyring.local.registration_id % 16380 + 1)
-        person.party.keyring = keyring
-        person.party.device.keys = keyring.public()
+        keyring = Keyring(
+            account.identity, person.party.desk.keyring.local.registration_id % 16380 + 1
+        )
+        person.party.desk.keyring = keyring
+        person.party.desk.device.keys = keyring.public()
         for listener in self._acquainted(account):
             for companion in listener.companions:
                 self._world.notify(

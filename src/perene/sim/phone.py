@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from perene.sim.model import Account, Device
-from perene.sim.party import Party, Read
+from perene.sim.party import Party
+from perene.sim.reading import Read
 from perene.sim.world import World
 from perene.wire.proto import wa_pb2
 
@@ -45,7 +46,7 @@ class Phone:
         self.resends = True
         """Whether it answers requests to resend a message that a companion could not read."""
         self.app_state_key = bytes(32)
-        party.on_peer_message = self._receive
+        party.reader.on_peer_message = self._receive
 
     # --- after pairing ----------------------------------------------------------------------------
 
@@ -64,10 +65,10 @@ class Phone:
         key.keyId.keyId = (0).to_bytes(2) + _KEY_EPOCH.to_bytes(4)
         key.keyData.keyData = self.app_state_key
         key.keyData.timestamp = int(self._world.now().timestamp())
-        key.keyData.fingerprint.rawId = self._party.device.account.raw_id
+        key.keyData.fingerprint.rawId = self._party.desk.device.account.raw_id
         key.keyData.fingerprint.currentIndex = _KEY_EPOCH
         key.keyData.fingerprint.deviceIndexes.append(0)
-        self._party.send_to_companion(
+        self._party.sender.send_to_companion(
             companion,
             ProtocolMessage(
                 type=ProtocolMessage.APP_STATE_SYNC_KEY_SHARE, appStateSyncKeyShare=share
@@ -83,7 +84,7 @@ class Phone:
             progress=progress,
             initialHistBootstrapInlinePayload=zlib.compress(history.SerializeToString()),
         )
-        self._party.send_to_companion(
+        self._party.sender.send_to_companion(
             companion,
             ProtocolMessage(
                 type=ProtocolMessage.HISTORY_SYNC_NOTIFICATION,
@@ -127,7 +128,7 @@ class Phone:
         if content.type == ProtocolMessage.APP_STATE_SYNC_KEY_REQUEST:
             self.share_key(companion)
         elif content.type == ProtocolMessage.PEER_DATA_OPERATION_REQUEST_MESSAGE:
-            self._party.counts["phone_requests"] += 1
+            self._party.desk.counts["phone_requests"] += 1
             if self.resends:
                 self._resend(companion, content.peerDataOperationRequestMessage, message_id)
 
@@ -146,7 +147,7 @@ class Phone:
         )
         for wanted in request.placeholderMessageResendRequest:
             read = next(
-                (read for read in self._party.inbox if read.id == wanted.messageKey.id), None
+                (read for read in self._party.reader.inbox if read.id == wanted.messageKey.id), None
             )
             if read is not None:
                 info = self._web_message(read, wanted.messageKey)
@@ -154,10 +155,10 @@ class Phone:
                 answer = result.placeholderMessageResendResponse
                 answer.webMessageInfoBytes = info.SerializeToString()
         if not response.peerDataOperationResult:
-            self._party.counts["phone_has_not"] += 1
+            self._party.desk.counts["phone_has_not"] += 1
             return
-        self._party.counts["phone_resends"] += 1
-        self._party.send_to_companion(
+        self._party.desk.counts["phone_resends"] += 1
+        self._party.sender.send_to_companion(
             companion,
             ProtocolMessage(
                 type=ProtocolMessage.PEER_DATA_OPERATION_REQUEST_RESPONSE_MESSAGE,

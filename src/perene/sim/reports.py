@@ -91,8 +91,8 @@ def stats(simulator: "Simulator") -> Json:
         "groups": len(list(simulator.world.groups)),
         "companion_stanzas": counted(total) | {"held": held, "unanswered": unanswered},
         "people": {
-            name: sum(person.party.counts[name] for person in people)
-            for name in sorted({name for person in people for name in person.party.counts})
+            name: sum(person.party.desk.counts[name] for person in people)
+            for name in sorted({name for person in people for name in person.party.desk.counts})
         },
         "reused_keys": [asdict(reused) for reused in simulator.evidence.reused_keys],
         "unknown_iqs": dict(simulator.evidence.unknown_iqs),
@@ -110,10 +110,10 @@ def inbox(simulator: "Simulator", phone: str) -> Json:
     """List what somebody has read, and count what else happened at that phone."""
     party = simulator.person(phone).party
     return {
-        "messages": [asdict(read) for read in party.inbox],
-        "counts": dict(party.counts),
+        "messages": [asdict(read) for read in party.reader.inbox],
+        "counts": dict(party.desk.counts),
         "receipts": {message_id: dict(kinds) for message_id, kinds in party.receipts.items()},
-        "online": party.device.mailbox.is_open,
+        "online": party.desk.device.mailbox.is_open,
     }
 
 

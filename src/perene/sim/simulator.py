@@ -164,20 +164,20 @@ class Simulator:
         chat = self.world.groups.find(to) if to.endswith("@g.us") else self.person(to).account
         if chat is None:
             raise UnknownPerson("there is no such group")
-        sent = self.person(sender).party.send_text(chat, text, message_id)
+        sent = self.person(sender).party.sender.send_text(chat, text, message_id)
         self.world.agenda.run()
         return sent
 
     def mark_read(self, phone: str, ids: list[str]) -> int:
         """Let somebody read messages; return how many there were."""
-        count = self.person(phone).party.mark_read(ids)
+        count = self.person(phone).party.reader.mark_read(ids)
         self.world.agenda.run()
         return count
 
     def set_online(self, phone: str, online: bool) -> None:
         """Switch a phone off or on; while it is off the server holds what it should get."""
         person = self.person(phone)
-        mailbox = person.party.device.mailbox
+        mailbox = person.party.desk.device.mailbox
         if not online:
             mailbox.close(person.party)
         elif not mailbox.is_open:
@@ -186,7 +186,7 @@ class Simulator:
 
     def lose_ratchets(self, phone: str, peer: Device | None = None) -> None:
         """Let a phone forget its ratchets, with one device or with all."""
-        self.person(phone).party.keyring.lose_ratchets(peer.name if peer else None)
+        self.person(phone).party.desk.keyring.lose_ratchets(peer.name if peer else None)
 
     def change_identity(self, phone: str) -> None:
         """Let somebody without companions reinstall: a new identity key, and no ratchets.

@@ -118,7 +118,7 @@ class _Sender:
         self._target = target
         self._service = service
         self._plan = plan
-        local = person.party.keyring.local
+        local = person.party.desk.keyring.local
         self._local = LocalIdentity(key_pair=local.key_pair, registration_id=local.registration_id)
         self._ratchet = Ratchet.empty
 
@@ -140,9 +140,9 @@ class _Sender:
 
     def _held(self, text: str, kind: str, data: bytes) -> Held:
         party = self._person.party
-        account = party.device.account
-        message_id = party.fresh_id()
-        self._service.world.evidence.know_text(party.device, message_id, text)
+        account = party.desk.device.account
+        message_id = party.sender.fresh_id()
+        self._service.world.evidence.know_text(party.desk.device, message_id, text)
         attrs = {
             "from": str(account.jid("lid")),
             "addressing_mode": "lid",

@@ -143,7 +143,7 @@ async def test_a_delayed_reply_comes_when_its_time_has_come(
 async def test_messages_can_be_lost_unacknowledged_or_refused(simulator: Simulator) -> None:
     client, contact = await pair(simulator)
     to = str(simulator.person(contact).account.jid())
-    inbox = simulator.person(contact).party.inbox
+    inbox = simulator.person(contact).party.reader.inbox
 
     async def send(message_id: str) -> list[Node]:
         attrs = {"id": message_id, "to": to, "type": "text"}

@@ -80,8 +80,8 @@ async def test_a_message_is_encrypted_again_five_times_at_most(simulator: Simula
     (lost,) = client.take("message")
     for count in range(1, 7):
         await ask_again(client, lost, count)
-    assert contact.party.counts["retries_answered"] == 5
-    assert contact.party.counts["retries_refused"] == 1
+    assert contact.party.desk.counts["retries_answered"] == 5
+    assert contact.party.desk.counts["retries_refused"] == 1
 
 
 async def test_a_contact_that_lost_its_ratchets_asks_again_until_it_can_read(
@@ -103,7 +103,7 @@ async def test_a_contact_that_lost_its_ratchets_asks_again_until_it_can_read(
     client.me.ratchets[to] = Ratchet.empty
     del client.me.ratchets[to]
     await client.send_text(to, "two", "M2", to)
-    assert [read.text for read in contact.party.inbox] == ["one", "two"]
+    assert [read.text for read in contact.party.reader.inbox] == ["one", "two"]
 
 
 async def test_a_message_that_comes_twice_is_read_once_and_counted(simulator: Simulator) -> None:
@@ -112,9 +112,9 @@ async def test_a_message_that_comes_twice_is_read_once_and_counted(simulator: Si
     to = str(contact.account.jid())
     await client.send_text(to, "one", "M1", to)
     await client.send_text(to, "one", "M1", to)
-    assert [read.id for read in contact.party.inbox] == ["M1"]
-    assert contact.party.counts["received"] == 1
-    assert contact.party.counts["duplicates"] == 1
+    assert [read.id for read in contact.party.reader.inbox] == ["M1"]
+    assert contact.party.desk.counts["received"] == 1
+    assert contact.party.desk.counts["duplicates"] == 1
 
 
 async def test_a_third_retry_receipt_brings_keys(simulator: Simulator) -> None:
@@ -124,7 +124,7 @@ async def test_a_third_retry_receipt_brings_keys(simulator: Simulator) -> None:
     await client.send_text(to, "one", "M1", to)
     for _ in range(2):
         simulator.lose_ratchets(contact.account.phone)
-        contact.party.keyring._one_time.clear()
+        contact.party.desk.keyring._one_time.clear()
         await client.send_text(to, "two", "M2", to)
     first, second = client.take("receipt", type="retry")
     assert first.child("keys") is None
@@ -137,9 +137,9 @@ async def test_a_phone_that_is_off_reads_when_it_is_back(simulator: Simulator) -
     to = str(contact.account.jid())
     simulator.set_online(contact.account.phone, False)
     await client.send_text(to, "one", "M1", to)
-    assert contact.party.inbox == []
+    assert contact.party.reader.inbox == []
     simulator.set_online(contact.account.phone, True)
-    assert [read.text for read in contact.party.inbox] == ["one"]
+    assert [read.text for read in contact.party.reader.inbox] == ["one"]
     await client.read()
     assert client.take("receipt", id="M1")
 
@@ -147,7 +147,7 @@ async def test_a_phone_that_is_off_reads_when_it_is_back(simulator: Simulator) -
 async def test_a_contact_that_reads_at_once_says_so(simulator: Simulator) -> None:
     client = await Client.online(simulator)
     contact = simulator.add_contact()
-    contact.party.auto_read = True
+    contact.party.reader.auto_read = True
     to = str(contact.account.jid())
     await client.send_text(to, "one", "M1", to)
     assert [r.attrs.get("type") for r in client.take("receipt")] == [None, "read"]

@@ -110,7 +110,7 @@ async def test_a_phone_that_will_not_or_cannot_resend_is_silent(simulator: Simul
         client.decrypt(stanza)
     person = simulator.person(client.me.phone)
     assert await request_resend(client, "UNKNOWN", "1@lid") == []
-    assert person.party.counts["phone_has_not"] == 1
+    assert person.party.desk.counts["phone_has_not"] == 1
     person.phone.resends = False
     assert await request_resend(client, "UNKNOWN", "1@lid") == []
-    assert person.party.counts["phone_requests"] == 2
+    assert person.party.desk.counts["phone_requests"] == 2

@@ -63,7 +63,7 @@ async def test_a_read_receipt_reaches_every_device_of_the_sender(simulator: Simu
     (receipt,) = alice.take("receipt", type="read")
     assert receipt.attr("id") == "M1"
     assert receipt.attr("from") == to
-    assert person.party.inbox[0].id == "M1"
+    assert person.party.reader.inbox[0].id == "M1"
 
 
 async def test_relayed_receipts_wait_for_an_ack_like_any_stanza(simulator: Simulator) -> None:

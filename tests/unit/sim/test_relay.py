@@ -24,7 +24,7 @@ async def test_a_message_reaches_all_devices_of_both_sides(simulator: Simulator)
     for client in (bob, second):
         await client.read()
         assert client.texts() == ["hi"]
-    (read,) = simulator.person(bob.me.phone).party.inbox
+    (read,) = simulator.person(bob.me.phone).party.reader.inbox
     assert (read.text, read.sender, read.id) == ("hi", alice.me.phone, "M1")
 
 
@@ -62,7 +62,7 @@ async def test_a_copy_for_the_senders_own_device_names_the_chat(simulator: Simul
     assert stanza.attr("peer_recipient_pn") == str(contact.account.jid("pn"))
     (message,) = alice.decrypt(stanza)
     assert message.deviceSentMessage.message.conversation == "from my phone"
-    assert contact.party.inbox[0].text == "from my phone"
+    assert contact.party.reader.inbox[0].text == "from my phone"
 
 
 async def test_a_group_message_carries_the_senders_key_where_it_is_new(
@@ -139,4 +139,4 @@ async def test_a_peer_message_reaches_the_own_phone_alone(simulator: Simulator) 
     assert "recipient" not in answer.attrs
     (message,) = alice.decrypt(answer)
     assert message.protocolMessage.appStateSyncKeyShare.keys[0].keyData.keyData == bytes(32)
-    assert phone.party.inbox == []
+    assert phone.party.reader.inbox == []
