@@ -1,0 +1,60 @@
+"""The service keeps to its own OpenAPI document, whatever it is sent."""
+
+import pytest
+import schemathesis
+from fastapi import FastAPI
+from hypothesis import HealthCheck, Phase, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from perene.api import create_app
+from perene.core.errors import StorageUnavailable
+from perene.core.ids import SessionId
+from tests.unit.api.fakes import KEY, QR, FakeEvents, Fakes
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    negative_data_rejection,
+]
+
+
+class EndingEvents(FakeEvents):
+    """A stream of these ends where an honest one would wait for ever."""
+
+    async def wait_for_new(self, seq: int) -> None:
+        raise StorageUnavailable("There will be no more.")
+
+
+def a_service() -> FastAPI:
+    fakes = Fakes(events=EndingEvents())
+    fakes.gateway.add("one")
+    fakes.gateway.add("two", paired=False)
+    fakes.gateway.qr[SessionId("two")] = QR
+    fakes.messages.add("one", "olá", chat="5511999990000@s.whatsapp.net", message_id="3EB0AA")
+    return create_app(fakes.ports())
+
+
+schema = schemathesis.openapi.from_asgi("/openapi.json", a_service())
+
+
+@pytest.mark.timeout(120)
+@schema.parametrize()
+@settings(
+    max_examples=12,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+def test_every_answer_is_as_documented(case: schemathesis.Case):
+    case.headers["X-Api-Key"] = KEY
+    case.call_and_validate(checks=CHECKS)
