@@ -13,23 +13,12 @@ from perene.store.errors import CannotConnect
 # Shorter than the 10 s that requirement E1 gives one attempt at saving.
 _WAIT_S = 8
 
-_POSTGRES_OPTIONS = {
-    "connect_timeout": 5,
-    "keepalives_idle": 10,
-    "keepalives_interval": 3,
-    "keepalives_count": 3,
-    "tcp_user_timeout": _WAIT_S * 1000,
-    "application_name": "perene",
-    "options": f"-c statement_timeout={_WAIT_S * 1000} -c lock_timeout={_WAIT_S * 1000} "
-    "-c idle_in_transaction_session_timeout=60000 -c client_encoding=UTF8",
-}
-
 
 def parse_url(url: str) -> URL:
     """Return the URL with the driver that Perene uses, or raise CannotConnect, never quoting it."""
     try:
         parsed = make_url(url)
-    except exc.ArgumentError:
+    except (exc.ArgumentError, ValueError):
         # `from None`: the parser's message can hold the password.
         raise CannotConnect("the database URL cannot be parsed") from None
     backend = parsed.drivername.partition("+")[0]
@@ -84,11 +73,30 @@ def make_engine(url: URL, *, readers: int) -> Engine:
     else:
         # One round trip per transaction, against a transaction that fails because of an idle
         # connection that the server or a firewall has dropped.
-        options |= {"connect_args": _POSTGRES_OPTIONS, "pool_pre_ping": not readers}
+        options |= {"connect_args": _postgres_options(readers), "pool_pre_ping": not readers}
     engine = create_engine(url, **options)
     if url.get_backend_name() == "sqlite":
         _tune_sqlite(engine, writing=not readers)
     return engine
+
+
+def _postgres_options(readers: int) -> dict[str, str | int]:
+    session = {
+        "statement_timeout": _WAIT_S * 1000,
+        "lock_timeout": _WAIT_S * 1000,
+        "idle_in_transaction_session_timeout": 60_000,
+        "client_encoding": "UTF8",
+        "default_transaction_read_only": "on" if readers else "off",
+    }
+    return {
+        "connect_timeout": 5,
+        "keepalives_idle": 10,
+        "keepalives_interval": 3,
+        "keepalives_count": 3,
+        "tcp_user_timeout": _WAIT_S * 1000,
+        "application_name": "perene",
+        "options": " ".join(f"-c {name}={value}" for name, value in session.items()),
+    }
 
 
 def _tune_sqlite(engine: Engine, *, writing: bool) -> None:

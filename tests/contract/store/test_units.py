@@ -322,6 +322,7 @@ async def test_no_text_from_the_network_can_fail_a_commit(store: Store, text: st
     assert await store.reader(ANA, Epoch(0)).ledger_entry(one) is not None
 
 
+@pytest.mark.requirement("C6")
 async def test_another_process_reads_what_was_committed(
     store: Store, open_store: Callable[[], Store]
 ) -> None:

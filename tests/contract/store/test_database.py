@@ -1,0 +1,334 @@
+"""The connection: what a failure means, and what a cancelled caller leaves behind."""
+
+import asyncio
+import os
+import sqlite3
+import stat
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, insert, select, text
+
+from perene.core.errors import StorageError, StorageUnavailable, UnreadableState
+from perene.core.ids import Epoch
+from perene.store import schema
+from perene.store.database import Database, after_commit
+from perene.store.errors import CannotConnect, UnreadableDatabase
+from perene.store.store import Store
+from tests.support.units import ANA, LID, event, key, message, unit
+
+PASSWORD = "a-password-nobody-may-read"
+
+
+def set_counter(connection: Connection, name: str, value: int) -> None:
+    connection.execute(insert(schema.counters).values(name=name, value=value))
+
+
+def counters(connection: Connection) -> dict[str, int]:
+    table = schema.counters.c
+    return {row.name: row.value for row in connection.execute(select(table.name, table.value))}
+
+
+async def test_a_write_is_committed_when_it_returns(
+    store: Store, open_store: Callable[[], Store]
+) -> None:
+    await store.database.write(set_counter, "a", 1)
+    assert await open_store().database.read(counters) == {"a": 1}
+
+
+@pytest.mark.requirement("C13")
+async def test_an_exception_rolls_back_the_whole_write(store: Store) -> None:
+    def fail(connection: Connection) -> None:
+        set_counter(connection, "a", 1)
+        raise StorageError("on purpose")
+
+    with pytest.raises(StorageError, match="on purpose"):
+        await store.database.write(fail)
+    assert await store.database.read(counters) == {}
+
+
+async def test_a_bug_in_a_write_is_chained(store: Store) -> None:
+    def fail(_connection: Connection) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(StorageError) as raised:
+        await store.database.write(fail)
+    assert isinstance(raised.value.__cause__, ZeroDivisionError)
+    assert not isinstance(raised.value, StorageUnavailable)
+
+
+async def test_hooks_run_only_after_a_commit(store: Store) -> None:
+    seen: list[str] = []
+
+    def write(connection: Connection, name: str, *, fail: bool) -> None:
+        after_commit(connection, lambda: seen.append(name))
+        if fail:
+            raise StorageError("on purpose")
+
+    with pytest.raises(StorageError):
+        await store.database.write(write, "failed", fail=True)
+    await store.database.write(write, "good", fail=False)
+    assert seen == ["good"]
+
+
+@pytest.mark.requirement("C13")
+async def test_cancelling_the_caller_does_not_cut_a_transaction_in_half(store: Store) -> None:
+    begun, may_end = threading.Event(), threading.Event()
+
+    def slow(connection: Connection) -> None:
+        set_counter(connection, "first", 1)
+        begun.set()
+        assert may_end.wait(10)
+        set_counter(connection, "second", 2)
+
+    caller = asyncio.create_task(store.database.write(slow))
+    await asyncio.to_thread(begun.wait, 10)
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    assert await store.database.read(counters) == {}
+    may_end.set()
+    await store.database.write(set_counter, "third", 3)
+    assert await store.database.read(counters) == {"first": 1, "second": 2, "third": 3}
+
+
+async def test_a_cancelled_write_that_waits_for_its_turn_never_happens(store: Store) -> None:
+    begun, may_end = threading.Event(), threading.Event()
+
+    def slow(_connection: Connection) -> None:
+        begun.set()
+        assert may_end.wait(10)
+
+    running = asyncio.create_task(store.database.write(slow))
+    await asyncio.to_thread(begun.wait, 10)
+    waiting = asyncio.create_task(store.database.write(set_counter, "late", 1))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    may_end.set()
+    await running
+    await store.database.write(set_counter, "next", 2)
+    assert await store.database.read(counters) == {"next": 2}
+
+
+async def test_closing_lets_running_work_end(store: Store, open_store: Callable[[], Store]) -> None:
+    begun, may_end = threading.Event(), threading.Event()
+
+    def slow(connection: Connection) -> None:
+        begun.set()
+        assert may_end.wait(10)
+        set_counter(connection, "a", 1)
+
+    running = asyncio.create_task(store.database.write(slow))
+    await asyncio.to_thread(begun.wait, 10)
+    closing = asyncio.create_task(store.close())
+    await asyncio.sleep(0)
+    may_end.set()
+    await asyncio.gather(running, closing)
+    await store.close()
+    with pytest.raises(StorageUnavailable, match="closed"):
+        await store.ping()
+    with pytest.raises(StorageUnavailable, match="closed"):
+        await store.database.write(set_counter, "b", 1)
+    assert await open_store().database.read(counters) == {"a": 1}
+
+
+async def test_writers_of_several_processes_take_turns(
+    store: Store, open_store: Callable[[], Store]
+) -> None:
+    await store.database.write(set_counter, "n", 0)
+
+    def add_one(connection: Connection) -> None:
+        table = schema.counters
+        old = connection.execute(
+            select(table.c.value).where(table.c.name == "n").with_for_update()
+        ).scalar_one()
+        connection.execute(table.update().where(table.c.name == "n").values(value=old + 1))
+
+    stores = [store, open_store(), open_store()]
+    await asyncio.gather(*(one.database.write(add_one) for one in stores for _ in range(20)))
+    assert await store.database.read(counters) == {"n": 60}
+
+
+async def test_a_reader_cannot_write(store: Store) -> None:
+    with pytest.raises(StorageError):
+        await store.database.read(set_counter, "a", 1)
+    assert await store.database.read(counters) == {}
+
+
+async def test_a_refused_statement_quotes_no_value(store: Store) -> None:
+    def twice(connection: Connection) -> None:
+        set_counter(connection, PASSWORD, 1)
+        set_counter(connection, PASSWORD, 1)
+
+    with pytest.raises(StorageError) as raised:
+        await store.database.write(twice)
+    error: BaseException | None = raised.value
+    while error is not None:
+        assert PASSWORD not in f"{error!s} {error!r}"
+        error = error.__cause__
+
+
+@pytest.mark.usefixtures("ana")
+async def test_readers_are_not_stopped_by_a_running_write(store: Store) -> None:
+    await store.commit([unit(messages=(message(),), events=(event(),))])
+    begun, may_end = threading.Event(), threading.Event()
+
+    def slow(connection: Connection) -> None:
+        set_counter(connection, "a", 1)
+        begun.set()
+        assert may_end.wait(10)
+
+    running = asyncio.create_task(store.database.write(slow))
+    await asyncio.to_thread(begun.wait, 10)
+    assert len(await store.list_messages(ANA)) == 1
+    assert await store.reader(ANA, Epoch(0)).ledger_entry(key()) is None
+    may_end.set()
+    await running
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"postgresql://user:{PASSWORD}@127.0.0.1:1/none",
+        f"postgres://user@127.0.0.1:1/none?password={PASSWORD}",
+        f"mysql://user:{PASSWORD}@127.0.0.1/none",
+        f"postgresql://user:{PASSWORD}@127.0.0.1:port/none",
+        f"no url at all {PASSWORD}",
+        "sqlite://",
+        "sqlite:///:memory:",
+        "sqlite:////proc/nowhere/perene.db",
+    ],
+)
+def test_a_database_that_cannot_be_reached_is_refused_without_its_password(url: str) -> None:
+    with pytest.raises(CannotConnect) as raised:
+        Database.open(url)
+    error: BaseException | None = raised.value
+    assert raised.value.remedy
+    while error is not None:
+        assert PASSWORD not in f"{error!s} {error!r}"
+        error = error.__cause__
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "perene.db"
+    content = b"certainly not a database" * 100
+    path.write_bytes(content)
+    with pytest.raises(UnreadableDatabase):
+        Database.open(f"sqlite:///{path}")
+    assert path.read_bytes() == content
+
+
+def test_a_new_database_file_is_for_its_owner_only(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "perene.db"
+    Database.open(f"sqlite:///{path}").close_now()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+async def test_sqlite_is_set_up_to_lose_nothing(tmp_path: Path) -> None:
+    database = Database.open(f"sqlite:///{tmp_path}/perene.db")
+
+    def pragma(connection: Connection, name: str) -> object:
+        return connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+
+    expected = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+    for name, value in expected.items():
+        assert await database.write(pragma, name) == value
+    assert await database.read(pragma, "query_only") == 1
+    await database.close()
+
+
+async def test_a_locked_database_is_unavailable_and_works_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("perene.store.engines._WAIT_S", 0.05)
+    path = tmp_path / "perene.db"
+    database = Database.open(f"sqlite:///{path}")
+    with sqlite3.connect(path, isolation_level=None) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StorageUnavailable, match="SQLITE_BUSY"):
+            await database.write(set_counter, "a", 1)
+        other.execute("ROLLBACK")
+    other.close()
+    await database.write(set_counter, "a", 1)
+    assert await database.read(counters) == {"a": 1}
+    await database.close()
+
+
+async def test_a_full_disk_is_unavailable_and_works_again(tmp_path: Path) -> None:
+    database = Database.open(f"sqlite:///{tmp_path}/perene.db")
+
+    def limit(connection: Connection, pages: int) -> None:
+        connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+
+    def fill(connection: Connection) -> None:
+        for n in range(2000):
+            set_counter(connection, f"{n}" * 100, n)
+
+    await database.write(limit, 1)  # SQLite raises it to the present size
+    with pytest.raises(StorageUnavailable, match="SQLITE_FULL"):
+        await database.write(fill)
+    assert await database.read(counters) == {}
+    await database.write(limit, 1_000_000)
+    await database.write(fill)
+    await database.close()
+
+
+def overwrite_second_half(path: Path) -> None:
+    half = path.stat().st_size // 2
+    with path.open("r+b") as file:
+        file.seek(half)
+        file.write(os.urandom(half))
+
+
+async def test_a_damaged_file_is_unreadable_not_absent(tmp_path: Path) -> None:
+    path = tmp_path / "perene.db"
+    database = Database.open(f"sqlite:///{path}")
+    await database.write(lambda c: [set_counter(c, f"{n}" * 50, n) for n in range(2000)])
+    await database.close()
+    overwrite_second_half(path)
+    database = Database.open(f"sqlite:///{path}")
+    with pytest.raises(UnreadableState, match="damaged"):
+        await database.read(counters)
+    await database.close()
+
+
+@pytest.mark.usefixtures("ana")
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+async def test_the_connections_of_a_postgresql_that_restarts_are_replaced(
+    store: Store,
+) -> None:
+    def end_all_others(connection: Connection) -> None:
+        connection.execute(
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        )
+
+    await store.commit([unit(messages=(message(key(chat=LID)),))])
+    await asyncio.gather(*(store.ping() for _ in range(8)))
+    await store.database.write(end_all_others)
+    assert len(await store.list_messages(ANA)) == 1
+
+    await store.database.read(end_all_others)
+    await store.commit([unit(messages=(message(),))])
+    assert len(await store.list_messages(ANA)) == 2
+
+
+@pytest.mark.usefixtures("ana")
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+async def test_a_connection_lost_inside_a_transaction_loses_the_transaction(
+    store: Store,
+) -> None:
+    def cut_off(connection: Connection) -> None:
+        set_counter(connection, "a", 1)
+        connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+    with pytest.raises(StorageUnavailable):
+        await store.database.write(cut_off)
+    assert await store.database.read(counters) == {}
+    await store.database.write(set_counter, "b", 2)

@@ -1,0 +1,159 @@
+"""Migrations: every database ends up with the tables that the code expects."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, MetaData, Table, create_engine, inspect, text, update
+from sqlalchemy.engine.interfaces import ReflectedIndex
+
+from perene.store import migrations, schema
+from perene.store.database import Database
+from perene.store.errors import CannotConnect, NewerSchema, OlderSchema, UnreadableDatabase
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return the URL of a database without any table."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/perene.db"
+    return request.getfixturevalue("postgres_url")
+
+
+def describe(connection: Connection) -> dict[str, object]:
+    """Return every table with its columns, keys and indexes, as the database tells them."""
+    found: dict[str, object] = {}
+    inspector = inspect(connection)
+    for name in sorted(set(inspector.get_table_names()) - {migrations.VERSION_TABLE}):
+        columns = [
+            (column["name"], str(column["type"]), column["nullable"], str(column.get("default")))
+            for column in inspector.get_columns(name)
+        ]
+        unique = [
+            (one["name"], one["column_names"]) for one in inspector.get_unique_constraints(name)
+        ]
+        indexes = [
+            (one["name"], one["column_names"], one["unique"], options_of(one))
+            for one in inspector.get_indexes(name)
+        ]
+        foreign = [
+            (
+                one["name"],
+                one["constrained_columns"],
+                one["referred_table"],
+                str(one.get("options")),
+            )
+            for one in inspector.get_foreign_keys(name)
+        ]
+        found[name] = (
+            columns,
+            inspector.get_pk_constraint(name)["constrained_columns"],
+            sorted(unique, key=str),
+            sorted(indexes, key=str),
+            sorted(foreign, key=str),
+        )
+    if connection.dialect.name == "sqlite":
+        statements = connection.execute(text("SELECT name, sql FROM sqlite_master ORDER BY name"))
+        found["sql"] = {
+            name: re.sub(r"\s+", " ", sql or "")
+            for name, sql in statements
+            if name != migrations.VERSION_TABLE
+        }
+    return found
+
+
+def options_of(index: ReflectedIndex) -> dict[str, str]:
+    return {name: str(value) for name, value in index.get("dialect_options", {}).items()}
+
+
+def test_a_migrated_database_has_the_tables_of_the_code(empty_url: str) -> None:
+    database = Database.open(empty_url)
+    migrated = database.write_now(describe)
+
+    def compare(connection: Connection) -> object:
+        options = {"version_table": migrations.VERSION_TABLE, "compare_type": True}
+        context = MigrationContext.configure(connection, opts=options)
+        return compare_metadata(context, schema.metadata)
+
+    assert database.write_now(compare) == []
+
+    def start_over(connection: Connection) -> dict[str, object]:
+        schema.metadata.drop_all(connection)
+        schema.metadata.create_all(connection)
+        return describe(connection)
+
+    assert database.write_now(start_over) == migrated
+    database.close_now()
+
+
+def test_the_known_versions_are_those_of_the_files() -> None:
+    directory = Path(migrations.__file__).parent
+    scripts = ScriptDirectory(str(directory)).walk_revisions()
+    assert tuple(script.revision for script in scripts)[::-1] == migrations.REVISIONS
+
+
+def test_opening_again_changes_nothing(empty_url: str) -> None:
+    Database.open(empty_url).close_now()
+    database = Database.open(empty_url, migrate=False)
+    assert database.write_now(migrations.version) == migrations.HEAD
+    database.close_now()
+
+
+def test_a_database_of_a_newer_version_is_refused(empty_url: str) -> None:
+    database = Database.open(empty_url)
+
+    def pretend(connection: Connection) -> None:
+        table = Table(migrations.VERSION_TABLE, MetaData(), autoload_with=connection)
+        connection.execute(update(table).values(version_num="9999"))
+
+    database.write_now(pretend)
+    before = database.write_now(describe)
+    with pytest.raises(NewerSchema, match="9999") as refused:
+        Database.open(empty_url)
+    assert "later" in refused.value.remedy
+    assert database.write_now(describe) == before
+    database.close_now()
+
+
+def test_no_migration_is_made_when_it_was_forbidden(empty_url: str) -> None:
+    with pytest.raises(OlderSchema):
+        Database.open(empty_url, migrate=False)
+    Database.open(empty_url).close_now()
+
+
+def test_a_migration_that_fails_leaves_the_database_as_it_was(empty_url: str) -> None:
+    driver = empty_url.replace("postgresql://", "postgresql+psycopg://")
+    engine = create_engine(driver)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE outbox (of_somebody_else INTEGER)"))
+        before = inspect(connection).get_table_names()
+    with pytest.raises((CannotConnect, UnreadableDatabase)):
+        Database.open(empty_url)
+    with engine.begin() as connection:
+        assert inspect(connection).get_table_names() == before
+    engine.dispose()
+
+
+def test_processes_that_start_together_migrate_once(empty_url: str) -> None:
+    program = (
+        "import sys; from perene.store.database import Database; "
+        "Database.open(sys.argv[1]).close_now()"
+    )
+    running = [subprocess.Popen([sys.executable, "-c", program, empty_url]) for _ in range(3)]
+    assert [process.wait(50) for process in running] == [0, 0, 0]
+    database = Database.open(empty_url, migrate=False)
+    database.close_now()
+
+
+def test_an_up_to_date_database_is_opened_without_alembic(empty_url: str) -> None:
+    Database.open(empty_url).close_now()
+    program = (
+        "import sys; from perene.store.database import Database; "
+        "Database.open(sys.argv[1]).close_now(); assert 'alembic' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program, empty_url], check=True)
