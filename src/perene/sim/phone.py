@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 ProtocolMessage = wa_pb2.Message.ProtocolMessage
 _HISTORY = wa_pb2.Message.HistorySyncType
+_REQUEST = wa_pb2.Message.PeerDataOperationRequestType
 _KEY_EPOCH = 1
 
 
@@ -53,10 +54,25 @@ class Phone:
     def sync(self, companion: Device) -> None:
         """Send a new companion its app-state key and history (facts §3.4, §7.3 item 10)."""
         self.share_key(companion)
-        self._send_history(companion, _HISTORY.INITIAL_BOOTSTRAP, self._bootstrap(), progress=0)
-        self._send_history(companion, _HISTORY.PUSH_NAME, self._push_names(), progress=0)
-        recent = wa_pb2.HistorySync(syncType=wa_pb2.HistorySync.RECENT, chunkOrder=1, progress=100)
-        self._send_history(companion, _HISTORY.RECENT, recent, progress=100)
+        newest = [self._said_in(chat)[:1] for chat in self._chats()]
+        older = [message for chat in self._chats() for message in self._said_in(chat)[1:]]
+        bootstrap = self._history([one for found in newest for one in found])
+        for chat in self._chats():
+            bootstrap.phoneNumberToLidMappings.add(
+                pnJid=str(chat.jid("pn")), lidJid=str(chat.jid("lid"))
+            )
+        self._send_history(companion, _HISTORY.INITIAL_BOOTSTRAP, bootstrap)
+        self._send_history(companion, _HISTORY.PUSH_NAME, self._push_names())
+        size = self._world.settings.history_chunk
+        chunks = [older[at : at + size] for at in range(0, len(older), size)] or [[]]
+        for number, chunk in enumerate(chunks, start=1):
+            self._send_history(
+                companion,
+                _HISTORY.RECENT,
+                self._history(chunk),
+                order=number,
+                progress=100 * number // len(chunks),
+            )
 
     def share_key(self, companion: Device) -> None:
         """Send the app-state key."""
@@ -76,14 +92,25 @@ class Phone:
         )
 
     def _send_history(
-        self, companion: Device, kind: "HistoryKind", history: wa_pb2.HistorySync, *, progress: int
+        self,
+        companion: Device,
+        kind: "HistoryKind",
+        history: wa_pb2.HistorySync,
+        *,
+        order: int = 1,
+        progress: int = 0,
+        request: str = "",
     ) -> None:
+        history.syncType = wa_pb2.HistorySync.HistorySyncType.Value(_HISTORY.Name(kind))
+        history.chunkOrder, history.progress = order, progress
         notification = wa_pb2.Message.HistorySyncNotification(
             syncType=kind,
-            chunkOrder=1,
+            chunkOrder=order,
             progress=progress,
             initialHistBootstrapInlinePayload=zlib.compress(history.SerializeToString()),
         )
+        if request:
+            notification.peerDataRequestSessionId = request
         self._party.sender.send_to_companion(
             companion,
             ProtocolMessage(
@@ -92,31 +119,34 @@ class Phone:
             ),
         )
 
-    def _bootstrap(self) -> wa_pb2.HistorySync:
-        history = wa_pb2.HistorySync(
-            syncType=wa_pb2.HistorySync.INITIAL_BOOTSTRAP, chunkOrder=1, progress=0
-        )
-        for chat in dict.fromkeys(message.chat for message in self.past.messages):
+    def _chats(self) -> list[Account]:
+        return list(dict.fromkeys(message.chat for message in self.past.messages))
+
+    def _said_in(self, chat: Account) -> list[PastMessage]:
+        """Return the messages of a chat, newest first."""
+        said = [message for message in self.past.messages if message.chat is chat]
+        return sorted(said, key=lambda message: -message.time)
+
+    def _history(self, messages: list[PastMessage]) -> wa_pb2.HistorySync:
+        """Return messages by chat; each chat says whether there are more on the phone."""
+        history = wa_pb2.HistorySync()
+        for chat in dict.fromkeys(message.chat for message in messages):
+            said = [message for message in messages if message.chat is chat]
+            complete = said[-1] is self._said_in(chat)[-1]
             conversation = history.conversations.add(
-                id=str(chat.jid()), name=chat.name, endOfHistoryTransfer=True
+                id=str(chat.jid()), name=chat.name, endOfHistoryTransfer=complete
             )
-            said = [message for message in self.past.messages if message.chat is chat]
-            for order, message in enumerate(sorted(said, key=lambda past: -past.time)):
-                info = conversation.messages.add(msgOrderId=len(said) - order).message
+            for number, message in enumerate(said):
+                info = conversation.messages.add(msgOrderId=len(said) - number).message
                 info.key.remoteJid = str(chat.jid())
                 info.key.fromMe = message.from_me
                 info.key.id = message.id
                 info.message.conversation = message.text
                 info.messageTimestamp = message.time
-            history.phoneNumberToLidMappings.add(
-                pnJid=str(chat.jid("pn")), lidJid=str(chat.jid("lid"))
-            )
         return history
 
     def _push_names(self) -> wa_pb2.HistorySync:
-        history = wa_pb2.HistorySync(
-            syncType=wa_pb2.HistorySync.PUSH_NAME, chunkOrder=1, progress=0
-        )
+        history = wa_pb2.HistorySync()
         for account in self._world.directory:
             if account.name:
                 history.pushnames.add(id=str(account.jid("pn")), pushname=account.name)
@@ -129,8 +159,34 @@ class Phone:
             self.share_key(companion)
         elif content.type == ProtocolMessage.PEER_DATA_OPERATION_REQUEST_MESSAGE:
             self._party.desk.counts["phone_requests"] += 1
-            if self.resends:
-                self._resend(companion, content.peerDataOperationRequestMessage, message_id)
+            request = content.peerDataOperationRequestMessage
+            if not self.resends:
+                return
+            if request.peerDataOperationRequestType == _REQUEST.PLACEHOLDER_MESSAGE_RESEND:
+                self._resend(companion, request, message_id)
+            elif request.peerDataOperationRequestType == _REQUEST.HISTORY_SYNC_ON_DEMAND:
+                self._send_older(companion, request.historySyncOnDemandRequest, message_id)
+
+    def _send_older(
+        self,
+        companion: Device,
+        request: wa_pb2.Message.PeerDataOperationRequestMessage.HistorySyncOnDemandRequest,
+        message_id: str,
+    ) -> None:
+        """Send the messages of a chat just before a given one (facts §6.1)."""
+        chat = self._world.directory.find_text(request.chatJid)
+        said = self._said_in(chat) if chat is not None else []
+        ids = [message.id for message in said]
+        start = ids.index(request.oldestMsgId) + 1 if request.oldestMsgId in ids else len(said)
+        older = said[start : start + request.onDemandMsgCount]
+        self._party.desk.counts["phone_history_requests"] += 1
+        self._send_history(
+            companion,
+            _HISTORY.ON_DEMAND,
+            self._history(older),
+            progress=100,
+            request=message_id,
+        )
 
     def _resend(
         self,
@@ -139,11 +195,8 @@ class Phone:
         message_id: str,
     ) -> None:
         """Answer a placeholder resend from what the phone itself has read (facts §4.5)."""
-        kinds = wa_pb2.Message.PeerDataOperationRequestType
-        if request.peerDataOperationRequestType != kinds.PLACEHOLDER_MESSAGE_RESEND:
-            return
         response = wa_pb2.Message.PeerDataOperationRequestResponseMessage(
-            peerDataOperationRequestType=kinds.PLACEHOLDER_MESSAGE_RESEND, stanzaId=message_id
+            peerDataOperationRequestType=_REQUEST.PLACEHOLDER_MESSAGE_RESEND, stanzaId=message_id
         )
         for wanted in request.placeholderMessageResendRequest:
             read = next(

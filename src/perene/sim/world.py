@@ -24,6 +24,8 @@ class Settings:
     """A device is told that it is low when fewer one-time pre-keys than this are left."""
     initial_sync: bool = True
     """Whether the phone sends app-state keys and history after a companion's first login."""
+    history_chunk: int = 100
+    """How many past messages one chunk of history holds."""
     auto_contacts: bool = False
     """Whether an unknown number that is looked up becomes a contact at once."""
 

@@ -4,12 +4,12 @@ import zlib
 
 import pytest
 
-from perene.sim import Simulator
+from perene.sim import Settings, Simulator
 from perene.sim.phone import PastMessage
 from perene.wire.jid import Jid
 from perene.wire.node import Node
 from perene.wire.proto import wa_pb2
-from tests.unit.sim.client import Client, Clock
+from tests.unit.sim.client import Client, Clock, Identity
 
 Protocol = wa_pb2.Message.ProtocolMessage
 
@@ -19,23 +19,15 @@ def simulator(clock: Clock) -> Simulator:
     return Simulator(now=clock, seed=1)
 
 
-async def first_login(simulator: Simulator, me: object = None) -> Client:
-    client = Client(simulator, me or await Client.paired(simulator))  # pyright: ignore[reportArgumentType]
+async def first_login(simulator: Simulator, me: Identity | None = None) -> Client:
+    client = Client(simulator, me or await Client.paired(simulator))
     await client.log_in()
     await client.go_active()
     return client
 
 
-async def test_keys_and_history_come_after_the_end_of_the_first_queue(
-    simulator: Simulator,
-) -> None:
-    me = await Client.paired(simulator)
-    contact = simulator.add_contact(name="Bea")
-    past = [
-        PastMessage(chat=contact.account, id="A", text="old", time=100),
-        PastMessage(chat=contact.account, id="B", text="older", time=50, from_me=True),
-    ]
-    simulator.remember(me.phone, past)
+async def history_of(simulator: Simulator, me: Identity) -> list[wa_pb2.HistorySync]:
+    """Log in for the first time and return the chunks of history."""
     client = await first_login(simulator, me)
     tags = [n.children[0].tag if n.tag == "ib" else n.tag for n in client.nodes]
     assert tags.index("offline") < tags.index("message")
@@ -44,20 +36,70 @@ async def test_keys_and_history_come_after_the_end_of_the_first_queue(
     contents = [client.decrypt(stanza)[0].protocolMessage for stanza in stanzas]
     assert contents[0].type == Protocol.APP_STATE_SYNC_KEY_SHARE
     notices = [one.historySyncNotification for one in contents[1:]]
-    kinds = wa_pb2.Message.HistorySyncType
-    assert [notice.syncType for notice in notices] == [
-        kinds.INITIAL_BOOTSTRAP,
-        kinds.PUSH_NAME,
-        kinds.RECENT,
+    chunks = [
+        wa_pb2.HistorySync.FromString(zlib.decompress(notice.initialHistBootstrapInlinePayload))
+        for notice in notices
     ]
-    assert notices[-1].progress == 100
-    history = wa_pb2.HistorySync.FromString(
-        zlib.decompress(notices[0].initialHistBootstrapInlinePayload)
+    for notice, chunk in zip(notices, chunks, strict=True):
+        assert (notice.syncType, notice.chunkOrder) == (chunk.syncType, chunk.chunkOrder)
+        assert notice.progress == chunk.progress
+    return chunks
+
+
+def said(chunk: wa_pb2.HistorySync) -> list[str]:
+    return [
+        message.message.message.conversation
+        for chat in chunk.conversations
+        for message in chat.messages
+    ]
+
+
+async def test_without_a_past_the_history_is_empty_and_complete(simulator: Simulator) -> None:
+    bootstrap, names, recent = await history_of(simulator, await Client.paired(simulator))
+    assert bootstrap.syncType == wa_pb2.HistorySync.INITIAL_BOOTSTRAP
+    assert names.syncType == wa_pb2.HistorySync.PUSH_NAME
+    assert (recent.syncType, recent.progress) == (wa_pb2.HistorySync.RECENT, 100)
+    assert said(bootstrap) == said(recent) == []
+
+
+async def test_history_comes_newest_first_in_numbered_chunks(clock: Clock) -> None:
+    simulator = Simulator(now=clock, seed=1, settings=Settings(history_chunk=2))
+    me = await Client.paired(simulator)
+    bea = simulator.add_contact(name="Bea").account
+    past = [
+        PastMessage(chat=bea, id=f"P{n}", text=str(n), time=n, from_me=n == 5) for n in range(6)
+    ]
+    simulator.remember(me.phone, past)
+    bootstrap, names, *recent = await history_of(simulator, me)
+    assert said(bootstrap) == ["5"]
+    assert bootstrap.conversations[0].messages[0].message.key.fromMe
+    assert bootstrap.phoneNumberToLidMappings[0].lidJid == str(bea.jid())
+    assert [name.pushname for name in names.pushnames] == ["Bea"]
+    assert [said(chunk) for chunk in recent] == [["4", "3"], ["2", "1"], ["0"]]
+    assert [chunk.chunkOrder for chunk in recent] == [1, 2, 3]
+    assert [chunk.progress for chunk in recent] == [33, 66, 100]
+    ends = [chunk.conversations[0].endOfHistoryTransfer for chunk in recent]
+    assert ends == [False, False, True]
+
+
+async def test_older_messages_come_on_demand(simulator: Simulator) -> None:
+    client = await first_login(simulator)
+    for stanza in client.take("message"):
+        client.decrypt(stanza)
+    bea = simulator.add_contact().account
+    past = [PastMessage(chat=bea, id=f"P{n}", text=str(n), time=n) for n in range(6)]
+    simulator.remember(client.me.phone, past)
+    kinds = wa_pb2.Message.PeerDataOperationRequestType
+    request = wa_pb2.Message.PeerDataOperationRequestMessage(
+        peerDataOperationRequestType=kinds.HISTORY_SYNC_ON_DEMAND
     )
-    (chat,) = history.conversations
-    assert chat.id == str(contact.account.jid())
-    assert [m.message.message.conversation for m in chat.messages] == ["old", "older"]
-    assert [m.message.key.fromMe for m in chat.messages] == [False, True]
+    wanted = request.historySyncOnDemandRequest
+    wanted.chatJid, wanted.oldestMsgId, wanted.onDemandMsgCount = str(bea.jid()), "P4", 2
+    (answer,) = await request_of_phone(client, request)
+    notice = client.decrypt(answer)[0].protocolMessage.historySyncNotification
+    assert notice.peerDataRequestSessionId == "R"
+    chunk = wa_pb2.HistorySync.FromString(zlib.decompress(notice.initialHistBootstrapInlinePayload))
+    assert said(chunk) == ["3", "2"]
 
 
 async def test_a_second_login_gets_no_history(simulator: Simulator) -> None:
@@ -77,6 +119,13 @@ async def request_resend(client: Client, message_id: str, chat: str) -> list[Nod
     )
     key = request.placeholderMessageResendRequest.add().messageKey
     key.id, key.remoteJid, key.fromMe = message_id, chat, False
+    return await request_of_phone(client, request)
+
+
+async def request_of_phone(
+    client: Client, request: wa_pb2.Message.PeerDataOperationRequestMessage
+) -> list[Node]:
+    """Send a request to the own phone; return what it answers."""
     content = Protocol(
         type=Protocol.PEER_DATA_OPERATION_REQUEST_MESSAGE, peerDataOperationRequestMessage=request
     )
@@ -87,7 +136,6 @@ async def request_resend(client: Client, message_id: str, chat: str) -> list[Nod
     return [s for s in client.take("message") if s.attrs.get("category") == "peer"]
 
 
-@pytest.mark.requirement("A2")
 async def test_the_phone_resends_what_a_companion_could_not_read(simulator: Simulator) -> None:
     client = await first_login(simulator)
     for stanza in client.take("message"):
