@@ -3,6 +3,7 @@
 Whatever happens, both ends have read every message exactly once, and nobody scans a code again.
 """
 
+import asyncio
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
@@ -123,6 +124,48 @@ async def test_two_hundred_messages_wait_for_perene(
     heard = await heard_by_perene(gateway, desk, f"while you were {ending}")
     assert heard == list(zip(sent, texts, strict=True))
     assert announced(gateway, sent) == list(sent)
+
+
+@pytest.mark.requirement("F1", "C8", "C13")
+async def test_perene_is_killed_while_messages_stream_in(
+    gateway: Gateway, desk: str, ana: BaileysClient
+) -> None:
+    await acquaint(gateway, desk, ana)
+    to = await gateway.phone_number(desk)
+    texts = [f"listen carefully {number}" for number in range(150)]
+    since = gateway.events.now
+
+    async with asyncio.TaskGroup() as tasks:
+        sending = tasks.create_task(ana.send_all(to, texts))
+        await gateway.events.wait_many("message.received", 20, since=since, session=desk)
+        await gateway.kill()
+    sent = sending.result()
+    await come_back(gateway, desk)
+    last = await ana.send(to, "did you get all that?")
+    await gateway.events.wait("message.received", session=desk, message_id=last)
+
+    assert await heard_by_perene(gateway, desk, "listen") == list(zip(sent, texts, strict=True))
+    assert announced(gateway, sent) == list(sent)
+
+
+@pytest.mark.requirement("F5")
+async def test_perene_is_killed_while_it_sends(
+    gateway: Gateway, desk: str, ana: BaileysClient
+) -> None:
+    await acquaint(gateway, desk, ana)
+    to = await ana.phone_number()
+    texts = [f"this will be said {number}" for number in range(40)]
+    since = ana.events.now
+
+    accepted = [await tell(gateway, desk, to, text) for text in texts]
+    await gateway.kill()
+    await come_back(gateway, desk)
+    last = await tell(gateway, desk, to, "that is what I wanted to say")
+    await ana.events.wait("message", id=last)
+
+    # What was on the wire without an ack may arrive again, under the same id.
+    heard = {one["id"]: one["text"] for one in ana.received(since=since) if one["id"] in accepted}
+    assert list(heard.items()) == list(zip(accepted, texts, strict=True))
 
 
 async def test_what_perene_sends_waits_for_baileys(
