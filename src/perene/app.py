@@ -1,33 +1,31 @@
 """The service: the only module that knows all parts, and wires them."""
 
 import asyncio
-import fcntl
-import os
+import base64
 import random
 import signal
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager
-from pathlib import Path
 
 import structlog
 
 from perene import __version__
 from perene.api import HttpServer, Ports, Streams, announce_first_key, create_app
 from perene.core.clock import SystemClock
-from perene.core.errors import RefusedToStart
 from perene.core.ids import Epoch, SessionId
 from perene.core.notices import Observer
 from perene.core.sessions import SessionOptions
 from perene.core.unit import Committed, Unit
+from perene.data_directory import held_data_directory
 from perene.engine.client_payload import ClientIdentity
 from perene.engine.config import EngineConfig
 from perene.engine.connection import Connection
 from perene.engine.content import readable_fields, text_message
 from perene.engine.ports import SessionStore
 from perene.engine.transport import Endpoint
+from perene.key_rotation import RotationInterrupted, next_key_file
 from perene.logs import setup_logs
 from perene.settings import Settings, unknown_variables
+from perene.store.errors import WrongMasterKey
 from perene.store.session_store import SessionReader
 from perene.store.store import Store
 from perene.supervisor.committer import Committer, Lane, SavePolicy
@@ -45,13 +43,6 @@ CLIENT_VERSION = (2, 3000, 1045649367)
 """The WhatsApp Web version to present unless set (whatsmeow store/clientpayload.go, 2026-08-21)."""
 
 
-class DataDirectoryInUse(RefusedToStart):
-    """Another process holds the data directory."""
-
-    code = "data_directory_in_use"
-    remedy = "Stop the other Perene process, or give this one its own PERENE_DATA_DIR."
-
-
 async def serve(settings: Settings) -> None:
     """Run the service until SIGTERM or SIGINT, then drain.
 
@@ -61,7 +52,7 @@ async def serve(settings: Settings) -> None:
     setup_logs(settings.log_level, settings.log_format)
     for sentence in unknown_variables():
         log.warning("unknown_setting", detail=sentence)
-    with _data_directory(settings.data_dir):
+    with held_data_directory(settings.data_dir):
         store = await asyncio.to_thread(_open_store, settings)
         try:
             await _run(settings, store)
@@ -216,13 +207,18 @@ def _connect(settings: Settings) -> Connect:
 
 
 def _open_store(settings: Settings) -> Store:
-    key = settings.master_key.get_secret_value() if settings.master_key else None
-    return Store.open(
-        settings.database,
-        clock=SystemClock(),
-        key_file=settings.master_key_path,
-        master_key=key,
-    )
+    key = settings.master_key_bytes
+    try:
+        return Store.open(
+            settings.database,
+            clock=SystemClock(),
+            key_file=settings.master_key_path,
+            master_key=None if key is None else base64.b64encode(key).decode(),
+        )
+    except WrongMasterKey as error:
+        if next_key_file(settings).exists():
+            raise RotationInterrupted("A rotation of the master key was interrupted.") from error
+        raise
 
 
 async def _signalled() -> None:
@@ -232,25 +228,3 @@ async def _signalled() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     await stopping.wait()
-
-
-@contextmanager
-def _data_directory(path: Path) -> Generator[None]:
-    """Make the data directory and hold it for this process alone."""
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(path / "perene.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise RefusedToStart(
-            f"The data directory {path} cannot be used ({error.strerror})."
-        ) from error
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise DataDirectoryInUse(
-                f"The data directory {path} is in use by another process."
-            ) from error
-        yield
-    finally:
-        os.close(handle)

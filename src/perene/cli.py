@@ -45,6 +45,26 @@ def serve() -> int:
     return 0
 
 
+@app.command
+def rotate_master_key() -> int:
+    """Put a new master key in place of the present one; stop the service first.
+
+    Every session's data key is wrapped anew in one transaction. Backups made before need the old
+    key file: keep it with them.
+    """
+    from perene.core.errors import RefusedToStart
+    from perene.key_rotation import rotate
+    from perene.settings import read_settings
+
+    try:
+        count = rotate(read_settings())
+    except RefusedToStart as refusal:
+        print(f"{refusal}\n{refusal.remedy}", file=sys.stderr)
+        return REFUSED
+    print(f"The keys of {count} sessions are under a new master key.")
+    return 0
+
+
 @app.command(help_flags=[])
 def demo(*arguments: _Rest) -> int:
     """Show Perene at work against its own simulator, on this machine only.
