@@ -4,8 +4,10 @@ import importlib
 import inspect
 import json
 import pkgutil
+import sys
 from collections.abc import Iterator
 from typing import cast
+from unittest.mock import patch
 
 import perene
 from perene.api import create_app
@@ -112,7 +114,9 @@ def cli_page() -> str:
     """Return what the commands say of themselves."""
     from perene.cli import app
 
-    text = app.generate_docs("markdown")
+    # Cyclopts looks at how this very process was started, and would tell of it.
+    with patch.object(sys, "argv", ["perene"]):
+        text = app.generate_docs("markdown")
     return text.replace("\n", f"\n\n{NOTE}", 1).rstrip() + "\n"
 
 

@@ -68,7 +68,7 @@ async def get_session(session_id: SessionPath, gateway: GatewayPort) -> SessionO
     return SessionOut.of(await gateway.session(SessionId(session_id)))
 
 
-@router.delete("/{session_id}", status_code=204, responses=documented(404))
+@router.delete("/{session_id}", status_code=204, response_class=Response, responses=documented(404))
 async def delete_session(session_id: SessionPath, gateway: GatewayPort) -> None:
     """Delete a session and all that belongs to it: credentials, messages and events."""
     await gateway.delete(SessionId(session_id))
