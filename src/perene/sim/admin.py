@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import FastAPI, HTTPException, Query, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 
 from perene.sim import admin_forms as forms
 from perene.sim import reports
@@ -198,6 +198,13 @@ def _add_evidence(app: FastAPI, simulator: "Simulator") -> None:
         """Lose every uploaded file, as the service does after a while."""
         return {"forgotten": simulator.media.forget()}
 
+    @app.get("/admin/certificate", response_class=PlainTextResponse)
+    async def certificate() -> str:
+        """The TLS certificate as PEM, for clients that take one to trust."""
+        if simulator.certificate is None:
+            raise LookupError("the simulator was started without TLS")
+        return simulator.certificate.decode()
+
     @app.get("/admin/root-key")
     async def root_key() -> Json:
         """The public root key that clients must trust."""
@@ -231,6 +238,16 @@ def _add_faults(app: FastAPI, simulator: "Simulator") -> None:
         if not simulator.faults.cancel(number):
             raise HTTPException(404, "no such fault")
         return {}
+
+    @app.post("/admin/accounts/{phone}/stanza", status_code=201)
+    async def inject(phone: str, form: forms.Stanza, device: Number = None) -> Json:
+        """Give a companion a stanza of your own making."""
+        return {"id": simulator.inject(phone, form.node(), device)}
+
+    @app.post("/admin/accounts/{phone}/ping")
+    async def ping(phone: str) -> Json:
+        """Ping the connected companions; answers count as `pongs` in the stats."""
+        return {"pinged": simulator.ping(phone)}
 
     @app.post("/admin/disconnect")
     async def disconnect(form: forms.Disconnect) -> Json:

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from perene.sim.endings import Ending
 from perene.sim.faults import FaultKind
 from perene.sim.model import Addressing
+from perene.wire.node import Node
 
 
 class Form(BaseModel):
@@ -127,3 +128,24 @@ class NewTraffic(Form):
     messages: int = Field(default=100, ge=1)
     size: int = Field(default=100, ge=1)
     mode: Literal["chain", "fresh"] = "chain"
+
+
+class Stanza(Form):
+    """A stanza; content is children, or `text`, or bytes in `hex`."""
+
+    tag: str
+    attrs: dict[str, str] = Field(default_factory=dict[str, str])
+    children: list["Stanza"] = Field(default_factory=list["Stanza"])
+    text: str | None = None
+    hex: str | None = Field(default=None, pattern="^([0-9a-fA-F]{2})*$")
+
+    def node(self) -> Node:
+        """Return it as the codec takes it."""
+        content: tuple[Node, ...] | bytes | None = None
+        if self.children:
+            content = tuple(child.node() for child in self.children)
+        elif self.hex is not None:
+            content = bytes.fromhex(self.hex)
+        elif self.text is not None:
+            content = self.text.encode()
+        return Node(self.tag, self.attrs, content)

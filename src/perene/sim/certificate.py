@@ -15,7 +15,7 @@ _NAMES = ("localhost", "web.whatsapp.com", "mmg.whatsapp.net")
 _VALID = datetime.timedelta(days=30)
 
 
-def self_signed_pem(host: str) -> tuple[bytes, bytes]:
+def self_signed(host: str) -> tuple[bytes, bytes]:
     """Return a certificate for this host, localhost and WhatsApp's names, and its key, as PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Perene simulator")])
@@ -46,9 +46,8 @@ def self_signed_pem(host: str) -> tuple[bytes, bytes]:
     return certificate.public_bytes(serialization.Encoding.PEM), private
 
 
-def self_signed(host: str) -> ssl.SSLContext:
-    """Return a server context with a certificate made for the occasion."""
-    certificate, private = self_signed_pem(host)
+def server_context(certificate: bytes, private: bytes) -> ssl.SSLContext:
+    """Return a server context with this certificate and key (PEM)."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with tempfile.TemporaryDirectory() as folder:
         # The ssl module reads certificates from files only.

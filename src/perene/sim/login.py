@@ -1,5 +1,6 @@
 """Who may come in: version, ban, is the device still linked (facts/protocol.md §1.4, §2)."""
 
+import hashlib
 from collections.abc import Callable
 
 from google.protobuf.message import DecodeError
@@ -9,6 +10,7 @@ from perene.sim.model import Device
 from perene.sim.pairing import Pairing
 from perene.sim.session import Services, Session
 from perene.sim.world import World
+from perene.wire.jid import SERVER_JID
 from perene.wire.node import Node
 from perene.wire.noise import ClientFinish
 from perene.wire.proto import wa_pb2
@@ -16,6 +18,7 @@ from perene.wire.proto import wa_pb2
 UNLINKED = 401
 BANNED = 402
 OUTDATED = 405
+_ROUTING_SIZE = 10
 
 
 class Gatekeeper:
@@ -87,10 +90,20 @@ class Gatekeeper:
         self.arm(session)
         attrs = {"t": self._world.unix, "lid": str(device.jid("lid"))}
         connection.send(Node("success", attrs))
+        self._route(connection, device)
         if not payload.passive:
             # Only a passive client asks for its stanzas; any other gets them at once.
             self._world.agenda.add(session.activate)
         return session
+
+    def _route(self, connection: Connection, device: Device) -> None:
+        """Tell the client its edge; count whether it came by the one it was told (facts §1.1)."""
+        told = hashlib.sha256(device.name.encode()).digest()[:_ROUTING_SIZE]
+        came = connection.channel.routing_info
+        if came is not None:
+            self._world.evidence.events["routed" if came == told else "routed_elsewhere"] += 1
+        routing = Node("edge_routing", {}, (Node("routing_info", {}, told),))
+        connection.send(Node("ib", {"from": SERVER_JID}, (routing,)))
 
     def arm(self, session: Session) -> None:
         """Let the faults begin that last as long as a connection."""

@@ -16,7 +16,7 @@ from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-from perene.sim.certificate import self_signed
+from perene.sim.certificate import self_signed, server_context
 from perene.sim.connection import Connection
 
 if TYPE_CHECKING:
@@ -123,11 +123,15 @@ async def start(simulator: "Simulator", *, host: str, port: int, tls: bool) -> S
     state = ServerState()
     make = config.http_protocol_class
     loop = asyncio.get_running_loop()
+    context = None
+    if tls:
+        simulator.certificate, private = self_signed(host)
+        context = server_context(simulator.certificate, private)
     server = await loop.create_server(
         lambda: make(config=config, server_state=state, app_state={}),  # pyright: ignore[reportCallIssue]  # uvicorn's own signature
         host,
         port,
-        ssl=self_signed(host) if tls else None,
+        ssl=context,
     )
     listening = SimServer(simulator, server, sockets, state, host=host, tls=tls)
     simulator.world.agenda.on_timer = listening.arm

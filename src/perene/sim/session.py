@@ -54,6 +54,8 @@ class Session:
         self.device = device
         self.deaf = False
         """Whether queries are answered but no stanza is delivered."""
+        self.expected_pongs: set[str] = set()
+        """Ids of pings of the server that the client has not answered yet."""
         self._world = world
         self._services = services
         self._late: Held | None = None
@@ -83,6 +85,9 @@ class Session:
 
     def _receive_iq(self, iq: Node) -> None:
         if iq.attrs.get("type") in ("result", "error"):
+            if iq.attrs.get("id", "") in self.expected_pongs:
+                self.expected_pongs.remove(iq.attr("id"))
+                self._world.evidence.events["pongs"] += 1
             return
         xmlns = iq.attrs.get("xmlns", "")
         faults = self._world.faults

@@ -14,6 +14,7 @@ from perene.sim.evidence import Evidence
 from perene.sim.faults import Ban, Fault, FaultDetails, FaultKind, Faults
 from perene.sim.groups import Group
 from perene.sim.identity import ServerIdentity
+from perene.sim.injection import Injection
 from perene.sim.media import MediaStore
 from perene.sim.memory import MemoryTransport
 from perene.sim.model import Account, Addressing, Device, Directory
@@ -23,6 +24,7 @@ from perene.sim.server import SimServer, start
 from perene.sim.service import Service
 from perene.sim.traffic import Traffic, TrafficPlan
 from perene.sim.world import Settings, World
+from perene.wire.node import Node
 
 
 class UnknownPerson(LookupError):
@@ -56,6 +58,9 @@ class Simulator:
         self.service = Service(self.world)
         self.identity = ServerIdentity.issue(now=now(), root=root)
         self.traffic: dict[str, Traffic] = {}
+        self.certificate: bytes | None = None
+        """The TLS certificate (PEM) of the server that listens, if it has one."""
+        self.injection = Injection(self.service)
         self.media = MediaStore()
 
     # --- connections ------------------------------------------------------------------------------
@@ -261,6 +266,19 @@ class Simulator:
     def require_version(self, version: tuple[int, ...]) -> None:
         """Refuse clients older than this with 405, from their next login on."""
         self.faults.minimum_version = version
+
+    # --- stanzas of one's own making --------------------------------------------------------------
+
+    def inject(self, phone: str, stanza: Node, number: int | None = None) -> str:
+        """Give a companion any stanza; return its id. See `Injection.put`."""
+        return self.injection.put(self.device(phone, number), stanza)
+
+    def ping(self, phone: str) -> int:
+        """Ping the connected companions of a number; return how many there are."""
+        sessions = self.service.gatekeeper.each(lambda device: device.account.phone == phone)
+        for session in sessions:
+            self.injection.ping(session)
+        return len(sessions)
 
     # --- load -------------------------------------------------------------------------------------
 

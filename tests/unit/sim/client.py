@@ -87,7 +87,7 @@ class Client:
 
     # --- the stream -------------------------------------------------------------------------------
 
-    async def open(self) -> None:
+    async def open(self, routing_info: bytes | None = None) -> None:
         """Finish the handshake, with whatever payload is set."""
         self._transport = self.simulator.connect()
         handshake = ClientHandshake(
@@ -95,7 +95,7 @@ class Client:
             root_key=self.simulator.root_key,
             now=self.simulator.world.now(),
         )
-        await self._transport.send(client_intro() + frame(handshake.hello()))
+        await self._transport.send(client_intro(routing_info) + frame(handshake.hello()))
         (answer,) = self._frames.receive_data(await self._transport.receive())
         finish = handshake.finish(answer, self.payload.SerializeToString())
         self._noise = handshake.transport
@@ -120,6 +120,11 @@ class Client:
     async def close(self) -> None:
         assert self._transport
         await self._transport.close()
+
+    @property
+    def pending(self) -> int:
+        assert self._transport
+        return self._transport.pending
 
     @property
     def is_closed(self) -> bool:
@@ -207,13 +212,13 @@ class Client:
         assert client.take("stream:error", code="515")
         return client.me
 
-    async def log_in(self) -> None:
+    async def log_in(self, routing_info: bytes | None = None) -> None:
         """Connect and log in; nothing is asked for yet."""
         jid = Jid.parse(self.me.jid)
         self.payload.username = int(jid.user)
         self.payload.device = jid.device
         self.payload.passive = True
-        await self.open()
+        await self.open(routing_info)
 
     async def go_active(self) -> None:
         """Upload pre-keys if there are none, and ask for stanzas."""

@@ -138,3 +138,12 @@ async def test_bytes_that_are_no_stream_close_the_connection(simulator: Simulato
     with pytest.raises(ConnectionError):
         await transport.receive()
     assert simulator.evidence.events["malformed_streams"] == 1
+
+
+async def test_a_client_that_was_told_its_edge_comes_back_by_it(simulator: Simulator) -> None:
+    first = await welcome(simulator, await Client.paired(simulator))
+    (told,) = first.ib("edge_routing")
+    second = Client(simulator, first.me)
+    await second.log_in(routing_info=told.need("routing_info").data)
+    assert second.take("success")
+    assert simulator.evidence.events["routed"] == 1

@@ -194,6 +194,12 @@ async def test_people_groups_and_endings_are_driven_over_http(
     account = (await admin.delete(f"/accounts/{phone}/device")).json()
     assert account["removed_devices"] == [1]
     assert len((await admin.get("/accounts")).json()) == 3
+    stanza = {"tag": "ib", "children": [{"tag": "dirty", "text": "x"}, {"tag": "a", "hex": "00"}]}
+    given = await admin.post(f"/accounts/{phone}/stanza", json=stanza)
+    assert given.status_code == 404
+    assert (await admin.post(f"/accounts/{phone}/ping")).json() == {"pinged": 0}
+    assert (await admin.get("/certificate")).status_code == 404
+    assert (await admin.delete("/media")).json() == {"forgotten": 0}
     root = (await admin.get("/root-key")).json()["root_key"]
     assert bytes.fromhex(root) == server.root_key
 
@@ -230,9 +236,8 @@ async def test_under_tls_with_a_certificate_of_its_own() -> None:
     simulator = Simulator(seed=1)
     server = await simulator.serve(tls=True)
     try:
-        trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        trusting.check_hostname = False
-        trusting.verify_mode = ssl.CERT_NONE
+        assert simulator.certificate
+        trusting = ssl.create_default_context(cadata=simulator.certificate.decode())
         client = OverSocket(server, await Client.paired(simulator))
         assert server.ws_url.startswith("wss://")
         await client.open(trusting)
@@ -240,3 +245,13 @@ async def test_under_tls_with_a_certificate_of_its_own() -> None:
         await client.socket.close()
     finally:
         await server.close()
+
+
+async def test_media_come_back_as_they_were_uploaded(server: SimServer) -> None:
+    url = server.admin_url.removesuffix("/admin")
+    async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+        answer = (await client.post("/mms/image/TOKEN?auth=a&token=t", content=b"sealed")).json()
+        assert (await client.get(answer["direct_path"])).content == b"sealed"
+        assert answer["url"].endswith(answer["direct_path"])
+        assert server.simulator.media.forget() == 1
+        assert (await client.get(answer["direct_path"])).status_code == 404

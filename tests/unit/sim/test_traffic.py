@@ -1,5 +1,7 @@
 """A prepared load decrypts in order, and is answered stanza by stanza."""
 
+import asyncio
+
 import pytest
 
 from perene.sim import Simulator, TrafficPlan
@@ -30,3 +32,18 @@ async def test_a_load_for_a_device_that_is_away_waits_in_its_queue(simulator: Si
     await client.close()
     await load.fire(simulator.service)
     assert len(simulator.device(client.me.phone).mailbox) == 10
+
+
+async def test_a_load_goes_no_faster_than_the_client_reads(simulator: Simulator) -> None:
+    client = await Client.online(simulator)
+    load = simulator.prepare_traffic(TrafficPlan(to=client.me.phone, messages=1500, size=10))
+    firing = asyncio.create_task(load.fire(simulator.service))
+    while client.pending < 1024:  # noqa: ASYNC110  # the load pauses by itself, nothing tells so
+        await asyncio.sleep(0)
+    assert not firing.done()
+    assert load.next < 1500
+    while not firing.done():
+        await client.read()
+        await asyncio.sleep(0)
+    await client.read()
+    assert len(client.take("message")) == 1500
