@@ -1,7 +1,6 @@
 """The service: the only module that knows all parts, and wires them."""
 
 import asyncio
-import base64
 import random
 import signal
 import sys
@@ -207,13 +206,13 @@ def _connect(settings: Settings) -> Connect:
 
 
 def _open_store(settings: Settings) -> Store:
-    key = settings.master_key_bytes
+    key = settings.master_key.get_secret_value() if settings.master_key else None
     try:
         return Store.open(
             settings.database,
             clock=SystemClock(),
             key_file=settings.master_key_path,
-            master_key=None if key is None else base64.b64encode(key).decode(),
+            master_key=key,
         )
     except WrongMasterKey as error:
         if next_key_file(settings).exists():
