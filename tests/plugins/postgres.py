@@ -10,7 +10,8 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,11 +40,19 @@ class Postgres:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """Run a server until the last test of this process has ended."""
+    # What a test commits need not survive a loss of power.
+    with running_postgres("-F -c max_connections=60 -c shared_buffers=16MB") as server:
+        yield server
+
+
+@contextmanager
+def running_postgres(settings: str) -> Generator[Postgres]:
+    """Run a server with these settings (those of its command line) until the block ends."""
     folder = Path(tempfile.mkdtemp(prefix="pg"))  # short: a socket's path has 107 bytes at most
     try:
         binaries = _binaries(folder)
         _prepare(folder, binaries)
-        options = f"-h '' -k {folder} -F -c max_connections=60 -c shared_buffers=16MB"
+        options = f"-h '' -k {folder} {settings}"
         data, log = folder / "data", folder / "log"
         _run(binaries / "pg_ctl", "start", "-w", "-D", data, "-l", log, "-o", options)
         try:

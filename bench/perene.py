@@ -1,0 +1,165 @@
+"""Perene as a contestant: `perene serve` with its settings as they come."""
+
+import http.client
+import os
+import re
+import subprocess
+import threading
+import time
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from bench.processes import PERENE, stopping
+from bench.simulator import Simulator
+from bench.usage import Memory, family, memory
+
+_PATIENCE_S = 120
+_LOOK_S = 0.05
+_PAIRING_AT_ONCE = 8
+_GREETING = re.compile(r"serves at http://127\.0\.0\.1:(\d+)")
+_KEY = re.compile(r"\bpk_[A-Za-z0-9_-]+")
+
+
+class Perene:
+    """One service. `started` returns it when every session has logged in."""
+
+    def __init__(self, pid: int, server: int | None, port: int, key: str) -> None:
+        self._pid = pid
+        self._server = server
+        self._http = httpx.Client(
+            base_url=f"http://127.0.0.1:{port}", headers={"X-Api-Key": key}, timeout=_PATIENCE_S
+        )
+        self._reader: _Reader | None = None
+
+    @classmethod
+    @contextmanager
+    def started(
+        cls,
+        simulator: Simulator,
+        folder: Path,
+        *,
+        sessions: int = 1,
+        database: str | None = None,
+        server: int | None = None,
+        read: bool = False,
+    ) -> Generator["Perene"]:
+        """Run a service with so many sessions until the block ends; new ones are paired.
+
+        `database` is the URL of a PostgreSQL database, `server` the process of its server. `read`
+        holds an event stream open, as a program does that wants to know of each message.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("PERENE_")} | {
+            "PERENE_DATA_DIR": str(folder / "data"),
+            "PERENE_PORT": "0",
+            "PERENE_ENDPOINT": simulator.url,
+            "PERENE_NOISE_ROOT_KEY": simulator.root_key,
+            "PERENE_DATABASE_URL": database or "",
+        }
+        log = folder / "log"
+        before = log.stat().st_size if log.exists() else 0
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [PERENE, "serve"], stdout=output, stderr=subprocess.STDOUT, env=environment
+            )
+        with stopping(process):
+            port = _port(process, log, before)
+            keys = _KEY.findall(log.read_text())
+            service = cls(process.pid, server, port, keys[0])
+            service._log_in(simulator, sessions)
+            if read:
+                service._reader = _Reader(port, keys[0])
+            yield service
+
+    @property
+    def phones(self) -> Sequence[str]:
+        """The numbers of its sessions."""
+        return [session["phone"] for session in self._sessions()]
+
+    @property
+    def pids(self) -> Sequence[int]:
+        """The service's process."""
+        return [self._pid]
+
+    @property
+    def server_pids(self) -> Sequence[int]:
+        """The processes of the database server, which serves nobody else."""
+        return [] if self._server is None else family(self._server)
+
+    def received(self) -> int:
+        """Return how many messages the event stream has shown, or else how many are stored."""
+        if self._reader is not None:
+            return self._reader.messages
+        return sum(self._stored(session["id"]) for session in self._sessions())
+
+    def memory(self) -> Memory:
+        """Return the memory of the service's process."""
+        return memory(self._pid)
+
+    def _sessions(self) -> list[dict[str, Any]]:
+        return self._http.get("/v1/sessions").raise_for_status().json()["items"]
+
+    def _stored(self, session: str) -> int:
+        count, cursor = 0, None
+        while True:
+            parameters = {"limit": 100} | ({} if cursor is None else {"cursor": cursor})
+            path = f"/v1/sessions/{session}/messages"
+            page = self._http.get(path, params=parameters).raise_for_status().json()
+            count += len(page["items"])
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return count
+
+    def _log_in(self, simulator: Simulator, sessions: int) -> None:
+        missing = [f"s{number}" for number in range(len(self._sessions()), sessions)]
+        while missing:
+            batch, missing = missing[:_PAIRING_AT_ONCE], missing[_PAIRING_AT_ONCE:]
+            for name in batch:
+                self._http.post("/v1/sessions", json={"id": name}).raise_for_status()
+            for name in batch:
+                path = f"/v1/sessions/{name}/qr"
+                qr = self._http.get(path, params={"format": "text", "wait_s": 30})
+                simulator.scan(qr.raise_for_status().text)
+            self._wait_until_open()
+        self._wait_until_open()
+
+    def _wait_until_open(self) -> None:
+        deadline = time.monotonic() + _PATIENCE_S
+        while any(session["connection"] != "open" for session in self._sessions()):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"not logged in: {self._sessions()}")
+            time.sleep(_LOOK_S)
+
+
+class _Reader:
+    """Follows the event stream and counts messages, as cheaply as it can be done."""
+
+    def __init__(self, port: int, key: str) -> None:
+        self.messages = 0
+        connection = http.client.HTTPConnection("127.0.0.1", port)
+        connection.request("GET", "/v1/events", headers={"X-Api-Key": key})
+        self._response = connection.getresponse()
+        threading.Thread(target=self._follow, daemon=True).start()
+
+    def _follow(self) -> None:
+        mark = b"event: message.received"
+        rest = b""
+        while data := self._response.read1(1 << 16):
+            data = rest + data
+            self.messages += data.count(mark)
+            rest = data[-len(mark) + 1 :]
+
+
+def _port(process: "subprocess.Popen[bytes]", log: Path, before: int) -> int:
+    said = ""
+    deadline = time.monotonic() + _PATIENCE_S
+    while process.poll() is None and time.monotonic() < deadline:
+        said = log.read_bytes()[before:].decode(errors="replace")
+        if found := _GREETING.search(said):
+            return int(found[1])
+        time.sleep(_LOOK_S)
+    raise RuntimeError(f"perene serve did not start: {said}")
