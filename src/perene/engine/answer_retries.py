@@ -4,6 +4,8 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import structlog
+
 from perene.core.clock import Clock
 from perene.core.ids import MessageId
 from perene.core.messages import Message
@@ -14,9 +16,11 @@ from perene.engine.content import parse_message
 from perene.engine.devices import Devices, fetch_bundles, read_bundle
 from perene.engine.encrypt import Addressed, seal_enc
 from perene.engine.errors import QueryFailed, QueryTimedOut
+from perene.engine.groups import Groups
 from perene.engine.queries import Queries
 from perene.engine.send import device_identity, stanza_type
 from perene.engine.stage import Draft, Stage
+from perene.engine.stanza import small_number
 from perene.signal.bundle import PreKeyBundle
 from perene.signal.sender_key import create_sender_key, distribution_message
 from perene.wire.errors import NodeError, WireError
@@ -24,8 +28,12 @@ from perene.wire.jid import Jid
 from perene.wire.node import Node
 from perene.wire.proto import wa_pb2
 
+log = structlog.stdlib.get_logger()
+
 _LIMIT = 5
 """Resends of one message to one device; Baileys stops at 5, whatsmeow at 10 (§4.5)."""
+
+_MAX_COUNT = 99
 
 _RECREATE_AFTER = timedelta(hours=1)
 """How often a device without usable keys may make us build a fresh ratchet (whatsmeow retry.go)."""
@@ -56,6 +64,7 @@ class RetryAnswers:
         answers: Answers,
         queries: Queries,
         devices: Devices,
+        groups: Groups,
         clock: Clock,
         cached: int,
     ) -> None:
@@ -65,6 +74,7 @@ class RetryAnswers:
         self._answers = answers
         self._queries = queries
         self._devices = devices
+        self._groups = groups
         self._clock = clock
         self._counts: OrderedDict[tuple[Jid, MessageId], int] = OrderedDict()
         self._recreated: OrderedDict[Jid, datetime] = OrderedDict()
@@ -85,8 +95,12 @@ class RetryAnswers:
             self._answers.put(None, acknowledge(node))
             return
         try:
+            if not await self._was_addressed(request, message):
+                log.warning("resend_refused", reason="not_a_recipient")
+                self._answers.put(None, acknowledge(node))
+                return
             bundle = await self._bundle(request)
-        except (QueryFailed, QueryTimedOut):
+        except (QueryFailed, QueryTimedOut, WireError):
             # The asker will ask again; its next request finds a server that answers.
             self._answers.put(None, acknowledge(node))
             return
@@ -95,6 +109,22 @@ class RetryAnswers:
             resend = await self._resend(draft, request, message, bundle)
             nodes = (resend, acknowledge(node)) if resend is not None else (acknowledge(node),)
             self._answers.put(draft.submit(), *nodes)
+
+    async def _was_addressed(self, request: _Request, message: Message) -> bool:
+        """Tell whether the asker is one whom the message was for: nobody else may have it."""
+        book, own = self._stage.book, self._stage.credentials
+        chat = Jid.parse(message.key.chat)
+        if chat.is_group:
+            if request.chat != chat:
+                return False
+            group = await self._groups.get(chat)
+            await book.load(group.members)
+            members = {book.canonical(member) for member in group.members}
+            return request.device.bare in members or own.is_own(request.device)
+        await book.load([chat, request.chat])
+        if own.is_own(request.device):
+            return True
+        return request.device.bare == book.canonical(chat)
 
     async def _message(self, message_id: MessageId) -> Message | None:
         # A message to a group may be asked for by many devices at once; the store has it for ever.
@@ -114,7 +144,7 @@ class RetryAnswers:
         wire = Jid.parse(node.attrs["participant"]) if "participant" in node.attrs else origin
         recipient = node.attrs.get("recipient")
         chat = Jid.parse(recipient).bare if recipient else origin.bare
-        count = retry.attr("count")
+        count = small_number(retry.attr("count"), most=_MAX_COUNT)
         keys = node.child("keys")
         await self._stage.book.load([wire])
         return _Request(
@@ -123,7 +153,7 @@ class RetryAnswers:
             chat=chat,
             device=self._stage.book.canonical(wire),
             wire=wire,
-            count=int(count) if count.isdecimal() else 1,
+            count=count or 1,
             bundle=_bundle_of(node, keys) if keys is not None else None,
         )
 
@@ -164,7 +194,7 @@ class RetryAnswers:
             return None
         if group:
             await self._attach_sender_key(draft, request, message, content)
-        elif request.device.user in (own.own_pn.user, own.own_lid.user):
+        elif own.is_own(request.device):
             copy = wa_pb2.Message()
             copy.deviceSentMessage.destinationJid = message.key.chat
             copy.deviceSentMessage.message.CopyFrom(content)
@@ -201,7 +231,7 @@ class RetryAnswers:
     ) -> None:
         # The asker may have lost our sender key as well; it comes along, and counts as held again.
         group = message.key.chat
-        name = signal_address(self._stage.book.canonical(self._stage.credentials.own_pn))
+        name = signal_address(self._stage.credentials.own_device)
         record = await draft.sender_key(group, name)
         if record.is_empty:
             record = create_sender_key(record)

@@ -27,6 +27,7 @@ class Channel:
         self._reader = reader
         self._noise = noise
         self._frames: list[bytes] = []
+        self._broken: ConnectionEnded | None = None
         self._sending = asyncio.Lock()
 
     @classmethod
@@ -65,11 +66,19 @@ class Channel:
         return channel
 
     async def receive(self) -> list[Node]:
-        """Wait for the next nodes: all that have arrived complete, in order, at least one."""
+        """Wait for the next nodes: all that have arrived complete, in order, at least one.
+
+        What came before something malformed is returned first; the next call raises.
+        """
         while True:
+            if self._broken is not None:
+                raise self._broken
             frames, self._frames = self._frames, []
-            if frames:
-                return self._open_frames(frames)
+            nodes = self._open_frames(frames)
+            if nodes:
+                return nodes
+            if self._broken is not None:
+                continue
             try:
                 data = await self._transport.receive()
             except ConnectionError as error:
@@ -80,12 +89,15 @@ class Channel:
                 raise _ended(Local.MALFORMED, str(error)) from error
 
     def _open_frames(self, frames: Sequence[bytes]) -> list[Node]:
+        nodes: list[Node] = []
         try:
-            return [decode(self._noise.decrypt(data)) for data in frames]
+            for data in frames:
+                nodes.append(decode(self._noise.decrypt(data)))  # noqa: PERF401  # those before an error count
         except NodeError as error:
-            raise _ended(Local.MALFORMED, f"A node was malformed: {error}") from error
+            self._broken = _ended(Local.MALFORMED, f"A node was malformed: {error}")
         except WireError as error:
-            raise _ended(Local.MALFORMED, f"A frame did not decrypt: {error}") from error
+            self._broken = _ended(Local.MALFORMED, f"A frame did not decrypt: {error}")
+        return nodes
 
     async def send(self, *nodes: Node) -> None:
         """Send nodes in order, a socket message each, as the web client does.

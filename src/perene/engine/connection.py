@@ -77,17 +77,10 @@ class Connection:
         credentials = await self._load_credentials()
         if self._stopping.is_set():
             return Ending(kind=Kind.LOCAL, code=Local.STOPPED, sentence="Stopped on request.")
-        transport = await self._dial()
+        channel = await self._open_unless_stopped(credentials)
+        if channel is None:
+            return Ending(kind=Kind.LOCAL, code=Local.STOPPED, sentence="Stopped on request.")
         try:
-            channel = await Channel.open(
-                transport,
-                static=credentials.noise,
-                root_key=self._config.root_key,
-                payload=client_payload(credentials, self._config.client),
-                now=self._clock.now(),
-                routing_info=credentials.routing_info,
-                timeout_s=self._config.handshake_timeout_s,
-            )
             self._observer.notice(LoginStarted())
             stage = Stage(self._store, AddressBook(self._store), credentials)
             self._conversation = Conversation(
@@ -101,7 +94,42 @@ class Connection:
             return Ending(kind=Kind.LOCAL, code=Local.STOPPED, sentence="Stopped on request.")
         finally:
             self._conversation = None
+            await channel.close()
+
+    async def _open_unless_stopped(self, credentials: Credentials) -> Channel | None:
+        """Dial and shake hands, which may take long; None if `stop` was called meanwhile."""
+        opening = asyncio.create_task(self._open(credentials))
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait((opening, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if opening.done():
+                return opening.result()
+            return None
+        except asyncio.CancelledError:
+            if opening.done() and not opening.cancelled() and opening.exception() is None:
+                await opening.result().close()
+            raise
+        finally:
+            stopping.cancel()
+            if opening.cancel():
+                # Waited for, so that a half-open socket is closed before this ends.
+                await asyncio.wait((opening,))
+
+    async def _open(self, credentials: Credentials) -> Channel:
+        transport = await self._dial()
+        try:
+            return await Channel.open(
+                transport,
+                static=credentials.noise,
+                root_key=self._config.root_key,
+                payload=client_payload(credentials, self._config.client),
+                now=self._clock.now(),
+                routing_info=credentials.routing_info,
+                timeout_s=self._config.handshake_timeout_s,
+            )
+        except BaseException:
             await transport.close()
+            raise
 
     async def _load_credentials(self) -> Credentials:
         stored = await self._store.credentials()

@@ -97,8 +97,10 @@ def _kind(field: str, value: Any) -> str:
     if field == "extendedTextMessage":
         return "text"
     if field == "protocolMessage":
-        name = wa_pb2.Message.ProtocolMessage.Type.Name(value.type)
-        return name.lower()
+        types = wa_pb2.Message.ProtocolMessage.Type.DESCRIPTOR.values_by_number
+        known = types.get(value.type)
+        # The enum is open: a newer phone may send a type that this Perene has no name for.
+        return known.name.lower() if known is not None else f"protocol_{value.type}"
     return re.sub(r"(?<!^)(?=[A-Z])", "_", field.removesuffix("Message")).lower()
 
 

@@ -1,6 +1,7 @@
 """What happens on an open channel: every stanza to whom it concerns, every task in one group."""
 
 import asyncio
+from collections.abc import Awaitable
 from datetime import datetime
 
 import structlog
@@ -16,7 +17,7 @@ from perene.engine.answers import Answers, acknowledge
 from perene.engine.channel import Channel
 from perene.engine.config import EngineConfig
 from perene.engine.devices import Devices
-from perene.engine.errors import QueryFailed, QueryTimedOut
+from perene.engine.errors import ConnectionEnded, QueryFailed, QueryTimedOut
 from perene.engine.groups import Groups
 from perene.engine.intake import Intake
 from perene.engine.keepalive import Keepalive
@@ -61,7 +62,7 @@ class Conversation:
         self._clock = clock
         self._observer = observer
         self._answers = Answers(channel, clock, delay_s=config.retry_delay_s)
-        self._queries = Queries(channel.send, config.query_timeout_s)
+        self._queries = Queries(channel.send, config.query_timeout_s, clock)
         self._intake = Intake(channel, self._queries)
         self._offline = OfflineDelivery(self._answers)
         self._work: asyncio.Queue[Work] = asyncio.Queue(_MAX_WORK)
@@ -74,6 +75,8 @@ class Conversation:
         )
         self._intake.on_any = self._keepalive.heard
         self._processing = asyncio.Lock()
+        self._logged_in_once = False
+        self._sending: asyncio.Task[None] | None = None
         self._tasks: asyncio.TaskGroup
         self._assemble()
 
@@ -111,6 +114,7 @@ class Conversation:
             answers=answers,
             queries=queries,
             devices=devices,
+            groups=groups,
             clock=clock,
             cached=config.sent_cache,
         )
@@ -137,7 +141,7 @@ class Conversation:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
                 for name, job in (
-                    ("read", self._intake.read()),
+                    ("read", self._read()),
                     ("process", self._process()),
                     ("answer", self._answers.run()),
                     ("work", self._do_work()),
@@ -152,11 +156,28 @@ class Conversation:
         finally:
             self._queries.fail_all(endings.local(Local.SOCKET_CLOSED, "The connection ended."))
 
+    async def _read(self) -> None:
+        try:
+            await self._intake.read()
+        except ConnectionEnded as ended:
+            if ended.ending.code == Local.MALFORMED:
+                # The server sends the malformed stanza again each time; what came before it must
+                # not be lost with it each time.
+                await self._finish(self._intake.emptied())
+            raise
+
     async def _drain(self) -> None:
         """Finish what was taken: its units commit, its answers leave. The rest stays queued."""
         self._intake.close()
+        if self._sending is not None:
+            self._sending.cancel()
+        await self._finish()
+
+    async def _finish(self, *first: Awaitable[None]) -> None:
         try:
             async with asyncio.timeout(self._config.drain_timeout_s):
+                for step in first:
+                    await step
                 async with self._processing:
                     await self._answers.drained()
         except TimeoutError:
@@ -186,7 +207,7 @@ class Conversation:
 
     async def _take(self, node: Node, known: frozenset[bytes]) -> None:
         match node.tag:
-            case "message":
+            case "message" if self._stage.credentials.paired:
                 await self._receiver.receive(node, known)
             case "receipt" if node.attrs.get("type") == "retry":
                 self._later(lambda: self._retry_answers.answer(node))
@@ -247,9 +268,13 @@ class Conversation:
         if not own.paired:
             # Seen around pairing, before the registration is complete (facts/protocol.md §1.4).
             return
+        if self._logged_in_once:
+            return
+        self._logged_in_once = True
         lid = node.attrs.get("lid")
         async with self._stage.lock:
             draft = self._stage.draft()
+            own = self._stage.credentials
             draft.credentials = own.changed(
                 login_counter=own.login_counter + 1,
                 lid=str(Jid.parse(lid)) if lid else own.lid,
@@ -274,7 +299,7 @@ class Conversation:
         now = self._clock.now()
         self._observer.notice(Opened(at=now))
         await self._announce(now)
-        self._tasks.create_task(self._send_loop.run(), name="send")
+        self._sending = self._tasks.create_task(self._send_loop.run(), name="send")
 
     async def _announce(self, now: datetime) -> None:
         """Commit that the session is connected; whoever reads it finds the session open."""

@@ -75,6 +75,15 @@ class Credentials:
             raise UnreadableState("the credentials hold no own LID")
         return Jid.parse(self.lid)
 
+    @property
+    def own_device(self) -> Jid:
+        """Our device under its canonical address, by which our own sender keys are kept."""
+        return self.own_lid.with_device(self.own_pn.device)
+
+    def is_own(self, jid: Jid) -> bool:
+        """Tell whether this is our account, or a device of it, under either address."""
+        return jid.bare in (self.own_pn.bare, self.own_lid.bare)
+
     def changed(self, **changes: Any) -> "Credentials":
         """Return a copy with these fields replaced."""
         return replace(self, **changes)

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from perene.core.clock import Clock
 from perene.core.unit import AddressPair
 from perene.engine.queries import Queries
+from perene.engine.stanza import small_number
 from perene.signal.bundle import PreKeyBundle
 from perene.wire.errors import BadNode, WireError
 from perene.wire.jid import Jid
@@ -18,6 +19,9 @@ _FRESH = timedelta(minutes=5)
 hash mismatch ends it sooner."""
 
 _CACHED = 1024
+_MAX_DEVICE = 255
+"""An address on the wire has one byte for the device."""
+
 _MAX_USERS = 200
 """Users per question; larger groups are asked in parts."""
 
@@ -107,12 +111,12 @@ def _device_ids(user: Node) -> tuple[int, ...]:
     listed = devices.child("device-list") if devices is not None else None
     ids: list[int] = []
     for device in listed.children if listed is not None else ():
-        text = device.attr("id")
-        if device.tag != "device" or not text.isdecimal():
+        number = small_number(device.attr("id"), most=_MAX_DEVICE)
+        if device.tag != "device" or number is None:
             continue
         # A companion without a key index is not confirmed by its phone (facts/protocol.md §4.2).
-        if text == "0" or "key-index" in device.attrs:
-            ids.append(int(text))
+        if number == 0 or "key-index" in device.attrs:
+            ids.append(number)
     return tuple(ids)
 
 

@@ -25,6 +25,11 @@ class QueryFailed(PereneError):
         super().__init__(f"the server answered {status}: {text}" if text else f"code {status}")
         self.status = status
 
+    @property
+    def is_final(self) -> bool:
+        """True when the same question would be answered the same way: 4xx but "too often"."""
+        return 400 <= self.status < 500 and self.status not in (408, 429)
+
 
 class QueryTimedOut(PereneError):
     """The server did not answer a query in time."""

@@ -28,6 +28,7 @@ class Intake:
         self._queries = queries
         self._waiting: deque[Node] = deque()
         self._arrived = asyncio.Event()
+        self._taken = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
         self._closed = False
@@ -39,6 +40,12 @@ class Intake:
             await self._room.wait()
             for node in await self._channel.receive():
                 self._sort(node)
+
+    async def emptied(self) -> None:
+        """Wait until what was read has been handed to the processing."""
+        while self._waiting:
+            self._taken.clear()
+            await self._taken.wait()
 
     def close(self) -> None:
         """Take nothing more; stanzas not yet processed are left to the server."""
@@ -72,6 +79,7 @@ class Intake:
             self._arrived.clear()
             await self._arrived.wait()
         nodes = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_BATCH))]
+        self._taken.set()
         if len(self._waiting) < MAX_WAITING:
             self._room.set()
         return nodes

@@ -1,7 +1,7 @@
 """Linking a new device on a connection: codes shown in turn, and the phone's answer."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from perene.core.causes import Local
 from perene.core.clock import Clock
@@ -15,6 +15,9 @@ from perene.engine.pairing import QrCodes, accept_pairing, read_refs, refusal
 from perene.engine.queries import Queries
 from perene.engine.stage import Stage
 from perene.wire.node import Node
+
+_CODE_VALID = timedelta(seconds=180)
+"""How long a pairing code can be typed (facts/protocol.md §3.3)."""
 
 
 class Linking:
@@ -39,6 +42,7 @@ class Linking:
         self._codes: QrCodes | None = None
         self._ready = asyncio.Event()
         self._by_code: pairing_code.CodePairing | None = None
+        self._code_until = datetime.min.replace(tzinfo=UTC)
 
     def offer(self, iq: Node) -> None:
         """Take the server's `<pair-device>`: answer it, and start showing codes."""
@@ -54,6 +58,10 @@ class Linking:
         assert self._codes is not None  # set before `_ready`, by this side
         while not self._stage.credentials.paired:
             code = self._codes.next(self._stage.credentials, self._clock.now())
+            if code is None and self._code_until > self._clock.now():
+                # Somebody is typing a pairing code; the connection that made it must live on.
+                await self._clock.sleep((self._code_until - self._clock.now()).total_seconds())
+                continue
             if code is None:
                 raise endings.local(Local.PAIRING_EXPIRED, "Nobody scanned the QR codes.")
             self._observer.notice(QrShown(text=code.text, expires_at=code.expires_at))
@@ -66,9 +74,9 @@ class Linking:
         """
         await self._ready.wait()
         pairing = pairing_code.start(phone)
-        answer = await self._queries.ask(
-            "md", "set", pairing_code.hello(pairing, self._stage.credentials)
-        )
+        # Slow by design, so not on the event loop.
+        hello = await asyncio.to_thread(pairing_code.hello, pairing, self._stage.credentials)
+        answer = await self._queries.ask("md", "set", hello)
         reg = answer.child("link_code_companion_reg")
         ref = reg.child("link_code_pairing_ref") if reg is not None else None
         self._by_code = pairing_code.CodePairing(
@@ -77,6 +85,7 @@ class Linking:
             ephemeral=pairing.ephemeral,
             ref=ref.data if ref is not None else b"",
         )
+        self._code_until = self._clock.now() + _CODE_VALID
         return pairing_code.displayed(pairing.code)
 
     async def finish_by_code(self, notification: Node) -> None:
@@ -84,7 +93,9 @@ class Linking:
         if self._by_code is None:
             return
         try:
-            finish = pairing_code.finish(self._by_code, notification, self._stage.credentials)
+            finish = await asyncio.to_thread(
+                pairing_code.finish, self._by_code, notification, self._stage.credentials
+            )
         except PairingRefused as error:
             raise endings.local(Local.PAIRING_REFUSED, str(error)) from error
         async with self._stage.lock:

@@ -7,7 +7,9 @@ from perene.engine.addresses import signal_address
 from perene.engine.answers import Answers, acknowledge
 from perene.engine.devices import Devices
 from perene.engine.groups import Groups
+from perene.engine.prekeys import MAX_COUNT
 from perene.engine.stage import Stage
+from perene.engine.stanza import small_number
 from perene.signal.sender_key import SenderKeyRecord
 from perene.wire.errors import WireError
 from perene.wire.jid import Jid
@@ -53,9 +55,9 @@ class Notifications:
     async def _apply(self, node: Node) -> None:
         match node.attrs.get("type"):
             case "encrypt":
-                self._encrypt(node)
+                await self._encrypt(node)
             case "devices" | "account_sync":
-                self._devices.forget(Jid.parse(node.attr("from")))
+                await self._forget_devices(Jid.parse(node.attr("from")))
             case "w:gp2":
                 await self._group(node)
             case "link_code_companion_reg":
@@ -63,16 +65,23 @@ class Notifications:
             case _:
                 pass
 
-    def _encrypt(self, node: Node) -> None:
+    async def _forget_devices(self, user: Jid) -> None:
+        # The list may have been asked for under either of the person's addresses.
+        book = self._stage.book
+        await book.load([user])
+        for address in (user, book.canonical(user), book.phone_number(user)):
+            if address is not None:
+                self._devices.forget(address)
+
+    async def _encrypt(self, node: Node) -> None:
         count = node.child("count")
         if count is not None:
-            value = count.attrs.get("value", "")
-            known = int(value) if value.isdecimal() else None
+            known = small_number(count.attrs.get("value", ""), most=MAX_COUNT)
             self._later(lambda: self._refill(known))
         elif node.child("identity") is not None:
             # New keys of a contact: the devices may have changed too. The ratchet itself is
             # replaced by the pre-key message that follows (facts/protocol.md §4.4).
-            self._devices.forget(Jid.parse(node.attr("from")))
+            await self._forget_devices(Jid.parse(node.attr("from")))
 
     async def _group(self, node: Node) -> None:
         group = Jid.parse(node.attr("from"))
@@ -80,10 +89,9 @@ class Notifications:
         if node.child("remove") is None and node.child("leave") is None:
             return
         # Who has left must not read on: the next message is under a new sender key.
-        own = self._stage.credentials
         async with self._stage.lock:
             draft = self._stage.draft()
-            name = signal_address(self._stage.book.canonical(own.own_pn))
+            name = signal_address(self._stage.credentials.own_device)
             draft.set_sender_key(str(group), name, SenderKeyRecord.empty)
             draft.change_holders(HolderChange(group=str(group), forget_all=True))
             self._answers.put(draft.submit())

@@ -1,10 +1,13 @@
 """Pulling what the server kept while the session was away (facts/protocol.md §1.8)."""
 
 from perene.engine.answers import Answers
+from perene.engine.stanza import small_number
 from perene.wire.node import Node
 
 _BATCH = 200
 """WhatsApp Web's own batch size (whatsapp-rust src/client/offline_resume.rs, 2026-08)."""
+
+_MOST = 10**9
 
 
 class OfflineDelivery:
@@ -19,8 +22,7 @@ class OfflineDelivery:
 
     def previewed(self, preview: Node) -> None:
         """Take the `<offline_preview>`, and pull the first batch."""
-        count = preview.attrs.get("count", "")
-        self.expected = int(count) if count.isdecimal() else 0
+        self.expected = small_number(preview.attrs.get("count", ""), most=_MOST) or 0
         self.done = False
         self._pull()
 

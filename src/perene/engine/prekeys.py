@@ -8,6 +8,7 @@ from perene.engine.answers import Answers
 from perene.engine.queries import Queries
 from perene.engine.resend import next_key_id
 from perene.engine.stage import Stage
+from perene.engine.stanza import small_number
 from perene.signal.bundle import PreKey
 from perene.wire.node import Node
 
@@ -18,6 +19,9 @@ REFILL = 50
 """whatsmeow's refill; few enough to be quick, enough for a day."""
 
 LOW_WATER = 5
+
+MAX_COUNT = 2**24
+"""There are no more ids than that."""
 
 _KEY_TYPE = b"\x05"
 
@@ -40,7 +44,7 @@ class PreKeys:
             if count is None:
                 answer = await self._queries.ask("encrypt", "get", Node("count"))
                 value = answer.need("count").attr("value")
-                count = int(value) if value.isdecimal() else 0
+                count = small_number(value, most=MAX_COUNT) or 0
             if count < LOW_WATER:
                 await self._upload(INITIAL if count == 0 else REFILL)
 
@@ -68,7 +72,10 @@ class PreKeys:
         async with self._stage.lock:
             draft = self._stage.draft()
             draft.pre_keys_uploaded.extend(key.id for key in keys)
-            self._answers.put(draft.submit())
+            committed = draft.submit()
+            self._answers.put(committed)
+        # The next upload must not find these keys among those that were never offered.
+        await asyncio.shield(committed)
 
     async def _stored(self, wanted: int) -> list[PreKey]:
         """Return `wanted` pre-keys that are committed and were never confirmed by the server.

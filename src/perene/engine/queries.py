@@ -4,7 +4,9 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 
+from perene.core.clock import Clock
 from perene.engine.errors import QueryFailed, QueryTimedOut
+from perene.engine.stanza import small_number
 from perene.wire.node import Node
 
 SERVER = "s.whatsapp.net"
@@ -12,12 +14,17 @@ SERVER = "s.whatsapp.net"
 QUERY_TIMEOUT_S = 60.0
 """facts/protocol.md §1.7: clients wait 60 to 75 s."""
 
+_MAX_CODE = 999
+
 
 class Queries:
     """The queries of one connection. `fail_all` ends every open one with the connection."""
 
-    def __init__(self, send: Callable[[Node], Awaitable[None]], timeout_s: float) -> None:
+    def __init__(
+        self, send: Callable[[Node], Awaitable[None]], timeout_s: float, clock: Clock
+    ) -> None:
         self._send = send
+        self._clock = clock
         self._timeout_s = timeout_s
         self._open: dict[str, asyncio.Future[Node]] = {}
         # The real clients use a random prefix and a counter; only uniqueness matters.
@@ -44,23 +51,27 @@ class Queries:
         the connection goes first.
         """
         query_id = self.next_id()
-        answer: asyncio.Future[Node] = asyncio.get_running_loop().create_future()
-        self._open[query_id] = answer
+        attrs = {"id": query_id, "xmlns": namespace, "type": kind, "to": to, **(attrs or {})}
+        # The time counts from here: a socket that takes nothing more gives no answer either.
+        asking = asyncio.create_task(self._exchange(Node("iq", attrs, content or None)))
+        timer = asyncio.create_task(self._clock.sleep(timeout_s or self._timeout_s))
         try:
-            await self._send(
-                Node(
-                    "iq",
-                    {"id": query_id, "xmlns": namespace, "type": kind, "to": to, **(attrs or {})},
-                    content or None,
-                )
-            )
-            async with asyncio.timeout(timeout_s or self._timeout_s):
-                node = await answer
-        except TimeoutError as error:
-            raise QueryTimedOut(f"no answer to {namespace} {kind}") from error
+            await asyncio.wait((asking, timer), return_when=asyncio.FIRST_COMPLETED)
+            if not asking.done():
+                raise QueryTimedOut(f"no answer to {namespace} {kind}")
+            return _checked(asking.result())
         finally:
-            self._open.pop(query_id, None)
-        return _checked(node)
+            timer.cancel()
+            asking.cancel()
+
+    async def _exchange(self, query: Node) -> Node:
+        answer: asyncio.Future[Node] = asyncio.get_running_loop().create_future()
+        self._open[query.attrs["id"]] = answer
+        try:
+            await self._send(query)
+            return await answer
+        finally:
+            del self._open[query.attrs["id"]]
 
     def answered(self, node: Node) -> bool:
         """Take an `<iq>` as the answer to an open query; False if it is not one."""
@@ -84,5 +95,5 @@ def _checked(node: Node) -> Node:
     error = node.child("error")
     if error is None:
         raise QueryFailed(0, "")
-    code = error.attrs.get("code", "")
-    raise QueryFailed(int(code) if code.isdecimal() else 0, error.attrs.get("text", ""))
+    code = small_number(error.attrs.get("code", ""), most=_MAX_CODE)
+    raise QueryFailed(code or 0, error.attrs.get("text", ""))

@@ -6,7 +6,8 @@ message gets exactly one terminal answer (facts/protocol.md §5.1).
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+
+import structlog
 
 from perene.core.clock import Clock
 from perene.core.events import Event, EventType, Json
@@ -18,16 +19,26 @@ from perene.engine.content import describe, parse_message
 from perene.engine.decrypt import REASONS, Opened, RetryReason, digest, open_enc
 from perene.engine.resend import RetryRequests
 from perene.engine.stage import Draft, Stage
-from perene.engine.stanza import Envelope, read_envelope
+from perene.engine.stanza import MAX_ID, Envelope, read_envelope
 from perene.signal.errors import DuplicateMessage, SignalError
 from perene.signal.sender_key import process_distribution
+from perene.wire.errors import WireError
 from perene.wire.jid import Jid
 from perene.wire.node import Node
 from perene.wire.proto import wa_pb2
 
+log = structlog.stdlib.get_logger()
+
+_NACK_PARSING = 487
+_NACK_UNKNOWN_STANZA = 488
 _NACK_INVALID_PROTOBUF = 491
+_NACK_NO_SECRET = 495
+"""What a refusal says (facts/protocol.md §2). The server drops what is refused, for good, so only
+that is refused which no resend can mend."""
+
 _SETTLED = (Fate.DELIVERED, Fate.RECOVERED, Fate.CONTROL)
 _DIRECT = ("pkmsg", "msg")
+_READABLE = (*_DIRECT, "skmsg")
 
 _Protocol = wa_pb2.Message.ProtocolMessage
 _PEER_ONLY = frozenset(
@@ -93,23 +104,48 @@ class Receiver:
     async def receive(self, node: Node, known: Collection[bytes]) -> None:
         """Process one `<message>`; `known` are the committed ciphertext hashes of its batch.
 
-        Returns when its unit is handed over; the answer follows the commit. Raises NodeError on a
-        malformed envelope, StorageError when stored state cannot be read.
+        Returns when its unit is handed over; the answer follows the commit. Raises StorageError
+        when stored state cannot be read.
         """
+        try:
+            envelope = read_envelope(node, self._stage.credentials)
+        except WireError as error:
+            await self._refuse(node, error)
+            return
         digests = self.digests(node)
         pending = [self._stage.in_flight[d] for d in digests if d in self._stage.in_flight]
         if digests and all(d in known or d in self._stage.in_flight for d in digests):
             self.counts.redelivered += 1
-            envelope = read_envelope(node, self._stage.credentials)
             self._answers.put(pending[-1] if pending else None, self._delivered(node, envelope))
             return
         async with self._stage.lock:
             draft = self._stage.draft()
-            incoming = await self._identify(node, draft, digests)
+            incoming = await self._identify(node, envelope, draft, digests)
             await self._process(incoming, draft)
 
-    async def _identify(self, node: Node, draft: Draft, digests: tuple[bytes, ...]) -> _Incoming:
-        envelope = read_envelope(node, self._stage.credentials)
+    async def _refuse(self, node: Node, error: WireError) -> None:
+        """Refuse a message that says not from whom it is; unanswered it would come for ever."""
+        log.warning("message_refused", reason=type(error).__name__)
+        self.counts.unreadable += 1
+        async with self._stage.lock:
+            draft = self._stage.draft()
+            draft.events.append(
+                Event(
+                    type=EventType.MESSAGE_UNREADABLE,
+                    at=self._clock.now(),
+                    payload={
+                        "message_id": node.attrs.get("id", "")[:MAX_ID],
+                        "chat": None,
+                        "sender": None,
+                        "reason": "malformed_envelope",
+                    },
+                )
+            )
+            self._answers.put(draft.submit(), acknowledge(node, error=_NACK_PARSING))
+
+    async def _identify(
+        self, node: Node, envelope: Envelope, draft: Draft, digests: tuple[bytes, ...]
+    ) -> _Incoming:
         book = self._stage.book
         if envelope.pairs:
             await draft.learn(envelope.pairs)
@@ -133,6 +169,9 @@ class Receiver:
         encs = [child for child in incoming.node.children if child.tag == "enc"]
         if not encs:
             self._without_ciphertext(incoming, draft)
+            return
+        if not any(enc.attrs.get("type") in _READABLE for enc in encs):
+            self._unsupported(incoming, draft, encs[0].attrs.get("type", ""))
             return
         # Direct parts first: they carry the sender key that the group part needs (§4.1).
         encs.sort(key=lambda enc: enc.attrs.get("type") not in _DIRECT)
@@ -192,9 +231,10 @@ class Receiver:
         incoming: _Incoming,
         draft: Draft,
     ) -> None:
-        group = distribution.groupId
-        if not group:
+        if not incoming.envelope.is_group:
+            # A key is for the group that it came in; anywhere else it would only fill the store.
             return
+        group = str(incoming.chat)
         address = signal_address(incoming.sender)
         record = await draft.sender_key(group, address)
         try:
@@ -215,10 +255,8 @@ class Receiver:
                 return
             sent = content.deviceSentMessage
             content, body = sent.message, sent.message.SerializeToString()
-            if sent.destinationJid:
-                chat = Jid.parse(sent.destinationJid).bare
-                await self._stage.book.load([chat] if is_person(chat) else [])
-                chat = self._stage.book.canonical(chat)
+            chat = await self._destination(sent.destinationJid)
+            if chat is not None:
                 key = MessageKey(chat=str(chat), sender=key.sender, id=key.id, from_me=True)
         described = describe(content)
         if content.HasField("protocolMessage") and content.protocolMessage.type in _PEER_ONLY:
@@ -233,18 +271,30 @@ class Receiver:
             kind=described.kind,
             text=described.text,
             body=body,
-            timestamp=incoming.envelope.timestamp,
+            timestamp=incoming.envelope.timestamp or self._clock.now(),
             status=Status.SENT if key.from_me else Status.RECEIVED,
             push_name=incoming.envelope.push_name,
             sender_device=incoming.sender.device,
         )
         message = self._with_event(message, incoming)
         draft.messages.append(message)
-        self._settle(incoming, draft, Fate.DELIVERED, None, key=key)
+        self._settle(incoming, draft, Fate.DELIVERED, None)
+
+    async def _destination(self, text: str) -> Jid | None:
+        """Return the canonical chat that a copy of an own message names, None if it names none."""
+        try:
+            chat = Jid.parse(text).bare
+        except WireError:
+            return None
+        if not chat.user:
+            return None
+        await self._stage.book.load([chat] if is_person(chat) else [])
+        return self._stage.book.canonical(chat)
 
     def _with_event(self, message: Message, incoming: _Incoming) -> Message:
         book = self._stage.book
-        chat_pn = book.phone_number(incoming.chat) if is_person(incoming.chat) else None
+        chat = Jid.parse(message.key.chat)
+        chat_pn = book.phone_number(chat) if is_person(chat) else None
         sender_pn = book.phone_number(incoming.sender)
         payload: dict[str, Json] = {
             "message_id": message.key.id,
@@ -289,11 +339,10 @@ class Receiver:
         fate: Fate,
         reason: str | None,
         *,
-        key: MessageKey | None = None,
         extra: tuple[Node, ...] = (),
     ) -> None:
         draft.ledger.append(
-            LedgerEntry(key=key or incoming.key, fate=fate, at=self._clock.now(), reason=reason)
+            LedgerEntry(key=incoming.key, fate=fate, at=self._clock.now(), reason=reason)
         )
         self._retries.settled(incoming.key)
         answer = self._delivered(incoming.node, incoming.envelope)
@@ -301,7 +350,7 @@ class Receiver:
 
     async def _duplicate(self, incoming: _Incoming, draft: Draft) -> None:
         """Answer a message whose key was used before (facts/protocol.md §0, fact 6)."""
-        entry = await self._stage.store.ledger_entry(incoming.key)
+        entry = await self._stage.ledger_entry(incoming.key)
         if entry is None or entry.fate not in _SETTLED:
             # The ratchet says that it was read, and the ledger does not hold it: only a restored
             # backup of one without the other does that. It is gone, and must be seen to be.
@@ -316,7 +365,7 @@ class Receiver:
         self._answers.put(draft.submit(), answer)
 
     async def _unreadable(self, incoming: _Incoming, draft: Draft, failure: SignalError) -> None:
-        entry = await self._stage.store.ledger_entry(incoming.key)
+        entry = await self._stage.ledger_entry(incoming.key)
         if entry is not None and entry.fate in _SETTLED:
             # A resend of what we have: nothing is missing.
             self._answers.put(draft.submit(), self._delivered(incoming.node, incoming.envelope))
@@ -346,24 +395,22 @@ class Receiver:
         )
         # The request first, then the ack: a connection cut in between makes the server deliver
         # the stanza again, and the resend is asked for again (facts/protocol.md §4.5).
+        answer = self._taken(incoming.node, incoming.envelope)
         if request.node is None:
-            self._answers.put(draft.submit(), acknowledge(incoming.node))
+            self._answers.put(draft.submit(), answer)
         else:
-            self._answers.put_delayed(draft.submit(), request.node, acknowledge(incoming.node))
+            self._answers.put_delayed(draft.submit(), request.node, answer)
+
+    def _unsupported(self, incoming: _Incoming, draft: Draft, kind: str) -> None:
+        """Refuse what is encrypted in a way that a resend would not change."""
+        code = _NACK_NO_SECRET if kind == "msmsg" else _NACK_UNKNOWN_STANZA
+        self._lose(incoming, draft, f"unsupported_{kind[:32]}")
+        draft.ciphertexts.extend(incoming.digests)
+        self._answers.put(draft.submit(), acknowledge(incoming.node, error=code))
 
     def _malformed(self, incoming: _Incoming, draft: Draft) -> None:
-        draft.ledger.append(
-            LedgerEntry(
-                key=incoming.key,
-                fate=Fate.LOST,
-                at=self._clock.now(),
-                reason="invalid_protobuf",
-            )
-        )
+        self._lose(incoming, draft, "invalid_protobuf")
         draft.ciphertexts.extend(incoming.digests)
-        draft.events.append(
-            self._event(EventType.MESSAGE_UNREADABLE, incoming, {"reason": "invalid_protobuf"})
-        )
         refusal = acknowledge(incoming.node, error=_NACK_INVALID_PROTOBUF)
         self._answers.put(draft.submit(), refusal)
 
@@ -378,28 +425,39 @@ class Receiver:
                 kind=described.kind or "unknown",
                 text=described.text,
                 body=plaintext.data,
-                timestamp=incoming.envelope.timestamp,
+                timestamp=incoming.envelope.timestamp or self._clock.now(),
                 status=Status.RECEIVED,
             )
             draft.messages.append(self._with_event(message, incoming))
-            fate, reason = Fate.DELIVERED, None
+            draft.ledger.append(
+                LedgerEntry(key=incoming.key, fate=Fate.DELIVERED, at=self._clock.now())
+            )
         else:
             unavailable = incoming.node.child("unavailable")
-            fate = Fate.LOST
             reason = "no_ciphertext"
             if unavailable is not None:
-                reason = f"unavailable_{unavailable.attrs.get('type', 'unknown')}"
-            draft.events.append(
-                self._event(EventType.MESSAGE_UNREADABLE, incoming, {"reason": reason})
-            )
-        now: datetime = self._clock.now()
-        draft.ledger.append(LedgerEntry(key=incoming.key, fate=fate, at=now, reason=reason))
-        self._answers.put(draft.submit(), acknowledge(incoming.node))
+                reason = f"unavailable_{unavailable.attrs.get('type', 'unknown')[:32]}"
+            self._lose(incoming, draft, reason)
+        self._answers.put(draft.submit(), self._taken(incoming.node, incoming.envelope))
+
+    def _lose(self, incoming: _Incoming, draft: Draft, reason: str) -> None:
+        """Note that a message cannot be had, and why."""
+        draft.ledger.append(
+            LedgerEntry(key=incoming.key, fate=Fate.LOST, at=self._clock.now(), reason=reason)
+        )
+        draft.events.append(self._event(EventType.MESSAGE_UNREADABLE, incoming, {"reason": reason}))
 
     def _delivered(self, node: Node, envelope: Envelope) -> Node:
         if envelope.from_me:
             return receipt(node, "peer_msg" if envelope.category == "peer" else "sender")
         return receipt(node, None if self._online else "inactive")
+
+    def _taken(self, node: Node, envelope: Envelope) -> Node:
+        """Answer for a message that was not read; an own one needs its receipt all the same.
+
+        A bare ack does not drain copies from own devices (facts/protocol.md §5.1).
+        """
+        return self._delivered(node, envelope) if envelope.from_me else acknowledge(node)
 
     def _event(self, kind: EventType, incoming: _Incoming, details: dict[str, Json]) -> Event:
         return Event(

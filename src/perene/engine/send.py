@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from perene.core.clock import Clock
@@ -20,8 +20,10 @@ from perene.engine.errors import CannotSend, QueryFailed
 from perene.engine.groups import Group, Groups
 from perene.engine.queries import Queries
 from perene.engine.stage import Draft, Stage
+from perene.signal.bundle import PreKeyBundle
 from perene.signal.padding import pad
 from perene.signal.sender_key import create_sender_key, distribution_message, group_encrypt
+from perene.wire.errors import WireError
 from perene.wire.jid import Jid
 from perene.wire.node import Node
 from perene.wire.proto import wa_pb2
@@ -74,17 +76,24 @@ class Sender:
         """Encrypt a queued message, and queue its stanza behind the commit of its ratchets.
 
         Raises CannotSend when there is nobody to send it to; QueryFailed, QueryTimedOut when the
-        server does not tell who. The same message sent again keeps its id, so that recipients
-        recognise it.
+        server does not tell who, and may tell later. The same message sent again keeps its id, so
+        that recipients recognise it.
         """
-        chat = Jid.parse(message.key.chat)
         content = parse_message(message.body)
         if content is None:
             raise CannotSend("the stored message is not readable")
-        if chat.is_group:
-            await self._send_group(message, chat, content)
-        else:
-            await self._send_direct(message, chat, content)
+        try:
+            chat = Jid.parse(message.key.chat)
+            if chat.is_group:
+                await self._send_group(message, chat)
+            else:
+                await self._send_direct(message, chat, content)
+        except QueryFailed as error:
+            if error.is_final:
+                raise CannotSend(f"the server refused: {error}") from error
+            raise
+        except WireError as error:
+            raise CannotSend(f"the server's answer makes no sense: {error}") from error
 
     async def refuse(self, message: Message, reason: str) -> "asyncio.Future[Committed]":
         """Record that a message cannot be sent; the future ends with the commit."""
@@ -117,6 +126,7 @@ class Sender:
         await self._stage.book.load([chat])
         listed = await self._devices.of([chat, own.own_pn.bare])
         await self._learn()
+        await self._stage.book.load([chat, own.own_pn])
         if not listed.get(chat.bare):
             raise CannotSend("the recipient has no devices on WhatsApp")
         copy = wa_pb2.Message()
@@ -127,7 +137,7 @@ class Sender:
         for device in listed[own.own_pn.bare]:
             if device.device != own.own_pn.device:
                 recipients += self._addressed([device], copy_bytes)
-        if chat.user in (own.own_pn.user, own.own_lid.user):
+        if own.is_own(chat):
             # A note to oneself: own devices are the recipients, and there is nobody else.
             recipients = [r for r in recipients if r.device.device != own.own_pn.device]
             recipients = list({r.device: r for r in recipients}.values())
@@ -144,7 +154,7 @@ class Sender:
             node = _stanza(message, chat, _participants(sealed), own, sealed.first_contact)
             self._answers.put(draft.submit(), node)
 
-    async def _send_group(self, message: Message, chat: Jid, content: wa_pb2.Message) -> None:
+    async def _send_group(self, message: Message, chat: Jid) -> None:
         own = self._stage.credentials
         group = await self._groups.get(chat)
         async with self._stage.lock:
@@ -156,19 +166,14 @@ class Sender:
         await self._learn()
         devices = [device for found in listed.values() for device in found]
         await self._stage.book.load(devices)
-        own_device = self._stage.book.canonical(own.own_pn)
         canonical = {self._stage.book.canonical(device): device for device in devices}
-        canonical.pop(own_device, None)
-        holders = await self._stage.holders_of(str(chat))
-        newcomers = [
-            Addressed(device=device, wire=wire, plaintext=b"")
-            for device, wire in canonical.items()
-            if str(signal_address(device)) not in holders
-        ]
-        bundles = await self._missing_bundles(newcomers)
+        canonical.pop(own.own_device, None)
+        bundles = await self._missing_bundles(await self._newcomers(chat, canonical))
         async with self._stage.lock:
+            # Asked again: while the bundles came, somebody may have left and taken our key along.
+            newcomers = await self._newcomers(chat, canonical)
             draft = self._stage.draft()
-            name = signal_address(own_device)
+            name = signal_address(own.own_device)
             record = await draft.sender_key(str(chat), name)
             if record.is_empty:
                 record = create_sender_key(record)
@@ -203,6 +208,15 @@ class Sender:
             )
             self._answers.put(draft.submit(), node)
 
+    async def _newcomers(self, group: Jid, devices: Mapping[Jid, Jid]) -> list[Addressed]:
+        """Return those of the devices (and their wire addresses) that lack our sender key."""
+        holders = await self._stage.holders_of(str(group))
+        return [
+            Addressed(device=device, wire=wire, plaintext=b"")
+            for device, wire in devices.items()
+            if str(signal_address(device)) not in holders
+        ]
+
     def _addressed(self, devices: Iterable[Jid], plaintext: bytes) -> list[Addressed]:
         canonical = self._stage.book.canonical
         return [Addressed(device=canonical(d), wire=d, plaintext=plaintext) for d in devices]
@@ -217,7 +231,7 @@ class Sender:
             if draft.pairs:
                 self._answers.put(draft.submit())
 
-    async def _missing_bundles(self, recipients: Sequence[Addressed]):
+    async def _missing_bundles(self, recipients: Sequence[Addressed]) -> Mapping[Jid, PreKeyBundle]:
         async with self._stage.lock:
             missing = await without_ratchet(
                 self._stage.draft(), [recipient.device for recipient in recipients]
@@ -225,7 +239,10 @@ class Sender:
         try:
             return await fetch_bundles(self._queries, missing)
         except QueryFailed as error:
-            raise CannotSend(f"the server gave no keys: {error}") from error
+            if not error.is_final:
+                raise
+            # Those without a ratchet are not reached; the others are.
+            return {}
 
 
 def participant_hash(devices: Iterable[Jid]) -> str:

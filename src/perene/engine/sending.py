@@ -1,6 +1,9 @@
 """The send loop of a connection: what is queued in the store goes out, in order."""
 
 import asyncio
+from collections import Counter
+
+import structlog
 
 from perene.core.clock import Clock
 from perene.core.ids import MessageId
@@ -9,17 +12,22 @@ from perene.engine.errors import CannotSend, QueryFailed, QueryTimedOut
 from perene.engine.ports import SessionStore
 from perene.engine.send import Sender
 
+log = structlog.stdlib.get_logger()
+
 WINDOW = 64
 """Messages on the wire without the server's answer; the next ones wait for it."""
 
 _RETRY_S = 5.0
+
+ANSWER_WITHIN_S = 75.0
+"""How long the server may take to answer a message (whatsmeow's limit, facts/protocol.md §4.2)."""
 
 
 class SendLoop:
     """Sends queued messages until cancelled. `wake` tells it that there may be some.
 
     A message leaves the queue by the server's answer only. What was on the wire without one when
-    a connection ended is sent again on the next, under the same id.
+    a connection ended, or for too long, is sent again under the same id.
     """
 
     def __init__(self, store: SessionStore, sender: Sender, clock: Clock) -> None:
@@ -28,7 +36,8 @@ class SendLoop:
         self._clock = clock
         self._wake = asyncio.Event()
         self._wake.set()
-        self._on_wire: set[MessageId] = set()
+        self._on_wire: dict[MessageId, float] = {}
+        self._overdue: Counter[MessageId] = Counter()
 
     def wake(self) -> None:
         """Look into the queue again."""
@@ -36,14 +45,33 @@ class SendLoop:
 
     def answered(self, message_id: MessageId) -> None:
         """The server has answered for this message; there is room for another."""
-        self._on_wire.discard(message_id)
+        self._on_wire.pop(message_id, None)
+        del self._overdue[message_id]
         self._wake.set()
 
     async def run(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._watch(), name="unanswered messages")
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                await self._send_queued()
+
+    async def _watch(self) -> None:
+        """Put back what the server has not answered; each time it gets longer."""
         while True:
-            await self._wake.wait()
-            self._wake.clear()
-            await self._send_queued()
+            await self._clock.sleep(ANSWER_WITHIN_S / 5)
+            now = self._clock.monotonic()
+            late = [m for m, since in self._on_wire.items() if now - since > self._patience(m)]
+            for message_id in late:
+                del self._on_wire[message_id]
+                self._overdue[message_id] += 1
+            if late:
+                log.warning("messages_unanswered", count=len(late))
+                self._wake.set()
+
+    def _patience(self, message_id: MessageId) -> float:
+        return ANSWER_WITHIN_S * (1 + self._overdue[message_id])
 
     async def _send_queued(self) -> None:
         while len(self._on_wire) < WINDOW:
@@ -56,7 +84,7 @@ class SendLoop:
                     return
 
     async def _send(self, message: Message) -> bool:
-        self._on_wire.add(message.key.id)
+        self._on_wire[message.key.id] = self._clock.monotonic()
         try:
             await self._sender.send(message)
         except CannotSend as error:
@@ -65,7 +93,7 @@ class SendLoop:
         except (QueryFailed, QueryTimedOut):
             # The server did not say where to send it: nothing has left, so the order is kept by
             # trying this one again before the next.
-            self._on_wire.discard(message.key.id)
+            self._on_wire.pop(message.key.id, None)
             await self._clock.sleep(_RETRY_S)
             self._wake.set()
             return False

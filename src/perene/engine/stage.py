@@ -7,12 +7,12 @@ what is stored.
 """
 
 import asyncio
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable
 
 from perene.core.errors import UnreadableState
 from perene.core.events import Event
-from perene.core.messages import LedgerEntry, Message, StatusChange
+from perene.core.messages import LedgerEntry, Message, MessageKey, StatusChange
 from perene.core.unit import (
     AddressPair,
     Committed,
@@ -31,8 +31,8 @@ from perene.engine.ports import SessionStore
 from perene.signal.address import Address
 from perene.signal.bundle import PreKey
 from perene.signal.errors import SignalError
-from perene.signal.ratchet import Ratchet
-from perene.signal.sender_key import SenderKeyRecord
+from perene.signal.ratchet import MAX_ARCHIVED, Ratchet
+from perene.signal.sender_key import MAX_STATES, SenderKeyRecord
 from perene.wire.jid import Jid
 
 _CACHED = 512
@@ -58,7 +58,8 @@ class Stage:
         self.holders: OrderedDict[str, set[str]] = OrderedDict()
         self.consumed: set[int] = set()
         self.in_flight: dict[bytes, asyncio.Future[Committed]] = {}
-        self._pending = 0
+        self._fates: dict[MessageKey, LedgerEntry] = {}
+        self._uncommitted: Counter[object] = Counter()
 
     def draft(self) -> "Draft":
         """Start collecting the changes of one stanza."""
@@ -70,29 +71,45 @@ class Stage:
             self.holders[group] = set(await self.store.sender_key_holders(group))
         return frozenset(self.holders[group])
 
+    async def ledger_entry(self, key: MessageKey) -> LedgerEntry | None:
+        """Return the fate of an inbound message id, the one still being committed first."""
+        return self._fates.get(key) or await self.store.ledger_entry(key)
+
     def submit(self, unit: Unit) -> "asyncio.Future[Committed]":
-        """Hand a unit over, and let the caches shrink when nothing is uncommitted."""
+        """Hand a unit over; until it is committed, nothing that it changes is forgotten here."""
         future = self.store.submit(unit)
-        self._pending += 1
         for digest in unit.ciphertexts:
             self.in_flight[digest] = future
+        for entry in unit.ledger:
+            self._fates[entry.key] = entry
+        self._uncommitted.update(_names(unit))
         future.add_done_callback(lambda _: self._settled(unit))
         return future
 
     def _settled(self, unit: Unit) -> None:
-        self._pending -= 1
         for digest in unit.ciphertexts:
             self.in_flight.pop(digest, None)
-        if self._pending:
-            return
+        for entry in unit.ledger:
+            if self._fates.get(entry.key) is entry:
+                del self._fates[entry.key]
+        self.consumed.difference_update(unit.pre_keys_consumed)
+        self._uncommitted.subtract(names := _names(unit))
+        for name in names:
+            if self._uncommitted[name] <= 0:
+                del self._uncommitted[name]
         # Only what is committed may be forgotten: it can be read again.
-        self.consumed.clear()
-        while len(self.ratchets) > _CACHED:
-            self.ratchets.popitem(last=False)
-        while len(self.sender_keys) > _CACHED:
-            self.sender_keys.popitem(last=False)
-        while len(self.holders) > _CACHED:
-            self.holders.popitem(last=False)
+        for cache in (self.ratchets, self.sender_keys, self.holders):
+            while len(cache) > _CACHED and next(iter(cache)) not in self._uncommitted:
+                cache.popitem(last=False)
+
+
+def _names(unit: Unit) -> list[object]:
+    """Return the keys, in the caches of a stage, of what a unit changes."""
+    return [
+        *(write.address for write in unit.ratchets),
+        *((write.group, write.address) for write in unit.sender_keys),
+        *(change.group for change in unit.holders),
+    ]
 
 
 class Draft:
@@ -119,8 +136,8 @@ class Draft:
     async def learn(self, pairs: Iterable[AddressPair]) -> None:
         """Take note of address pairs; ratchets under the phone number move to the LID.
 
-        The phone number's ratchet wins over one under the LID, because it is the one in use
-        (whatsmeow `MigratePNToLID`, 2026-08-21).
+        The phone number's state wins over one under the LID, because it is the one in use
+        (whatsmeow `MigratePNToLID`, 2026-08-21); the other stays to decrypt what is under way.
         """
         fresh = self._stage.book.learn(pairs)
         self.pairs.extend(fresh)
@@ -135,14 +152,21 @@ class Draft:
         for text in stored:
             old = Address.parse(text)
             ratchet = await self.ratchet(old)
-            if ratchet.has_current:
-                self.set_ratchet(Address(new_name, old.device), ratchet)
+            if not ratchet.is_empty:
+                new = Address(new_name, old.device)
+                self.set_ratchet(new, _joined(ratchet, await self.ratchet(new)))
                 self.drop_ratchet(old)
-        for group, text in await self._stage.store.sender_key_addresses([old_name]):
+        kept = set(await self._stage.store.sender_key_addresses([old_name]))
+        kept.update(k for k in self._stage.sender_keys if Address.parse(k[1]).name == old_name)
+        for group, text in kept:
             old = Address.parse(text)
             record = await self.sender_key(group, old)
-            self.set_sender_key(group, Address(new_name, old.device), record)
-            self._sender_keys[group, str(old)] = None
+            if not record.is_empty:
+                new = Address(new_name, old.device)
+                other = await self.sender_key(group, new)
+                states = (*record.states, *other.states)[:MAX_STATES]
+                self.set_sender_key(group, new, SenderKeyRecord(states=states))
+                self._sender_keys[group, str(old)] = None
 
     async def ratchet(self, address: Address) -> Ratchet:
         """Return the ratchet with a device as it stands in this draft, empty if there is none."""
@@ -251,6 +275,14 @@ def _apply(change: HolderChange, staged: OrderedDict[str, set[str]]) -> None:
     if change.group in staged:
         staged[change.group] -= set(change.removed)
         staged[change.group] |= set(change.added)
+
+
+def _joined(used: Ratchet, other: Ratchet) -> Ratchet:
+    """Return a ratchet that sends as `used` does, and decrypts what either could."""
+    current = used.current or other.current
+    rest = () if used.current is None or other.current is None else (other.current,)
+    archived = (*rest, *used.archived, *other.archived)[:MAX_ARCHIVED]
+    return Ratchet(current=current, archived=archived)
 
 
 def _parse_ratchet(data: bytes) -> Ratchet:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from perene.core.ids import MessageId
 from perene.core.unit import AddressPair
 from perene.engine.credentials import Credentials
-from perene.wire.errors import BadNode
+from perene.wire.errors import BadNode, JidError
 from perene.wire.jid import (
     HOSTED_LID_SERVER,
     HOSTED_SERVER,
@@ -16,7 +16,7 @@ from perene.wire.jid import (
 )
 from perene.wire.node import Node
 
-_MAX_ID = 128
+MAX_ID = 128
 """Real ids have at most 32 characters; a longer one than this is not a message."""
 
 
@@ -25,14 +25,14 @@ class Envelope:
     """What the attributes of `<message>` say. JIDs are as on the wire, not yet canonical.
 
     `chat` is bare; `sender` keeps its device. `pairs` are the phone number and LID pairs that the
-    stanza itself shows.
+    stanza itself shows. `timestamp` is None when the stanza's is no time.
     """
 
     id: MessageId
     chat: Jid
     sender: Jid
     from_me: bool
-    timestamp: datetime
+    timestamp: datetime | None
     push_name: str | None
     category: str
     is_group: bool
@@ -40,26 +40,27 @@ class Envelope:
 
 
 def read_envelope(node: Node, own: Credentials) -> Envelope:
-    """Read the attributes of a `<message>`; raises NodeError if they make no sense.
+    """Read the attributes of a `<message>`; raises WireError if they name no sender or no chat.
 
-    facts/protocol.md §4.1 and §4.3; whatsmeow message.go `parseMessageSource`, 2026-08-21.
+    What only adds to it (the time, an alternative address) may be missing or odd: a message is not
+    lost for that. facts/protocol.md §4.1 and §4.3; whatsmeow message.go `parseMessageSource`,
+    2026-08-21.
     """
     message_id = node.attr("id")
-    if not 0 < len(message_id) <= _MAX_ID:
+    if not 0 < len(message_id) <= MAX_ID:
         raise BadNode("a message id has 1 to 128 characters")
     origin = _unhosted(Jid.parse(node.attr("from")))
-    own_users = {own.own_pn.user, own.own_lid.user}
     is_group = origin.is_group or origin.is_broadcast
     if is_group:
         sender = _unhosted(Jid.parse(node.attr("participant")))
         chat = origin.bare
-        from_me = sender.user in own_users
+        from_me = own.is_own(sender)
         pairs = _pairs(
             sender, node.attrs.get("participant_pn") or node.attrs.get("participant_lid")
         )
     elif origin.is_newsletter:
         sender, chat, from_me, pairs = origin, origin, False, ()
-    elif origin.user in own_users:
+    elif own.is_own(origin):
         sender, from_me = origin, True
         recipient = node.attrs.get("recipient")
         chat = _unhosted(Jid.parse(recipient)).bare if recipient else origin.bare
@@ -69,6 +70,8 @@ def read_envelope(node: Node, own: Credentials) -> Envelope:
     else:
         sender, chat, from_me = origin, origin.bare, False
         pairs = _pairs(origin, node.attrs.get("sender_pn") or node.attrs.get("sender_lid"))
+    if not sender.user or not chat.user:
+        raise BadNode("a message is from somebody, in a chat")
     return Envelope(
         id=MessageId(message_id),
         chat=chat,
@@ -83,8 +86,7 @@ def read_envelope(node: Node, own: Credentials) -> Envelope:
 
 
 def _unhosted(jid: Jid) -> Jid:
-    # A hosted device belongs to the same person; only its Signal name differs, and that is built
-    # from the address on the wire by whoever decrypts.
+    # A hosted device belongs to the same person, and is told from the others by its number.
     match jid.server:
         case s if s == HOSTED_SERVER:
             return Jid(jid.user, PN_SERVER, jid.device)
@@ -97,7 +99,10 @@ def _unhosted(jid: Jid) -> Jid:
 def _pairs(one: Jid, other: str | None) -> tuple[AddressPair, ...]:
     if not other:
         return ()
-    alternative = Jid.parse(other)
+    try:
+        alternative = Jid.parse(other)
+    except JidError:
+        return ()
     if one.is_lid and alternative.is_pn:
         return (AddressPair(pn=str(alternative.bare), lid=str(one.bare)),)
     if one.is_pn and alternative.is_lid:
@@ -105,7 +110,15 @@ def _pairs(one: Jid, other: str | None) -> tuple[AddressPair, ...]:
     return ()
 
 
-def _timestamp(text: str) -> datetime:
+def _timestamp(text: str) -> datetime | None:
     if not text.isascii() or not text.isdecimal() or len(text) > 11:
-        raise BadNode("a message's timestamp is in seconds since 1970")
+        return None
     return datetime.fromtimestamp(int(text), UTC)
+
+
+def small_number(text: str, *, most: int) -> int | None:
+    """Read a count or an id from an attribute: None unless it is a number from 0 to `most`."""
+    if not text.isascii() or not text.isdecimal() or len(text) > 10:
+        return None
+    number = int(text)
+    return number if number <= most else None
