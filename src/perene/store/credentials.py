@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, insert, select, update
 
 from perene.core.unit import Serializable
 from perene.store.batch import Entry, Owned
@@ -17,6 +17,7 @@ from perene.store.schema import (
     ratchets,
     sender_key_holders,
     sender_keys,
+    sessions,
 )
 from perene.store.sealing import Sealer
 
@@ -64,12 +65,17 @@ def archive_credentials(connection: Connection, session: Owned, reason: str, now
     """Move a session's credentials to the archive; returns whether there were any.
 
     Its ratchets, sender keys and pre-keys are deleted with them: they belong to the identity that
-    WhatsApp has unlinked, and would break the next one. Messages, conversations, addresses and
-    the ledger stay. The caller holds the session's lock.
+    WhatsApp has unlinked, and would break the next one. The session counts as not linked from then
+    on. Messages, conversations, addresses and the ledger stay. The caller holds the session's lock.
     """
     data = read_credentials(connection, session.key, session.sealer)
     for table in (*_OF_THE_IDENTITY, credentials):
         connection.execute(delete(table).where(table.c.session == session.key))
+    connection.execute(
+        update(sessions)
+        .where(sessions.c.key == session.key)
+        .values(pn=None, lid=None, push_name=None, platform=None)
+    )
     if data is None:
         return False
     at = micros(now)

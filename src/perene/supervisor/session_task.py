@@ -87,6 +87,11 @@ class SessionTask:
             self._engine.wake_sender()
 
     @property
+    def stopping(self) -> bool:
+        """True once the task was asked to end."""
+        return self._stopping.is_set()
+
+    @property
     def engine(self) -> Engine | None:
         """The connection of this moment."""
         return self._engine
@@ -142,10 +147,10 @@ class SessionTask:
         return follow.delay
 
     async def _connection(self, store: SessionStore) -> Ending:
-        self._engine = self._connect(store, self._options, self.live)
-        if self._stopping.is_set():
-            self._engine.stop()
         try:
+            self._engine = self._connect(store, self._options, self.live)
+            if self._stopping.is_set():
+                self._engine.stop()
             return await self._engine.run()
         except Exception as error:  # the supervisor's edge: a bug ends one connection, no more
             log.exception("connection_failed_by_a_bug", error=type(error).__name__)

@@ -10,7 +10,7 @@ from perene.core.clock import Clock
 from perene.core.errors import NotFound
 from perene.core.events import Event, EventType
 from perene.core.ids import Epoch, SessionId
-from perene.core.sessions import Desired, SessionRecord
+from perene.core.sessions import Connection, Desired, SessionRecord
 from perene.engine.ports import SessionStore
 from perene.supervisor.committer import Committer
 from perene.supervisor.live import LiveState
@@ -79,12 +79,23 @@ class Supervisor:
             for position, record in enumerate(wanted, start=1):
                 if self._closing.is_set():
                     break
-                self._start(record)
+                await self._start_wanted(record.id)
                 if position % _STARTS_AT_ONCE == 0:
                     await self._clock.sleep(_START_PAUSE_S)
             await self._closing.wait()
             for task in self._tasks.values():
                 task.stop()
+
+    async def _start_wanted(self, session: SessionId) -> None:
+        """Start a session of the list, unless a request has changed its desire meanwhile."""
+        async with self._lock(session):
+            try:
+                record = await self._store.get_session(session)
+            except NotFound:
+                return
+            running = self._running.get(session)
+            if record.desired is Desired.RUNNING and (running is None or running.done()):
+                self._start(record)
 
     def close(self) -> None:
         """End `run`: every connection drains and closes."""
@@ -96,6 +107,9 @@ class Supervisor:
         """Want a session running; nothing happens when it is and may still get somewhere."""
         async with self._lock(session):
             await self._store.set_desired(session, Desired.RUNNING)
+            task = self._tasks.get(session)
+            if task is not None and task.stopping:
+                await self._halt(session)
             running = self._running.get(session)
             if running is None or running.done():
                 self._start(await self._store.get_session(session))
@@ -169,14 +183,16 @@ class Supervisor:
             await task.run()
         except Exception:  # the supervisor's edge: one session's bug never ends the others
             log.exception("session_task_failed", session=task.session)
-            task.live.moved(task.live.connection, error="Perene made a mistake; see the log.")
+            task.live.moved(Connection.NEEDS_ATTENTION, error="Perene made a mistake; see the log.")
         finally:
             if self._tasks.get(task.session) is task:
                 del self._tasks[task.session]
 
     async def _halt(self, session: SessionId) -> None:
-        task, running = self._tasks.get(session), self._running.pop(session, None)
+        task, running = self._tasks.get(session), self._running.get(session)
         if task is not None:
             task.stop()
         if running is not None:
+            # Kept until it has ended: if this is cancelled, no second task may start beside it.
             await asyncio.wait([running])
+            self._running.pop(session, None)
