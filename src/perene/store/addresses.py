@@ -1,10 +1,9 @@
 """The address map: one person's phone number JID and LID JID."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import islice
 from typing import Final
 
-from sqlalchemy import Connection, or_, select, tuple_
+from sqlalchemy import Connection, select
 
 from perene.core.unit import AddressPair
 from perene.store.bulk import BulkInsert, do_nothing
@@ -33,11 +32,24 @@ def bare(jid: str) -> str:
     return f"{user.partition(':')[0]}{at}{server}"
 
 
-def chunks(items: Iterable[Place]) -> Iterator[list[Place]]:
+def chunks(items: Collection[str]) -> Iterator[list[str]]:
     """Cut a collection into lists short enough for the parameters of one statement."""
-    iterator = iter(items)
-    while chunk := list(islice(iterator, _CHUNK)):
-        yield chunk
+    ordered = list(items)
+    for start in range(0, len(ordered), _CHUNK):
+        yield ordered[start : start + _CHUNK]
+
+
+def by_session(places: Iterable[Place]) -> Iterator[tuple[int, list[str]]]:
+    """Group places by their session, in lists short enough for one statement.
+
+    One query for each session, because SQLite searches no index for `(a, b) IN (VALUES …)`.
+    """
+    found: dict[int, list[str]] = {}
+    for session, address in places:
+        found.setdefault(session, []).append(address)
+    for session, addresses in found.items():
+        for chunk in chunks(addresses):
+            yield session, chunk
 
 
 def lids_of(connection: Connection, places: Collection[Place]) -> dict[Place, str]:
@@ -60,15 +72,15 @@ def pairs_with(
 ) -> list[AddressPair]:
     """Return the pairs of a session in which one of these JIDs takes part."""
     found: dict[str, AddressPair] = {}
-    for chunk in chunks((session, address) for address in addresses):
-        jids = [jid for _session, jid in chunk]
-        rows = connection.execute(
-            select(address_map.c.pn, address_map.c.lid).where(
-                address_map.c.session == session,
-                or_(address_map.c.pn.in_(jids), address_map.c.lid.in_(jids)),
+    for jids in chunks(addresses):
+        # Two queries: SQLite searches no index for an OR of two lists.
+        for side in (address_map.c.pn, address_map.c.lid):
+            rows = connection.execute(
+                select(address_map.c.pn, address_map.c.lid).where(
+                    address_map.c.session == session, side.in_(jids)
+                )
             )
-        )
-        found.update((pn, AddressPair(pn=pn, lid=lid)) for pn, lid in rows)
+            found.update((row.pn, AddressPair(pn=row.pn, lid=row.lid)) for row in rows)
     return list(found.values())
 
 
@@ -84,11 +96,9 @@ def _lookup(
 ) -> dict[Place, str]:
     table = address_map.c
     found: dict[Place, str] = {}
-    for chunk in chunks(places):
+    for session, jids in by_session(places):
         rows = connection.execute(
-            select(table.session, table[key], table[value]).where(
-                tuple_(table.session, table[key]).in_(chunk)
-            )
+            select(table[key], table[value]).where(table.session == session, table[key].in_(jids))
         )
-        found.update(((session, jid), other) for session, jid, other in rows)
+        found.update(((session, jid), other) for jid, other in rows)
     return found

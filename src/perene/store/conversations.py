@@ -4,9 +4,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, and_, func, select, tuple_
+from sqlalchemy import Connection, and_, func, select
 
-from perene.store.addresses import Place, chunks, pns_of
+from perene.store.addresses import Place, by_session, pns_of
 from perene.store.bulk import BulkInsert, do_nothing
 from perene.store.moments import moment
 from perene.store.schema import address_map, conversation_addresses, conversations, messages
@@ -88,13 +88,13 @@ def find_conversations(connection: Connection, places: Collection[Place]) -> dic
     """Return the conversation of each (session, address) that leads to one."""
     table = conversation_addresses.c
     found: dict[Place, int] = {}
-    for chunk in chunks(places):
+    for session, addresses in by_session(places):
         rows = connection.execute(
-            select(table.session, table.address, table.conversation).where(
-                tuple_(table.session, table.address).in_(chunk)
+            select(table.address, table.conversation).where(
+                table.session == session, table.address.in_(addresses)
             )
         )
-        found.update(((session, address), conversation) for session, address, conversation in rows)
+        found.update(((session, address), conversation) for address, conversation in rows)
     return found
 
 

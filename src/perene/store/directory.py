@@ -28,7 +28,12 @@ class Directory:
         after_commit(connection, self._publish)
 
     def learn(self, entries: Sequence[Entry]) -> None:
-        """Store the address pairs of a batch, and merge what turns out to be one person's."""
+        """Store the address pairs of a batch, and merge what turns out to be one person's.
+
+        All of them before any message of the batch is filed: a message whose pair comes later in
+        the batch is filed where a merge would have moved it, and a second copy of it under the
+        other address is found out before its event is told.
+        """
         fresh: dict[Pair, None] = {}
         for entry in entries:
             view = self._view(entry.session)

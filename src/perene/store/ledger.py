@@ -14,7 +14,6 @@ from sqlalchemy import (
     delete,
     func,
     literal_column,
-    or_,
     select,
 )
 
@@ -93,13 +92,16 @@ def write_ledger(connection: Connection, entries: Iterable[Entry], resolver: Res
 def rename_in_ledger(connection: Connection, session: int, *, old: str, new: str) -> None:
     """Give a person's entries their canonical address; entries that then meet are folded."""
     table = ledger.c
-    rows = _read(
-        connection,
-        and_(
-            table.session == session,
-            or_(table.sender == old, and_(_own(), table.chat == old)),
-        ),
-    )
+    rows = _read(connection, and_(table.session == session, table.sender == old))
+    # The keys alone come from the small index of own entries; asked for whole rows, SQLite would
+    # rather search the entire ledger of the session.
+    own = connection.execute(
+        select(*(table[name] for name in _KEY)).where(
+            table.session == session, table.chat == old, _own()
+        )
+    ).all()
+    for key in own:
+        rows |= _read(connection, _is(tuple(key)))
     if not rows:
         return
     for key in {_renamed(key, old, new) for key in rows}:

@@ -16,11 +16,10 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
-    tuple_,
     update,
 )
 
-from perene.store.addresses import Place, chunks, insert_pairs
+from perene.store.addresses import Place, by_session, insert_pairs
 from perene.store.conversations import add_addresses, find_conversations
 from perene.store.ledger import rename_in_ledger
 from perene.store.schema import (
@@ -94,11 +93,11 @@ def _present(
     *more: ColumnElement[bool],
 ) -> set[Place]:
     found: set[Place] = set()
-    for chunk in chunks(places):
+    for key, jids in by_session(places):
         rows = connection.execute(
-            select(session, jid).where(tuple_(session, jid).in_(chunk), *more).distinct()
+            select(jid).where(session == key, jid.in_(jids), *more).distinct()
         )
-        found.update((key, address) for key, address in rows)
+        found.update((key, address) for (address,) in rows)
     return found
 
 

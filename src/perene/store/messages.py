@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
     Row,
     Select,
@@ -151,7 +150,7 @@ def own_message(
         .where(
             messages.c.session == session,
             messages.c.external_id == indexable(message_id),
-            is_own(),
+            messages.c.from_me == 1,
         )
         .order_by(messages.c.id.desc())
         .limit(1)
@@ -233,11 +232,6 @@ def count_messages(connection: Connection, session: int) -> dict[Status, int]:
     )
     counts = {Status(status): int(count) for status, count in rows}
     return {status: counts.get(status, 0) for status in Status}
-
-
-def is_own() -> ColumnElement[bool]:
-    """Return the condition "from me", in the form that the partial index serves."""
-    return messages.c.from_me == literal_column("1")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, bindparam, delete, select, tuple_
+from sqlalchemy import Connection, bindparam, delete, select
 
 from perene.core.unit import Serializable
 from perene.store.addresses import chunks
@@ -121,16 +121,20 @@ def read_ratchets(
     """Return the serialised ratchets that exist among these addresses."""
     table = ratchets.c
     found: dict[str, bytes] = {}
-    for chunk in chunks((session, address) for address in addresses):
+    for chunk in chunks(addresses):
+        # More than was asked for, from the index alone; `(name, device) IN (VALUES …)` would not
+        # use it on SQLite.
+        names, devices = zip(*(_split(address) for address in chunk), strict=True)
         rows = connection.execute(
             select(table.name, table.device, table.sealed).where(
-                table.session == session,
-                tuple_(table.name, table.device).in_([_split(address) for _, address in chunk]),
+                table.session == session, table.name.in_(names), table.device.in_(set(devices))
             )
         )
+        wanted = set(chunk)
         for name, device, sealed in rows:
             address = f"{name}.{device}"
-            found[address] = sealer.open("ratchets", address, sealed)
+            if address in wanted:
+                found[address] = sealer.open("ratchets", address, sealed)
     return found
 
 
@@ -138,10 +142,10 @@ def ratchet_addresses(connection: Connection, session: int, names: Collection[st
     """Return every address with a ratchet that belongs to one of these names."""
     table = ratchets.c
     found: list[str] = []
-    for chunk in chunks((session, name) for name in names):
+    for chunk in chunks(names):
         rows = connection.execute(
             select(table.name, table.device)
-            .where(table.session == session, table.name.in_([name for _, name in chunk]))
+            .where(table.session == session, table.name.in_(chunk))
             .order_by(table.name, table.device)
         )
         found += [f"{name}.{device}" for name, device in rows]
@@ -171,10 +175,10 @@ def sender_key_addresses(
     """Return every (group, address) with a sender key of one of these names."""
     table = sender_keys.c
     found: list[tuple[str, str]] = []
-    for chunk in chunks((session, name) for name in names):
+    for chunk in chunks(names):
         rows = connection.execute(
             select(table.group, table.name, table.device)
-            .where(table.session == session, table.name.in_([name for _, name in chunk]))
+            .where(table.session == session, table.name.in_(chunk))
             .order_by(table.name, table.device, table.group)
         )
         found += [(group, f"{name}.{device}") for group, name, device in rows]

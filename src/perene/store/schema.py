@@ -160,7 +160,6 @@ address_map = Table(
     Column("pn", Text, primary_key=True),
     Column("lid", Text, nullable=False),
     UniqueConstraint("session", "lid"),
-    sqlite_with_rowid=False,
 )
 """One person's two addresses; the LID is the canonical one."""
 
@@ -215,18 +214,12 @@ messages = Table(
     UniqueConstraint("session", "sender", "external_id", "conversation", "from_me"),
     Index("ix_messages_conversation_id", "conversation", "id"),
     Index("ix_messages_session_id", "session", "id"),
-    # Small: only own messages are looked up by their id alone (receipts, retries).
-    Index(
-        "ix_messages_own",
-        "session",
-        "external_id",
-        sqlite_where=text("from_me = 1"),
-        postgresql_where=text("from_me = 1"),
-    ),
-    # Almost empty: what still waits for the server.
+    Index("ix_messages_session_external_id", "session", "external_id"),
+    # Almost empty: what still waits for the server. The constant column makes SQLite prefer it.
     Index(
         "ix_messages_queued",
         "session",
+        "status",
         "id",
         sqlite_where=text("status = 'queued'"),
         postgresql_where=text("status = 'queued'"),
@@ -304,7 +297,7 @@ merge of conversations."""
 outbox = Table(
     "outbox",
     metadata,
-    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("seq", _RowId, primary_key=True, autoincrement=False),
     Column("id", Text, nullable=False, unique=True),
     Column("type", Text, nullable=False),
     # By id, not by key: the event that says a session was deleted outlives it.

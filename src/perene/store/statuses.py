@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, select, tuple_, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from perene.core.messages import Status, StatusChange, advances
-from perene.store.addresses import chunks
+from perene.store.addresses import by_session
 from perene.store.batch import Entry
-from perene.store.messages import NewMessages, is_own
+from perene.store.messages import NewMessages
 from perene.store.moments import micros
 from perene.store.schema import messages
 from perene.store.texts import indexable, storable_or_none
@@ -53,13 +53,13 @@ def _read(
 ) -> dict[tuple[int, str], list[_Progress]]:
     table = messages.c
     found: dict[tuple[int, str], list[_Progress]] = {}
-    for chunk in chunks(wanted):
+    for session, ids in by_session(wanted):
         rows = connection.execute(
-            select(table.session, table.external_id, table.id, table.status).where(
-                tuple_(table.session, table.external_id).in_(chunk), is_own()
+            select(table.external_id, table.id, table.status).where(
+                table.session == session, table.external_id.in_(ids), table.from_me == 1
             )
         )
-        for session, external_id, row, status in rows:
+        for external_id, row, status in rows:
             found.setdefault((session, external_id), []).append(_Progress(row, Status(status)))
     return found
 

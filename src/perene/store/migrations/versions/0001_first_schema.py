@@ -139,7 +139,6 @@ def _conversations() -> None:
         sa.Column("lid", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("session", "pn", name="pk_address_map"),
         sa.UniqueConstraint("session", "lid", name="uq_address_map_session_lid"),
-        sqlite_with_rowid=False,
     )
     op.create_table(
         "conversations",
@@ -205,20 +204,15 @@ def _messages() -> None:
     )
     op.create_index("ix_messages_conversation_id", "messages", ["conversation", "id"], unique=False)
     op.create_index(
-        "ix_messages_own",
-        "messages",
-        ["session", "external_id"],
-        unique=False,
-        sqlite_where=sa.text("from_me = 1"),
-        postgresql_where=sa.text("from_me = 1"),
-    )
-    op.create_index(
         "ix_messages_queued",
         "messages",
-        ["session", "id"],
+        ["session", "status", "id"],
         unique=False,
         sqlite_where=sa.text("status = 'queued'"),
         postgresql_where=sa.text("status = 'queued'"),
+    )
+    op.create_index(
+        "ix_messages_session_external_id", "messages", ["session", "external_id"], unique=False
     )
     op.create_index("ix_messages_session_id", "messages", ["session", "id"], unique=False)
     op.create_table(
@@ -290,7 +284,7 @@ def _inbound() -> None:
 def _outbox() -> None:
     op.create_table(
         "outbox",
-        sa.Column("seq", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("seq", _ROW_ID, autoincrement=False, nullable=False),
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("type", sa.Text(), nullable=False),
         sa.Column("session", sa.Text(), nullable=True),

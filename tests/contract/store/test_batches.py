@@ -1,0 +1,220 @@
+"""A batch means what its units mean one by one: group commit is only faster."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import count
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Connection, select
+
+from perene.core.ids import Epoch, MessageId, SessionId
+from perene.core.messages import Fate, MessageKey, Status
+from perene.core.unit import (
+    AddressPair,
+    Committed,
+    HolderChange,
+    PreKeyWrite,
+    RatchetWrite,
+    SenderKeyWrite,
+    Unit,
+)
+from perene.store import schema
+from perene.store.store import Store
+from tests.support.units import Bytes, entry, event, message, status, unit
+
+pytestmark = pytest.mark.requirement("C8", "C9", "C13")
+
+_names = count()
+
+PNS = [f"551190000000{n}@s.whatsapp.net" for n in range(3)]
+LIDS = [f"10000000000000{n}@lid" for n in range(3)]
+GROUPS = ["1@g.us", "2@g.us"]
+ADDRESSES = ["1.0", "1.1", "2_1.0"]
+
+ids = st.sampled_from(["A", "B", "C", "D"])
+
+
+def tuples(strategy: st.SearchStrategy[Any], most: int = 2) -> st.SearchStrategy[tuple[Any, ...]]:
+    return st.lists(strategy, max_size=most).map(tuple)
+
+
+@st.composite
+def message_keys(draw: st.DrawFn, people: Sequence[str]) -> MessageKey:
+    """Draw a key of a small world, so that keys meet."""
+    sender = draw(st.sampled_from(people))
+    chat = draw(st.sampled_from([sender, *GROUPS]))
+    from_me = draw(st.booleans())
+    if from_me:
+        chat, sender = draw(st.sampled_from([*people, *GROUPS])), "99@lid"
+    return MessageKey(chat=chat, sender=sender, id=MessageId(draw(ids)), from_me=from_me)
+
+
+def _pair(pn: str, lid: str) -> AddressPair:
+    return AddressPair(pn=pn, lid=lid)
+
+
+def states() -> st.SearchStrategy[Bytes | None]:
+    return st.none() | st.binary(min_size=1, max_size=3).map(Bytes)
+
+
+def units_of(people: Sequence[str], *, pairs: bool) -> st.SearchStrategy[Unit]:
+    """Draw units; without pairs, each person keeps to one address."""
+    keys = message_keys(people)
+    pre_keys = st.integers(1, 4)
+    # Pairs that agree: numbers that change hands are told apart in test_one_conversation.
+    paired = st.sampled_from(list(map(_pair, PNS, LIDS)))
+    return st.builds(
+        unit,
+        credentials=st.none() | st.binary(max_size=3).map(Bytes),
+        ratchets=tuples(
+            st.builds(RatchetWrite, address=st.sampled_from(ADDRESSES), state=states())
+        ),
+        sender_keys=tuples(
+            st.builds(
+                SenderKeyWrite,
+                group=st.sampled_from(GROUPS),
+                address=st.sampled_from(ADDRESSES),
+                state=states(),
+            )
+        ),
+        holders=tuples(
+            st.builds(
+                HolderChange,
+                group=st.sampled_from(GROUPS),
+                added=tuples(st.sampled_from(ADDRESSES)),
+                removed=tuples(st.sampled_from(ADDRESSES)),
+                forget_all=st.booleans(),
+            )
+        ),
+        pre_keys_added=tuples(st.builds(PreKeyWrite, id=pre_keys, private=st.binary(max_size=2))),
+        pre_keys_uploaded=tuples(pre_keys),
+        pre_keys_consumed=tuples(pre_keys),
+        address_pairs=tuples(paired, 1) if pairs else st.just(()),
+        messages=tuples(st.builds(message, keys, text=st.text(max_size=3), body=st.binary())),
+        status_changes=tuples(
+            st.builds(status, ids, st.sampled_from([s for s in Status if s != Status.RECEIVED]))
+        ),
+        ledger=tuples(
+            st.builds(
+                entry,
+                keys,
+                st.sampled_from(Fate),
+                reason=st.none() | st.sampled_from(["bad_mac", "no_ratchet"]),
+                retries=st.integers(0, 3),
+            )
+        ),
+        ciphertexts=tuples(st.sampled_from([b"1" * 32, b"2" * 32, b"3" * 32])),
+        events=tuples(st.builds(event), 1),
+    )
+
+
+def stored(connection: Connection, session: SessionId) -> dict[str, list[tuple[object, ...]]]:
+    """Return all rows of a session in comparable form: without row ids and sealed bytes."""
+    key = connection.execute(
+        select(schema.sessions.c.key).where(schema.sessions.c.id == session)
+    ).scalar_one()
+    chats = {
+        row.id: row.chat
+        for row in connection.execute(
+            select(schema.conversations).where(schema.conversations.c.session == key)
+        )
+    }
+    found: dict[str, list[tuple[object, ...]]] = {}
+    for table in schema.metadata.sorted_tables:
+        if table is schema.outbox or "session" not in table.c:
+            continue
+        hidden = {"session", "sealed"} | ({"id"} if table is not schema.pre_keys else set())
+        rows = connection.execute(select(table).where(table.c.session == key)).mappings()
+        found[table.name] = sorted(
+            (
+                tuple(
+                    chats[value] if name == "conversation" else value
+                    for name, value in row.items()
+                    if name not in hidden
+                )
+                for row in rows
+            ),
+            key=repr,
+        )
+    return found
+
+
+async def opened(store: Store, session: SessionId) -> list[object]:
+    """Return everything of a session that is sealed, opened."""
+    reader = store.reader(session, Epoch(0))
+    messages = await store.list_messages(session, limit=100, newest_first=False)
+    return [
+        await reader.credentials(),
+        await reader.ratchets(ADDRESSES),
+        [await reader.sender_key(group, one) for group in GROUPS for one in ADDRESSES],
+        [await reader.pre_key(n) for n in range(1, 5)],
+        [(one.message.key, one.message.body, one.message.text) for one in messages],
+    ]
+
+
+async def _compare(store: Store, units: list[Unit], *, exactly: bool) -> None:
+    batched = SessionId(f"batched{next(_names)}")
+    single = SessionId(f"single{next(_names)}")
+    for session in (batched, single):
+        await store.create_session(session)
+    as_batch = [_renamed(one, batched, "b") for one in units]
+    one_by_one = [_renamed(one, single, "s") for one in units]
+
+    together = await store.commit(as_batch)
+    alone = [(await store.commit([one]))[0] for one in one_by_one]
+
+    left = await store.database.read(stored, batched)
+    assert left == await store.database.read(stored, single)
+    told = [
+        [one.event.id[1:] for one in await store.events_after(0, session=session, limit=1000)]
+        for session in (batched, single)
+    ]
+    if exactly:
+        assert together == alone
+        assert told[0] == told[1]
+        assert await opened(store, batched) == await opened(store, single)
+    else:
+        # A pair that comes later in the batch already unites the copies that come before it.
+        assert set(told[0]) <= set(told[1])
+    again = await store.commit(as_batch)
+    assert again == [Committed(new_messages=0)] * len(units)
+
+
+def _renamed(one: Unit, session: SessionId, mark: str) -> Unit:
+    """Return the unit for another session; its events get ids of their own."""
+
+    def marked(told: Any) -> Any:
+        return None if told is None else replace(told, id=mark + told.id)
+
+    return replace(
+        one,
+        session=session,
+        messages=tuple(replace(each, event=marked(each.event)) for each in one.messages),
+        status_changes=tuple(
+            replace(each, event=marked(each.event)) for each in one.status_changes
+        ),
+        events=tuple(marked(each) for each in one.events),
+    )
+
+
+# One database serves all examples of a test: each makes sessions of its own.
+_examples = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@_examples
+@given(units=st.lists(units_of([*LIDS[:2], PNS[2]], pairs=False), max_size=6))
+async def test_a_batch_means_what_its_units_mean_one_by_one(
+    store: Store, units: list[Unit]
+) -> None:
+    await _compare(store, units, exactly=True)
+
+
+@_examples
+@given(units=st.lists(units_of([*LIDS, *PNS], pairs=True), max_size=6))
+async def test_a_batch_that_learns_addresses_stores_what_its_units_store_one_by_one(
+    store: Store, units: list[Unit]
+) -> None:
+    await _compare(store, units, exactly=False)
