@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from perene.sim import SimServer, Simulator
 from tests.interop.baileys import BaileysClient
-from tests.interop.people import People
+from tests.interop.people import People, link_to_phone
 from tests.support.gateway import Gateway
 
 
@@ -55,6 +55,6 @@ async def gateway(
 async def desk(gateway: Gateway, server: SimServer) -> str:
     """A session of the service, paired by QR code and connected; its id."""
     await gateway.create_session("desk")
-    server.simulator.scan_qr(await gateway.qr_text("desk"))
+    link_to_phone(server.simulator, await gateway.qr_text("desk"))
     await gateway.events.wait("session.connected", session="desk")
     return "desk"

@@ -5,7 +5,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from perene.sim import SimServer
+from perene.sim import SimServer, Simulator
 from tests.interop.baileys import BaileysClient
 
 
@@ -33,6 +33,7 @@ class People:
 
         Without a number the phone is that of whoever has this name.
         """
+        simulator = self._server.simulator
         client = await self._stack.enter_async_context(
             BaileysClient.started(
                 self._server.ws_url,
@@ -41,5 +42,14 @@ class People:
                 root_key=self._server.root_key,
             )
         )
-        await client.pair(lambda qr: self._server.simulator.scan_qr(qr, phone))
+        await client.pair(lambda qr: link_to_phone(simulator, qr, phone))
         return client
+
+
+def link_to_phone(simulator: Simulator, qr: str, phone: str | None = None) -> None:
+    """Show a QR text to a phone, which from then on sends its companions nothing a second time.
+
+    What a companion cannot read it must get from the sender, or a test of that shows nothing.
+    """
+    device = simulator.scan_qr(qr, phone)
+    simulator.person(device.account.phone).phone.resends = False

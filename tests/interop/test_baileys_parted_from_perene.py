@@ -199,6 +199,10 @@ async def test_a_message_that_baileys_cannot_read_is_sent_again(
     read = await ana.events.wait("message", id=told)
 
     assert read["text"] == "can you read this?"
+    # The first resend may be on the old ratchet: only the second request carries keys.
+    attempts = [one["enc"] for one in ana.events.seen("stanza", id=told)]
+    assert attempts[0] == ["msg"]
+    assert attempts[-1] == ["pkmsg"]
 
 
 @pytest.mark.parametrize("ending", ["stopped", "killed"])

@@ -300,8 +300,10 @@ const commands = {
     state: async () => ({ connection, me: state.creds.me ?? null }),
     pairingCode: async ({ phone }) => ({ code: await open().requestPairingCode(phone) }),
     send: async ({ to, text }) => {
-        const info = await open().sendMessage(to, { text });
-        remember(info);
+        const id = baileys.generateMessageIDV2(state.creds.me.id);
+        // A resend can be asked for before Baileys has told us what it sent.
+        remember({ key: { id }, message: { extendedTextMessage: { text } } });
+        const info = await open().sendMessage(to, { text }, { messageId: id });
         return { id: info.key.id, chat: info.key.remoteJid };
     },
     // One after the other, as fast as Baileys takes them.
