@@ -23,6 +23,10 @@ _READERS: Final = 4
 _HOOKS: Final = "perene_after_commit"
 
 
+class _NobodyWaits(StorageError):
+    """Rolls back a transaction whose caller has gone; nobody sees it."""
+
+
 class Database:
     """One database, SQLite or PostgreSQL, safe to use from one event loop.
 
@@ -86,11 +90,19 @@ class Database:
     ) -> T:
         """Run `fn(connection, …)` in the writing thread, in one transaction, and commit it.
 
-        An exception rolls back everything. Cancelling the caller does not cut a transaction in
-        half: it ends in its thread, committed or rolled back, and the caller does not learn
-        which. Raises StorageUnavailable, or what `fn` raises.
+        An exception rolls back everything. Cancelling the caller never cuts a transaction in
+        half: one that waits for its turn does not begin, and one that runs is rolled back when
+        `fn` returns, unless its commit is under way; the next `write` comes after it either way.
+        Raises StorageUnavailable, or what `fn` raises.
         """
-        return await self._run(self._writes, lambda: self._write(lambda c: fn(c, *args, **kwargs)))
+        cancelled = threading.Event()
+        try:
+            return await self._run(
+                self._writes, lambda: self._write(lambda c: fn(c, *args, **kwargs), cancelled)
+            )
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
 
     def write_now(
         self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
@@ -133,12 +145,16 @@ class Database:
         with self._reader.connect() as connection:
             return work(connection)
 
-    def _write(self, work: Callable[[Connection], T]) -> T:
+    def _write(
+        self, work: Callable[[Connection], T], cancelled: threading.Event | None = None
+    ) -> T:
         hooks: list[Callable[[], None]] = []
         try:
             with self._writer.begin() as connection:
                 connection.info[_HOOKS] = hooks
                 result = work(connection)
+                if cancelled is not None and cancelled.is_set():
+                    raise _NobodyWaits("the caller was cancelled")
         except PereneError:
             raise
         except Exception as error:
