@@ -44,17 +44,20 @@ class Keyring:
         database.write_now(_claim, master)
         return cls(master)
 
-    def create(self, connection: Connection, session: int, session_id: SessionId) -> None:
-        """Store a fresh data key for a new session."""
+    def create(self, connection: Connection, session: int, session_id: SessionId) -> Sealer:
+        """Store a fresh data key for a new session, and return its sealer.
+
+        The key is not remembered: the transaction may fail, and the next session may then be
+        given the same number.
+        """
         # A process that missed a rotation must not wrap a key that nobody could open again.
         check_master(connection, self._master)
+        key = os.urandom(KEY_SIZE)
+        wrapped = _wrap(self._master, session_id, _FIRST, key)
         connection.execute(
-            insert(schema.data_keys).values(
-                session=session,
-                generation=_FIRST,
-                sealed=_wrap(self._master, session_id, _FIRST, os.urandom(KEY_SIZE)),
-            )
+            insert(schema.data_keys).values(session=session, generation=_FIRST, sealed=wrapped)
         )
+        return Sealer(session_id, {_FIRST: key}, _FIRST)
 
     def sealer(self, connection: Connection, session: int, session_id: SessionId) -> Sealer:
         """Return the sealer of one session, reading its keys when they are not open yet."""

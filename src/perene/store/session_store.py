@@ -22,8 +22,9 @@ T = TypeVar("T")
 class SessionReader:
     """Every read of the engine's SessionStore, bound to one session and epoch.
 
-    Holds no state but the session's key. A read of a deleted session raises NotFound, one of a
-    database that cannot be asked StorageUnavailable, one of a row that does not open
+    Holds no state but the session's key. The first read of a session that does not exist raises
+    NotFound; when it is deleted later, reads find nothing and every unit is refused. A read of a
+    database that cannot be asked raises StorageUnavailable, one of a row that does not open
     UnreadableState.
     """
 

@@ -19,6 +19,7 @@ from perene.store.keyring import Keyring
 from perene.store.moments import micros, moment
 from perene.store.outbox import append_events
 from perene.store.schema import sessions
+from perene.store.sealing import Sealer
 from perene.store.texts import storable_or_none
 
 
@@ -103,11 +104,9 @@ def create_session(
         )
         .returning(sessions.c.key)
     ).scalar_one()
-    keyring.create(connection, key, session_id)
+    sealer = keyring.create(connection, key, session_id)
     if options.proxy is not None:
-        _write_options(connection, keyring, key, session_id, options)
-        # The key was opened inside a transaction that may still fail: do not remember it.
-        keyring.forget(key)
+        _write_options(connection, sealer, key, options)
     if event is not None:
         append_events(connection, [(session_id, event)])
     return SessionRecord(
@@ -150,7 +149,7 @@ def set_options(
 ) -> None:
     """Replace a session's options, or raise NotFound."""
     key = lock_session(connection, session_id).key
-    _write_options(connection, keyring, key, session_id, options)
+    _write_options(connection, keyring.sealer(connection, key, session_id), key, options)
 
 
 def acquire(connection: Connection, session_id: SessionId) -> Epoch:
@@ -244,15 +243,10 @@ def _options(text: str, proxy: str | None) -> SessionOptions:
 
 
 def _write_options(
-    connection: Connection,
-    keyring: Keyring,
-    key: int,
-    session_id: SessionId,
-    options: SessionOptions,
+    connection: Connection, sealer: Sealer, key: int, options: SessionOptions
 ) -> None:
     proxy = None
     if options.proxy is not None:
-        sealer = keyring.sealer(connection, key, session_id)
         proxy = sealer.seal("sessions", "proxy", options.proxy.encode())
     connection.execute(
         update(sessions)

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Connection, func, select
 
-from perene.core.errors import Conflict, NotFound, StaleEpoch
+from perene.core.errors import Conflict, NotFound, StaleEpoch, StorageError
 from perene.core.events import EventType
 from perene.core.ids import Epoch, SessionId
 from perene.core.messages import Fate
@@ -99,6 +99,20 @@ async def test_an_id_belongs_to_one_session(store: Store) -> None:
         await store.create_session(ANA, name="second", event=event())
     assert await store.list_sessions() == [first]
     assert await store.events_after(0) == []
+
+
+async def test_a_session_that_could_not_be_created_leaves_no_key_behind(
+    store: Store, open_store: Callable[[], Store]
+) -> None:
+    options = SessionOptions(proxy="http://proxy")
+    no_json = event(what=object())  # pyright: ignore[reportArgumentType]  # to fail at the end
+    with pytest.raises(StorageError):
+        await store.create_session(ANA, options=options, event=no_json)
+    await store.create_session(ANA, options=options)
+    await store.commit([full()])
+    other = open_store()
+    assert (await other.get_session(ANA)).options == options
+    assert await other.reader(ANA, Epoch(0)).credentials() == b"credentials"
 
 
 async def test_what_is_wanted_of_a_session_outlives_a_restart(
