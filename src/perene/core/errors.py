@@ -35,6 +35,13 @@ class Conflict(PereneError):
     remedy = "Read the present state and decide again."
 
 
+class IdempotencyConflict(Conflict):
+    """An `Idempotency-Key` was used before, with another request."""
+
+    code = "idempotency_conflict"
+    remedy = "Use a new key for a new message; repeat a request unchanged under its old key."
+
+
 class InvalidRequest(PereneError):
     """The request itself is wrong; `field` names the part."""
 

@@ -65,6 +65,8 @@ class Linking:
             if code is None:
                 raise endings.local(Local.PAIRING_EXPIRED, "Nobody scanned the QR codes.")
             self._observer.notice(QrShown(text=code.text, expires_at=code.expires_at))
+            # The event says that there is one; the text holds a secret and is only asked for.
+            await self._tell(EventType.SESSION_QR, expires_at=code.expires_at.isoformat())
             await self._clock.sleep((code.expires_at - self._clock.now()).total_seconds())
 
     async def request_code(self, phone: str) -> str:
@@ -86,7 +88,14 @@ class Linking:
             ref=ref.data if ref is not None else b"",
         )
         self._code_until = self._clock.now() + _CODE_VALID
+        await self._tell(EventType.SESSION_PAIRING_CODE, expires_at=self._code_until.isoformat())
         return pairing_code.displayed(pairing.code)
+
+    async def _tell(self, kind: EventType, **payload: str) -> None:
+        async with self._stage.lock:
+            draft = self._stage.draft()
+            draft.events.append(Event(type=kind, at=self._clock.now(), payload={**payload}))
+            self._answers.put(draft.submit())
 
     async def finish_by_code(self, notification: Node) -> None:
         """Answer the phone after its user has typed the code."""

@@ -1,13 +1,15 @@
 """The address map: one person's phone number JID and LID JID."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 from sqlalchemy import Connection, select
 
 from perene.core.unit import AddressPair
 from perene.store.bulk import BulkInsert, do_nothing
 from perene.store.schema import address_map
+
+T = TypeVar("T")
 
 Place = tuple[int, str]
 """A session's key, and an address in it."""
@@ -32,7 +34,7 @@ def bare(jid: str) -> str:
     return f"{user.partition(':')[0]}{at}{server}"
 
 
-def chunks(items: Collection[str]) -> Iterator[list[str]]:
+def chunks(items: Collection[T]) -> Iterator[list[T]]:
     """Cut a collection into lists short enough for the parameters of one statement."""
     ordered = list(items)
     for start in range(0, len(ordered), _CHUNK):

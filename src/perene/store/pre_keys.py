@@ -1,11 +1,12 @@
 """One-time pre-keys: the private halves that nobody has used yet."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from perene.core.unit import PreKeyWrite
+from perene.store.addresses import chunks
 from perene.store.batch import Entry, Owned
 from perene.store.bulk import BulkInsert, replacing
 from perene.store.schema import pre_keys
@@ -65,12 +66,18 @@ def write_pre_keys(connection: Connection, entries: Iterable[Entry]) -> None:
         connection.execute(_CONSUME, consumed)
 
 
-def read_pre_key(connection: Connection, session: int, sealer: Sealer, key_id: int) -> bytes | None:
-    """Return the private half of a pre-key that is not consumed."""
-    sealed = connection.execute(
-        select(pre_keys.c.sealed).where(pre_keys.c.session == session, pre_keys.c.id == key_id)
-    ).scalar()
-    return None if sealed is None else sealer.open("pre_keys", str(key_id), sealed)
+def read_pre_keys(
+    connection: Connection, session: int, sealer: Sealer, ids: Collection[int]
+) -> dict[int, bytes]:
+    """Return the private halves of those of these pre-keys that are not consumed."""
+    table = pre_keys.c
+    found: dict[int, bytes] = {}
+    for chunk in chunks(ids):
+        rows = connection.execute(
+            select(table.id, table.sealed).where(table.session == session, table.id.in_(chunk))
+        )
+        found.update((id_, sealer.open("pre_keys", str(id_), sealed)) for id_, sealed in rows)
+    return found
 
 
 def pre_keys_not_uploaded(

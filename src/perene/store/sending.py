@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, delete, insert, select
 
-from perene.core.errors import Conflict
+from perene.core.errors import Conflict, IdempotencyConflict
 from perene.core.ids import MessageId, SessionId
 from perene.core.messages import Message
 from perene.store.keyring import Keyring
@@ -38,8 +38,8 @@ def queue_message(
     """Store a message to be sent, with its idempotency key, in one transaction.
 
     A key that was used with the same `request_hash` returns the message of then; with another
-    one, Conflict is raised. Conflict too when the message's own id exists in that chat; NotFound
-    when there is no such session. `message.event` is put into the outbox when it is new.
+    one, IdempotencyConflict is raised. Conflict when the message's own id exists in that chat;
+    NotFound when there is no such session. `message.event` is put into the outbox when it is new.
     """
     session = own_session(connection, keyring, session_id, None)
     if idempotency_key is not None:
@@ -86,5 +86,5 @@ def _earlier(
     if row is None:
         return None
     if bytes(row.request_hash) != request_hash:
-        raise Conflict("this idempotency key was used with another request")
+        raise IdempotencyConflict("this Idempotency-Key was used with another request")
     return MessageId(row.external_id)

@@ -73,9 +73,9 @@ class SessionReader:
         """Return the addresses of the devices that hold our sender key of a group."""
         return await self._read(ratchets.read_holders, group)
 
-    async def pre_key(self, key_id: int) -> bytes | None:
-        """Return the private half of a one-time pre-key that is not consumed yet."""
-        return await self._read_sealed(pre_keys.read_pre_key, key_id)
+    async def pre_keys(self, ids: Collection[int]) -> Mapping[int, bytes]:
+        """Return the private halves of those of these one-time pre-keys that are not consumed."""
+        return await self._read_sealed(pre_keys.read_pre_keys, ids)
 
     async def pre_keys_not_uploaded(self, limit: int) -> Sequence[PreKeyWrite]:
         """Return stored pre-keys that the server has not confirmed, lowest id first."""

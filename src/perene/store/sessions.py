@@ -152,17 +152,17 @@ def set_options(
     _write_options(connection, keyring.sealer(connection, key, session_id), key, options)
 
 
-def acquire(connection: Connection, session_id: SessionId) -> Epoch:
-    """Become the owner of a session: every earlier owner's writes are refused from now on."""
-    epoch = connection.execute(
-        update(sessions)
-        .where(sessions.c.id == session_id)
-        .values(epoch=sessions.c.epoch + 1)
-        .returning(sessions.c.epoch)
-    ).scalar()
-    if epoch is None:
-        raise NotFound(f"there is no session {session_id}")
-    return Epoch(epoch)
+def acquire(connection: Connection, session_id: SessionId, held: Epoch | None = None) -> Epoch:
+    """Become the owner of a session: every earlier owner's writes are refused from now on.
+
+    With `held`, only while that is still the epoch: StaleEpoch when somebody else owns it by now.
+    """
+    present = lock_session(connection, session_id).epoch
+    if held is not None and present != held:
+        raise StaleEpoch(f"session {session_id} has another owner")
+    epoch = Epoch(present + 1)
+    connection.execute(update(sessions).where(sessions.c.id == session_id).values(epoch=epoch))
+    return epoch
 
 
 def delete_session(connection: Connection, session_id: SessionId, *, event: Event | None) -> int:

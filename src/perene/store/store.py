@@ -113,9 +113,12 @@ class Store:
             units.commit_units, self.keyring, self.caches, batch, now=self._clock.now()
         )
 
-    async def acquire(self, session: SessionId) -> Epoch:
-        """Become the session's owner; every earlier owner's writes are refused from now on."""
-        return await self.database.write(sessions.acquire, session)
+    async def acquire(self, session: SessionId, held: Epoch | None = None) -> Epoch:
+        """Become the session's owner; every earlier owner's writes are refused from now on.
+
+        With `held` only while that is still the epoch, else StaleEpoch is raised.
+        """
+        return await self.database.write(sessions.acquire, session, held)
 
     def reader(self, session: SessionId, epoch: Epoch) -> SessionReader:
         """Return the reads of the engine's SessionStore for one session."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from perene.core.clock import Clock
-from perene.core.errors import Conflict, InvalidRequest
+from perene.core.errors import InvalidRequest
 from perene.core.events import Json
 from perene.core.ids import MessageId, SessionId
 from perene.core.messages import Message, MessageKey, Status, new_message_id
@@ -11,7 +11,6 @@ from perene.supervisor.ports import (
     Accepted,
     ConversationPage,
     ConversationView,
-    IdempotencyConflict,
     MessagePage,
     MessageView,
     NotPaired,
@@ -66,14 +65,9 @@ class MessageDesk:
             timestamp=now,
             status=Status.QUEUED,
         )
-        try:
-            queued = await self._store.queue_message(
-                session, message, idempotency_key=idempotency_key, request_hash=request_hash
-            )
-        except Conflict as error:
-            raise IdempotencyConflict(
-                "This Idempotency-Key was used with another request."
-            ) from error
+        queued = await self._store.queue_message(
+            session, message, idempotency_key=idempotency_key, request_hash=request_hash
+        )
         self._wake(session)
         return Accepted(message=self._view(queued.message), repeated=not queued.created)
 

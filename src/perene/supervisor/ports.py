@@ -52,13 +52,6 @@ class PairingNotReady(Conflict):
     remedy = "Ask again in a few seconds; the session's last error says what it is waiting for."
 
 
-class IdempotencyConflict(Conflict):
-    """An `Idempotency-Key` was used before, with another request."""
-
-    code = "idempotency_conflict"
-    remedy = "Use a new key for a new message; repeat a request unchanged under its old key."
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionView:
     """A session, stored half and live half. `last_error` is one sentence for a person."""

@@ -42,7 +42,7 @@ Connect = Callable[[SessionStore, SessionOptions, Observer], Engine]
 class Ownership(Protocol):
     """What the task needs of the store besides the connection's own."""
 
-    async def acquire(self, session: SessionId) -> Epoch: ...
+    async def acquire(self, session: SessionId, held: Epoch | None) -> Epoch: ...
 
     def open_store(self, session: SessionId, epoch: Epoch) -> SessionStore: ...
 
@@ -100,20 +100,33 @@ class SessionTask:
         """Own the session until stopped; returns early only when a person has to act."""
         with structlog.contextvars.bound_contextvars(session=self.session):
             self.live.moved(Connection.CONNECTING)
-            epoch = await self._acquire()
+            epoch = await self._acquire(None)
             while epoch is not None and not self._stopping.is_set():
                 delay = await self._live_once(epoch)
                 if delay is None:
                     break
                 await self._wait(delay)
+                epoch = await self._acquire(epoch)
             if self._stopping.is_set():
                 self.live.moved(Connection.STOPPED)
 
-    async def _acquire(self) -> Epoch | None:
+    async def _acquire(self, held: Epoch | None) -> Epoch | None:
+        """Take a new epoch for each connection, None if it is another owner's or we are stopping.
+
+        A transaction of the connection before may still hang in the database. Under a new epoch
+        it can no longer land beneath what the next connection has read.
+        """
         while not self._stopping.is_set():
             try:
-                return await self._ownership.acquire(self.session)
+                return await self._ownership.acquire(self.session, held)
+            except StaleEpoch:
+                log.error("session_lost_to_another_owner")
+                sentence = VERDICTS[Cause.OWNERSHIP_LOST].sentence
+                self.live.moved(Connection.NEEDS_ATTENTION, error=sentence)
+                return None
             except StorageError as error:
+                # It may have been taken all the same: what was held is no longer known.
+                held = None
                 log.warning("session_not_acquired", reason=str(error))
                 self.live.moved(Connection.WAITING, error=str(error))
                 await self._wait(timedelta(seconds=5))

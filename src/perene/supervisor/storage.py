@@ -79,8 +79,11 @@ class Sessions(Protocol):
 
     async def delete_session(self, session: SessionId, *, event: Event) -> None: ...
 
-    async def acquire(self, session: SessionId) -> Epoch:
-        """Become the owner; every earlier owner's writes are refused from now on."""
+    async def acquire(self, session: SessionId, held: Epoch | None) -> Epoch:
+        """Become the owner; every earlier owner's writes are refused from now on.
+
+        With `held` only while that is still the epoch, else StaleEpoch is raised.
+        """
         ...
 
     async def archive_credentials(self, session: SessionId, epoch: Epoch, reason: str) -> bool: ...
@@ -99,7 +102,7 @@ class Messages(Protocol):
         idempotency_key: str | None,
         request_hash: bytes,
     ) -> QueuedRow:
-        """Store a message to be sent; Conflict when the key was used with another request."""
+        """Store a message to be sent, or raise IdempotencyConflict."""
         ...
 
     async def list_messages(

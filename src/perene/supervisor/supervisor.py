@@ -59,8 +59,8 @@ class Supervisor:
 
     # What a session task needs of the store
 
-    async def acquire(self, session: SessionId) -> Epoch:
-        return await self._store.acquire(session)
+    async def acquire(self, session: SessionId, held: Epoch | None) -> Epoch:
+        return await self._store.acquire(session, held)
 
     def open_store(self, session: SessionId, epoch: Epoch) -> SessionStore:
         return self._open_store(session, epoch, self._committer.lane())

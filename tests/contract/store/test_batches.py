@@ -150,7 +150,7 @@ async def opened(store: Store, session: SessionId) -> list[object]:
         await reader.credentials(),
         await reader.ratchets(ADDRESSES),
         [await reader.sender_key(group, one) for group in GROUPS for one in ADDRESSES],
-        [await reader.pre_key(n) for n in range(1, 5)],
+        [(await reader.pre_keys([n])).get(n) for n in range(1, 5)],
         [(one.message.key, one.message.body, one.message.text) for one in messages],
     ]
 

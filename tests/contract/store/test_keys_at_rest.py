@@ -84,7 +84,7 @@ async def read_all(store: Store, session: SessionId = ANA) -> None:
     assert await reader.credentials() == SECRET
     assert (await reader.ratchets(["1.0"]))["1.0"] == SECRET
     assert await reader.sender_key(GROUP, "1.0") == SECRET
-    assert await reader.pre_key(1) == SECRET
+    assert (await reader.pre_keys([1])).get(1) == SECRET
     [stored] = await store.list_messages(session)
     assert stored.message.body == SECRET
     assert (await store.peer_messages(session, limit=1))[0].body == SECRET

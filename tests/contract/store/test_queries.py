@@ -83,7 +83,7 @@ async def use_everything(store: Store) -> None:
     await reader.sender_key(GROUP, "1.0")
     await reader.sender_key_addresses(["1"])
     await reader.sender_key_holders(GROUP)
-    await reader.pre_key(1)
+    await reader.pre_keys([1, 2])
     await reader.pre_keys_not_uploaded(9)
     await reader.known_ciphertexts([b"1" * 32, b"2" * 32])
     await reader.ledger_entry(LOST)

@@ -209,7 +209,7 @@ async def test_unlinked_credentials_are_archived_with_the_end_of_their_keys(stor
     assert await reader.ratchets(["1.0"]) == {}
     assert await reader.sender_key(GROUP, "1.0") is None
     assert await reader.sender_key_holders(GROUP) == frozenset()
-    assert await reader.pre_key(1) is None
+    assert await reader.pre_keys([1]) == {}
     assert len(await store.list_messages(ANA)) == 1
     assert await reader.address_pairs([PN]) == [AddressPair(pn=PN, lid=LID)]
     assert await reader.known_ciphertexts([b"h" * 32]) == {b"h" * 32}

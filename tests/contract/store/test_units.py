@@ -64,7 +64,7 @@ async def test_a_unit_becomes_true_as_a_whole(store: Store) -> None:
     assert await reader.ratchets(["5511_1.2", "5511_1.3"]) == {"5511_1.2": b"ratchet"}
     assert await reader.sender_key(GROUP, "5511_1.2") == b"sender"
     assert await reader.sender_key_holders(GROUP) == {"5511_1.2"}
-    assert await reader.pre_key(7) == b"7" * 32
+    assert (await reader.pre_keys([7])).get(7) == b"7" * 32
     assert await store.peer_messages(ANA, limit=9) == list(whole.peer_messages)
     assert await reader.ledger_entry(one) == entry(one, Fate.DELIVERED)
     assert await reader.known_ciphertexts([b"h" * 32, b"i" * 32]) == {b"h" * 32}
@@ -169,6 +169,15 @@ async def test_every_acquisition_outdates_the_owners_before(store: Store) -> Non
     assert new == Committed(new_messages=1)
 
 
+async def test_an_owner_renews_its_epoch_only_while_it_still_owns(store: Store) -> None:
+    mine = await store.acquire(ANA)
+    renewed = await store.acquire(ANA, mine)
+    assert renewed > mine
+    await store.acquire(ANA)
+    with pytest.raises(StaleEpoch):
+        await store.acquire(ANA, renewed)
+
+
 async def test_of_a_ratchet_advanced_many_times_only_the_last_state_is_serialised(
     store: Store,
 ) -> None:
@@ -265,8 +274,8 @@ async def test_a_consumed_pre_key_is_gone(store: Store) -> None:
     assert await reader.pre_keys_not_uploaded(9) == keys[2:]
     assert await reader.pre_keys_not_uploaded(1) == keys[2:3]
     await store.commit([unit(pre_keys_consumed=(2,)), unit(pre_keys_uploaded=(3,))])
-    assert await reader.pre_key(2) is None
-    assert await reader.pre_key(1) == b"\1" * 32
+    assert (await reader.pre_keys([2])).get(2) is None
+    assert (await reader.pre_keys([1])).get(1) == b"\1" * 32
     assert await reader.pre_keys_not_uploaded(9) == keys[3:]
 
 
@@ -279,8 +288,8 @@ async def test_a_pre_key_can_be_added_uploaded_and_consumed_in_one_batch(store: 
         ]
     )
     reader = store.reader(ANA, Epoch(0))
-    assert await reader.pre_key(1) is None
-    assert await reader.pre_key(2) == b"2"
+    assert (await reader.pre_keys([1])).get(1) is None
+    assert (await reader.pre_keys([2])).get(2) == b"2"
     assert await reader.pre_keys_not_uploaded(9) == []
 
 

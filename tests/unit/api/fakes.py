@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from perene.api import Ports, Streams
-from perene.core.errors import InvalidRequest, NotFound
+from perene.core.errors import IdempotencyConflict, InvalidRequest, NotFound
 from perene.core.events import Event, EventType
 from perene.core.ids import Epoch, MessageId, SessionId, new_session_id
 from perene.core.messages import Message, MessageKey, Status
@@ -21,7 +21,6 @@ from perene.supervisor.ports import (
     ConversationView,
     EventPage,
     Health,
-    IdempotencyConflict,
     MessagePage,
     MessageView,
     NotPaired,
