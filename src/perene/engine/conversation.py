@@ -18,6 +18,7 @@ from perene.engine.channel import Channel
 from perene.engine.config import EngineConfig
 from perene.engine.devices import Devices
 from perene.engine.errors import ConnectionEnded, QueryFailed, QueryTimedOut
+from perene.engine.foresight import Foresight
 from perene.engine.groups import Groups
 from perene.engine.intake import Intake
 from perene.engine.keepalive import Keepalive
@@ -84,6 +85,7 @@ class Conversation:
         stage, answers, queries, clock = self._stage, self._answers, self._queries, self._clock
         config = self._config
         devices, groups = Devices(queries, clock), Groups(queries, clock)
+        self._foresight = Foresight(stage)
         self._pre_keys = PreKeys(stage=stage, answers=answers, queries=queries)
         self.linking = Linking(
             stage=stage,
@@ -192,15 +194,12 @@ class Conversation:
                 await self._process_batch(nodes)
 
     async def _process_batch(self, nodes: list[Node]) -> None:
-        digests = [
-            digest
-            for node in nodes
-            if node.tag == "message"
-            for digest in self._receiver.digests(node)
-        ]
+        messages = [node for node in nodes if node.tag == "message"]
+        digests = [digest for node in messages for digest in self._receiver.digests(node)]
         known: frozenset[bytes] = frozenset()
         if digests:
             known = await self._stage.store.known_ciphertexts(digests)
+            await self._foresight.look(messages)
         for node in nodes:
             self._offline.arrived(node)
             await self._take(node, known)

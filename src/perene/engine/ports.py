@@ -47,8 +47,8 @@ class SessionStore(Protocol):
         """Return the addresses of the devices that hold our sender key of a group."""
         ...
 
-    async def pre_key(self, key_id: int) -> bytes | None:
-        """Return the private half of a one-time pre-key that is not consumed yet."""
+    async def pre_keys(self, ids: Collection[int]) -> Mapping[int, bytes]:
+        """Return the private halves of those of these one-time pre-keys that are not consumed."""
         ...
 
     async def pre_keys_not_uploaded(self, limit: int) -> Sequence[PreKeyWrite]:

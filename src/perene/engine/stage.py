@@ -8,7 +8,7 @@ what is stored.
 
 import asyncio
 from collections import Counter, OrderedDict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from perene.core.errors import UnreadableState
 from perene.core.events import Event
@@ -57,6 +57,8 @@ class Stage:
         self.sender_keys: OrderedDict[SenderKeyName, SenderKeyRecord] = OrderedDict()
         self.holders: OrderedDict[str, set[str]] = OrderedDict()
         self.consumed: set[int] = set()
+        self._pre_keys: dict[int, bytes] = {}
+        self._strangers: set[str] = set()
         self.in_flight: dict[bytes, asyncio.Future[Committed]] = {}
         self._fates: dict[MessageKey, LedgerEntry] = {}
         self._uncommitted: Counter[object] = Counter()
@@ -71,6 +73,43 @@ class Stage:
             self.holders[group] = set(await self.store.sender_key_holders(group))
         return frozenset(self.holders[group])
 
+    async def load_ratchets(self, addresses: Iterable[Address]) -> None:
+        """Read many ratchets in one go, so that a draft finds them at hand. Hold the lock."""
+        missing = [key for key in map(str, addresses) if key not in self.ratchets]
+        if missing:
+            stored = await self.store.ratchets(missing)
+            for key in missing:
+                self.ratchets[key] = _parse_ratchet(stored[key]) if key in stored else Ratchet.empty
+
+    async def look_for_strangers(self, names: Collection[str]) -> None:
+        """Find out which of these Signal names the store has nothing of. Hold the lock.
+
+        A name stays a stranger until a unit writes something under it.
+        """
+        self._strangers.clear()
+        if names:
+            stored = {Address.parse(a).name for a in await self.store.ratchet_addresses(names)}
+            keys = await self.store.sender_key_addresses(names)
+            stored.update(Address.parse(address).name for _group, address in keys)
+            self._strangers.update(name for name in names if name not in stored)
+
+    def is_stranger(self, name: str) -> bool:
+        """Tell whether the store is known to have neither ratchet nor sender key of a name."""
+        return name in self._strangers
+
+    async def load_pre_keys(self, ids: Collection[int]) -> None:
+        """Read many one-time pre-keys in one go; those read before are forgotten. Hold the lock."""
+        # One whose use is being committed is still stored, and must not be found again afterwards.
+        wanted = [key_id for key_id in ids if key_id not in self.consumed]
+        self._pre_keys = dict(await self.store.pre_keys(wanted)) if wanted else {}
+
+    async def pre_key(self, key_id: int) -> bytes | None:
+        """Return the private half of a pre-key that this connection has not used up."""
+        if key_id in self.consumed:
+            return None
+        found = self._pre_keys.get(key_id)
+        return found or (await self.store.pre_keys([key_id])).get(key_id)
+
     async def ledger_entry(self, key: MessageKey) -> LedgerEntry | None:
         """Return the fate of an inbound message id, the one still being committed first."""
         return self._fates.get(key) or await self.store.ledger_entry(key)
@@ -83,6 +122,11 @@ class Stage:
         for entry in unit.ledger:
             self._fates[entry.key] = entry
         self._uncommitted.update(_names(unit))
+        for key_id in unit.pre_keys_consumed:
+            self._pre_keys.pop(key_id, None)
+        if self._strangers:
+            for write in (*unit.ratchets, *unit.sender_keys):
+                self._strangers.discard(Address.parse(write.address).name)
         future.add_done_callback(lambda _: self._settled(unit))
         return future
 
@@ -147,8 +191,10 @@ class Draft:
     async def _migrate(self, pair: AddressPair) -> None:
         pn, lid = Jid.parse(pair.pn), Jid.parse(pair.lid)
         old_name, new_name = signal_address(pn).name, signal_address(lid).name
-        stored = set(await self._stage.store.ratchet_addresses([old_name]))
-        stored.update(a for a in self._stage.ratchets if Address.parse(a).name == old_name)
+        stage = self._stage
+        stranger = stage.is_stranger(old_name)
+        stored = set(() if stranger else await stage.store.ratchet_addresses([old_name]))
+        stored.update(a for a in stage.ratchets if _belongs(a, old_name))
         for text in stored:
             old = Address.parse(text)
             ratchet = await self.ratchet(old)
@@ -156,8 +202,8 @@ class Draft:
                 new = Address(new_name, old.device)
                 self.set_ratchet(new, _joined(ratchet, await self.ratchet(new)))
                 self.drop_ratchet(old)
-        kept = set(await self._stage.store.sender_key_addresses([old_name]))
-        kept.update(k for k in self._stage.sender_keys if Address.parse(k[1]).name == old_name)
+        kept = set(() if stranger else await stage.store.sender_key_addresses([old_name]))
+        kept.update(key for key in stage.sender_keys if _belongs(key[1], old_name))
         for group, text in kept:
             old = Address.parse(text)
             record = await self.sender_key(group, old)
@@ -183,13 +229,7 @@ class Draft:
 
     async def load_ratchets(self, addresses: Iterable[Address]) -> None:
         """Read many ratchets in one go, so that `ratchet` finds them at hand."""
-        missing = [key for key in map(str, addresses) if key not in self._stage.ratchets]
-        if missing:
-            stored = await self._stage.store.ratchets(missing)
-            for key in missing:
-                self._stage.ratchets[key] = (
-                    _parse_ratchet(stored[key]) if key in stored else Ratchet.empty
-                )
+        await self._stage.load_ratchets(addresses)
 
     def set_ratchet(self, address: Address, ratchet: Ratchet) -> None:
         self._ratchets[str(address)] = ratchet
@@ -218,9 +258,9 @@ class Draft:
 
     async def pre_key(self, key_id: int) -> PreKey | None:
         """Return a one-time pre-key that neither the store nor this connection has used up."""
-        if key_id in self._stage.consumed or key_id in self._consumed:
+        if key_id in self._consumed:
             return None
-        private = await self._stage.store.pre_key(key_id)
+        private = await self._stage.pre_key(key_id)
         return (
             None if private is None else PreKey(id=key_id, key_pair=KeyPair.from_private(private))
         )
@@ -266,6 +306,11 @@ class Draft:
                 events=tuple(self.events),
             )
         )
+
+
+def _belongs(address: str, name: str) -> bool:
+    # Most are told apart without parsing: this runs over all that is at hand for a new contact.
+    return address.startswith(name) and Address.parse(address).name == name
 
 
 def _apply(change: HolderChange, staged: OrderedDict[str, set[str]]) -> None:
