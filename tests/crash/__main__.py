@@ -17,7 +17,10 @@ def main() -> int:
     """Run as asked; return 0 only if nothing was lost, doubled or used twice."""
     asked = _arguments()
     seed = secrets.randbelow(10**9) if asked.seed is None else asked.seed
-    again = f"make crash ARGS='--kills {asked.kills} --seed {seed} --database {asked.database}'"
+    again = (
+        f"make crash ARGS='--kills {asked.kills} --seed {seed} --database {asked.database}"
+        f" --per-second {asked.per_second:g}'"
+    )
     folder = Path(tempfile.mkdtemp(prefix="perene-crash-"))
     print(f"{asked.kills} kills, seed {seed}, {asked.database}, in {folder}", flush=True)
     begun = time.monotonic()

@@ -1,11 +1,13 @@
 """The two programs of a crash run: a simulator that stays up, and the service that is killed."""
 
 import asyncio
+import json
 import os
 import re
 import signal
 import socket
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +195,15 @@ class Service(Program):
                 return found
             parameters["cursor"] = page["next_cursor"]
 
+    def errors(self) -> list[str]:
+        """Return a sentence for each kind of error in the log, which is to be without any."""
+        found = Counter(
+            (line.get("event"), line.get("error"))
+            for line in map(_logged, self.log.read_text(errors="replace").splitlines())
+            if line.get("level") in ("error", "critical")
+        )
+        return [f"logged {n} times: {event} {error}" for (event, error), n in found.items()]
+
     async def events(self, kind: str) -> list[Any]:
         """Return every event of a type."""
         found: list[Any] = []
@@ -203,6 +214,15 @@ class Service(Program):
                 return found
             found.extend(page["items"])
             query["after"] = page["position"]
+
+
+def _logged(line: str) -> dict[str, Any]:
+    """Return a line of the log; what is not one, or was cut short by a kill, has no members."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _free_port() -> int:

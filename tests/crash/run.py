@@ -63,7 +63,7 @@ async def run(
         open_questions = await _settled(service, simulator, world, traffic)
         settled_in_s = time.monotonic() - settling
         evidence = await collect(service, simulator, world, traffic)
-        found = problems(world, traffic, evidence)
+        found = [*problems(world, traffic, evidence), *service.errors()]
         if found or open_questions:
             _keep(folder, world, traffic, evidence)
         if open_questions:
@@ -75,8 +75,10 @@ async def run(
             took_s=time.monotonic() - begun,
         )
     finally:
-        await service.close()
-        await simulator.close()
+        try:
+            await service.close()
+        finally:
+            await simulator.close()
 
 
 @contextmanager
