@@ -62,19 +62,25 @@ class Traffic:
 
 
 async def write(
-    simulator: Simulator, world: World, traffic: Traffic, rng: random.Random, per_second: float
+    simulator: Simulator,
+    world: World,
+    traffic: Traffic,
+    rng: random.Random,
+    per_second: float,
+    stop: asyncio.Event,
 ) -> None:
-    """Let contacts, and now and then the sessions' own phones, write in bursts until cancelled."""
+    """Let contacts, and now and then the sessions' own phones, write in bursts until told to stop.
+
+    Everything that the simulator took is recorded, also what it took last.
+    """
     number = 0
-    while True:
+    while not stop.is_set():
         burst = min(30, 1 + int(rng.expovariate(1 / 5)))
         for _ in range(burst):
             number += 1
             sender, to = _who(world, rng)
             text = f"in {number} " + "x" * rng.choice((0, 10, 200))
-            written = asyncio.create_task(simulator.send(sender, to, text))
-            # What the simulator took counts, even when the run ends at this moment.
-            message_id = await asyncio.shield(written)
+            message_id = await simulator.send(sender, to, text)
             traffic.written.append(Written(id=message_id, sender=sender, to=to, text=text))
         await asyncio.sleep(rng.uniform(0, 2) * burst / per_second)
 

@@ -129,12 +129,14 @@ async def _kill_amid_traffic(
 
     chats = [(name, to) for name in world.sessions for to in (*world.contacts[:2], world.group)]
     stop = asyncio.Event()
-    writing = asyncio.create_task(
-        write(simulator, world, traffic, chance("write"), wanted.per_second)
-    )
-    sending = [
-        asyncio.create_task(send(service, world, traffic, chat, chance(f"send {number}"), stop))
-        for number, chat in enumerate(chats)
+    flow = [
+        asyncio.create_task(
+            write(simulator, world, traffic, chance("write"), wanted.per_second, stop)
+        ),
+        *(
+            asyncio.create_task(send(service, world, traffic, chat, chance(f"send {number}"), stop))
+            for number, chat in enumerate(chats)
+        ),
     ]
     try:
         for number, kill in enumerate(plan(wanted.kills, chance("kill")), 1):
@@ -143,18 +145,16 @@ async def _kill_amid_traffic(
             if number % 10 == 0:
                 total = len(traffic.written), len(traffic.all_sent)
                 tell(f"{number} kills, {total[0]} written, {total[1]} sent")
-            for task in (writing, *sending):
+            for task in flow:
                 if task.done():
                     task.result()  # none ends by itself but with an error
         await service.greeted()
-        writing.cancel()
         stop.set()
-        await asyncio.gather(writing, return_exceptions=True)
-        await asyncio.gather(*sending)
+        await asyncio.gather(*flow)
     finally:
-        for task in (writing, *sending):
+        for task in flow:
             task.cancel()
-        await asyncio.gather(writing, *sending, return_exceptions=True)
+        await asyncio.gather(*flow, return_exceptions=True)
 
 
 async def _live_and_die(service: Service, kill: Kill) -> None:
