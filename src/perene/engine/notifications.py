@@ -57,7 +57,7 @@ class Notifications:
             case "encrypt":
                 await self._encrypt(node)
             case "devices" | "account_sync":
-                await self._forget_devices(Jid.parse(node.attr("from")))
+                await self._forget_devices(node)
             case "w:gp2":
                 await self._group(node)
             case "link_code_companion_reg":
@@ -65,13 +65,14 @@ class Notifications:
             case _:
                 pass
 
-    async def _forget_devices(self, user: Jid) -> None:
+    async def _forget_devices(self, node: Node) -> None:
         # The list may have been asked for under either of the person's addresses.
         book = self._stage.book
-        await book.load([user])
-        for address in (user, book.canonical(user), book.phone_number(user)):
-            if address is not None:
-                self._devices.forget(address)
+        for user in [Jid.parse(node.attrs[name]) for name in ("from", "lid") if name in node.attrs]:
+            await book.load([user])
+            for address in (user, book.canonical(user), book.phone_number(user)):
+                if address is not None:
+                    self._devices.forget(address)
 
     async def _encrypt(self, node: Node) -> None:
         count = node.child("count")
@@ -81,7 +82,7 @@ class Notifications:
         elif node.child("identity") is not None:
             # New keys of a contact: the devices may have changed too. The ratchet itself is
             # replaced by the pre-key message that follows (facts/protocol.md §4.4).
-            await self._forget_devices(Jid.parse(node.attr("from")))
+            await self._forget_devices(node)
 
     async def _group(self, node: Node) -> None:
         group = Jid.parse(node.attr("from"))

@@ -46,7 +46,10 @@ class OwnMessages:
         if status is None:
             self._answers.put(None, acknowledge(node))
             return
-        await self._change(_ids(node), status, EventType.MESSAGE_STATUS, None, acknowledge(node))
+        ids = _ids(node)
+        done = await self._change(ids, status, EventType.MESSAGE_STATUS, None, acknowledge(node))
+        # Whoever has it proves that it was sent, even if the server's own answer was lost.
+        done.add_done_callback(lambda _: self._answer_for(ids))
 
     async def acknowledged(self, node: Node) -> None:
         """Take the server's `<ack class="message">`: the message is sent, or refused.
@@ -62,6 +65,10 @@ class OwnMessages:
             done = await self._change((message_id,), Status.FAILED, EventType.MESSAGE_FAILED, error)
         # Only then: before the commit the store still counts the message among the queued.
         done.add_done_callback(lambda _: self._on_answer(message_id))
+
+    def _answer_for(self, ids: tuple[MessageId, ...]) -> None:
+        for message_id in ids:
+            self._on_answer(message_id)
 
     async def _change(
         self,

@@ -44,10 +44,10 @@ class SendLoop:
         self._wake.set()
 
     def answered(self, message_id: MessageId) -> None:
-        """The server has answered for this message; there is room for another."""
-        self._on_wire.pop(message_id, None)
+        """The server, or a recipient, has answered for this message: there is room for another."""
         del self._overdue[message_id]
-        self._wake.set()
+        if self._on_wire.pop(message_id, None) is not None:
+            self._wake.set()
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:

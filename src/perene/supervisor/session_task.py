@@ -138,6 +138,10 @@ class SessionTask:
         self.live.moved(Connection.CONNECTING)
         log.info("connecting", epoch=epoch)
         ending = await self._connection(store)
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            # Before Python 3.13 a task group that fails while it is cancelled loses the latter.
+            raise asyncio.CancelledError
         cause = classify(ending)
         open_for = self._clock.now() - self.live.connected_at if self.live.connected_at else None
         follow = plan(
