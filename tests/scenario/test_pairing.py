@@ -1,0 +1,136 @@
+"""A session is linked to a phone, restarts, logs in, and is ready."""
+
+import pytest
+
+from perene.core.events import EventType
+from perene.core.sessions import Connection as State
+from perene.core.sessions import SessionOptions
+from perene.engine.prekeys import INITIAL
+from tests.support.record import PATIENCE_S
+from tests.support.world import DESK, World
+
+
+@pytest.mark.requirement("D1", "D2")
+async def test_a_scanned_code_links_the_session_and_515_restarts_it_at_once(world: World) -> None:
+    phone = await world.pair()
+
+    kinds = [one.event.type for one in await world.events()]
+    assert kinds == [
+        EventType.SESSION_CREATED,
+        EventType.SESSION_PAIRED,
+        EventType.SESSION_DISCONNECTED,
+        EventType.SESSION_ERROR_515,
+        EventType.SESSION_CONNECTED,
+    ]
+    ended = (await world.events(EventType.SESSION_DISCONNECTED))[0].event.payload
+    assert (ended["cause"], ended["retry_in_s"]) == ("restart_required", 0)
+    assert world.clock.monotonic() == 0
+    view = await world.sessions.session(DESK)
+    assert view.connection is State.OPEN
+    assert view.record.pn == f"{phone}:1@s.whatsapp.net"
+    assert world.simulator.evidence.events["pairings"] == 1
+
+
+async def test_a_linked_session_offers_pre_keys_that_it_has_stored(world: World) -> None:
+    phone = await world.pair()
+
+    offered = world.device(phone).keys.one_time
+    counts = await world.store.counts(DESK)
+    assert (len(offered), counts.pre_keys) == (INITIAL, INITIAL)
+
+
+async def test_a_code_typed_on_the_phone_links_the_session(world: World) -> None:
+    phone = world.simulator.add_contact(name="Owner").account.phone
+    await world.sessions.create_session(DESK, name=None, options=SessionOptions(), start=True)
+    await world.sessions.current_qr(DESK, wait_s=PATIENCE_S)
+
+    code = await world.sessions.request_pairing_code(DESK, phone)
+    world.simulator.enter_code(phone, code)
+    await world.event(EventType.SESSION_CONNECTED)
+
+    record = (await world.sessions.session(DESK)).record
+    assert record.pn == f"{phone}:1@s.whatsapp.net"
+
+
+async def test_a_wrong_code_links_nothing(world: World) -> None:
+    phone = world.simulator.add_contact(name="Owner").account.phone
+    await world.sessions.create_session(DESK, name=None, options=SessionOptions(), start=True)
+    await world.sessions.current_qr(DESK, wait_s=PATIENCE_S)
+
+    await world.sessions.request_pairing_code(DESK, phone)
+    world.simulator.enter_code(phone, "1111-1111")
+    await world.until(
+        lambda: (
+            world.simulator.evidence.events["wrong_codes"] == 1 or world.state() is State.WAITING
+        ),
+        "the code to be refused",
+    )
+
+    assert world.simulator.evidence.events["pairings"] == 0
+    assert (await world.sessions.session(DESK)).record.pn is None
+
+
+async def test_codes_follow_one_another_until_they_run_out_and_then_new_ones_come(
+    world: World,
+) -> None:
+    await world.sessions.create_session(DESK, name=None, options=SessionOptions(), start=True)
+    shown = [(await world.sessions.current_qr(DESK, wait_s=PATIENCE_S)).text]
+    for wait in (60, 20, 20, 20, 20):
+        await world.clock.until_asleep(wait)
+        await world.clock.advance(wait)
+        shown.append((await world.sessions.current_qr(DESK, wait_s=PATIENCE_S)).text)
+    assert len(set(shown)) == 6
+
+    await world.clock.until_asleep(20)
+    await world.clock.advance(20)
+    ended = await world.event(EventType.SESSION_DISCONNECTED, cause="pairing_expired")
+    delay = ended.event.payload["retry_in_s"]
+    assert isinstance(delay, float)
+    await world.clock.until_asleep(delay)
+    await world.clock.advance(delay)
+    fresh = await world.sessions.current_qr(DESK, wait_s=PATIENCE_S)
+    assert fresh.text not in shown
+
+
+async def test_a_pairing_code_outlives_the_qr_codes(world: World) -> None:
+    phone = world.simulator.add_contact(name="Owner").account.phone
+    await world.sessions.create_session(DESK, name=None, options=SessionOptions(), start=True)
+    await world.sessions.current_qr(DESK, wait_s=PATIENCE_S)
+    for wait in (60, 20, 20, 20, 20):
+        await world.clock.until_asleep(wait)
+        await world.clock.advance(wait)
+
+    code = await world.sessions.request_pairing_code(DESK, phone)
+    await world.clock.until_asleep(20)
+    await world.clock.advance(100)
+    world.simulator.enter_code(phone, code)
+    await world.event(EventType.SESSION_CONNECTED)
+
+    assert await world.events(EventType.SESSION_DISCONNECTED) != []
+    expired = await world.events(EventType.SESSION_DISCONNECTED)
+    assert all(one.event.payload["cause"] != "pairing_expired" for one in expired)
+
+
+@pytest.mark.requirement("D2")
+async def test_an_unlinked_session_asks_for_a_new_code_and_keeps_its_messages(
+    world: World,
+) -> None:
+    phone = await world.pair()
+    ana = world.simulator.add_contact(name="Ana").account.phone
+    world.simulator.send_text(ana, phone, "before")
+    await world.event(EventType.MESSAGE_RECEIVED, text="before")
+
+    world.simulator.unlink(phone)
+    ended = await world.event(EventType.SESSION_DISCONNECTED, cause="unlinked")
+    await world.event(EventType.SESSION_NEEDS_PAIRING)
+    delay = ended.event.payload["retry_in_s"]
+    assert isinstance(delay, float)
+    await world.clock.until_asleep(delay)
+    await world.clock.advance(delay)
+    qr = await world.sessions.current_qr(DESK, wait_s=PATIENCE_S)
+    position = await world.now()
+    world.simulator.scan_qr(qr.text, phone)
+    await world.event(EventType.SESSION_CONNECTED, since=position)
+
+    assert len(await world.store.archived_credentials(DESK)) == 1
+    assert await world.texts() == ["before"]

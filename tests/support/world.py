@@ -1,0 +1,353 @@
+"""Perene and a simulated WhatsApp in one process: real engine, store, committer and supervisor.
+
+    async with World.open(folder, template) as world:
+        desk = await world.pair("desk")
+        ana = world.simulator.add_contact(name="Ana")
+        world.simulator.send_text(ana.account.phone, desk, "hello")
+        await world.event(EventType.MESSAGE_RECEIVED, text="hello")
+
+Nothing listens, nothing sleeps: waits end by what happens, and time passes by `world.clock`.
+"""
+
+import asyncio
+import random
+import shutil
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from perene.core.errors import StorageError
+from perene.core.events import EventType
+from perene.core.ids import Epoch, SessionId
+from perene.core.notices import Notice, Observer
+from perene.core.sessions import Connection as State
+from perene.core.sessions import SessionOptions
+from perene.core.unit import Committed, Unit
+from perene.engine.client_payload import ClientIdentity
+from perene.engine.config import EngineConfig
+from perene.engine.connection import Connection
+from perene.engine.content import readable_fields, text_message
+from perene.engine.ports import SessionStore
+from perene.engine.transport import Endpoint
+from perene.sim import MemoryTransport, Settings, Simulator
+from perene.sim.evidence import DeviceCounters
+from perene.sim.model import Device
+from perene.store.session_store import SessionReader
+from perene.store.store import Store
+from perene.supervisor.committer import Committer, Lane, Outcome, SavePolicy
+from perene.supervisor.feed import EventFeed
+from perene.supervisor.gateway import SessionDesk
+from perene.supervisor.message_desk import MessageDesk
+from perene.supervisor.ports import MessageView, StoredEvent
+from perene.supervisor.supervisor import Supervisor
+from tests.support.record import PATIENCE_S
+from tests.support.virtual_clock import VirtualClock
+
+DESK = SessionId("desk")
+
+
+class OwnedStore(SessionReader):
+    """The store as one connection sees it; wired as the application wires it."""
+
+    __slots__ = ("_lane",)
+
+    def __init__(self, store: Store, session: SessionId, epoch: Epoch, lane: Lane) -> None:
+        super().__init__(store.database, store.keyring, session, epoch)
+        self._lane = lane
+
+    def submit(self, unit: Unit) -> "asyncio.Future[Committed]":
+        return self._lane.submit(unit)
+
+
+class WatchedTransport:
+    """A connection to the simulator that tells when the client has sent something."""
+
+    def __init__(self, inner: MemoryTransport, tell: Callable[[], None]) -> None:
+        self.inner = inner
+        self._tell = tell
+
+    async def send(self, data: bytes) -> None:
+        await self.inner.send(data)
+        self._tell()
+
+    async def receive(self) -> bytes:
+        return await self.inner.receive()
+
+    async def close(self) -> None:
+        await self.inner.close()
+        self._tell()
+
+
+@dataclass(slots=True)
+class _Watched:
+    inner: Observer
+    tell: Callable[[], None]
+
+    def notice(self, notice: Notice) -> None:
+        self.inner.notice(notice)
+        self.tell()
+
+
+class World:
+    """One simulator and one Perene, which can be stopped, killed and started again."""
+
+    def __init__(self, folder: Path, *, settings: Settings | None = None, **config: Any) -> None:
+        self.clock = VirtualClock()
+        self.simulator = Simulator(
+            now=self.clock.now, seed=7, settings=settings or Settings(initial_sync=False)
+        )
+        self.clock.on_move = self.simulator.run_due
+        self.transports: list[WatchedTransport] = []
+        self.commit_failures: list[StorageError] = []
+        """Errors that the next transactions end with, instead of being made."""
+        self._folder = folder
+        self._config = config
+        self._changed = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, folder: Path, template: Path, *, settings: Settings | None = None, **config: Any
+    ) -> AsyncGenerator["World"]:
+        """Start on a copy of an empty database; `config` goes to the engine."""
+        shutil.copyfile(template, folder / "perene.db")
+        world = cls(folder, settings=settings, **config)
+        await world.start()
+        try:
+            yield world
+        finally:
+            await world.stop()
+
+    # --- Perene -----------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Start the service; sessions that shall run are started."""
+        self.store = Store.open(
+            f"sqlite:///{self._folder / 'perene.db'}",
+            clock=self.clock,
+            key_file=self._folder / "master.key",
+        )
+        self.feed = EventFeed(self.store)
+        self.committer = Committer(
+            commit=self._commit, clock=self.clock, policy=SavePolicy(), on_commit=self._committed
+        )
+        self.supervisor = Supervisor(
+            store=self.store,
+            open_store=lambda session, epoch, lane: OwnedStore(self.store, session, epoch, lane),
+            committer=self.committer,
+            connect=self._connect,
+            clock=self.clock,
+            ring=self._committed,
+            rng=random.Random(7),
+        )
+        self.sessions = SessionDesk(self.store, self.supervisor, self.clock, ring=self._committed)
+        self.messages = MessageDesk(
+            self.store,
+            self.clock,
+            compose=lambda text: text_message(text).SerializeToString(),
+            read_fields=readable_fields,
+            wake=self.supervisor.wake_sender,
+        )
+        self._tasks = [
+            asyncio.create_task(self.committer.run()),
+            asyncio.create_task(self.supervisor.run()),
+        ]
+
+    async def stop(self) -> None:
+        """Stop as SIGTERM does: drain, commit, close."""
+        if not self._tasks:
+            return
+        committing, supervising = self._tasks
+        self.supervisor.close()
+        async with asyncio.timeout(PATIENCE_S):
+            await supervising
+            await self.committer.drained()
+        committing.cancel()
+        await self._ended()
+
+    async def kill(self) -> None:
+        """End at once: nothing is drained, nothing more is sent."""
+        for transport in self.transports:
+            await transport.inner.close()
+        for task in self._tasks:
+            task.cancel()
+        await self._ended()
+
+    async def restart(self) -> None:
+        """Stop, and start again on the same data."""
+        await self.stop()
+        await self.start()
+
+    async def _ended(self) -> None:
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        await self.store.close()
+
+    async def _commit(self, units: Sequence[Unit]) -> Sequence[Outcome]:
+        if self.commit_failures and any(unit.messages or unit.ratchets for unit in units):
+            raise self.commit_failures.pop(0)
+        return await self.store.commit(units)
+
+    def _committed(self) -> None:
+        self.feed.ring()
+        self.tell()
+
+    def _connect(
+        self, store: SessionStore, options: SessionOptions, observer: Observer
+    ) -> Connection:
+        config = EngineConfig(
+            endpoint=Endpoint(url="memory:"),
+            root_key=self.simulator.root_key,
+            client=ClientIdentity(version=(2, 3000, 1)),
+            retry_delay_s=0.0,
+        )
+        config = replace(config, **self._config)
+        return Connection(
+            store=store,
+            config=config,
+            clock=self.clock,
+            observer=_Watched(observer, self.tell),
+            dial=self._dial,
+        )
+
+    async def _dial(self) -> WatchedTransport:
+        transport = WatchedTransport(self.simulator.connect(), self.tell)
+        self.transports.append(transport)
+        return transport
+
+    # --- waiting ----------------------------------------------------------------------------------
+
+    def tell(self) -> None:
+        """Something has happened: whoever waits looks again."""
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    async def until(self, condition: Callable[[], bool], what: str = "a condition") -> None:
+        """Return once a condition holds; it is looked at whenever something has happened."""
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while not condition():
+                    await self._changed.wait()
+        except TimeoutError:
+            found = [(e.event.type.value, dict(e.event.payload)) for e in await self.events()]
+            raise AssertionError(f"waited for {what}; the events were {found[-12:]}") from None
+
+    async def events(self, *types: EventType, since: int = 0) -> Sequence[StoredEvent]:
+        """Return every event (of these types) after a position."""
+        page = await self.feed.after(since, session=None, types=types, limit=10_000)
+        return page.items
+
+    async def now(self) -> int:
+        """Return the position behind the last event, to look only at what follows."""
+        return await self.feed.latest()
+
+    async def event(
+        self, kind: EventType, *, since: int = 0, session: SessionId = DESK, **facts: object
+    ) -> StoredEvent:
+        """Return the first event of a type with these facts, waiting for it."""
+        return (await self.event_many(kind, 1, since=since, session=session, **facts))[0]
+
+    async def event_many(
+        self,
+        kind: EventType,
+        count: int,
+        *,
+        since: int = 0,
+        session: SessionId = DESK,
+        **facts: object,
+    ) -> Sequence[StoredEvent]:
+        """Return the events of a type with these facts, once there are so many."""
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while True:
+                    changed = self._changed
+                    found = [
+                        one
+                        for one in await self.events(kind, since=since)
+                        if one.session == session
+                        and all(one.event.payload.get(k) == v for k, v in facts.items())
+                    ]
+                    if len(found) >= count:
+                        return found
+                    await changed.wait()
+        except TimeoutError:
+            seen = [(e.event.type.value, dict(e.event.payload)) for e in await self.events()]
+            raise AssertionError(
+                f"waited for {count} x {kind} {facts}; the events were {seen[-12:]}"
+            ) from None
+
+    # --- conversations ----------------------------------------------------------------------------
+
+    async def pair(self, session: SessionId = DESK, phone: str | None = None) -> str:
+        """Create a session, let a phone scan its code, wait until it is open; return its number."""
+        await self.sessions.create_session(session, name=None, options=SessionOptions(), start=True)
+        qr = await self.sessions.current_qr(session, wait_s=PATIENCE_S)
+        device = self.simulator.scan_qr(qr.text, phone)
+        await self.event(EventType.SESSION_CONNECTED, session=session)
+        return device.account.phone
+
+    async def come_back(self, session: SessionId = DESK, *, since: int) -> None:
+        """Wait out the delay before the next connection, and wait until that is open."""
+        await self.event(EventType.SESSION_DISCONNECTED, since=since, session=session)
+        while True:
+            changed = self._changed
+            ends = await self.events(
+                EventType.SESSION_CONNECTED, EventType.SESSION_DISCONNECTED, since=since
+            )
+            last = [one for one in ends if one.session == session][-1].event
+            if last.type is EventType.SESSION_CONNECTED:
+                return
+            delay = last.payload["retry_in_s"]
+            assert isinstance(delay, int | float), f"no attempt will be made: {last}"
+            if delay and self.state(session) is State.WAITING:
+                await self.clock.until_asleep(delay)
+                await self.clock.advance(delay)
+            async with asyncio.timeout(PATIENCE_S):
+                await changed.wait()
+
+    def state(self, session: SessionId = DESK) -> State:
+        """Return the state of a session's connection."""
+        return self.supervisor.live(session).connection
+
+    def device(self, phone: str) -> Device:
+        """Return the newest companion of a number: the session, seen from the server."""
+        return self.simulator.device(phone)
+
+    def counters(self, phone: str) -> DeviceCounters:
+        """Return what the simulator counted of a session."""
+        return self.simulator.evidence.of(self.device(phone))
+
+    async def answered(self, phone: str) -> None:
+        """Wait until the session owes the server no answer."""
+        mailbox = self.device(phone).mailbox
+        await self.until(lambda: len(mailbox) == 0, "all answers")
+
+    async def send(self, to: str, text: str, *, session: SessionId = DESK) -> str:
+        """Send a text by the session; return its id."""
+        accepted = await self.messages.send_text(
+            session, to=to, text=text, idempotency_key=None, request_hash=b""
+        )
+        return accepted.message.message.key.id
+
+    async def stored(
+        self, chat: str | None = None, *, session: SessionId = DESK
+    ) -> Sequence[MessageView]:
+        """Return the session's messages, oldest first."""
+        page = await self.messages.list_messages(
+            session, chat=chat, cursor=None, limit=1000, newest_first=False
+        )
+        return page.items
+
+    async def texts(
+        self, chat: str | None = None, *, session: SessionId = DESK
+    ) -> list[str | None]:
+        """Return the texts of the session's messages, oldest first."""
+        return [view.message.text for view in await self.stored(chat, session=session)]
+
+
+def inbox(world: World, phone: str) -> list[str | None]:
+    """Return the texts that a simulated person has read."""
+    return [read.text for read in world.simulator.person(phone).party.reader.inbox]
