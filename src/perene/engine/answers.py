@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import deque
-from typing import Any
 
 from perene.core.causes import Ending, Kind, Local
 from perene.core.clock import Clock
@@ -15,6 +14,9 @@ from perene.wire.node import Node
 MAX_WAITING = 2000
 """Answers that may wait for their commit before no further stanza is taken from the socket. The
 server resends what is not answered, so nothing is lost while we wait; memory is bounded."""
+
+MAX_BURST = 64
+"""Nodes that leave together; a query of ours waits behind no more than these."""
 
 _ECHOED = ("participant", "recipient")
 
@@ -71,10 +73,7 @@ class Answers:
         """Queue nodes to leave once `commit` has succeeded (at once, in order, if it is None)."""
         self._waiting.append((commit, nodes))
         self._idle.clear()
-        if commit is not None:
-            commit.add_done_callback(self._wake)
-        else:
-            self._changed.set()
+        self._changed.set()
         if len(self._waiting) >= MAX_WAITING:
             self._room.clear()
 
@@ -115,21 +114,27 @@ class Answers:
             await self._changed.wait()
             self._changed.clear()
             while self._waiting:
-                commit, nodes = self._waiting[0]
+                commit = self._waiting[0][0]
                 if commit is not None:
                     if not commit.done():
-                        break
+                        # What is behind it waits in any case, and most of it shares its commit.
+                        await asyncio.wait((commit,))
                     self._raise_failure(commit)
-                self._waiting.popleft()
-                if nodes:
-                    await self._channel.send(*nodes)
+                await self._channel.send(*self._take_committed())
                 if len(self._waiting) < MAX_WAITING:
                     self._room.set()
-            if not self._waiting:
-                self._idle.set()
+            self._idle.set()
 
-    def _wake(self, _done: "asyncio.Future[Any]") -> None:
-        self._changed.set()
+    def _take_committed(self) -> list[Node]:
+        """Take the nodes whose turn it is, at most MAX_BURST and those put together with them."""
+        taken: list[Node] = []
+        while self._waiting and len(taken) < MAX_BURST:
+            commit, nodes = self._waiting[0]
+            if commit is not None and not _succeeded(commit):
+                break
+            self._waiting.popleft()
+            taken.extend(nodes)
+        return taken
 
     @staticmethod
     def _raise_failure(commit: "asyncio.Future[Committed]") -> None:
@@ -145,3 +150,7 @@ class Answers:
                 sentence=f"A unit could not be committed: {sentence}",
             )
         ) from error
+
+
+def _succeeded(commit: "asyncio.Future[Committed]") -> bool:
+    return commit.done() and not commit.cancelled() and commit.exception() is None

@@ -47,8 +47,6 @@ class Lane:
     def submit(self, unit: Unit) -> "asyncio.Future[Committed]":
         """Queue a unit; the future ends with its transaction."""
         future: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
-        # An abandoned future's error was reported when its lane broke.
-        future.add_done_callback(_retrieved)
         self._committer.enqueue(self, unit, future)
         return future
 
@@ -193,16 +191,17 @@ def _failed_with_lane(waiting: _Waiting) -> bool:
     if not waiting.future.done():
         error = LaneBroken("an earlier change of this connection was not saved")
         error.__cause__ = waiting.lane.broken
-        waiting.future.set_exception(error)
+        _fail(waiting.future, error)
     return True
 
 
 def _break(waiting: _Waiting, error: StorageError) -> None:
     waiting.lane.broken = waiting.lane.broken or error
     if not waiting.future.done():
-        waiting.future.set_exception(error)
+        _fail(waiting.future, error)
 
 
-def _retrieved(future: "asyncio.Future[Committed]") -> None:
-    if not future.cancelled():
-        future.exception()
+def _fail(future: "asyncio.Future[Committed]", error: StorageError) -> None:
+    future.set_exception(error)
+    # Looked at, so that asyncio does not report it again when the connection that waited is gone.
+    future.exception()
