@@ -15,7 +15,7 @@ from perene.core.messages import Fate, LedgerEntry, Message, MessageKey, Status
 from perene.core.unit import PeerMessage
 from perene.engine.addresses import is_person, signal_address
 from perene.engine.answers import Answers, acknowledge, receipt
-from perene.engine.content import describe, parse_message
+from perene.engine.content import Content, describe, parse_message
 from perene.engine.decrypt import REASONS, Opened, RetryReason, digest, open_enc
 from perene.engine.resend import RetryRequests
 from perene.engine.stage import Draft, Stage
@@ -266,17 +266,7 @@ class Receiver:
             self._settle(incoming, draft, Fate.CONTROL, "no_content")
             return
         self.counts.messages += 1
-        message = Message(
-            key=key,
-            kind=described.kind,
-            text=described.text,
-            body=body,
-            timestamp=incoming.envelope.timestamp or self._clock.now(),
-            status=Status.SENT if key.from_me else Status.RECEIVED,
-            push_name=incoming.envelope.push_name,
-            sender_device=incoming.sender.device,
-        )
-        message = self._with_event(message, incoming)
+        message = self._message(incoming, key, described, body)
         draft.messages.append(message)
         self._settle(incoming, draft, Fate.DELIVERED, None)
 
@@ -291,34 +281,42 @@ class Receiver:
         await self._stage.book.load([chat] if is_person(chat) else [])
         return self._stage.book.canonical(chat)
 
-    def _with_event(self, message: Message, incoming: _Incoming) -> Message:
+    def _message(
+        self, incoming: _Incoming, key: MessageKey, described: Content, body: bytes
+    ) -> Message:
+        """Return the message with the event that tells of it."""
+        envelope = incoming.envelope
+        now = self._clock.now()
+        timestamp = envelope.timestamp or now
+        kind = described.kind or "unknown"
         book = self._stage.book
-        chat = Jid.parse(message.key.chat)
-        chat_pn = book.phone_number(chat) if is_person(chat) else None
-        sender_pn = book.phone_number(incoming.sender)
+        sender_pn = book.phone_number(incoming.sender.bare)
+        chat_pn = sender_pn
+        if key.chat != key.sender:
+            chat = Jid.parse(key.chat)
+            chat_pn = book.phone_number(chat) if is_person(chat) else None
         payload: dict[str, Json] = {
-            "message_id": message.key.id,
-            "chat": message.key.chat,
-            "chat_pn": str(chat_pn.bare) if chat_pn else None,
-            "sender": message.key.sender,
-            "sender_pn": str(sender_pn.bare) if sender_pn else None,
-            "from_me": message.key.from_me,
-            "kind": message.kind,
-            "text": message.text,
-            "timestamp": message.timestamp.isoformat(),
-            "push_name": message.push_name,
+            "message_id": key.id,
+            "chat": key.chat,
+            "chat_pn": str(chat_pn) if chat_pn else None,
+            "sender": key.sender,
+            "sender_pn": str(sender_pn) if sender_pn else None,
+            "from_me": key.from_me,
+            "kind": kind,
+            "text": described.text,
+            "timestamp": timestamp.isoformat(),
+            "push_name": envelope.push_name,
         }
-        event = Event(type=EventType.MESSAGE_RECEIVED, at=self._clock.now(), payload=payload)
         return Message(
-            key=message.key,
-            kind=message.kind,
-            text=message.text,
-            body=message.body,
-            timestamp=message.timestamp,
-            status=message.status,
-            push_name=message.push_name,
-            sender_device=message.sender_device,
-            event=event,
+            key=key,
+            kind=kind,
+            text=described.text,
+            body=body,
+            timestamp=timestamp,
+            status=Status.SENT if key.from_me else Status.RECEIVED,
+            push_name=envelope.push_name,
+            sender_device=incoming.sender.device,
+            event=Event(type=EventType.MESSAGE_RECEIVED, at=now, payload=payload),
         )
 
     def _accept_peer(self, incoming: _Incoming, draft: Draft, kind: str, body: bytes) -> None:
@@ -420,15 +418,7 @@ class Receiver:
         content = parse_message(plaintext.data) if plaintext is not None else None
         if content is not None and plaintext is not None and incoming.chat.is_newsletter:
             described = describe(content)
-            message = Message(
-                key=incoming.key,
-                kind=described.kind or "unknown",
-                text=described.text,
-                body=plaintext.data,
-                timestamp=incoming.envelope.timestamp or self._clock.now(),
-                status=Status.RECEIVED,
-            )
-            draft.messages.append(self._with_event(message, incoming))
+            draft.messages.append(self._message(incoming, incoming.key, described, plaintext.data))
             draft.ledger.append(
                 LedgerEntry(key=incoming.key, fate=Fate.DELIVERED, at=self._clock.now())
             )

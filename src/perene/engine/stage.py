@@ -7,7 +7,7 @@ what is stored.
 """
 
 import asyncio
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Collection, Iterable
 
 from perene.core.errors import UnreadableState
@@ -61,7 +61,7 @@ class Stage:
         self._strangers: set[str] = set()
         self.in_flight: dict[bytes, asyncio.Future[Committed]] = {}
         self._fates: dict[MessageKey, LedgerEntry] = {}
-        self._uncommitted: Counter[object] = Counter()
+        self._uncommitted: dict[object, int] = {}
 
     def draft(self) -> "Draft":
         """Start collecting the changes of one stanza."""
@@ -121,7 +121,8 @@ class Stage:
             self.in_flight[digest] = future
         for entry in unit.ledger:
             self._fates[entry.key] = entry
-        self._uncommitted.update(_names(unit))
+        for name in _names(unit):
+            self._uncommitted[name] = self._uncommitted.get(name, 0) + 1
         for key_id in unit.pre_keys_consumed:
             self._pre_keys.pop(key_id, None)
         if self._strangers:
@@ -137,9 +138,9 @@ class Stage:
             if self._fates.get(entry.key) is entry:
                 del self._fates[entry.key]
         self.consumed.difference_update(unit.pre_keys_consumed)
-        self._uncommitted.subtract(names := _names(unit))
-        for name in names:
-            if self._uncommitted[name] <= 0:
+        for name in _names(unit):
+            self._uncommitted[name] -= 1
+            if not self._uncommitted[name]:
                 del self._uncommitted[name]
         # Only what is committed may be forgotten: it can be read again.
         for cache in (self.ratchets, self.sender_keys, self.holders):

@@ -17,6 +17,10 @@ from perene.store.schema import counters, outbox
 
 _COUNTER: Final = "outbox"
 
+# ASCII: a lone surrogate or a NUL in a payload is escaped, and so can be stored. One encoder for
+# all: `json.dumps` makes a new one for each call that names separators.
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
 _INSERT = BulkInsert(outbox, ("seq", "id", "type", "session", "payload", "at"), do_nothing)
 
 
@@ -46,8 +50,7 @@ def append_events(connection: Connection, events: Sequence[tuple[SessionId | Non
                 event.id,
                 event.type.value,
                 session,
-                # ASCII: a lone surrogate or a NUL in a payload is escaped, and so can be stored.
-                json.dumps(dict(event.payload), separators=(",", ":")),
+                _encode(dict(event.payload)),
                 micros(event.at),
             )
             for place, (session, event) in enumerate(events)
