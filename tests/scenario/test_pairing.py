@@ -17,6 +17,7 @@ async def test_a_scanned_code_links_the_session_and_515_restarts_it_at_once(worl
     kinds = [one.event.type for one in await world.events()]
     assert kinds == [
         EventType.SESSION_CREATED,
+        EventType.SESSION_QR,
         EventType.SESSION_PAIRED,
         EventType.SESSION_DISCONNECTED,
         EventType.SESSION_ERROR_515,

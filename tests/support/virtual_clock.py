@@ -14,12 +14,14 @@ START = datetime(2026, 9, 1, 12, tzinfo=UTC)
 class VirtualClock:
     """Implements `perene.core.clock.Clock`. Whoever sleeps is woken by `advance`, in order.
 
-    `on_move` is called after every step of time, for others who live by this clock.
+    `on_move` is called after every step of time, for others who live by this clock; `on_sleep`
+    whenever somebody begins to wait.
     """
 
     def __init__(self) -> None:
         self.time = START
         self.on_move: Callable[[], None] = lambda: None
+        self.on_sleep: Callable[[], None] = lambda: None
         self._sleepers: list[tuple[datetime, int, asyncio.Future[None], float]] = []
         self._numbers = itertools.count()
         self._changed = asyncio.Event()
@@ -38,6 +40,7 @@ class VirtualClock:
         deadline = self.time + timedelta(seconds=seconds)
         heapq.heappush(self._sleepers, (deadline, next(self._numbers), woken, seconds))
         self._ring()
+        self.on_sleep()
         await woken
 
     @property

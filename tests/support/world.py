@@ -99,6 +99,7 @@ class World:
             now=self.clock.now, seed=7, settings=settings or Settings(initial_sync=False)
         )
         self.clock.on_move = self.simulator.run_due
+        self.clock.on_sleep = self.tell
         self.transports: list[WatchedTransport] = []
         self.commit_failures: list[StorageError] = []
         """Errors that the next transactions end with, instead of being made."""
@@ -302,9 +303,9 @@ class World:
                 return
             delay = last.payload["retry_in_s"]
             assert isinstance(delay, int | float), f"no attempt will be made: {last}"
-            if delay and self.state(session) is State.WAITING:
-                await self.clock.until_asleep(delay)
+            if self.state(session) is State.WAITING and delay in self.clock.asleep:
                 await self.clock.advance(delay)
+                continue
             async with asyncio.timeout(PATIENCE_S):
                 await changed.wait()
 

@@ -1,0 +1,211 @@
+"""Input that makes no sense: nothing is stored half, nothing comes back for ever."""
+
+import pytest
+
+from perene.core.events import EventType
+from perene.core.messages import Fate
+from perene.sim.model import Device
+from perene.sim.session import Session
+from perene.wire.jid import SERVER_JID
+from perene.wire.node import Node
+from perene.wire.proto import wa_pb2
+from tests.support.world import DESK, World
+
+
+def session_of(world: World, phone: str) -> Session:
+    """Return the server's end of the session's connection."""
+    return world.simulator.service.gatekeeper.sessions[world.device(phone)]
+
+
+SENSELESS = {
+    "no sender": {"from": SERVER_JID},
+    "a sender that is no address": {"from": "some one@@"},
+    "no participant in a group": {"from": "120363000000000001@g.us"},
+    "a participant that is no address": {"from": "120363000000000001@g.us", "participant": "@@"},
+    "an endless id": {"from": "15550000009@s.whatsapp.net", "id": "A" * 500},
+    "an empty id": {"from": "15550000009@s.whatsapp.net", "id": ""},
+}
+
+
+@pytest.mark.parametrize("attrs", SENSELESS.values(), ids=SENSELESS.keys())
+async def test_a_message_that_names_no_sender_is_refused_once_and_told_of(
+    world: World, attrs: dict[str, str]
+) -> None:
+    phone = await world.pair()
+    ana = world.simulator.add_contact(name="Ana").account.phone
+    position = await world.now()
+    enc = Node("enc", {"v": "2", "type": "msg"}, b"\x33" * 60)
+    world.simulator.inject(phone, Node("message", {"type": "text", **attrs}, (enc,)))
+    world.simulator.send_text(ana, phone, "after")
+
+    await world.event(EventType.MESSAGE_UNREADABLE, reason="malformed_envelope")
+    await world.event(EventType.MESSAGE_RECEIVED, text="after")
+    await world.answered(phone)
+    assert await world.events(EventType.SESSION_DISCONNECTED, since=position) == []
+    assert world.counters(phone).answered["nack"] == 1
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{"t": "yesterday"}, {"t": ""}, {"t": "9" * 400}, {"sender_pn": "@@ not an address"}],
+    ids=["no time", "an empty time", "an endless time", "an odd second address"],
+)
+async def test_an_odd_detail_does_not_cost_a_message(world: World, odd: dict[str, str]) -> None:
+    phone = await world.pair()
+    ana = world.simulator.add_contact(name="Ana")
+    device = world.device(phone)
+    kind, data = ana.party.desk.keyring.encrypt(
+        device.name,
+        wa_pb2.Message(conversation="hello").SerializeToString(),
+        lambda: world.simulator.service.take_bundle(device),
+    )
+    attrs = {"from": str(ana.account.jid()), "type": "text", **odd}
+    enc = Node("enc", {"v": "2", "type": kind}, data)
+    world.simulator.inject(phone, Node("message", attrs, (enc,)))
+
+    await world.event(EventType.MESSAGE_RECEIVED, text="hello")
+    [view] = await world.stored()
+    assert view.message.timestamp == world.clock.now()
+
+
+@pytest.mark.parametrize("body", [b"\xff\xff\xff", b"\x0a\xff"])
+async def test_an_encrypted_message_that_is_no_message_is_refused(
+    world: World, body: bytes
+) -> None:
+    phone = await world.pair()
+    ana = world.simulator.add_contact(name="Ana")
+    device = world.device(phone)
+    kind, data = ana.party.desk.keyring.encrypt(
+        device.name, body, lambda: world.simulator.service.take_bundle(device)
+    )
+    enc = Node("enc", {"v": "2", "type": kind}, data)
+    attrs = {"from": str(ana.account.jid()), "type": "text"}
+    sent = world.simulator.inject(phone, Node("message", attrs, (enc,)))
+
+    await world.event(EventType.MESSAGE_UNREADABLE, message_id=sent, reason="invalid_protobuf")
+    world.simulator.send_text(ana.account.phone, phone, "after")
+    await world.event(EventType.MESSAGE_RECEIVED, text="after")
+    await world.answered(phone)
+    assert world.counters(phone).answered["nack"] == 1
+    assert (await world.store.counts(DESK)).fates[Fate.LOST] == 1
+
+
+async def test_a_kind_of_message_from_the_future_is_kept(world: World) -> None:
+    phone = await world.pair()
+    ana = world.simulator.add_contact(name="Ana")
+    device = world.device(phone)
+    # A protocol message (field 12) of type 999, which no Perene of today has a name for.
+    kind, data = ana.party.desk.keyring.encrypt(
+        device.name,
+        bytes((0x62, 3, 0x10, 0xE7, 7)),
+        lambda: world.simulator.service.take_bundle(device),
+    )
+    enc = Node("enc", {"v": "2", "type": kind}, data)
+    attrs = {"from": str(ana.account.jid()), "type": "text"}
+    world.simulator.inject(phone, Node("message", attrs, (enc,)))
+
+    told = await world.event(EventType.MESSAGE_RECEIVED)
+    await world.answered(phone)
+    assert told.event.payload["kind"] == "protocol_999"
+
+
+@pytest.mark.parametrize(("kind", "code"), [("msmsg", "495"), ("quantum", "488")])
+async def test_a_cipher_that_we_do_not_have_is_refused_and_not_asked_for_again(
+    world: World, kind: str, code: str
+) -> None:
+    phone = await world.pair()
+    ana = world.simulator.add_contact(name="Ana").account
+    refusals: list[str] = []
+    service = world.simulator.service
+    take = service.submit_ack
+
+    def watch(sender: Device, node: Node) -> None:
+        refusals.extend(filter(None, [node.attrs.get("error")]))
+        take(sender, node)
+
+    service.submit_ack = watch
+    enc = Node("enc", {"v": "2", "type": kind}, b"something")
+    attrs = {"from": str(ana.jid()), "type": "text"}
+    sent = world.simulator.inject(phone, Node("message", attrs, (enc,)))
+    told = await world.event(EventType.MESSAGE_UNREADABLE, message_id=sent)
+    await world.answered(phone)
+
+    assert told.event.payload["reason"] == f"unsupported_{kind}"
+    assert (world.counters(phone).answered["nack"], world.counters(phone).retries_asked) == (1, 0)
+    assert refusals == [code]
+
+
+async def test_a_message_without_content_for_us_is_told_of_and_answered(world: World) -> None:
+    phone = await world.pair()
+    ana = world.simulator.add_contact(name="Ana").account
+    attrs = {"from": str(ana.jid()), "type": "text"}
+    world.simulator.inject(
+        phone, Node("message", attrs, (Node("unavailable", {"type": "view_once"}),))
+    )
+    await world.event(EventType.MESSAGE_UNREADABLE, reason="unavailable_view_once")
+    await world.answered(phone)
+
+
+STANZAS = {
+    "receipt": Node("receipt", {"from": "x@@y", "type": "read"}),
+    "receipt with odd ids": Node("receipt", {}, (Node("list", {}, (Node("item"),)),)),
+    "retry without a body": Node("receipt", {"type": "retry", "from": "15550000009@lid"}),
+    "retry with an endless count": Node(
+        "receipt",
+        {"type": "retry", "from": "15550000009@lid"},
+        (Node("retry", {"count": "9" * 5000, "id": "X"}), Node("keys", {}, (Node("type"),))),
+    ),
+    "notification": Node("notification", {"type": "devices", "from": "@@"}),
+    "count of pre-keys": Node(
+        "notification", {"type": "encrypt"}, (Node("count", {"value": "9" * 5000}),)
+    ),
+    "group": Node("notification", {"type": "w:gp2", "from": "@@"}, (Node("remove"),)),
+    "unknown notification": Node("notification", {"type": "from_the_future"}),
+    "call": Node("call", {}, (Node("offer"),)),
+}
+
+
+@pytest.mark.parametrize("stanza", STANZAS.values(), ids=STANZAS.keys())
+async def test_every_other_senseless_stanza_is_answered_once(world: World, stanza: Node) -> None:
+    phone = await world.pair()
+    ana = world.simulator.add_contact(name="Ana").account.phone
+    position = await world.now()
+    world.simulator.inject(phone, stanza)
+    world.simulator.inject(phone, Node("ib", {}, (Node("offline_preview", {"count": "x" * 99}),)))
+    world.simulator.inject(phone, Node("iq", {"type": "get", "xmlns": "future"}))
+    world.simulator.send_text(ana, phone, "after")
+    await world.event(EventType.MESSAGE_RECEIVED, text="after")
+    await world.answered(phone)
+
+    assert await world.events(EventType.SESSION_DISCONNECTED, since=position) == []
+    assert world.counters(phone).answers_for_nothing == 0
+
+
+@pytest.mark.parametrize("payload", [b"", b"\x00", b"\x00\xf8\xff\x01", b"\x02not zlib"])
+async def test_a_node_out_of_form_ends_the_connection_and_what_came_before_is_kept(
+    world: World, payload: bytes
+) -> None:
+    phone = await world.pair()
+    ana = world.simulator.add_contact(name="Ana").account.phone
+    position = await world.now()
+    world.simulator.send_text(ana, phone, "before")
+    session_of(world, phone).connection.send_encoded(payload)
+
+    ended = await world.event(EventType.SESSION_DISCONNECTED, since=position)
+    assert (ended.event.payload["cause"], ended.event.payload["code"]) == ("network", "malformed")
+    assert await world.texts() == ["before"]
+    assert world.counters(phone).answered["receipt"] == 1
+    await world.come_back(since=position)
+    world.simulator.send_text(ana, phone, "after")
+    await world.event(EventType.MESSAGE_RECEIVED, text="after")
+
+
+@pytest.mark.parametrize("data", [b"\x00\x00\x10" + b"x" * 16, b"\x00\x00\x00"])
+async def test_bytes_out_of_form_end_the_connection_with_a_cause(world: World, data: bytes) -> None:
+    phone = await world.pair()
+    position = await world.now()
+    world.transports[-1].inner.write(data)
+    ended = await world.event(EventType.SESSION_DISCONNECTED, since=position)
+    assert ended.event.payload["cause"] == "network"
+    await world.come_back(since=position)
+    assert world.device(phone).logins == 2

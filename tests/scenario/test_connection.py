@@ -1,0 +1,269 @@
+"""How connections end, and what follows: one right reaction to each cause."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from perene.core.events import EventType
+from perene.core.ids import SessionId
+from perene.core.sessions import Connection as State
+from perene.core.sessions import SessionOptions
+from perene.engine.keepalive import ANSWER_WITHIN_S
+from tests.support.record import PATIENCE_S
+from tests.support.world import DESK, World, inbox
+
+
+async def last_end(world: World, since: int, cause: str | None = None) -> dict[str, object]:
+    """Return what was said of the next end of the connection (by this cause)."""
+    if cause is None:
+        ended = await world.event(EventType.SESSION_DISCONNECTED, since=since)
+    else:
+        ended = await world.event(EventType.SESSION_DISCONNECTED, since=since, cause=cause)
+    return dict(ended.event.payload)
+
+
+@pytest.mark.requirement("C4", "E6", "E8")
+@pytest.mark.parametrize("ending", ["stopped", "killed"])
+async def test_after_a_restart_every_session_connects_with_what_is_stored(
+    world: World, ending: str
+) -> None:
+    other = SessionId("other")
+    phones = [await world.pair(), await world.pair(other)]
+    position = await world.now()
+
+    await (world.stop() if ending == "stopped" else world.kill())
+    await world.start()
+    for session in (DESK, other):
+        await world.event(EventType.SESSION_CONNECTED, since=position, session=session)
+    for phone in phones:
+        ana = world.simulator.add_contact(name="Ana").account.phone
+        world.simulator.send_text(ana, phone, f"hello {phone}")
+    await world.event(EventType.MESSAGE_RECEIVED, since=position, text=f"hello {phones[0]}")
+    await world.event(
+        EventType.MESSAGE_RECEIVED, since=position, session=other, text=f"hello {phones[1]}"
+    )
+
+    assert world.simulator.evidence.events["pairings"] == 2
+    assert await world.events(EventType.SESSION_NEEDS_PAIRING, since=position) == []
+
+
+@pytest.mark.requirement("C4")
+async def test_a_session_that_was_stopped_stays_so_after_a_restart(world: World) -> None:
+    await world.pair()
+    other = SessionId("other")
+    await world.pair(other)
+    await world.sessions.stop(DESK)
+    position = await world.now()
+
+    await world.restart()
+    await world.event(EventType.SESSION_CONNECTED, since=position, session=other)
+    assert (await world.sessions.session(DESK)).connection is State.STOPPED
+
+
+@pytest.mark.requirement("D5")
+@pytest.mark.parametrize(
+    ("how", "code", "cause"),
+    [
+        ("close", 0, "network"),
+        ("stream_error", 503, "server_unavailable"),
+        ("stream_error", 500, "server_unavailable"),
+        ("stream_error", 429, "rate_limited"),
+        ("stream_error", 999, "unknown"),
+        ("stream_error", 515, "restart_required"),
+        ("xmlstreamend", 0, "stream_ended"),
+    ],
+)
+async def test_whatever_ends_the_transport_the_session_stays_and_comes_back(
+    world: World, how: str, code: int, cause: str
+) -> None:
+    phone = await world.pair()
+    ana = world.simulator.add_contact(name="Ana").account.phone
+    position = await world.now()
+
+    world.simulator.disconnect(phone, how, code)  # pyright: ignore[reportArgumentType]  # a literal
+    ended = await last_end(world, position)
+    assert ended["cause"] == cause
+    assert world.supervisor.is_running(DESK)
+    await world.come_back(since=position)
+    world.simulator.send_text(ana, phone, "still here")
+    await world.event(EventType.MESSAGE_RECEIVED, text="still here")
+
+    assert (await world.sessions.session(DESK)).record.has_credentials
+    assert world.simulator.evidence.events["pairings"] == 1
+
+
+@pytest.mark.requirement("D4")
+async def test_515_again_and_again_follows_its_schedule(world: World) -> None:
+    phone = await world.pair()
+    delays: list[object] = []
+    for _ in range(4):
+        position = await world.now()
+        world.simulator.disconnect(phone, "stream_error", 515)
+        delays.append((await last_end(world, position))["retry_in_s"])
+        await world.come_back(since=position)
+    # The restart that belongs to the pairing was the first one in a row.
+    assert delays == [300, 600, 900, 1200]
+
+
+async def test_a_stable_connection_begins_a_new_count(world: World) -> None:
+    phone = await world.pair()
+    await world.clock.until_asleep(10)
+    await world.clock.advance(31)
+    position = await world.now()
+    world.simulator.disconnect(phone, "stream_error", 515)
+    assert (await last_end(world, position))["retry_in_s"] == 0
+    await world.come_back(since=position)
+
+
+async def test_a_banned_session_waits_until_the_ban_is_over(world: World) -> None:
+    phone = await world.pair()
+    position = await world.now()
+    world.simulator.ban(phone, timedelta(hours=2))
+    await world.event(EventType.SESSION_DISCONNECTED, since=position, cause="network")
+    logins = world.simulator.evidence.events["logins"]
+
+    first = await last_end(world, position, cause="network")
+    delay = first["retry_in_s"]
+    assert isinstance(delay, float)
+    await world.clock.until_asleep(delay)
+    await world.clock.advance(delay)
+    ban = await last_end(world, position, cause="temporary_ban")
+    wait = ban["retry_in_s"]
+    assert isinstance(wait, int | float)
+    assert 7190 < wait <= 7200
+    await world.clock.until_asleep(wait)
+    await world.clock.advance(wait - 60)
+    assert world.simulator.evidence.events["logins"] == logins
+    assert world.simulator.evidence.events["logins_refused_402"] == 1
+    await world.clock.advance(60)
+    # The server told whole seconds: a fraction of one may be left.
+    await world.come_back(since=position)
+    assert world.simulator.evidence.events["logins_refused_402"] <= 2
+
+
+@pytest.mark.parametrize(
+    ("reason", "cause"), [(403, "locked"), (405, "outdated"), (406, "banned"), (409, "refused")]
+)
+async def test_a_refusal_that_a_person_must_see_to_stops_and_keeps_the_credentials(
+    world: World, reason: int, cause: str
+) -> None:
+    phone = await world.pair()
+    await world.sessions.stop(DESK)
+    position = await world.now()
+    world.simulator.add_fault("refuse_login", phone=phone, reason=reason)
+    await world.sessions.start(DESK)
+    ended = await last_end(world, position)
+    await world.until(lambda: world.state() is State.NEEDS_ATTENTION, "the end of trying")
+
+    assert (ended["cause"], ended["retry_in_s"]) == (cause, None)
+    assert (await world.sessions.session(DESK)).record.has_credentials
+    await world.until(lambda: not world.supervisor.is_running(DESK), "the end of the task")
+    await world.sessions.start(DESK)
+    await world.event(EventType.SESSION_CONNECTED, since=position)
+
+
+@pytest.mark.requirement("D9")
+async def test_a_replaced_session_does_not_fight(world: World) -> None:
+    phone = await world.pair()
+    position = await world.now()
+    world.simulator.disconnect(phone, "replaced")  # the same credentials connected elsewhere
+    ended = await last_end(world, position)
+    assert (ended["cause"], ended["retry_in_s"]) == ("replaced", None)
+    await world.until(lambda: world.state() is State.NEEDS_ATTENTION, "the end of trying")
+
+
+@pytest.mark.parametrize("fault", ["no_pong", "silence"])
+async def test_a_server_that_is_silent_is_given_up_and_tried_again(
+    world: World, fault: str
+) -> None:
+    phone = await world.pair()
+    position = await world.now()
+    world.simulator.add_fault(fault, phone=phone)  # pyright: ignore[reportArgumentType]  # a literal
+    await world.clock.until_asleep(10)
+    await world.clock.advance(10)
+    await world.clock.until_asleep(ANSWER_WITHIN_S)
+    await world.clock.advance(ANSWER_WITHIN_S)
+
+    ended = await last_end(world, position)
+    assert (ended["cause"], ended["code"]) == ("network", "keepalive")
+    await world.come_back(since=position)
+
+
+async def test_a_server_that_answers_is_kept(world: World) -> None:
+    await world.pair()
+    position = await world.now()
+    for _ in range(12):
+        await world.clock.until_asleep(10)
+        await world.clock.advance(10)
+    assert await world.events(EventType.SESSION_DISCONNECTED, since=position) == []
+    assert world.supervisor.live(DESK).alive_at is not None
+
+
+async def test_the_servers_own_ping_is_answered(world: World) -> None:
+    phone = await world.pair()
+    assert world.simulator.ping(phone) == 1
+    await world.until(lambda: world.simulator.evidence.events["pongs"] == 1, "the answer")
+
+
+@pytest.mark.requirement("C1")
+async def test_watchers_come_and_go_without_touching_the_session(world: World) -> None:
+    phone = await world.pair()
+    ana = world.simulator.add_contact(name="Ana").account.phone
+    before = await world.sessions.session(DESK)
+    logins = world.simulator.evidence.events["logins"]
+
+    for _ in range(20):
+        watcher = asyncio.create_task(world.feed.wait_for_new(await world.now()))
+        await asyncio.sleep(0)
+        watcher.cancel()
+    await world.sessions.list_sessions()
+    world.simulator.send_text(ana, phone, "still there?")
+    await world.event(EventType.MESSAGE_RECEIVED, text="still there?")
+
+    after = await world.sessions.session(DESK)
+    assert after.connected_at == before.connected_at
+    assert world.simulator.evidence.events["logins"] == logins
+
+
+async def test_stopping_commits_and_answers_what_was_taken(world: World) -> None:
+    phone = await world.pair()
+    ana = world.simulator.add_contact(name="Ana").account.phone
+    for number in range(300):
+        world.simulator.send_text(ana, phone, f"message {number}")
+    await world.event(EventType.MESSAGE_RECEIVED, text="message 0")
+    await world.sessions.stop(DESK)
+
+    stored = await world.texts()
+    assert stored == [f"message {number}" for number in range(len(stored))]
+    assert len(world.device(phone).mailbox) == 300 - len(stored)
+    await world.sessions.start(DESK)
+    await world.event_many(EventType.MESSAGE_RECEIVED, 300)
+    await world.answered(phone)
+    assert await world.texts() == [f"message {number}" for number in range(300)]
+    assert world.counters(phone).retries_asked == 0
+
+
+async def test_a_deleted_session_leaves_nothing_behind(world: World) -> None:
+    await world.pair()
+    ana = world.simulator.add_contact(name="Ana").account
+    sent = await world.send(str(ana.jid()), "hello")
+    await world.event(EventType.MESSAGE_SENT, message_id=sent)
+    await world.sessions.delete(DESK)
+
+    assert await world.sessions.list_sessions() == []
+    assert not world.supervisor.is_running(DESK)
+    await world.event(EventType.SESSION_DELETED)
+    await world.sessions.create_session(DESK, name=None, options=SessionOptions(), start=True)
+    assert (await world.sessions.current_qr(DESK, wait_s=PATIENCE_S)).text
+    assert inbox(world, ana.phone) == ["hello"]
+
+
+async def test_a_start_asked_for_twice_makes_one_connection(world: World) -> None:
+    phone = await world.pair()
+    await world.sessions.stop(DESK)
+    position = await world.now()
+    await asyncio.gather(*(world.sessions.start(DESK) for _ in range(5)))
+    await world.event(EventType.SESSION_CONNECTED, since=position)
+    assert world.simulator.evidence.events["replaced"] == 0
+    assert world.device(phone).logins == 2
