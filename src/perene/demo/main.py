@@ -33,7 +33,7 @@ Let somebody write, and see it in the events:
 def main(arguments: Sequence[str] = ()) -> int:
     """Play the demo; return 0 only if nothing was lost or doubled."""
     asked = _parser().parse_args(list(arguments))
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     screen = Screen()
     right = stopped = False
