@@ -1,0 +1,235 @@
+"""Every ending has one cause, and every cause one reaction (facts/protocol.md §2)."""
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perene.core import causes
+from perene.core.causes import (
+    VERDICTS,
+    Cause,
+    Ending,
+    Kind,
+    Local,
+    Reaction,
+    ban_duration,
+    classify,
+)
+
+FAILURES = {
+    "400": Cause.REFUSED,
+    "401": Cause.UNLINKED,
+    "402": Cause.TEMPORARY_BAN,
+    "403": Cause.LOCKED,
+    "405": Cause.OUTDATED,
+    "406": Cause.BANNED,
+    "409": Cause.REFUSED,
+    "413": Cause.UNKNOWN,
+    "414": Cause.UNKNOWN,
+    "415": Cause.REFUSED,
+    "418": Cause.REFUSED,
+    "429": Cause.RATE_LIMITED,
+    "500": Cause.SERVER_UNAVAILABLE,
+    "501": Cause.SERVER_UNAVAILABLE,
+    "503": Cause.SERVER_UNAVAILABLE,
+}
+
+STREAM_ERRORS = {
+    "401": Cause.UNKNOWN,
+    "409": Cause.REPLACED,
+    "429": Cause.RATE_LIMITED,
+    "500": Cause.SERVER_UNAVAILABLE,
+    "503": Cause.SERVER_UNAVAILABLE,
+    "515": Cause.RESTART_REQUIRED,
+    "516": Cause.UNLINKED,
+}
+
+LOCAL = {
+    Local.UNREACHABLE: Cause.NETWORK,
+    Local.SOCKET_CLOSED: Cause.NETWORK,
+    Local.HANDSHAKE_TIMEOUT: Cause.NETWORK,
+    Local.HANDSHAKE_FAILED: Cause.UNTRUSTED_SERVER,
+    Local.CERTIFICATE: Cause.UNTRUSTED_SERVER,
+    Local.MALFORMED: Cause.NETWORK,
+    Local.KEEPALIVE: Cause.NETWORK,
+    Local.STORAGE: Cause.STORAGE,
+    Local.STALE_EPOCH: Cause.OWNERSHIP_LOST,
+    Local.PAIRING_EXPIRED: Cause.PAIRING_EXPIRED,
+    Local.PAIRING_REFUSED: Cause.PAIRING_REFUSED,
+    Local.UNREADABLE_STATE: Cause.UNREADABLE_STATE,
+    Local.INTERNAL: Cause.INTERNAL,
+    Local.STOPPED: Cause.STOPPED,
+}
+
+REACTIONS = {
+    Cause.RESTART_REQUIRED: Reaction.RESTART,
+    Cause.STREAM_ENDED: Reaction.RETRY,
+    Cause.NETWORK: Reaction.RETRY,
+    Cause.SERVER_UNAVAILABLE: Reaction.RETRY,
+    Cause.RATE_LIMITED: Reaction.RETRY,
+    Cause.TEMPORARY_BAN: Reaction.WAIT_UNTIL,
+    Cause.LOCKED: Reaction.STOP,
+    Cause.BANNED: Reaction.STOP,
+    Cause.UNLINKED: Reaction.REPAIR,
+    Cause.REPLACED: Reaction.STOP,
+    Cause.OUTDATED: Reaction.STOP,
+    Cause.REFUSED: Reaction.STOP,
+    Cause.UNTRUSTED_SERVER: Reaction.RETRY,
+    Cause.STORAGE: Reaction.RETRY,
+    Cause.OWNERSHIP_LOST: Reaction.STOP,
+    Cause.PAIRING_EXPIRED: Reaction.NEW_CODE,
+    Cause.PAIRING_REFUSED: Reaction.NEW_CODE,
+    Cause.UNREADABLE_STATE: Reaction.STOP,
+    Cause.INTERNAL: Reaction.RETRY,
+    Cause.UNKNOWN: Reaction.RETRY,
+    Cause.STOPPED: Reaction.NONE,
+}
+
+# Codes that libraries make up on their own side, or that belong to another product: none of them
+# comes over the wire with a meaning, so none may cost a session its credentials.
+NOT_ON_THE_WIRE = ("408", "411", "412", "419", "421", "428", "440", "463", "475", "479", "599")
+
+
+def reaction(ending: Ending) -> Reaction:
+    return VERDICTS[classify(ending)].reaction
+
+
+@pytest.mark.parametrize(("code", "cause"), FAILURES.items())
+def test_a_refused_login_has_the_cause_of_its_code(code: str, cause: Cause) -> None:
+    assert classify(Ending(kind=Kind.FAILURE, code=code)) is cause
+
+
+@pytest.mark.parametrize(("code", "cause"), STREAM_ERRORS.items())
+def test_a_stream_error_has_the_cause_of_its_code(code: str, cause: Cause) -> None:
+    assert classify(Ending(kind=Kind.STREAM_ERROR, code=code)) is cause
+
+
+@pytest.mark.parametrize(("name", "cause"), LOCAL.items())
+def test_an_ending_noticed_here_has_the_cause_of_its_name(name: Local, cause: Cause) -> None:
+    assert classify(Ending(kind=Kind.LOCAL, code=name)) is cause
+
+
+def test_these_tables_hold_every_row_of_the_code() -> None:
+    assert FAILURES.keys() == causes._FAILURES.keys()
+    assert STREAM_ERRORS.keys() == causes._STREAM_ERRORS.keys()
+    assert LOCAL.keys() == causes._LOCAL.keys() == set(Local)
+
+
+@pytest.mark.parametrize("code", ["", "401", "409", "440", "515"])
+@pytest.mark.parametrize(
+    ("conflict", "cause"),
+    [
+        ("replaced", Cause.REPLACED),
+        ("device_removed", Cause.UNLINKED),
+        ("something_new", Cause.REPLACED),
+    ],
+)
+def test_a_conflict_says_more_than_the_code_beside_it(
+    conflict: str, cause: Cause, code: str
+) -> None:
+    assert classify(Ending(kind=Kind.STREAM_ERROR, code=code, conflict=conflict)) is cause
+
+
+@pytest.mark.parametrize("code", ["", "401", "515"])
+def test_a_stream_that_was_closed_in_order_needs_no_code(code: str) -> None:
+    assert classify(Ending(kind=Kind.STREAM_END, code=code)) is Cause.STREAM_ENDED
+
+
+@pytest.mark.requirement("D1")
+def test_only_the_stream_error_515_asks_for_a_restart() -> None:
+    asking = {
+        (kind, code)
+        for kind in Kind
+        for code in map(str, range(1000))
+        if classify(Ending(kind=kind, code=code)) is Cause.RESTART_REQUIRED
+    }
+    assert asking == {(Kind.STREAM_ERROR, "515")}
+
+
+def test_only_whatsapp_can_unlink_a_device_and_only_in_three_ways() -> None:
+    codes = ["", *map(str, range(1000)), *Local]
+    conflicts = ["", "replaced", "device_removed", "something_new"]
+    unlinking = {
+        (kind, code if not conflict else "", conflict)
+        for kind in Kind
+        for code in codes
+        for conflict in (conflicts if kind is Kind.STREAM_ERROR else [""])
+        if reaction(Ending(kind=kind, code=code, conflict=conflict)) is Reaction.REPAIR
+    }
+    assert unlinking == {
+        (Kind.FAILURE, "401", ""),
+        (Kind.STREAM_ERROR, "516", ""),
+        (Kind.STREAM_ERROR, "", "device_removed"),
+    }
+
+
+@pytest.mark.parametrize("kind", [Kind.FAILURE, Kind.STREAM_ERROR])
+@pytest.mark.parametrize("code", ["", *NOT_ON_THE_WIRE])
+def test_a_code_that_one_library_made_up_is_unknown_here(kind: Kind, code: str) -> None:
+    assert classify(Ending(kind=kind, code=code)) is Cause.UNKNOWN
+
+
+@given(st.sampled_from([Kind.FAILURE, Kind.STREAM_ERROR]), st.text(max_size=8))
+def test_an_unknown_code_keeps_the_credentials_and_is_tried_again(kind: Kind, code: str) -> None:
+    known = FAILURES if kind is Kind.FAILURE else STREAM_ERRORS
+    if code not in known:
+        assert reaction(Ending(kind=kind, code=code)) is Reaction.RETRY
+
+
+@given(st.text(min_size=1, max_size=20))
+def test_an_unknown_conflict_keeps_the_credentials_and_fights_nobody(conflict: str) -> None:
+    if conflict != "device_removed":
+        ending = Ending(kind=Kind.STREAM_ERROR, code="401", conflict=conflict)
+        assert reaction(ending) is Reaction.STOP
+
+
+@given(st.text(max_size=12))
+def test_a_local_ending_without_a_row_is_a_mistake_of_ours(code: str) -> None:
+    if code not in set(Local):
+        assert classify(Ending(kind=Kind.LOCAL, code=code)) is Cause.INTERNAL
+
+
+@pytest.mark.parametrize("cause", Cause)
+def test_every_cause_has_one_reaction_and_a_sentence_for_people(cause: Cause) -> None:
+    verdict = VERDICTS[cause]
+    assert verdict.reaction is REACTIONS[cause]
+    assert verdict.sentence[0].isupper()
+    assert verdict.sentence.endswith(".")
+
+
+def test_no_two_causes_say_the_same() -> None:
+    assert len({verdict.sentence for verdict in VERDICTS.values()}) == len(Cause)
+
+
+def test_every_cause_can_happen() -> None:
+    found = {*FAILURES.values(), *STREAM_ERRORS.values(), *LOCAL.values(), Cause.STREAM_ENDED}
+    assert found == set(Cause)
+
+
+@given(st.integers(min_value=1, max_value=1_000_000_000))
+def test_a_ban_lasts_as_many_seconds_as_the_server_says(seconds: int) -> None:
+    assert ban_duration({"code": "101", "expire": str(seconds)}) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("expire", ["", "soon", "-5", "0", "1.5", "1e3", "٣x", "99999999999999999"])
+def test_a_ban_whose_end_makes_no_sense_has_none(expire: str) -> None:
+    assert ban_duration({"expire": expire}) is None
+
+
+def test_a_ban_without_an_end_has_none() -> None:
+    assert ban_duration({}) is None
+
+
+@given(st.integers(min_value=1_000_000_001))
+def test_a_date_is_never_taken_for_a_duration(epoch: int) -> None:
+    assert ban_duration({"expire": str(epoch)}) is None
+
+
+@given(st.dictionaries(st.sampled_from(["expire", "code"]), st.text(max_size=30)))
+def test_no_attribute_of_the_server_can_break_the_reading_of_a_ban(
+    attributes: dict[str, str],
+) -> None:
+    lasts = ban_duration(attributes)
+    assert lasts is None or lasts > timedelta()
