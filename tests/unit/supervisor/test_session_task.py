@@ -1,0 +1,348 @@
+"""The task that owns a session: one right reaction to every way a connection can end."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+
+import pytest
+
+from perene.core.causes import Ending, Kind, Local
+from perene.core.errors import StorageUnavailable
+from perene.core.events import EventType
+from perene.core.ids import Epoch, SessionId
+from perene.core.notices import Observer, Opened, PhoneLinked, QrShown
+from perene.core.sessions import Connection, SessionOptions
+from perene.core.unit import Committed, Unit
+from perene.engine.ports import SessionStore
+from perene.supervisor.session_task import SessionTask
+from tests.support.units import ANA
+from tests.support.virtual_clock import VirtualClock
+
+
+def failure(reason: str, **attributes: str) -> Ending:
+    return Ending(kind=Kind.FAILURE, code=reason, attributes=attributes)
+
+
+def stream_error(code: str = "", conflict: str = "") -> Ending:
+    return Ending(kind=Kind.STREAM_ERROR, code=code, conflict=conflict)
+
+
+def local(code: Local) -> Ending:
+    return Ending(kind=Kind.LOCAL, code=code)
+
+
+class ScriptedEngine:
+    """Lives until the test ends it, or until it is stopped."""
+
+    def __init__(self, observer: Observer) -> None:
+        self.observer = observer
+        self.ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+        self.woken = 0
+
+    async def run(self) -> Ending:
+        return await self.ending
+
+    def wake_sender(self) -> None:
+        self.woken += 1
+
+    async def request_pairing_code(self, phone: str) -> str:
+        return phone
+
+    def stop(self) -> None:
+        if not self.ending.done():
+            self.ending.set_result(local(Local.STOPPED))
+
+
+class FakeStore:
+    """Commits at once, or refuses."""
+
+    session = ANA
+
+    def __init__(self, owner: "Fixture", epoch: Epoch) -> None:
+        self.epoch = epoch
+        self._owner = owner
+
+    def submit(self, unit: Unit) -> "asyncio.Future[Committed]":
+        future: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
+        if self._owner.storage_down:
+            future.set_exception(StorageUnavailable("down"))
+        else:
+            self._owner.units.append(unit)
+            future.set_result(Committed(new_messages=0))
+        return future
+
+
+class Fixture:
+    """A session task and everything around it."""
+
+    def __init__(self) -> None:
+        self.clock = VirtualClock()
+        self.engines: list[ScriptedEngine] = []
+        self.units: list[Unit] = []
+        self.archived: list[str] = []
+        self.epochs = 0
+        self.acquisitions_to_fail = 0
+        self.storage_down = False
+        self.broken_connect = False
+        self._made = asyncio.Event()
+        self.task = SessionTask(
+            session=ANA,
+            options=SessionOptions(),
+            paired=True,
+            ownership=self,
+            connect=self.connect,
+            clock=self.clock,
+            rng=random.Random(1),
+        )
+        self.running: asyncio.Task[None] | None = None
+
+    # What the task needs
+
+    async def acquire(self, session: SessionId, held: Epoch | None) -> Epoch:
+        assert session == ANA
+        assert held in (None, self.epochs)
+        if self.acquisitions_to_fail:
+            self.acquisitions_to_fail -= 1
+            raise StorageUnavailable("down")
+        self.epochs += 1
+        return Epoch(self.epochs)
+
+    def open_store(self, session: SessionId, epoch: Epoch) -> SessionStore:
+        assert session == ANA
+        return FakeStore(self, epoch)  # pyright: ignore[reportReturnType]  # all that the task uses
+
+    async def archive_credentials(self, session: SessionId, epoch: Epoch, reason: str) -> bool:
+        assert (session, epoch > 0) == (ANA, True)
+        self.archived.append(reason)
+        return True
+
+    def connect(
+        self, store: SessionStore, options: SessionOptions, observer: Observer
+    ) -> ScriptedEngine:
+        assert (store.session, options) == (ANA, SessionOptions())
+        if self.broken_connect:
+            self.broken_connect = False
+            raise ZeroDivisionError
+        engine = ScriptedEngine(observer)
+        self.engines.append(engine)
+        self._made.set()
+        return engine
+
+    # What a test does
+
+    async def engine(self, number: int) -> ScriptedEngine:
+        """Return the n-th connection (from 1) once it is made."""
+        while len(self.engines) < number:
+            self._made.clear()
+            await self._made.wait()
+        return self.engines[number - 1]
+
+    async def end(self, number: int, ending: Ending) -> None:
+        """End the n-th connection."""
+        (await self.engine(number)).ending.set_result(ending)
+
+    @property
+    def state(self) -> Connection:
+        return self.task.live.connection
+
+    def events(self, kind: EventType) -> Sequence[dict[str, object]]:
+        return [
+            dict(event.payload)
+            for unit in self.units
+            for event in unit.events
+            if event.type is kind
+        ]
+
+
+@pytest.fixture
+async def one() -> AsyncIterator[Fixture]:
+    fixture = Fixture()
+    fixture.running = asyncio.create_task(fixture.task.run())
+    yield fixture
+    fixture.running.cancel()
+    await asyncio.gather(fixture.running, return_exceptions=True)
+
+
+async def ended(one: Fixture) -> None:
+    """Wait until the task has ended by itself."""
+    assert one.running is not None
+    await one.running
+
+
+@pytest.mark.requirement("D1", "D2", "D4")
+async def test_515_restarts_at_once_and_then_by_its_schedule(one: Fixture) -> None:
+    await one.end(1, stream_error("515"))
+    await one.end(2, stream_error("515"))
+    for number, minutes in ((3, 5), (4, 10), (5, 15)):
+        await one.clock.until_asleep(minutes * 60)
+        assert len(one.engines) == number - 1
+        assert one.state is Connection.WAITING
+        await one.clock.advance(minutes * 60)
+        await one.end(number, stream_error("515"))
+    await one.clock.until_asleep(20 * 60)
+    assert one.archived == []
+    assert [told["attempt"] for told in one.events(EventType.SESSION_ERROR_515)] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.requirement("D6")
+async def test_a_connection_that_was_stable_begins_a_new_count(one: Fixture) -> None:
+    await one.end(1, stream_error("515"))
+    engine = await one.engine(2)
+    engine.observer.notice(Opened(at=one.clock.now()))
+    assert one.state is Connection.OPEN
+    await one.clock.advance(31)
+    engine.ending.set_result(stream_error("515"))
+    await one.engine(3)
+    assert one.clock.monotonic() == 31
+
+
+async def test_a_connection_that_was_open_for_a_moment_does_not(one: Fixture) -> None:
+    await one.end(1, stream_error("515"))
+    engine = await one.engine(2)
+    engine.observer.notice(Opened(at=one.clock.now()))
+    await one.clock.advance(29)
+    engine.ending.set_result(stream_error("515"))
+    await one.clock.until_asleep(300)
+
+
+async def test_the_network_is_tried_again_with_growing_delays(one: Fixture) -> None:
+    for number, seconds in enumerate((1, 1, 2, 3, 5, 8, 13), start=1):
+        await one.end(number, local(Local.UNREACHABLE))
+        await one.clock.until_asleep(seconds, within=seconds / 10)
+        await one.clock.advance(seconds * 1.1)
+    assert one.state in (Connection.CONNECTING, Connection.WAITING)
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [failure("401"), stream_error("401", "device_removed"), stream_error("516")],
+)
+async def test_an_unlinked_device_is_archived_and_pairing_begins_again(
+    one: Fixture, ending: Ending
+) -> None:
+    await one.end(1, ending)
+    await one.clock.until_asleep(1, within=0.1)
+    assert one.archived == ["unlinked"]
+    assert not one.task.live.paired
+    assert len(one.events(EventType.SESSION_NEEDS_PAIRING)) == 1
+    await one.clock.advance(1.1)
+    await one.engine(2)
+
+
+@pytest.mark.requirement("D7")
+async def test_after_ten_restarts_in_vain_the_credentials_are_set_aside(one: Fixture) -> None:
+    await one.end(1, stream_error("515"))
+    for attempt in range(2, 11):
+        await one.end(attempt, stream_error("515"))
+        await one.clock.until_asleep(300 * (attempt - 1))
+        await one.clock.advance(300 * (attempt - 1))
+    assert one.archived == []
+    await one.end(11, stream_error("515"))
+    await one.engine(12)
+    assert one.archived == ["restart_required"]
+
+
+async def test_a_ban_is_waited_out(one: Fixture) -> None:
+    await one.end(1, failure("402", code="101", expire="3600"))
+    await one.clock.until_asleep(3600)
+    await one.clock.advance(3599)
+    assert len(one.engines) == 1
+    await one.clock.advance(1)
+    await one.engine(2)
+    assert one.archived == []
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        failure("403"),
+        failure("405"),
+        failure("406"),
+        stream_error("", "replaced"),
+        local(Local.UNREADABLE_STATE),
+        local(Local.STALE_EPOCH),
+    ],
+)
+async def test_what_needs_a_person_ends_the_task_and_keeps_the_credentials(
+    one: Fixture, ending: Ending
+) -> None:
+    await one.end(1, ending)
+    await ended(one)
+    assert one.state is Connection.NEEDS_ATTENTION
+    assert one.task.live.last_error
+    assert one.archived == []
+
+
+@pytest.mark.parametrize("when", ["connected", "waiting"])
+async def test_a_stop_ends_the_task_in_whatever_state(one: Fixture, when: str) -> None:
+    await one.engine(1)
+    if when == "waiting":
+        await one.end(1, local(Local.SOCKET_CLOSED))
+        await one.clock.until_asleep(1, within=0.1)
+    one.task.stop()
+    await ended(one)
+    assert one.state is Connection.STOPPED
+    assert len(one.engines) == 1
+
+
+async def test_a_bug_in_a_connection_ends_that_connection_only(one: Fixture) -> None:
+    (await one.engine(1)).ending.set_exception(ZeroDivisionError())
+    await one.clock.until_asleep(1, within=0.1)
+    one.broken_connect = True
+    await one.clock.advance(1.1)
+    await one.clock.until_asleep(1, within=0.1)
+    await one.clock.advance(1.1)
+    await one.engine(2)
+    causes = [told["cause"] for told in one.events(EventType.SESSION_DISCONNECTED)]
+    assert causes == ["internal", "internal"]
+
+
+@pytest.mark.requirement("E8")
+async def test_a_database_that_is_away_delays_and_loses_nothing(one: Fixture) -> None:
+    one.storage_down = True
+    await one.end(1, local(Local.STORAGE))
+    await one.clock.until_asleep(1, within=0.1)
+    assert one.units == []
+    one.storage_down = False
+    one.acquisitions_to_fail = 2
+    await one.clock.advance(1.1)
+    for _ in range(2):
+        await one.clock.until_asleep(5)
+        await one.clock.advance(5)
+    await one.engine(2)
+    assert one.archived == []
+
+
+async def test_notices_show_in_the_live_state(one: Fixture) -> None:
+    engine = await one.engine(1)
+    expires = one.clock.now() + timedelta(seconds=60)
+    engine.observer.notice(QrShown(text="qr", expires_at=expires))
+    live = one.task.live
+    assert (live.connection, live.qr is not None) == (Connection.PAIRING, True)
+    engine.observer.notice(PhoneLinked())
+    assert live.qr is None
+    engine.observer.notice(Opened(at=one.clock.now()))
+    assert (live.connection, live.connected_at) == (Connection.OPEN, one.clock.now())
+    engine.ending.set_result(local(Local.SOCKET_CLOSED))
+    await one.clock.until_asleep(1, within=0.1)
+    assert (live.connection, live.connected_at) == (Connection.WAITING, None)
+
+
+async def test_a_wake_reaches_the_connection_of_this_moment(one: Fixture) -> None:
+    engine = await one.engine(1)
+    one.task.wake_sender()
+    assert engine.woken == 1
+    await one.end(1, local(Local.SOCKET_CLOSED))
+    await one.clock.until_asleep(1, within=0.1)
+    one.task.wake_sender()
+    assert engine.woken == 1
+
+
+async def test_a_cancelled_task_ends_even_when_its_connection_fails_then(one: Fixture) -> None:
+    engine = await one.engine(1)
+    assert one.running is not None
+    engine.ending.set_result(local(Local.SOCKET_CLOSED))
+    one.running.cancel()
+    await asyncio.wait([one.running])
+    assert one.running.cancelled()
