@@ -102,7 +102,7 @@ async def send_message(
     return MessageOut.of(accepted.message)
 
 
-@router.get("/conversations", tags=["conversations"], responses=documented(404))
+@router.get("/conversations", responses=documented(404))
 async def list_conversations(
     session_id: SessionPath, messages: MessagesPort, cursor: Cursor = None, limit: Limit = 50
 ) -> ConversationsOut:
