@@ -1,0 +1,241 @@
+"""A store in memory and connections that a test ends, for the shell around the sessions."""
+
+import asyncio
+import random
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
+
+from perene.core.causes import Ending, Kind, Local
+from perene.core.errors import Conflict, NotFound, StaleEpoch, StorageError
+from perene.core.events import Event, EventType
+from perene.core.ids import Epoch, SessionId
+from perene.core.notices import Observer
+from perene.core.sessions import Desired, SessionOptions, SessionRecord
+from perene.core.unit import Committed, Unit
+from perene.engine.ports import SessionStore
+from perene.supervisor.committer import Committer, Lane, SavePolicy
+from perene.supervisor.supervisor import Supervisor
+from tests.support.virtual_clock import START, VirtualClock
+
+PN = "5511900000001:7@s.whatsapp.net"
+LID = "100000000000099:7@lid"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """An event of the outbox under its number."""
+
+    seq: int
+    session: SessionId | None
+    event: Event
+
+
+class MemoryStore:
+    """The sessions and the outbox of a store; can be told to be out of reach."""
+
+    def __init__(self) -> None:
+        self.records: dict[SessionId, SessionRecord] = {}
+        self.outbox: list[Row] = []
+        self.archived: list[SessionId] = []
+        self.failing: StorageError | None = None
+        self.on_look: Callable[[], None] = lambda: None
+        """Called after the outbox has been looked at, before the answer arrives."""
+
+    def add(self, name: str, *, desired: Desired = Desired.RUNNING, paired: bool = False) -> None:
+        self.records[SessionId(name)] = SessionRecord(
+            id=SessionId(name),
+            name=None,
+            desired=desired,
+            epoch=Epoch(0),
+            created_at=START,
+            has_credentials=paired,
+            pn=PN if paired else None,
+        )
+
+    def emit(self, event: Event, session: SessionId | None = None) -> None:
+        self.outbox.append(Row(seq=len(self.outbox) + 1, session=session, event=event))
+
+    def told(self, session: SessionId) -> list[EventType]:
+        return [row.event.type for row in self.outbox if row.session == session]
+
+    # The sessions
+
+    async def create_session(
+        self,
+        session: SessionId,
+        *,
+        name: str | None,
+        desired: Desired,
+        options: SessionOptions,
+        event: Event,
+    ) -> SessionRecord:
+        if session in self.records:
+            raise Conflict("there is one already")
+        self.add(session, desired=desired)
+        record = replace(self.records[session], name=name, options=options)
+        self.records[session] = record
+        self.emit(event, session)
+        return record
+
+    async def list_sessions(self) -> Sequence[SessionRecord]:
+        return list(self.records.values())
+
+    async def get_session(self, session: SessionId) -> SessionRecord:
+        if session not in self.records:
+            raise NotFound(f"no session {session}")
+        return self.records[session]
+
+    async def set_desired(self, session: SessionId, desired: Desired) -> None:
+        record = await self.get_session(session)
+        self.records[session] = replace(record, desired=desired)
+
+    async def delete_session(self, session: SessionId, *, event: Event) -> None:
+        del self.records[session]
+        self.emit(event, session)
+
+    async def acquire(self, session: SessionId, held: Epoch | None) -> Epoch:
+        if self.failing is not None:
+            raise self.failing
+        record = await self.get_session(session)
+        if held is not None and held != record.epoch:
+            raise StaleEpoch("taken over")
+        epoch = Epoch(record.epoch + 1)
+        self.records[session] = replace(record, epoch=epoch)
+        return epoch
+
+    async def archive_credentials(self, session: SessionId, epoch: Epoch, reason: str) -> bool:
+        if self.failing is not None:
+            raise self.failing
+        self.archived.append(session)
+        self.records[session] = replace(
+            self.records[session], has_credentials=False, pn=None, lid=None
+        )
+        return True
+
+    # The outbox
+
+    async def events_after(
+        self, seq: int, *, limit: int, session: SessionId | None, types: Collection[EventType]
+    ) -> Sequence[Row]:
+        return [
+            row
+            for row in self.outbox[seq:]
+            if session in (None, row.session) and (not types or row.event.type in types)
+        ][:limit]
+
+    async def last_seq(self) -> int:
+        last = len(self.outbox)
+        self.on_look()
+        return last
+
+
+class FakeEngine:
+    """A connection that lives until a test ends it, or until it is stopped."""
+
+    def __init__(self, observer: Observer) -> None:
+        self.observer = observer
+        self.ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+        self.woken = 0
+        self.stopped = False
+        self.drains = True
+        """False for a connection that takes its time to end."""
+        self.pairing_code: str | Exception = "ABCD-EFGH"
+
+    async def run(self) -> Ending:
+        return await self.ending
+
+    def wake_sender(self) -> None:
+        self.woken += 1
+
+    async def request_pairing_code(self, phone: str) -> str:
+        if isinstance(self.pairing_code, Exception):
+            raise self.pairing_code
+        return self.pairing_code
+
+    def stop(self) -> None:
+        self.stopped = True
+        if self.drains:
+            self.end(Ending(kind=Kind.LOCAL, code=Local.STOPPED))
+
+    def end(self, ending: Ending) -> None:
+        if not self.ending.done():
+            self.ending.set_result(ending)
+
+
+class FakeSessionStore:
+    """All that a session's task asks of the store of one connection."""
+
+    def __init__(self, session: SessionId, epoch: Epoch, store: MemoryStore) -> None:
+        self.session = session
+        self.epoch = epoch
+        self._store = store
+
+    def submit(self, unit: Unit) -> "asyncio.Future[Committed]":
+        for event in unit.events:
+            self._store.emit(event, unit.session)
+        future: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
+        future.set_result(Committed(new_messages=0))
+        return future
+
+
+class Even(random.Random):
+    """Always in the middle, so that jitter changes nothing."""
+
+    def random(self) -> float:
+        return 0.5
+
+
+@dataclass
+class World:
+    """A supervisor and what is around it."""
+
+    store: MemoryStore = field(default_factory=MemoryStore)
+    clock: VirtualClock = field(default_factory=VirtualClock)
+    engines: dict[SessionId, list[FakeEngine]] = field(
+        default_factory=dict[SessionId, list[FakeEngine]]
+    )
+    broken: set[SessionId] = field(default_factory=set[SessionId])
+    """Sessions whose task ends in an error that nobody expected."""
+    rung: int = 0
+
+    def __post_init__(self) -> None:
+        self._made = asyncio.Event()
+        self.committer = Committer(
+            commit=self._commit, clock=self.clock, policy=SavePolicy(), on_commit=self._ring
+        )
+        self.supervisor = Supervisor(
+            store=self.store,
+            open_store=self._open,
+            committer=self.committer,
+            connect=self._connect,
+            clock=self.clock,
+            ring=self._ring,
+            rng=Even(),
+        )
+
+    async def engine(self, name: str, number: int = 1) -> FakeEngine:
+        """Return a session's n-th connection (from 1) once it is made."""
+        async with asyncio.timeout(10):
+            while len(self.engines.get(SessionId(name), [])) < number:
+                self._made.clear()
+                await self._made.wait()
+        return self.engines[SessionId(name)][number - 1]
+
+    async def _commit(self, units: Sequence[Unit]) -> Sequence[Committed]:
+        return [Committed(new_messages=0) for _ in units]
+
+    def _ring(self) -> None:
+        self.rung += 1
+
+    def _open(self, session: SessionId, epoch: Epoch, lane: Lane) -> SessionStore:
+        if session in self.broken:
+            raise ZeroDivisionError
+        return FakeSessionStore(session, epoch, self.store)  # pyright: ignore[reportReturnType]  # all that a task uses
+
+    def _connect(
+        self, store: SessionStore, options: SessionOptions, observer: Observer
+    ) -> FakeEngine:
+        engine = FakeEngine(observer)
+        self.engines.setdefault(store.session, []).append(engine)
+        self._made.set()
+        return engine

@@ -1,0 +1,106 @@
+"""The live half of a session follows the notices of its connection."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from perene.core.notices import Alive, LoginStarted, Notice, Opened, PhoneLinked, QrShown
+from perene.core.sessions import Connection
+from perene.supervisor.live import LiveState
+from perene.supervisor.ports import QrView
+from tests.support.virtual_clock import START
+
+QR = QrShown(text="qr", expires_at=START + timedelta(seconds=60))
+LATER = START + timedelta(minutes=1)
+
+
+def after(*notices: Notice, paired: bool = False) -> LiveState:
+    live = LiveState()
+    live.paired = paired
+    for notice in notices:
+        live.notice(notice)
+    return live
+
+
+def test_a_session_that_never_ran_is_stopped() -> None:
+    live = LiveState()
+    assert live.connection is Connection.STOPPED
+    assert (live.connected_at, live.alive_at, live.last_error, live.qr) == (None,) * 4
+
+
+@pytest.mark.parametrize(
+    ("paired", "connection"), [(True, Connection.LOGGING_IN), (False, Connection.PAIRING)]
+)
+def test_a_login_is_a_pairing_when_there_is_no_device_yet(
+    paired: bool, connection: Connection
+) -> None:
+    assert after(LoginStarted(), paired=paired).connection is connection
+
+
+def test_a_qr_code_is_shown_until_the_next_one() -> None:
+    assert after(QR).qr == QrView(text="qr", expires_at=QR.expires_at)
+    assert after(QR, QrShown(text="next", expires_at=LATER)).qr == QrView(
+        text="next", expires_at=LATER
+    )
+
+
+def test_a_linked_phone_leaves_no_qr_code_behind_and_the_next_login_is_no_pairing() -> None:
+    live = after(QR, PhoneLinked())
+    assert live.qr is None
+    live.notice(LoginStarted())
+    assert live.connection is Connection.LOGGING_IN
+
+
+def test_an_open_connection_has_a_time_and_no_error() -> None:
+    live = LiveState()
+    live.moved(Connection.WAITING, error="The network is gone.")
+    live.notice(Opened(at=LATER))
+    assert live.connection is Connection.OPEN
+    assert live.connected_at == live.alive_at == LATER
+    assert live.last_error is None
+
+
+def test_a_sign_of_life_moves_only_its_own_time() -> None:
+    live = after(Opened(at=START), Alive(at=LATER))
+    assert (live.connection, live.connected_at, live.alive_at) == (Connection.OPEN, START, LATER)
+
+
+@pytest.mark.parametrize("connection", [one for one in Connection if one is not Connection.OPEN])
+def test_a_connection_that_is_not_open_is_not_connected_and_has_no_qr_code(
+    connection: Connection,
+) -> None:
+    live = after(Opened(at=START), QR)
+    live.moved(connection)
+    assert (live.connection, live.connected_at, live.qr) == (connection, None, None)
+
+
+def test_the_last_error_stays_until_a_login_or_the_next_error() -> None:
+    live = LiveState()
+    live.moved(Connection.WAITING, error="One.")
+    live.moved(Connection.CONNECTING)
+    assert live.last_error == "One."
+    live.moved(Connection.WAITING, error="Two.")
+    assert live.last_error == "Two."
+
+
+@pytest.mark.parametrize(
+    "notice", [LoginStarted(), QR, PhoneLinked(), Opened(at=START), Alive(at=START)]
+)
+async def test_every_notice_wakes_everybody_who_waits(notice: Notice) -> None:
+    live = LiveState()
+    waiting = [asyncio.create_task(live.changed()) for _ in range(3)]
+    await asyncio.sleep(0)
+    live.notice(notice)
+    async with asyncio.timeout(10):
+        await asyncio.gather(*waiting)
+
+
+async def test_a_change_of_the_past_wakes_nobody() -> None:
+    live = after(QR)
+    waiting = asyncio.create_task(live.changed())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    live.moved(Connection.WAITING)
+    async with asyncio.timeout(10):
+        await waiting
