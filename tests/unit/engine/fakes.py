@@ -1,0 +1,158 @@
+"""A store in memory and a channel to nowhere: what the engine's parts are tested with."""
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+
+from perene.core.errors import StorageError
+from perene.core.ids import Epoch, MessageId, SessionId
+from perene.core.messages import LedgerEntry, Message, MessageKey
+from perene.core.unit import AddressPair, Committed, PreKeyWrite, Unit
+from perene.engine.addresses import AddressBook
+from perene.engine.credentials import Credentials
+from perene.engine.stage import Stage
+from perene.wire.node import Node
+from tests.support.units import ANA
+
+OWN_PN = "15550000001:3@s.whatsapp.net"
+OWN_LID = "100000000000001:3@lid"
+
+
+def paired() -> Credentials:
+    """Return the credentials of a linked device."""
+    return Credentials.create().changed(pn=OWN_PN, lid=OWN_LID, account=b"account")
+
+
+class MemoryStore:
+    """Implements the engine's SessionStore. Units become true when `settle` or `fail` says so."""
+
+    def __init__(self, *, auto: bool = True) -> None:
+        self.session: SessionId = ANA
+        self.epoch = Epoch(1)
+        self.auto = auto
+        self.units: list[Unit] = []
+        self.pending: list[tuple[Unit, asyncio.Future[Committed]]] = []
+        self.stored_credentials: bytes | None = None
+        self.ratchet_rows: dict[str, bytes] = {}
+        self.sender_key_rows: dict[tuple[str, str], bytes] = {}
+        self.holders: dict[str, set[str]] = {}
+        self.pre_key_rows: dict[int, bytes] = {}
+        self.uploaded: set[int] = set()
+        self.hashes: set[bytes] = set()
+        self.ledger: dict[MessageKey, LedgerEntry] = {}
+        self.pairs: list[AddressPair] = []
+        self.own: dict[MessageId, Message] = {}
+        self.queued: list[Message] = []
+        self.reads: list[str] = []
+
+    async def credentials(self) -> bytes | None:
+        return self.stored_credentials
+
+    async def ratchets(self, addresses: Collection[str]) -> Mapping[str, bytes]:
+        self.reads.append("ratchets")
+        return {a: self.ratchet_rows[a] for a in addresses if a in self.ratchet_rows}
+
+    async def ratchet_addresses(self, names: Collection[str]) -> Sequence[str]:
+        return [a for a in self.ratchet_rows if a.rpartition(".")[0] in names]
+
+    async def sender_key(self, group: str, address: str) -> bytes | None:
+        return self.sender_key_rows.get((group, address))
+
+    async def sender_key_addresses(self, names: Collection[str]) -> Sequence[tuple[str, str]]:
+        return [key for key in self.sender_key_rows if key[1].rpartition(".")[0] in names]
+
+    async def sender_key_holders(self, group: str) -> frozenset[str]:
+        return frozenset(self.holders.get(group, ()))
+
+    async def pre_keys(self, ids: Collection[int]) -> Mapping[int, bytes]:
+        return {key_id: self.pre_key_rows[key_id] for key_id in ids if key_id in self.pre_key_rows}
+
+    async def pre_keys_not_uploaded(self, limit: int) -> Sequence[PreKeyWrite]:
+        left = sorted(set(self.pre_key_rows) - self.uploaded)[:limit]
+        return [PreKeyWrite(id=key_id, private=self.pre_key_rows[key_id]) for key_id in left]
+
+    async def known_ciphertexts(self, hashes: Collection[bytes]) -> frozenset[bytes]:
+        return frozenset(self.hashes.intersection(hashes))
+
+    async def ledger_entry(self, key: MessageKey) -> LedgerEntry | None:
+        return self.ledger.get(key)
+
+    async def address_pairs(self, addresses: Collection[str]) -> Sequence[AddressPair]:
+        return [pair for pair in self.pairs if {pair.pn, pair.lid}.intersection(addresses)]
+
+    async def own_message(self, message_id: MessageId) -> Message | None:
+        return self.own.get(message_id)
+
+    async def queued_messages(self, limit: int) -> Sequence[Message]:
+        return self.queued[:limit]
+
+    def submit(self, unit: Unit) -> "asyncio.Future[Committed]":
+        future: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
+        self.pending.append((unit, future))
+        if self.auto:
+            self.settle()
+        return future
+
+    def settle(self, count: int | None = None) -> None:
+        """Commit what was submitted: all of it, or the first units."""
+        for _ in range(len(self.pending) if count is None else count):
+            unit, future = self.pending.pop(0)
+            self.units.append(unit)
+            self._apply(unit)
+            future.set_result(Committed(new_messages=len(unit.messages)))
+
+    def fail(self, error: StorageError) -> None:
+        """Refuse everything that was submitted."""
+        for _, future in self.pending:
+            future.set_exception(error)
+        self.pending.clear()
+
+    def _apply(self, unit: Unit) -> None:
+        if unit.credentials is not None:
+            self.stored_credentials = unit.credentials.serialize()
+        for write in unit.ratchets:
+            if write.state is None:
+                self.ratchet_rows.pop(write.address, None)
+            else:
+                self.ratchet_rows[write.address] = write.state.serialize()
+        for key in unit.sender_keys:
+            if key.state is None:
+                self.sender_key_rows.pop((key.group, key.address), None)
+            else:
+                self.sender_key_rows[key.group, key.address] = key.state.serialize()
+        for change in unit.holders:
+            held = set() if change.forget_all else self.holders.get(change.group, set())
+            self.holders[change.group] = (held | set(change.added)) - set(change.removed)
+        for pre_key in unit.pre_keys_added:
+            self.pre_key_rows[pre_key.id] = pre_key.private
+        self.uploaded.update(unit.pre_keys_uploaded)
+        for key_id in unit.pre_keys_consumed:
+            self.pre_key_rows.pop(key_id, None)
+        self.pairs.extend(unit.address_pairs)
+        self.hashes.update(unit.ciphertexts)
+        for entry in unit.ledger:
+            self.ledger[entry.key] = entry
+
+
+def stage_on(store: MemoryStore, credentials: Credentials | None = None) -> Stage:
+    """Return the stage of a connection on a store."""
+    return Stage(store, AddressBook(store), credentials or paired())
+
+
+class Wire:
+    """What a channel would have sent, in order."""
+
+    def __init__(self) -> None:
+        self.sent: list[Node] = []
+        self.changed = asyncio.Event()
+
+    async def send(self, *nodes: Node) -> None:
+        self.sent.extend(nodes)
+        self.changed.set()
+
+    async def until(self, count: int) -> list[Node]:
+        """Return what was sent, once there is so much."""
+        async with asyncio.timeout(10):
+            while len(self.sent) < count:
+                self.changed.clear()
+                await self.changed.wait()
+        return self.sent

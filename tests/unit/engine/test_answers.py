@@ -1,0 +1,158 @@
+"""Answers leave in order, each after its commit, and never after a failed one."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from perene.core.causes import Local
+from perene.core.errors import StaleEpoch, StorageError, StorageUnavailable
+from perene.core.unit import Committed
+from perene.engine.answers import MAX_BURST, MAX_WAITING, Answers, acknowledge, receipt
+from perene.engine.endings import ending_of
+from perene.wire.node import Node
+from tests.support.virtual_clock import VirtualClock
+from tests.unit.engine.fakes import Wire
+
+DONE = Committed(new_messages=0)
+
+
+def commit() -> "asyncio.Future[Committed]":
+    return asyncio.get_running_loop().create_future()
+
+
+class Desk:
+    """Answers on their way to a wire."""
+
+    def __init__(self) -> None:
+        self.wire = Wire()
+        self.clock = VirtualClock()
+        self.answers = Answers(self.wire, self.clock, delay_s=0.5)  # pyright: ignore[reportArgumentType]  # all that is used of a channel
+        self.task = asyncio.create_task(self.answers.run())
+
+    @property
+    def sent(self) -> list[str]:
+        return [node.tag for node in self.wire.sent]
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[Desk]:
+    one = Desk()
+    await asyncio.sleep(0)
+    yield one
+    one.task.cancel()
+    await asyncio.gather(one.task, return_exceptions=True)
+
+
+async def test_an_answer_waits_for_its_commit_and_for_those_before_it(desk: Desk) -> None:
+    first, second = commit(), commit()
+    desk.answers.put(first, Node("one"))
+    desk.answers.put(second, Node("two"))
+    desk.answers.put(None, Node("three"))
+    second.set_result(DONE)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert desk.sent == []
+    first.set_result(DONE)
+    await desk.wire.until(3)
+    assert desk.sent == ["one", "two", "three"]
+
+
+@pytest.mark.requirement("C13")
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(StorageUnavailable("down"), Local.STORAGE), (StaleEpoch("taken"), Local.STALE_EPOCH)],
+)
+async def test_after_a_failed_commit_nothing_leaves_any_more(
+    desk: Desk, error: StorageError, code: Local
+) -> None:
+    first, second = commit(), commit()
+    desk.answers.put(None, Node("before"))
+    desk.answers.put(first, Node("one"))
+    desk.answers.put(None, Node("behind"))
+    desk.answers.put(second, Node("two"))
+    await desk.wire.until(1)
+    first.set_exception(error)
+    second.set_result(DONE)
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await desk.task
+    ending = ending_of(caught.value)
+    assert ending is not None
+    assert ending.code == code
+    assert desk.sent == ["before"]
+
+
+async def test_a_long_queue_leaves_in_order(desk: Desk) -> None:
+    count = 3 * MAX_BURST + 1
+    for number in range(count):
+        done = commit()
+        done.set_result(DONE)
+        desk.answers.put(done, Node(str(number)))
+    await desk.answers.drained()
+    assert desk.sent == [str(number) for number in range(count)]
+
+
+async def test_drained_waits_for_the_last_answer(desk: Desk) -> None:
+    await desk.answers.drained()
+    last = commit()
+    desk.answers.put(last)
+    drained = asyncio.create_task(desk.answers.drained())
+    await asyncio.sleep(0)
+    assert not drained.done()
+    last.set_result(DONE)
+    await drained
+
+
+async def test_room_is_closed_while_too_many_answers_wait(desk: Desk) -> None:
+    gate = commit()
+    for _ in range(MAX_WAITING):
+        desk.answers.put(gate)
+    room = asyncio.create_task(desk.answers.room())
+    await asyncio.sleep(0)
+    assert not room.done()
+    gate.set_result(DONE)
+    await room
+
+
+async def test_a_delayed_answer_leaves_after_its_commit_and_its_time(desk: Desk) -> None:
+    done = commit()
+    desk.answers.put_delayed(done, Node("retry"), Node("ack"))
+    desk.answers.put(None, Node("next"))
+    done.set_result(DONE)
+    await desk.wire.until(1)
+    await desk.clock.until_asleep(0.5)
+    assert desk.sent == ["next"]
+    await desk.clock.advance(0.5)
+    await desk.wire.until(3)
+    assert desk.sent == ["next", "retry", "ack"]
+
+
+def test_an_ack_echoes_what_names_the_stanza() -> None:
+    stanza = Node(
+        "receipt",
+        {"id": "A1", "from": "g@g.us", "participant": "1@lid", "type": "read", "t": "5"},
+    )
+    assert acknowledge(stanza).attrs == {
+        "class": "receipt",
+        "id": "A1",
+        "to": "g@g.us",
+        "participant": "1@lid",
+        "type": "read",
+    }
+
+
+def test_the_ack_of_a_message_has_no_type_and_a_refusal_has_a_code() -> None:
+    stanza = Node("message", {"id": "A1", "from": "1@lid", "type": "text", "recipient": "2@lid"})
+    assert acknowledge(stanza, error=487).attrs == {
+        "class": "message",
+        "id": "A1",
+        "to": "1@lid",
+        "recipient": "2@lid",
+        "error": "487",
+    }
+
+
+@pytest.mark.parametrize("kind", [None, "inactive", "sender", "peer_msg"])
+def test_a_receipt_says_what_was_done_with_a_message(kind: str | None) -> None:
+    attrs = receipt(Node("message", {"id": "A1", "from": "1@lid", "type": "text"}), kind).attrs
+    assert attrs == {"id": "A1", "to": "1@lid", **({"type": kind} if kind else {})}
