@@ -27,6 +27,17 @@ async def test_it_serves_on_a_free_port_until_stopped(fakes: Fakes):
         await asyncio.open_connection("127.0.0.1", port)
 
 
+async def test_an_answer_on_a_kept_connection_waits_for_no_acknowledgement(fakes: Fakes):
+    http = server(fakes)
+    port = await http.start()
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        # A new connection is acknowledged at once for a while; the delay would come after that.
+        answers = [await client.get("/health") for _ in range(40)]
+    await http.stop()
+    # Held back, each would take 40 ms; a busy machine slows some of them, but not all.
+    assert min(answer.elapsed.total_seconds() for answer in answers[20:]) < 0.03
+
+
 async def test_stopping_ends_open_streams_at_once(fakes: Fakes):
     http = server(fakes)
     port = await http.start()
