@@ -1,0 +1,180 @@
+"""Questions to the server, and the keepalive that asks the simplest one."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from perene.core.causes import Local
+from perene.core.notices import Alive, Notice
+from perene.engine import endings
+from perene.engine.errors import ConnectionEnded, QueryFailed, QueryTimedOut
+from perene.engine.keepalive import ANSWER_WITHIN_S, Keepalive
+from perene.engine.queries import Queries
+from perene.wire.node import Node
+from tests.support.virtual_clock import VirtualClock
+from tests.unit.engine.fakes import Wire
+
+
+class Line:
+    """Queries over a wire that a test answers."""
+
+    def __init__(self) -> None:
+        self.wire = Wire()
+        self.clock = VirtualClock()
+        self.queries = Queries(self.wire.send, 60.0, self.clock)
+        self.blocked = False
+
+    async def asked(self, count: int) -> Node:
+        return (await self.wire.until(count))[count - 1]
+
+    def answer(self, query: Node, kind: str = "result", *children: Node) -> bool:
+        attrs = {"id": query.attr("id"), "type": kind, "from": "@s.whatsapp.net"}
+        return self.queries.answered(Node("iq", attrs, children or None))
+
+
+@pytest.fixture
+def line() -> Line:
+    return Line()
+
+
+async def test_an_answer_is_matched_by_its_id(line: Line) -> None:
+    first = asyncio.create_task(line.queries.ask("a", "get", Node("one")))
+    second = asyncio.create_task(line.queries.ask("b", "set", Node("two")))
+    one, two = await line.asked(1), await line.asked(2)
+    assert one.attr("id") != two.attr("id")
+    assert line.answer(two, "result", Node("second"))
+    assert line.answer(one, "result", Node("first"))
+    assert (await first).children[0].tag == "first"
+    assert (await second).children[0].tag == "second"
+
+
+async def test_what_answers_nothing_is_not_taken(line: Line) -> None:
+    asking = asyncio.create_task(line.queries.ask("a", "get"))
+    query = await line.asked(1)
+    assert not line.queries.answered(Node("iq", {"id": "other", "type": "result"}))
+    assert not line.queries.answered(Node("iq", {"id": query.attr("id"), "type": "set"}))
+    assert line.answer(query)
+    await asking
+    assert not line.answer(query)
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "final"),
+    [
+        ("403", 403, True),
+        ("404", 404, True),
+        ("408", 408, False),
+        ("429", 429, False),
+        ("503", 503, False),
+        ("", 0, False),
+        ("9" * 5000, 0, False),
+    ],
+)
+async def test_an_error_answer_has_its_status(
+    line: Line, code: str, status: int, final: bool
+) -> None:
+    asking = asyncio.create_task(line.queries.ask("a", "get"))
+    line.answer(await line.asked(1), "error", Node("error", {"code": code, "text": "no"}))
+    with pytest.raises(QueryFailed) as caught:
+        await asking
+    assert (caught.value.status, caught.value.is_final) == (status, final)
+
+
+async def test_no_answer_in_time_is_an_error_and_a_late_one_is_ignored(line: Line) -> None:
+    asking = asyncio.create_task(line.queries.ask("a", "get", timeout_s=5))
+    query = await line.asked(1)
+    await line.clock.until_asleep(5)
+    await line.clock.advance(5)
+    with pytest.raises(QueryTimedOut):
+        await asking
+    assert not line.answer(query)
+    assert line.clock.asleep == []
+
+
+async def test_a_wire_that_takes_nothing_times_out_too(line: Line) -> None:
+    async def never(*_: Node) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    queries = Queries(never, 5.0, line.clock)
+    asking = asyncio.create_task(queries.ask("a", "get"))
+    await line.clock.until_asleep(5)
+    await line.clock.advance(5)
+    with pytest.raises(QueryTimedOut):
+        await asking
+
+
+async def test_the_end_of_the_connection_ends_every_question(line: Line) -> None:
+    asking = asyncio.create_task(line.queries.ask("a", "get"))
+    await line.asked(1)
+    line.queries.fail_all(endings.local(Local.SOCKET_CLOSED, "gone"))
+    with pytest.raises(ConnectionEnded):
+        await asking
+
+
+class Pulse(Line):
+    """A keepalive over such a line."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.notices: list[Notice] = []
+        self.keepalive = Keepalive(
+            queries=self.queries,
+            clock=self.clock,
+            observer=self,
+            silence_s=10.0,
+            heartbeat_s=30.0,
+        )
+        self.task = asyncio.create_task(self.keepalive.run())
+
+    def notice(self, notice: Notice) -> None:
+        self.notices.append(notice)
+
+
+@pytest.fixture
+async def pulse() -> AsyncIterator[Pulse]:
+    one = Pulse()
+    yield one
+    one.task.cancel()
+    await asyncio.gather(one.task, return_exceptions=True)
+
+
+async def test_silence_is_answered_by_a_ping_and_an_answer_proves_life(pulse: Pulse) -> None:
+    await pulse.clock.until_asleep(10)
+    await pulse.clock.advance(9)
+    assert pulse.wire.sent == []
+    await pulse.clock.advance(1)
+    ping = await pulse.asked(1)
+    assert (ping.attr("xmlns"), ping.need("ping").tag) == ("w:p", "ping")
+    pulse.answer(ping)
+    await pulse.clock.until_asleep(10)
+    assert pulse.notices == [Alive(at=pulse.clock.now())]
+
+
+async def test_a_busy_connection_is_pinged_for_the_heartbeat_only(pulse: Pulse) -> None:
+    await pulse.clock.until_asleep(10)
+    for _ in range(29):
+        await pulse.clock.advance(1)
+        pulse.keepalive.heard()
+    assert pulse.wire.sent == []
+    await pulse.clock.advance(1)
+    await pulse.asked(1)
+
+
+async def test_any_answer_counts_even_a_refusal(pulse: Pulse) -> None:
+    await pulse.clock.until_asleep(10)
+    await pulse.clock.advance(10)
+    pulse.answer(await pulse.asked(1), "error")
+    await pulse.clock.until_asleep(10)
+    assert not pulse.task.done()
+
+
+async def test_no_answer_ends_the_connection(pulse: Pulse) -> None:
+    await pulse.clock.until_asleep(10)
+    await pulse.clock.advance(10)
+    await pulse.asked(1)
+    await pulse.clock.until_asleep(ANSWER_WITHIN_S)
+    await pulse.clock.advance(ANSWER_WITHIN_S)
+    with pytest.raises(ConnectionEnded) as caught:
+        await pulse.task
+    assert caught.value.ending.code == Local.KEEPALIVE
