@@ -1,0 +1,295 @@
+"""Many sessions beside each other: each is driven to its desire, and none hurts another."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from perene.core.causes import Ending, Kind, Local
+from perene.core.errors import NotFound
+from perene.core.events import EventType
+from perene.core.ids import Epoch, SessionId
+from perene.core.sessions import Connection, Desired
+from perene.supervisor.supervisor import Supervisor
+from tests.unit.supervisor.fakes import World
+
+ANA, BOB = SessionId("ana"), SessionId("bob")
+LOST = Ending(kind=Kind.LOCAL, code=Local.SOCKET_CLOSED)
+REPLACED = Ending(kind=Kind.STREAM_ERROR, conflict="replaced")
+
+
+@pytest.fixture
+async def world() -> World:
+    return World()
+
+
+@pytest.fixture
+async def running(world: World) -> AsyncIterator[World]:
+    """A world whose supervisor lives already, with no session."""
+    life = await begin(world)
+    yield world
+    await end(world, life)
+
+
+async def begin(world: World) -> "asyncio.Task[None]":
+    life = asyncio.create_task(world.supervisor.run())
+    await turns()
+    return life
+
+
+async def end(world: World, life: "asyncio.Task[None]") -> None:
+    world.supervisor.close()
+    async with asyncio.timeout(10):
+        await life
+
+
+async def turns() -> None:
+    """Let whatever is ready run."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def gone(supervisor: Supervisor, session: SessionId) -> None:
+    """Let the session's task end, which nothing holds up."""
+    await turns()
+    assert not supervisor.is_running(session)
+
+
+# --- the life of the service ----------------------------------------------------------------------
+
+
+@pytest.mark.requirement("C4")
+async def test_when_the_service_starts_every_session_with_saved_credentials_connects(
+    world: World,
+) -> None:
+    for number in range(45):
+        world.store.add(f"s{number}", paired=True)
+    life = await begin(world)
+    for pause in range(2):
+        assert len(world.engines) == 20 * (pause + 1)
+        await world.clock.until_asleep(0.2)
+        await world.clock.advance(0.2)
+    await turns()
+    assert world.engines.keys() == world.store.records.keys()
+    assert all(len(engines) == 1 for engines in world.engines.values())
+    await end(world, life)
+
+
+async def test_a_session_that_was_stopped_stays_stopped_when_the_service_starts(
+    world: World,
+) -> None:
+    world.store.add("ana", paired=True)
+    world.store.add("bob", paired=True, desired=Desired.STOPPED)
+    life = await begin(world)
+    assert world.engines.keys() == {ANA}
+    assert world.supervisor.live(BOB).connection is Connection.STOPPED
+    await end(world, life)
+
+
+async def test_a_session_that_is_stopped_while_others_start_is_not_started(world: World) -> None:
+    for number in range(21):
+        world.store.add(f"s{number}")
+    life = await begin(world)
+    last = SessionId("s20")
+    await world.supervisor.stop(last)
+    await world.clock.advance(0.2)
+    await turns()
+    assert last not in world.engines
+    await end(world, life)
+
+
+async def test_a_session_that_is_deleted_while_others_start_is_passed_over(world: World) -> None:
+    for number in range(22):
+        world.store.add(f"s{number}")
+    life = await begin(world)
+    await world.supervisor.delete(SessionId("s20"))
+    await world.clock.advance(0.2)
+    await world.engine("s21")
+    await end(world, life)
+
+
+async def test_a_session_that_was_started_meanwhile_is_not_started_twice(world: World) -> None:
+    for number in range(21):
+        world.store.add(f"s{number}")
+    life = await begin(world)
+    await world.supervisor.start(SessionId("s20"))
+    await world.clock.advance(0.2)
+    await turns()
+    assert len(world.engines[SessionId("s20")]) == 1
+    await end(world, life)
+
+
+async def test_closing_drains_every_connection_and_keeps_every_desire(world: World) -> None:
+    world.store.add("ana")
+    world.store.add("bob")
+    life = await begin(world)
+    engine = await world.engine("ana")
+    engine.drains = False
+    world.supervisor.close()
+    await turns()
+    assert engine.stopped
+    assert not life.done()
+    engine.end(Ending(kind=Kind.LOCAL, code=Local.STOPPED))
+    async with asyncio.timeout(10):
+        await life
+    assert {one.desired for one in world.store.records.values()} == {Desired.RUNNING}
+    assert world.supervisor.live(ANA).connection is Connection.STOPPED
+
+
+async def test_nothing_starts_once_the_service_is_closing(world: World) -> None:
+    world.store.add("ana", desired=Desired.STOPPED)
+    life = await begin(world)
+    world.supervisor.close()
+    await world.supervisor.start(ANA)
+    async with asyncio.timeout(10):
+        await life
+    assert not world.engines
+    assert world.store.records[ANA].desired is Desired.RUNNING
+
+
+# --- desires --------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("D9")
+async def test_starting_twice_makes_one_connection(running: World) -> None:
+    running.store.add("ana", desired=Desired.STOPPED)
+    await asyncio.gather(*(running.supervisor.start(ANA) for _ in range(5)))
+    await turns()
+    assert len(running.engines[ANA]) == 1
+    assert running.store.records[ANA].desired is Desired.RUNNING
+    assert running.store.records[ANA].epoch == Epoch(1)
+
+
+async def test_stopping_is_remembered_and_returns_when_the_connection_has_drained(
+    running: World,
+) -> None:
+    running.store.add("ana")
+    await running.supervisor.start(ANA)
+    engine = await running.engine("ana")
+    engine.drains = False
+    stopping = asyncio.create_task(running.supervisor.stop(ANA))
+    await turns()
+    assert engine.stopped
+    assert not stopping.done()
+    engine.end(Ending(kind=Kind.LOCAL, code=Local.STOPPED))
+    async with asyncio.timeout(10):
+        await stopping
+    assert running.store.records[ANA].desired is Desired.STOPPED
+    assert not running.supervisor.is_running(ANA)
+    assert running.supervisor.live(ANA).connection is Connection.STOPPED
+    assert EventType.SESSION_STOPPED in running.store.told(ANA)
+
+
+async def test_stopping_a_session_that_never_ran_is_only_a_desire(running: World) -> None:
+    running.store.add("ana")
+    await running.supervisor.stop(ANA)
+    assert running.store.records[ANA].desired is Desired.STOPPED
+
+
+async def test_a_start_after_a_stop_that_nobody_waited_for_waits_for_the_old_connection(
+    running: World,
+) -> None:
+    running.store.add("ana")
+    await running.supervisor.start(ANA)
+    engine = await running.engine("ana")
+    engine.drains = False
+    stopping = asyncio.create_task(running.supervisor.stop(ANA))
+    await turns()
+    stopping.cancel()
+    starting = asyncio.create_task(running.supervisor.start(ANA))
+    await turns()
+    assert len(running.engines[ANA]) == 1
+    engine.end(Ending(kind=Kind.LOCAL, code=Local.STOPPED))
+    await running.engine("ana", 2)
+    await starting
+    assert running.store.records[ANA].desired is Desired.RUNNING
+
+
+async def test_a_deleted_session_leaves_nothing_but_its_event(running: World) -> None:
+    running.store.add("ana")
+    await running.supervisor.start(ANA)
+    engine = await running.engine("ana")
+    await running.supervisor.delete(ANA)
+    assert engine.stopped
+    assert ANA not in running.store.records
+    assert running.store.told(ANA)[-1] is EventType.SESSION_DELETED
+    assert running.rung == 1
+    assert running.supervisor.states() == []
+    assert running.supervisor.live(ANA).connection is Connection.STOPPED
+
+
+async def test_what_does_not_exist_can_be_neither_started_nor_stopped_nor_deleted(
+    running: World,
+) -> None:
+    for desire in (running.supervisor.start, running.supervisor.stop, running.supervisor.delete):
+        with pytest.raises(NotFound):
+            await desire(ANA)
+
+
+# --- one beside the other -------------------------------------------------------------------------
+
+
+async def test_a_task_that_fails_asks_for_attention_and_leaves_the_others_alone(
+    running: World,
+) -> None:
+    running.store.add("ana")
+    running.store.add("bob")
+    running.broken.add(ANA)
+    await running.supervisor.start(BOB)
+    await running.supervisor.start(ANA)
+    await gone(running.supervisor, ANA)
+    assert running.supervisor.live(ANA).connection is Connection.NEEDS_ATTENTION
+    assert running.supervisor.live(ANA).last_error
+    assert not (await running.engine("bob")).ending.done()
+    assert running.supervisor.is_running(BOB)
+
+
+async def test_a_session_that_failed_can_be_started_again(running: World) -> None:
+    running.store.add("ana")
+    running.broken.add(ANA)
+    await running.supervisor.start(ANA)
+    await gone(running.supervisor, ANA)
+    running.broken.clear()
+    await running.supervisor.start(ANA)
+    await running.engine("ana")
+
+
+async def test_a_session_that_needs_a_person_has_ended_and_can_be_started_again(
+    running: World,
+) -> None:
+    running.store.add("ana", paired=True)
+    await running.supervisor.start(ANA)
+    (await running.engine("ana")).end(REPLACED)
+    await gone(running.supervisor, ANA)
+    assert running.supervisor.live(ANA).connection is Connection.NEEDS_ATTENTION
+    with pytest.raises(NotFound):
+        running.supervisor.task(ANA)
+    await running.supervisor.start(ANA)
+    await running.engine("ana", 2)
+
+
+@pytest.mark.requirement("D5")
+async def test_a_session_stays_registered_while_its_transport_comes_and_goes(
+    running: World,
+) -> None:
+    running.store.add("ana", paired=True)
+    await running.supervisor.start(ANA)
+    task = running.supervisor.task(ANA)
+    for number in range(1, 6):
+        (await running.engine("ana", number)).end(LOST)
+        await turns()
+        assert running.supervisor.task(ANA) is task
+        assert running.supervisor.live(ANA).connection is Connection.WAITING
+        await running.clock.advance(60)
+    await running.engine("ana", 6)
+    assert running.supervisor.task(ANA) is task
+
+
+async def test_a_wake_reaches_the_session_that_it_is_for_and_no_other(running: World) -> None:
+    for session in ("ana", "bob"):
+        running.store.add(session)
+        await running.supervisor.start(SessionId(session))
+    ana, bob = await running.engine("ana"), await running.engine("bob")
+    running.supervisor.wake_sender(ANA)
+    running.supervisor.wake_sender(SessionId("nobody"))
+    assert (ana.woken, bob.woken) == (1, 0)
