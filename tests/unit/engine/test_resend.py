@@ -1,0 +1,106 @@
+"""Asking for a resend: how often, with which keys, and counted where."""
+
+import pytest
+
+from perene.core.messages import Fate
+from perene.engine.decrypt import RetryReason
+from perene.engine.resend import RetryRequests, next_key_id
+from perene.engine.stage import Stage
+from perene.wire.node import Node
+from tests.support.units import entry, key
+from tests.unit.engine.fakes import MemoryStore, stage_on
+
+KEY = key("A1")
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+def stage(store: MemoryStore) -> Stage:
+    return stage_on(store)
+
+
+def stanza(*kinds: str, **more: str) -> Node:
+    encs = tuple(Node("enc", {"v": "2", "type": kind}, b"x") for kind in kinds)
+    return Node("message", {"id": "A1", "from": "1@lid", "t": "5", **more}, encs)
+
+
+async def ask(stage: Stage, requests: RetryRequests, node: Node, retries: int = 0) -> Node | None:
+    draft = stage.draft()
+    known = entry(KEY, Fate.PENDING, retries=retries) if retries else None
+    request = await requests.build(node, KEY, known, RetryReason.BAD_MAC, draft)
+    draft.submit()
+    return request.node
+
+
+async def test_the_first_request_names_the_message_and_the_reason(stage: Stage) -> None:
+    node = await ask(stage, RetryRequests(stage, limit=3), stanza("msg"))
+    assert node is not None
+    assert node.attrs == {"id": "A1", "type": "retry", "to": "1@lid"}
+    assert node.need("retry").attrs == {
+        "count": "1",
+        "id": "A1",
+        "t": "5",
+        "v": "1",
+        "error": "7",
+    }
+    own = stage.credentials.registration_id
+    assert node.need("registration").data == own.to_bytes(4, "big")
+    assert node.child("keys") is None
+
+
+async def test_the_second_one_brings_keys_that_are_stored_and_never_uploaded(
+    stage: Stage, store: MemoryStore
+) -> None:
+    requests = RetryRequests(stage, limit=3)
+    await ask(stage, requests, stanza("msg"))
+    node = await ask(stage, requests, stanza("msg"))
+    assert node is not None
+    keys = node.need("keys")
+    assert keys.need("identity").data == stage.credentials.identity.public
+    key_id = int.from_bytes(keys.need("key").need("id").data)
+    assert key_id in store.pre_key_rows
+    assert key_id in store.uploaded
+    assert stage.credentials.next_pre_key_id == key_id + 1
+    assert keys.need("device-identity").data == b"account"
+
+
+async def test_who_sent_only_a_group_part_gets_keys_at_once(stage: Stage) -> None:
+    requests = RetryRequests(stage, limit=3)
+    node = await ask(stage, requests, stanza("skmsg", participant="2@lid"))
+    assert node is not None
+    assert node.attr("participant") == "2@lid"
+    assert node.child("keys") is not None
+
+
+async def test_own_copies_keep_their_recipient_and_category(stage: Stage) -> None:
+    node = await ask(
+        stage, RetryRequests(stage, limit=3), stanza("msg", recipient="2@lid", category="peer")
+    )
+    assert node is not None
+    assert (node.attr("recipient"), node.attr("category")) == ("2@lid", "peer")
+
+
+async def test_after_the_limit_nothing_more_is_asked_for(stage: Stage) -> None:
+    requests = RetryRequests(stage, limit=3)
+    asked = [await ask(stage, requests, stanza("msg")) for _ in range(5)]
+    assert [node is not None for node in asked] == [True, True, True, False, False]
+
+
+async def test_the_ledger_counts_over_a_restart(stage: Stage) -> None:
+    assert await ask(stage, RetryRequests(stage, limit=3), stanza("msg"), retries=2) is not None
+    assert await ask(stage, RetryRequests(stage, limit=3), stanza("msg"), retries=3) is None
+
+
+async def test_a_message_that_arrived_is_counted_anew(stage: Stage) -> None:
+    requests = RetryRequests(stage, limit=1)
+    assert await ask(stage, requests, stanza("msg")) is not None
+    requests.settled(KEY)
+    assert await ask(stage, requests, stanza("msg")) is not None
+
+
+def test_key_ids_wrap_before_their_24_bits_end() -> None:
+    assert [next_key_id(1), next_key_id(0xFFFFFE), next_key_id(0xFFFFFF)] == [2, 0xFFFFFF, 1]
