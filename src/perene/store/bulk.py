@@ -1,16 +1,21 @@
 """Inserting many rows at the speed of the driver.
 
 SQLAlchemy's own executemany handles every parameter of every row in Python; for a message that is
-more than all of SQLite's work. Here a statement is compiled once per dialect. SQLite runs it row by
-row with a prepared statement; PostgreSQL receives one array per column and unnests them.
+more than all of SQLite's work. Here a statement is compiled once per dialect. SQLite runs it with
+many rows at a time; PostgreSQL receives one array per column and unnests them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, column, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import psycopg
+
+_ROWS = 50
+"""Rows in one statement of SQLite. The driver lets other threads run at every statement, and gets
+its turn back up to 5 ms later: row by row, a commit beside a busy event loop would take seconds."""
 
 Upsert = sqlite.Insert | postgresql.Insert
 Row = tuple[Any, ...]
@@ -59,6 +64,8 @@ class BulkInsert:
         if compiled.positiontup != list(columns):
             raise ValueError(f"name the columns of {table.name} in their order")
         self._sqlite = str(compiled)
+        self._sqlite_many = _for_rows(self._sqlite, len(columns), _ROWS)
+        self._sqlite_told = f"{self._sqlite_many} RETURNING {', '.join(('id', *tell))}"
         # Binary parameters ("%b"): the text form of an array is escaped value by value, in Python.
         self._postgres = str(told.compile(dialect=psycopg.dialect())).replace(")s::", ")b::")
 
@@ -67,7 +74,12 @@ class BulkInsert:
         if not rows:
             return
         if connection.dialect.name == "sqlite":
-            connection.exec_driver_sql(self._sqlite, list(rows))
+            whole = len(rows) - len(rows) % _ROWS
+            for start in range(0, whole, _ROWS):
+                parameters = tuple(chain.from_iterable(rows[start : start + _ROWS]))
+                connection.exec_driver_sql(self._sqlite_many, parameters)
+            if rest := list(rows[whole:]):
+                connection.exec_driver_sql(self._sqlite, rest)
         else:
             connection.exec_driver_sql(self._postgres, self._arrays(rows))
 
@@ -79,8 +91,17 @@ class BulkInsert:
         if not rows:
             return []
         if connection.dialect.name == "sqlite":
-            return self._run_one_by_one(connection, rows)
+            whole = len(rows) - len(rows) % _ROWS
+            told: list[int | None] = []
+            for start in range(0, whole, _ROWS):
+                part = rows[start : start + _ROWS]
+                parameters = tuple(chain.from_iterable(part))
+                told += self._told(connection.exec_driver_sql(self._sqlite_told, parameters), part)
+            return told + self._run_one_by_one(connection, rows[whole:])
         found = connection.exec_driver_sql(self._postgres, self._arrays(rows))
+        return self._told(found, rows)
+
+    def _told(self, found: Iterable[Any], rows: Sequence[Row]) -> list[int | None]:
         new = {tuple(row[1:]): int(row[0]) for row in found}
         return [new.get(tuple(row[place] for place in self._places)) for row in rows]
 
@@ -99,6 +120,15 @@ class BulkInsert:
     def _arrays(self, rows: Sequence[Row]) -> dict[str, list[Any]]:
         columns = zip(*rows, strict=True)
         return {name: list(values) for name, values in zip(self._columns, columns, strict=True)}
+
+
+def _for_rows(statement: str, columns: int, rows: int) -> str:
+    """Return an INSERT of one row as one of many."""
+    row = f"({', '.join('?' * columns)})"
+    before, found, after = statement.partition(row)
+    if not found:
+        raise ValueError(f"not an insert of one row: {statement}")
+    return f"{before}{', '.join([row] * rows)}{after}"
 
 
 def _unnested(table: Table, columns: Sequence[str]) -> postgresql.Insert:

@@ -53,6 +53,20 @@ async def test_a_message_twice_in_one_batch_is_stored_and_told_once(store: Store
 
 
 @pytest.mark.requirement("C8")
+async def test_a_large_batch_tells_the_new_messages_from_those_it_had(store: Store) -> None:
+    # More than one statement of many rows, and a rest.
+    keys = [key(f"{n:03}", chat=LID if n % 2 else OTHER_LID) for n in range(137)]
+    before = [unit(messages=(message(one),)) for one in keys[::5]]
+    assert await store.commit(before) == [Committed(new_messages=1)] * len(before)
+
+    results = await store.commit([unit(messages=(message(one),)) for one in keys])
+
+    assert results == [Committed(new_messages=0 if n % 5 == 0 else 1) for n in range(137)]
+    stored = await store.list_messages(ANA, limit=200, newest_first=False)
+    assert sorted(one.message.key.id for one in stored) == sorted(one.id for one in keys)
+
+
+@pytest.mark.requirement("C8")
 async def test_an_id_is_unique_only_within_chat_sender_and_direction(store: Store) -> None:
     keys = [
         key("A", chat=LID),
