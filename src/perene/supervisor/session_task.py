@@ -153,15 +153,16 @@ class SessionTask:
         )
         self._attempts = follow.attempts
         await self._record(epoch, ending, cause, follow)
+        delay = follow.delay
         if follow.archive and not await self._archive(epoch, cause):
-            return timedelta(seconds=5)
+            delay = timedelta(seconds=5)
         if cause is Cause.STOPPED:
             self.live.moved(Connection.STOPPED)
-        elif follow.delay is None:
+        elif delay is None:
             self.live.moved(Connection.NEEDS_ATTENTION, error=VERDICTS[cause].sentence)
         else:
             self.live.moved(Connection.WAITING, error=VERDICTS[cause].sentence)
-        return follow.delay
+        return delay
 
     async def _connection(self, store: SessionStore) -> Ending:
         try:
