@@ -267,3 +267,31 @@ async def test_a_start_asked_for_twice_makes_one_connection(world: World) -> Non
     await world.event(EventType.SESSION_CONNECTED, since=position)
     assert world.simulator.evidence.events["replaced"] == 0
     assert world.device(phone).logins == 2
+
+
+async def test_a_start_asked_for_while_the_service_starts_makes_one_connection(
+    world: World,
+) -> None:
+    phone = await world.pair()
+    position = await world.now()
+    await world.kill()
+    await world.start()
+    await asyncio.gather(*(world.sessions.start(DESK) for _ in range(3)))
+    await world.event(EventType.SESSION_CONNECTED, since=position)
+    assert world.simulator.evidence.events["replaced"] == 0
+    assert world.device(phone).logins == 2
+
+
+async def test_a_stop_that_nobody_waits_for_any_more_leaves_no_second_task(world: World) -> None:
+    phone = await world.pair()
+    position = await world.now()
+    stopping = asyncio.create_task(world.sessions.stop(DESK))
+    await asyncio.sleep(0)
+    stopping.cancel()
+    await asyncio.wait([stopping])
+    await world.sessions.start(DESK)
+    await world.sessions.stop(DESK)
+    await world.sessions.start(DESK)
+    await world.event(EventType.SESSION_CONNECTED, since=position)
+    assert world.simulator.evidence.events["replaced"] == 0
+    assert world.device(phone).logins >= 2

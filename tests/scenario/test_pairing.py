@@ -1,10 +1,14 @@
 """A session is linked to a phone, restarts, logs in, and is ready."""
 
+import base64
+from pathlib import Path
+
 import pytest
 
 from perene.core.events import EventType
 from perene.core.sessions import Connection as State
 from perene.core.sessions import SessionOptions
+from perene.engine.credentials import Credentials
 from perene.engine.prekeys import INITIAL
 from tests.support.record import PATIENCE_S
 from tests.support.world import DESK, World
@@ -135,3 +139,28 @@ async def test_an_unlinked_session_asks_for_a_new_code_and_keeps_its_messages(
 
     assert len(await world.store.archived_credentials(DESK)) == 1
     assert await world.texts() == ["before"]
+
+
+@pytest.mark.requirement("F7")
+async def test_no_key_of_a_linked_session_is_on_the_disk_in_the_clear(
+    world: World, tmp_path: Path
+) -> None:
+    phone = await world.pair()
+    ana = world.simulator.add_contact(name="Ana").account.phone
+    world.simulator.send_text(ana, phone, "hello")
+    await world.event(EventType.MESSAGE_RECEIVED, text="hello")
+    record = await world.store.get_session(DESK)
+    reader = world.store.reader(DESK, record.epoch)
+    stored = await reader.credentials()
+    assert stored is not None
+    own = Credentials.parse(stored)
+    [(key_id, pre_key)] = (await reader.pre_keys([INITIAL - 1])).items()
+    assert key_id == INITIAL - 1
+
+    secrets = (own.noise.private, own.identity.private, own.adv_secret, pre_key)
+    for path in tmp_path.glob("perene.db*"):
+        data = path.read_bytes()
+        for secret in secrets:
+            assert secret not in data
+            assert base64.b64encode(secret) not in data
+            assert secret.hex().encode() not in data
