@@ -57,7 +57,7 @@ class MemoryMessages:
 
     def profile(self, **changes: str | bool | None) -> None:
         record = self.sessions.records[ANA]
-        self.sessions.records[ANA] = replace(record, **changes)  # pyright: ignore[reportArgumentType]  # by name
+        self.sessions.records[ANA] = replace(record, **changes)
 
     async def get_session(self, session: SessionId) -> SessionRecord:
         return await self.sessions.get_session(session)
