@@ -20,6 +20,7 @@ from perene.engine.devices import Devices
 from perene.engine.errors import ConnectionEnded, QueryFailed, QueryTimedOut
 from perene.engine.foresight import Foresight
 from perene.engine.groups import Groups
+from perene.engine.incoming import digests_of
 from perene.engine.intake import Intake
 from perene.engine.keepalive import Keepalive
 from perene.engine.linking import Linking
@@ -195,7 +196,7 @@ class Conversation:
 
     async def _process_batch(self, nodes: list[Node]) -> None:
         messages = [node for node in nodes if node.tag == "message"]
-        digests = [digest for node in messages for digest in self._receiver.digests(node)]
+        digests = [digest for node in messages for digest in digests_of(node)]
         known: frozenset[bytes] = frozenset()
         if digests:
             known = await self._stage.store.known_ciphertexts(digests)

@@ -1,0 +1,89 @@
+"""Reading the ciphertexts of one message: what came out of all of them together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from perene.engine.addresses import signal_address
+from perene.engine.content import describe, parse_message
+from perene.engine.credentials import Credentials
+from perene.engine.decrypt import open_enc
+from perene.engine.incoming import Incoming
+from perene.engine.stage import Draft
+from perene.signal.errors import DuplicateMessage, SignalError
+from perene.signal.sender_key import process_distribution
+from perene.wire.node import Node
+from perene.wire.proto import wa_pb2
+
+_DIRECT = ("pkmsg", "msg")
+READABLE = (*_DIRECT, "skmsg")
+"""The kinds of `<enc>` that a resend can help with; others need what we do not have."""
+
+
+@dataclass(slots=True)
+class Reading:
+    """What the parts of a message came to; the draft holds the state that they advanced.
+
+    `content` is the part with something for a reader, or any part that was read; `body` are its
+    bytes. `failure` is the first refusal, `duplicate` says that a part was read before, and
+    `malformed` that a part decrypted to something that is no message.
+    """
+
+    content: wa_pb2.Message | None = None
+    body: bytes = b""
+    failure: SignalError | None = None
+    duplicate: bool = False
+    new_identity: bool = False
+    malformed: bool = False
+
+    @property
+    def has_content(self) -> bool:
+        """True if there is something for a reader."""
+        return self.content is not None and describe(self.content).kind is not None
+
+
+async def read_parts(
+    draft: Draft, incoming: Incoming, encs: Sequence[Node], own: Credentials
+) -> Reading:
+    """Decrypt every part, staging what each advances; a part that fails changes nothing."""
+    reading = Reading()
+    # Direct parts first: they carry the sender key that the group part needs (§4.1).
+    for enc in sorted(encs, key=lambda enc: enc.attrs.get("type") not in _DIRECT):
+        try:
+            opened = await open_enc(
+                draft, enc, sender=incoming.sender, group=incoming.group, own=own
+            )
+        except DuplicateMessage:
+            reading.duplicate = True
+            continue
+        except SignalError as error:
+            # A failed direct part explains the failure of the group part behind it.
+            reading.failure = reading.failure or error
+            continue
+        reading.new_identity |= opened.new_identity
+        message = parse_message(opened.plaintext)
+        if message is None:
+            reading.malformed = True
+            return reading
+        if message.HasField("senderKeyDistributionMessage"):
+            await _take_sender_key(message.senderKeyDistributionMessage, incoming, draft)
+        if reading.content is None or describe(message).kind is not None:
+            reading.content, reading.body = message, opened.plaintext
+    return reading
+
+
+async def _take_sender_key(
+    distribution: wa_pb2.Message.SenderKeyDistributionMessage, incoming: Incoming, draft: Draft
+) -> None:
+    group = incoming.group
+    if group is None:
+        # A key is for the group that it came in; anywhere else it would only fill the store.
+        return
+    address = signal_address(incoming.sender)
+    record = await draft.sender_key(group, address)
+    try:
+        record = process_distribution(record, distribution.axolotlSenderKeyDistributionMessage)
+    except SignalError:
+        # The content beside it is readable all the same; what is encrypted with the key will
+        # fail on its own, and ask for the key then.
+        return
+    draft.set_sender_key(group, address, record)
