@@ -117,11 +117,13 @@ class MemoryStore:
     async def events_after(
         self, seq: int, *, limit: int, session: SessionId | None, types: Collection[EventType]
     ) -> Sequence[Row]:
-        return [
+        found = [
             row
             for row in self.outbox[seq:]
             if session in (None, row.session) and (not types or row.event.type in types)
-        ][:limit]
+        ]
+        self.on_look()
+        return found[:limit]
 
     async def last_seq(self) -> int:
         last = len(self.outbox)
