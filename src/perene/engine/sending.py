@@ -75,8 +75,10 @@ class SendLoop:
 
     async def _send_queued(self) -> None:
         while len(self._on_wire) < WINDOW:
+            # Taken before the look: what is answered during it may still be seen as queued.
+            before = set(self._on_wire)
             queued = await self._store.queued_messages(WINDOW)
-            fresh = [m for m in queued if m.key.id not in self._on_wire]
+            fresh = [m for m in queued if m.key.id not in before]
             if not fresh:
                 return
             for message in fresh:
