@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Protocol
 
@@ -151,11 +152,13 @@ class SessionTask:
             jitter=self._rng.random(),
             ban=ban_duration(ending.attributes),
         )
-        self._attempts = follow.attempts
-        await self._record(epoch, ending, cause, follow)
         delay = follow.delay
         if follow.archive and not await self._archive(epoch, cause):
+            # Neither told nor counted before it is done: the next connection ends the same way.
+            follow = replace(follow, attempts=self._attempts, archive=False)
             delay = timedelta(seconds=5)
+        self._attempts = follow.attempts
+        await self._record(epoch, ending, cause, follow)
         if cause is Cause.STOPPED:
             self.live.moved(Connection.STOPPED)
         elif delay is None:

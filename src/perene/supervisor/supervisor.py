@@ -2,12 +2,14 @@
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TypeVar
 
 import structlog
 
 from perene.core.clock import Clock
-from perene.core.errors import NotFound
+from perene.core.errors import NotFound, StorageError
 from perene.core.events import Event, EventType
 from perene.core.ids import Epoch, SessionId
 from perene.core.sessions import Connection, Desired, SessionRecord
@@ -23,6 +25,10 @@ _STARTS_AT_ONCE = 20
 """Sessions whose first connection is begun together when the service starts."""
 
 _START_PAUSE_S = 0.2
+
+_READ_AGAIN_S = 2.0
+
+T = TypeVar("T")
 
 
 class Supervisor:
@@ -73,18 +79,32 @@ class Supervisor:
     async def run(self) -> None:
         """Start every session that shall run, then live until `close` has drained them all."""
         async with asyncio.TaskGroup() as self._group:
-            records = await self._store.list_sessions()
+            records = await self._patiently(self._store.list_sessions)
             wanted = [record for record in records if record.desired is Desired.RUNNING]
             log.info("sessions_found", total=len(records), starting=len(wanted))
             for position, record in enumerate(wanted, start=1):
                 if self._closing.is_set():
                     break
-                await self._start_wanted(record.id)
+                await self._patiently(partial(self._start_wanted, record.id))
                 if position % _STARTS_AT_ONCE == 0:
                     await self._clock.sleep(_START_PAUSE_S)
             await self._closing.wait()
             for task in self._tasks.values():
                 task.stop()
+
+    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask the store until it answers: a database that comes late must not keep sessions down.
+
+        Raises StorageError only once the service is closing.
+        """
+        while True:
+            try:
+                return await ask()
+            except StorageError as error:
+                if self._closing.is_set():
+                    raise
+                log.warning("sessions_not_read", reason=str(error), retry_in_s=_READ_AGAIN_S)
+            await self._clock.sleep(_READ_AGAIN_S)
 
     async def _start_wanted(self, session: SessionId) -> None:
         """Start a session of the list, unless a request has changed its desire meanwhile."""

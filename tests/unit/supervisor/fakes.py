@@ -78,6 +78,8 @@ class MemoryStore:
         return record
 
     async def list_sessions(self) -> Sequence[SessionRecord]:
+        if self.failing is not None:
+            raise self.failing
         return list(self.records.values())
 
     async def get_session(self, session: SessionId) -> SessionRecord:

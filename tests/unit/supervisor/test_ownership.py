@@ -142,11 +142,13 @@ async def test_credentials_that_cannot_be_archived_are_tried_again_after_five_se
     assert task.live.connection is Connection.WAITING
     assert task.live.connected_at is None
     assert task.live.paired
+    assert EventType.SESSION_NEEDS_PAIRING not in world.store.told(ANA)
     world.store.failing = None
     await world.clock.advance(5)
     (await world.engine("ana", 2)).end(UNLINKED)
     await turns()
     assert world.store.archived == [ANA]
+    assert world.store.told(ANA).count(EventType.SESSION_NEEDS_PAIRING) == 1
     assert not task.live.paired
 
 

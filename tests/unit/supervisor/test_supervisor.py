@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from perene.core.causes import Ending, Kind, Local
-from perene.core.errors import NotFound
+from perene.core.errors import NotFound, StorageUnavailable
 from perene.core.events import EventType
 from perene.core.ids import Epoch, SessionId
 from perene.core.sessions import Connection, Desired
@@ -72,6 +72,22 @@ async def test_when_the_service_starts_every_session_with_saved_credentials_conn
     await turns()
     assert world.engines.keys() == world.store.records.keys()
     assert all(len(engines) == 1 for engines in world.engines.values())
+    await end(world, life)
+
+
+@pytest.mark.requirement("C4", "E8")
+async def test_a_database_that_comes_late_delays_the_sessions_and_ends_nothing(
+    world: World,
+) -> None:
+    world.store.add("ana", paired=True)
+    world.store.failing = StorageUnavailable("the database is starting")
+    life = await begin(world)
+    await world.clock.until_asleep(2)
+    assert not world.engines
+    world.store.failing = None
+    await world.clock.advance(2)
+    await turns()
+    assert world.supervisor.is_running(ANA)
     await end(world, life)
 
 
