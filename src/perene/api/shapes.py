@@ -30,7 +30,7 @@ def _proxy(text: str) -> str:
     except ValueError:
         usable = False
     if not usable or not text.isascii() or not text.isprintable():
-        raise ValueError("not the address of a proxy: give http://host:port or socks5://host:port")
+        raise ValueError("not the address of a proxy: give http://host:port or https://host:port")
     return text
 
 
@@ -48,7 +48,7 @@ class OptionsIn(_Request):
     proxy: (
         Annotated[
             str,
-            Field(max_length=2048, pattern=r"^(https?|socks5h?)://\S+$"),
+            Field(max_length=2048, pattern=r"^https?://\S+$"),
             AfterValidator(_proxy),
         ]
         | None

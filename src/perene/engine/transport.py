@@ -36,7 +36,8 @@ class Endpoint:
     """Where the server is, and how to get there.
 
     `ca_file` names a PEM file to trust besides the system's own (the simulator's, in tests).
-    `proxy` is an http://, socks5:// … URL; None makes a direct connection.
+    `proxy` is an http:// or https:// URL that takes CONNECT; None makes a direct connection,
+    whatever the environment says.
     """
 
     url: str

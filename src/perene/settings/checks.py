@@ -42,7 +42,7 @@ def check_database(value: SecretStr) -> SecretStr:
 
 def check_proxy(value: SecretStr) -> SecretStr:
     """Return the address of a proxy; it may hold a password."""
-    schemes = frozenset({"http", "https", "socks5", "socks5h"})
+    schemes = frozenset({"http", "https"})
     _check_address(value.get_secret_value(), schemes, needs_host=True)
     return value
 

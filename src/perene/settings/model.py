@@ -130,7 +130,7 @@ class Settings(BaseSettings):
     proxy: Annotated[SecretStr, AfterValidator(check_proxy)] | None = Field(
         default=None,
         description="Proxy for connections to the chat server; a session can have its own.",
-        json_schema_extra=_give("http://host:port or socks5://user:password@host:port"),
+        json_schema_extra=_give("http://host:port or https://user:password@host:port"),
     )
     tls_verify: bool = Field(
         default=True,

@@ -23,14 +23,14 @@ async def test_a_session_takes_what_its_creator_says(client: httpx.AsyncClient):
         "id": "sales-desk",
         "name": "Sales",
         "start": False,
-        "options": {"history_sync": False, "proxy": "socks5://me:hunter2@10.0.0.1:1080"},
+        "options": {"history_sync": False, "proxy": "http://me:hunter2@10.0.0.1:1080"},
     }
     body = (await client.post("/v1/sessions", json=asked)).json()
     assert (body["id"], body["name"], body["desired"]) == ("sales-desk", "Sales", "stopped")
     assert body["options"] == {
         "history_sync": False,
         "mark_online": None,
-        "proxy": "socks5://***@10.0.0.1:1080",
+        "proxy": "http://***@10.0.0.1:1080",
     }
 
 
