@@ -127,7 +127,7 @@ class Connection:
                 routing_info=credentials.routing_info,
                 timeout_s=self._config.handshake_timeout_s,
             )
-        except BaseException:
+        except BaseException:  # cancellation too must not leave the socket open
             await transport.close()
             raise
 

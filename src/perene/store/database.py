@@ -138,7 +138,7 @@ class Database:
             return self._read_once(work)
         except PereneError:
             raise
-        except Exception as error:
+        except Exception as error:  # each driver has errors of its own; all are re-raised
             raise _translated(error) from error
 
     def _read_once(self, work: Callable[[Connection], T]) -> T:
@@ -157,7 +157,7 @@ class Database:
                     raise _NobodyWaits("the caller was cancelled")
         except PereneError:
             raise
-        except Exception as error:
+        except Exception as error:  # each driver has errors of its own; all are re-raised
             raise _translated(error) from error
         for hook in hooks:
             hook()

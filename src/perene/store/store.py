@@ -93,7 +93,7 @@ class Store:
             used = database.write_now(in_use)
             key = find_master_key(master_key, key_file, database_in_use=used)
             return cls(database, Keyring.open(database, key), clock)
-        except BaseException:
+        except BaseException:  # whatever refused the start, its file must be let go
             database.close_now()
             raise
 
