@@ -23,6 +23,18 @@ class EventType(StrEnum):
     SESSION_STOPPED = "session.stopped"
     SESSION_DELETED = "session.deleted"
     SESSION_ERROR_515 = "session.error.515"
+    SESSION_ERROR_515_MAX_ATTEMPTS = "session.error.515.max_attempts"
+    SESSION_RECOVERED = "session.recovered"
+    SESSION_NEEDS_ATTENTION = "session.needs_attention"
+    SESSION_BANNED = "session.banned"
+    SESSION_LOCKED = "session.locked"
+    SESSION_REPLACED = "session.replaced"
+    SESSION_OUTDATED = "session.outdated"
+    SESSION_RATE_LIMITED = "session.rate_limited"
+    SESSION_LIMITED = "session.limited"
+    SESSION_DEAF = "session.deaf"
+    SESSION_FAILED = "session.failed"
+    SESSION_LOGGED_OUT = "session.logged_out"
     MESSAGE_RECEIVED = "message.received"
     MESSAGE_SENT = "message.sent"
     MESSAGE_STATUS = "message.status"
@@ -42,6 +54,19 @@ DESCRIPTIONS: Mapping[EventType, str] = {
     EventType.SESSION_STOPPED: "The session was stopped on request.",
     EventType.SESSION_DELETED: "The session and all that belongs to it was deleted.",
     EventType.SESSION_ERROR_515: "The server asked for a restart of the stream.",
+    EventType.SESSION_ERROR_515_MAX_ATTEMPTS: "The last restart was in vain: the credentials are set"
+    " aside, and a new QR code is offered.",
+    EventType.SESSION_RECOVERED: "A connection has stayed stable; the outage is over.",
+    EventType.SESSION_NEEDS_ATTENTION: "No attempt will be made before a person acts.",
+    EventType.SESSION_BANNED: "WhatsApp banned the number, for a time (`until`) or for good.",
+    EventType.SESSION_LOCKED: "WhatsApp locked the account or device.",
+    EventType.SESSION_REPLACED: "The same credentials connected elsewhere; Perene stays away.",
+    EventType.SESSION_OUTDATED: "WhatsApp refused the client version; a newer one is looked for.",
+    EventType.SESSION_RATE_LIMITED: "WhatsApp asked for fewer connections; the next waits longer.",
+    EventType.SESSION_LIMITED: "WhatsApp limits whom this account may write to; `code` says how.",
+    EventType.SESSION_DEAF: "An open connection seems to deliver nothing; it is reopened.",
+    EventType.SESSION_FAILED: "A bug in Perene ended the session's task; it is started again.",
+    EventType.SESSION_LOGGED_OUT: "The session was logged out on request; its keys are gone.",
     EventType.MESSAGE_RECEIVED: "A message was stored, and only then acknowledged.",
     EventType.MESSAGE_SENT: "The server accepted a message of ours.",
     EventType.MESSAGE_STATUS: "A message of ours was delivered, read or played.",

@@ -52,3 +52,5 @@ class SessionRecord:
     push_name: str | None = None
     platform: str | None = None
     options: SessionOptions = SessionOptions()
+    standing: str | None = None
+    """What an earlier run left to know about how connections ended; see `core.standing`."""

@@ -6,6 +6,7 @@ from typing import Protocol
 from perene.core.events import Event
 from perene.core.ids import Epoch, SessionId
 from perene.core.messages import LedgerEntry, Message, StatusChange
+from perene.core.outages import Outage
 
 
 class Serializable(Protocol):
@@ -89,7 +90,8 @@ class Unit:
 
     A later unit of the same session builds on the earlier ones: when one fails, those behind it
     must fail too (the committer's lanes see to that). `ciphertexts` are the 32-byte hashes under
-    which a redelivery is recognised. `credentials` replaces the stored credentials.
+    which a redelivery is recognised. `credentials` replaces the stored credentials, `standing` what
+    a later run must know of how connections ended (see `core.standing`), `outage` the row of its id.
     """
 
     session: SessionId
@@ -108,6 +110,8 @@ class Unit:
     peer_messages: tuple[PeerMessage, ...] = ()
     ledger: tuple[LedgerEntry, ...] = ()
     ciphertexts: tuple[bytes, ...] = ()
+    outage: Outage | None = None
+    standing: str | None = None
     events: tuple[Event, ...] = ()
 
 
