@@ -6,7 +6,7 @@ library). A cause is found once, here; nobody else looks at codes.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 
@@ -26,6 +26,12 @@ class Kind(StrEnum):
 class Local(StrEnum):
     """Endings that are noticed on this side. Their values are the `code` of a LOCAL ending."""
 
+    DNS = "dns"
+    REFUSED = "refused"
+    TLS = "tls"
+    CONNECT_TIMEOUT = "connect_timeout"
+    PROXY = "proxy"
+    HTTP_REFUSED = "http_refused"
     UNREACHABLE = "unreachable"
     SOCKET_CLOSED = "socket_closed"
     HANDSHAKE_TIMEOUT = "handshake_timeout"
@@ -33,12 +39,16 @@ class Local(StrEnum):
     CERTIFICATE = "certificate"
     MALFORMED = "malformed"
     KEEPALIVE = "keepalive"
+    HALF_OPEN = "half_open"
+    DEAF = "deaf"
+    CLOCK_JUMP = "clock_jump"
     STORAGE = "storage"
     STALE_EPOCH = "stale_epoch"
     PAIRING_EXPIRED = "pairing_expired"
     PAIRING_REFUSED = "pairing_refused"
     UNREADABLE_STATE = "unreadable_state"
     INTERNAL = "internal"
+    RESTARTED = "restarted"
     STOPPED = "stopped"
 
 
@@ -58,11 +68,21 @@ class Ending:
 
 
 class Cause(StrEnum):
-    """Why a connection ended."""
+    """Why a connection ended. What follows from each is in `core.policy`."""
 
     RESTART_REQUIRED = "restart_required"
     STREAM_ENDED = "stream_ended"
     NETWORK = "network"
+    DNS = "dns"
+    UNREACHABLE = "unreachable"
+    TLS = "tls"
+    PROXY = "proxy"
+    HANDSHAKE_TIMEOUT = "handshake_timeout"
+    KEEPALIVE = "keepalive"
+    HALF_OPEN = "half_open"
+    DEAF = "deaf"
+    MALFORMED = "malformed"
+    CLOCK_JUMP = "clock_jump"
     SERVER_UNAVAILABLE = "server_unavailable"
     RATE_LIMITED = "rate_limited"
     TEMPORARY_BAN = "temporary_ban"
@@ -71,6 +91,7 @@ class Cause(StrEnum):
     UNLINKED = "unlinked"
     REPLACED = "replaced"
     OUTDATED = "outdated"
+    FAULTY = "faulty"
     REFUSED = "refused"
     UNTRUSTED_SERVER = "untrusted_server"
     STORAGE = "storage"
@@ -80,108 +101,12 @@ class Cause(StrEnum):
     UNREADABLE_STATE = "unreadable_state"
     INTERNAL = "internal"
     UNKNOWN = "unknown"
+    RESTARTED = "restarted"
     STOPPED = "stopped"
 
 
-class Reaction(StrEnum):
-    """What follows from a cause."""
-
-    RESTART = "restart"
-    """Reconnect at once the first time, then on the 515 schedule."""
-    RETRY = "retry"
-    """Reconnect with jittered, capped backoff."""
-    WAIT_UNTIL = "wait_until"
-    """Make no attempt before a given time; then one."""
-    REPAIR = "re_pair"
-    """Set the credentials aside, and offer a new QR code."""
-    NEW_CODE = "new_code"
-    """Connect again for fresh QR codes; there are no credentials to lose."""
-    STOP = "stop"
-    """Make no attempt before a person acts. Credentials are kept."""
-    NONE = "none"
-    """The end was asked for."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """The reaction to a cause, and the sentence that a person reads."""
-
-    reaction: Reaction
-    sentence: str
-
-
-VERDICTS: Mapping[Cause, Verdict] = {
-    Cause.RESTART_REQUIRED: Verdict(
-        reaction=Reaction.RESTART,
-        sentence="WhatsApp asked for a new stream; this is normal, above all after pairing.",
-    ),
-    Cause.STREAM_ENDED: Verdict(
-        reaction=Reaction.RETRY, sentence="WhatsApp closed the connection in order."
-    ),
-    Cause.NETWORK: Verdict(
-        reaction=Reaction.RETRY, sentence="The network connection was lost or could not be made."
-    ),
-    Cause.SERVER_UNAVAILABLE: Verdict(
-        reaction=Reaction.RETRY, sentence="WhatsApp's servers had an error of their own."
-    ),
-    Cause.RATE_LIMITED: Verdict(
-        reaction=Reaction.RETRY, sentence="WhatsApp asked for fewer connections."
-    ),
-    Cause.TEMPORARY_BAN: Verdict(
-        reaction=Reaction.WAIT_UNTIL,
-        sentence="WhatsApp has banned this number for a time; nothing is tried before it is over.",
-    ),
-    Cause.LOCKED: Verdict(
-        reaction=Reaction.STOP, sentence="WhatsApp has locked this account or device."
-    ),
-    Cause.BANNED: Verdict(reaction=Reaction.STOP, sentence="WhatsApp has banned this number."),
-    Cause.UNLINKED: Verdict(
-        reaction=Reaction.REPAIR,
-        sentence="The device was unlinked; a new QR code has to be scanned.",
-    ),
-    Cause.REPLACED: Verdict(
-        reaction=Reaction.STOP,
-        sentence="The same credentials connected elsewhere; find the other process.",
-    ),
-    Cause.OUTDATED: Verdict(
-        reaction=Reaction.STOP,
-        sentence="WhatsApp refuses this client version; set a newer one.",
-    ),
-    Cause.REFUSED: Verdict(
-        reaction=Reaction.STOP, sentence="WhatsApp refused the login for a reason of its own."
-    ),
-    Cause.UNTRUSTED_SERVER: Verdict(
-        reaction=Reaction.RETRY,
-        sentence="The server could not prove that it is WhatsApp; nothing was sent to it.",
-    ),
-    Cause.STORAGE: Verdict(
-        reaction=Reaction.RETRY,
-        sentence="The database could not be written; WhatsApp keeps what was not stored.",
-    ),
-    Cause.OWNERSHIP_LOST: Verdict(
-        reaction=Reaction.STOP, sentence="Another Perene process has taken this session over."
-    ),
-    Cause.PAIRING_EXPIRED: Verdict(
-        reaction=Reaction.NEW_CODE, sentence="Nobody scanned the QR code in time."
-    ),
-    Cause.PAIRING_REFUSED: Verdict(
-        reaction=Reaction.NEW_CODE, sentence="The phone's answer to the pairing did not verify."
-    ),
-    Cause.UNREADABLE_STATE: Verdict(
-        reaction=Reaction.STOP,
-        sentence="The stored credentials cannot be read; nothing was changed.",
-    ),
-    Cause.INTERNAL: Verdict(
-        reaction=Reaction.RETRY, sentence="Perene made a mistake; the log holds the details."
-    ),
-    Cause.UNKNOWN: Verdict(
-        reaction=Reaction.RETRY, sentence="WhatsApp ended the connection with an unknown code."
-    ),
-    Cause.STOPPED: Verdict(reaction=Reaction.NONE, sentence="The session was stopped on request."),
-}
-
 _FAILURES: Mapping[str, Cause] = {
-    "400": Cause.REFUSED,
+    "400": Cause.FAULTY,
     "401": Cause.UNLINKED,
     "402": Cause.TEMPORARY_BAN,
     "403": Cause.LOCKED,
@@ -194,7 +119,7 @@ _FAILURES: Mapping[str, Cause] = {
     "418": Cause.REFUSED,
     "429": Cause.RATE_LIMITED,
     "500": Cause.SERVER_UNAVAILABLE,
-    "501": Cause.SERVER_UNAVAILABLE,
+    "501": Cause.FAULTY,
     "503": Cause.SERVER_UNAVAILABLE,
 }
 
@@ -214,19 +139,29 @@ _CONFLICTS: Mapping[str, Cause] = {
 }
 
 _LOCAL: Mapping[str, Cause] = {
-    Local.UNREACHABLE: Cause.NETWORK,
+    Local.DNS: Cause.DNS,
+    Local.REFUSED: Cause.UNREACHABLE,
+    Local.TLS: Cause.TLS,
+    Local.CONNECT_TIMEOUT: Cause.UNREACHABLE,
+    Local.PROXY: Cause.PROXY,
+    Local.HTTP_REFUSED: Cause.SERVER_UNAVAILABLE,
+    Local.UNREACHABLE: Cause.UNREACHABLE,
     Local.SOCKET_CLOSED: Cause.NETWORK,
-    Local.HANDSHAKE_TIMEOUT: Cause.NETWORK,
+    Local.HANDSHAKE_TIMEOUT: Cause.HANDSHAKE_TIMEOUT,
     Local.HANDSHAKE_FAILED: Cause.UNTRUSTED_SERVER,
     Local.CERTIFICATE: Cause.UNTRUSTED_SERVER,
-    Local.MALFORMED: Cause.NETWORK,
-    Local.KEEPALIVE: Cause.NETWORK,
+    Local.MALFORMED: Cause.MALFORMED,
+    Local.KEEPALIVE: Cause.KEEPALIVE,
+    Local.HALF_OPEN: Cause.HALF_OPEN,
+    Local.DEAF: Cause.DEAF,
+    Local.CLOCK_JUMP: Cause.CLOCK_JUMP,
     Local.STORAGE: Cause.STORAGE,
     Local.STALE_EPOCH: Cause.OWNERSHIP_LOST,
     Local.PAIRING_EXPIRED: Cause.PAIRING_EXPIRED,
     Local.PAIRING_REFUSED: Cause.PAIRING_REFUSED,
     Local.UNREADABLE_STATE: Cause.UNREADABLE_STATE,
     Local.INTERNAL: Cause.INTERNAL,
+    Local.RESTARTED: Cause.RESTARTED,
     Local.STOPPED: Cause.STOPPED,
 }
 
@@ -235,6 +170,8 @@ def classify(ending: Ending) -> Cause:
     """Return the one cause of an ending. Total: what nobody has described is UNKNOWN."""
     match ending.kind:
         case Kind.LOCAL:
+            if ending.code == Local.HTTP_REFUSED and ending.attributes.get("status") == "429":
+                return Cause.RATE_LIMITED
             return _LOCAL.get(ending.code, Cause.INTERNAL)
         case Kind.STREAM_END:
             return Cause.STREAM_ENDED
@@ -248,16 +185,21 @@ def classify(ending: Ending) -> Cause:
             return _STREAM_ERRORS.get(ending.code, Cause.UNKNOWN)
 
 
-def ban_duration(attributes: Mapping[str, str]) -> timedelta | None:
-    """Return how long a temporary ban (402) lasts, None if the server did not say.
+_AS_A_DATE = 1_000_000_000
 
-    `expire` is a duration in seconds (facts/protocol.md §2); no ban lasts 30 years, so a larger
-    number can only be a date, which the caller cannot tell from here and is refused as None.
+
+def banned_until(attributes: Mapping[str, str], now: datetime) -> datetime | None:
+    """Return when a temporary ban (402) ends, None if the server did not say.
+
+    `expire` is a duration in seconds (facts/protocol.md §2). No ban lasts 30 years: a number as
+    large as that can only be a date.
     """
     try:
         seconds = int(attributes.get("expire", ""))
-    except ValueError:
+        if seconds <= 0:
+            return None
+        if seconds > _AS_A_DATE:
+            return datetime.fromtimestamp(seconds, UTC)
+        return now + timedelta(seconds=seconds)
+    except (ValueError, OverflowError, OSError):
         return None
-    if seconds <= 0 or seconds > 1_000_000_000:
-        return None
-    return timedelta(seconds=seconds)

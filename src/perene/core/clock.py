@@ -2,8 +2,17 @@
 
 import asyncio
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instant:
+    """A moment by both clocks: people read `wall`, durations are measured by `monotonic`."""
+
+    wall: datetime
+    monotonic: float
 
 
 class Clock(Protocol):
@@ -20,6 +29,11 @@ class Clock(Protocol):
     async def sleep(self, seconds: float) -> None:
         """Wait; may be cancelled."""
         ...
+
+
+def instant(clock: Clock) -> Instant:
+    """Return the present by both clocks."""
+    return Instant(wall=clock.now(), monotonic=clock.monotonic())
 
 
 class SystemClock:

@@ -1,0 +1,314 @@
+"""What follows from each cause: reaction, schedule, limit. Data, which settings can override."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from enum import StrEnum
+
+from perene.core.causes import Cause
+
+
+class Reaction(StrEnum):
+    """What follows from a cause."""
+
+    RETRY = "retry"
+    """Connect again, by the schedule."""
+    WAIT_UNTIL = "wait_until"
+    """Make no attempt before the time that the server gave; then one."""
+    REPAIR = "re_pair"
+    """Set the credentials aside, and offer a new QR code."""
+    NEW_CODE = "new_code"
+    """Connect again for fresh QR codes; there are no credentials to lose."""
+    NEW_VERSION = "new_version"
+    """Find the client version that WhatsApp accepts; then one attempt."""
+    WAIT_FOR_STORE = "wait_for_store"
+    """Stay away until the database answers; then connect."""
+    CHECK = "check"
+    """Prove that the connection is alive; reopen it only if it is not."""
+    STOP = "stop"
+    """Make no attempt before a person acts. Credentials are kept, or set aside, never destroyed."""
+    NONE = "none"
+    """The end was asked for."""
+
+
+class Exhausted(StrEnum):
+    """What follows the last attempt that a limit allows."""
+
+    GO_ON_SLOWLY = "go_on_slowly"
+    """Ask for attention, and go on every half an hour."""
+    STOP = "stop"
+    """Ask for attention, and make no further attempt."""
+    REPAIR = "re_pair"
+    """Set the credentials aside, and offer a new QR code."""
+
+
+class Count(StrEnum):
+    """Which attempts are counted together."""
+
+    RESTARTS = "restarts"
+    NETWORK = "network"
+    UNKNOWN = "unknown"
+    FAULTS = "faults"
+    VERSIONS = "versions"
+    PAIRINGS = "pairings"
+
+
+class Growth(StrEnum):
+    """How the waits of a schedule grow."""
+
+    FIBONACCI = "fibonacci"
+    """First, first, twice, three times, five times … (facts/protocol.md §1.9)."""
+    LINEAR = "linear"
+    """Nothing, then once, twice, three times … the step (requirement D4)."""
+    FIXED = "fixed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """The waits between attempts. All but linear ones vary by 10 % either way."""
+
+    growth: Growth
+    step: timedelta
+    cap: timedelta = timedelta(hours=24)
+    skip: int = 0
+
+    def wait(self, earlier: int, jitter: float) -> timedelta:
+        """Return the wait after `earlier` waits in a row; `jitter` is a number from 0 to 1."""
+        match self.growth:
+            case Growth.LINEAR:
+                return min(self.step * (earlier + self.skip), self.cap)
+            case Growth.FIXED:
+                return self.step * (0.9 + 0.2 * jitter)
+            case Growth.FIBONACCI:
+                one, two = 1, 1
+                for _ in range(min(earlier + self.skip, 60)):
+                    one, two = two, one + two
+                return min(self.step * one, self.cap) * (0.9 + 0.2 * jitter)
+
+    @property
+    def floor(self) -> timedelta:
+        """Return the shortest wait that may follow a second ending in a row."""
+        return min(self.wait(n, 0.0) for n in range(1, 4))
+
+    def describe(self) -> str:
+        """Say the schedule to a person."""
+        step, cap = _spoken(self.step), _spoken(self.cap)
+        match self.growth:
+            case Growth.LINEAR:
+                return f"at once, then {step} more each time, at most {cap}"
+            case Growth.FIXED:
+                return f"every {step}, ±10 %"
+            case Growth.FIBONACCI:
+                first = _spoken(min(self.wait(0, 0.5), self.cap))
+                return f"{first}, growing (Fibonacci) to {cap}, ±10 %"
+
+    @classmethod
+    def parse(cls, text: str) -> "Schedule":
+        """Read "fibonacci:1..900", "linear:300" or "fixed:60" (seconds); raises ValueError."""
+        growth, _, rest = text.partition(":")
+        step, _, cap = rest.partition("..")
+        try:
+            grown = Growth(growth.strip().lower())
+            seconds = float(step)
+            longest = float(cap) if cap else 86_400.0
+        except ValueError as error:
+            raise ValueError("give fibonacci:1..900, linear:300 or fixed:60, in seconds") from error
+        if not 1 <= seconds <= longest <= 7 * 86_400:
+            raise ValueError("a step is from 1 second up to its cap, a cap at most seven days")
+        return cls(
+            growth=grown, step=timedelta(seconds=seconds), cap=timedelta(seconds=longest)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What follows from one cause, and the sentence that a person reads.
+
+    `archive` sets the credentials aside at once. `holds` keeps a wait or a stop over a restart of
+    the service; everything else is tried anew then.
+    """
+
+    reaction: Reaction
+    sentence: str
+    schedule: Schedule | None = None
+    limit: int | None = None
+    count: Count = Count.NETWORK
+    then: Exhausted = Exhausted.GO_ON_SLOWLY
+    archive: bool = False
+    holds: bool = False
+
+
+STABLE_AFTER = timedelta(seconds=30)
+"""How long a connection must be open for counts to start anew (whatsapp-rust, 2026-08)."""
+
+SLOWLY = Schedule(growth=Growth.FIXED, step=timedelta(minutes=30))
+"""After the last attempt of a limit that does not stop."""
+
+LOOK_FOR_VERSION = Schedule(growth=Growth.FIXED, step=timedelta(hours=1))
+"""Between two looks for a client version that WhatsApp accepts; none is an attempt to connect."""
+
+STORE_RETRY = Schedule(
+    growth=Growth.FIBONACCI, step=timedelta(seconds=2), cap=timedelta(seconds=30)
+)
+"""Between two questions to a database that does not answer."""
+
+_NETWORK = Schedule(
+    growth=Growth.FIBONACCI, step=timedelta(seconds=1), cap=timedelta(seconds=900)
+)
+_RATE_LIMITED = replace(_NETWORK, skip=5)  # whatsapp-rust adds five steps on 429
+_SLOW = Schedule(growth=Growth.FIBONACCI, step=timedelta(minutes=2), cap=timedelta(hours=2))
+_RESTART = Schedule(growth=Growth.LINEAR, step=timedelta(minutes=5))
+_BAN_WITHOUT_END = Schedule(growth=Growth.FIXED, step=timedelta(hours=1))
+_CODE = Schedule(growth=Growth.FIXED, step=timedelta(seconds=1))
+_BUG = Schedule(growth=Growth.FIBONACCI, step=timedelta(seconds=5), cap=timedelta(seconds=900))
+
+
+def _retry(sentence: str, schedule: Schedule = _NETWORK, **more: object) -> Policy:
+    policy = Policy(reaction=Reaction.RETRY, sentence=sentence, schedule=schedule, limit=30)
+    return replace(policy, **more)  # pyright: ignore[reportArgumentType]  # fields of the policy
+
+
+def _stop(sentence: str, *, archive: bool = False, holds: bool = False) -> Policy:
+    return Policy(reaction=Reaction.STOP, sentence=sentence, archive=archive, holds=holds)
+
+
+POLICIES: Mapping[Cause, Policy] = {
+    Cause.RESTART_REQUIRED: Policy(
+        reaction=Reaction.RETRY,
+        schedule=_RESTART,
+        limit=10,
+        count=Count.RESTARTS,
+        then=Exhausted.REPAIR,
+        holds=True,
+        sentence="WhatsApp asked for a new stream; this is normal, above all after pairing.",
+    ),
+    Cause.STREAM_ENDED: _retry("WhatsApp closed the connection in order."),
+    Cause.NETWORK: _retry("The network connection was lost."),
+    Cause.DNS: _retry("The name of WhatsApp's server could not be resolved."),
+    Cause.UNREACHABLE: _retry("WhatsApp's server could not be reached."),
+    Cause.TLS: _retry("The server's TLS certificate was not accepted; something is in between."),
+    Cause.PROXY: _retry("The proxy did not make the connection."),
+    Cause.HANDSHAKE_TIMEOUT: _retry("The server did not complete the handshake."),
+    Cause.KEEPALIVE: _retry("The server no longer answered keepalives."),
+    Cause.HALF_OPEN: _retry("The socket took nothing more, though nobody had closed it."),
+    Cause.DEAF: _retry("The connection answered, but delivered nothing."),
+    Cause.MALFORMED: _retry("The server sent something that cannot be read."),
+    Cause.CLOCK_JUMP: Policy(
+        reaction=Reaction.CHECK,
+        sentence="The machine's clock jumped, or it slept; the connection is checked.",
+    ),
+    Cause.SERVER_UNAVAILABLE: _retry("WhatsApp's servers had an error of their own."),
+    Cause.RATE_LIMITED: _retry(
+        "WhatsApp asked for fewer connections.", _RATE_LIMITED, holds=True
+    ),
+    Cause.TEMPORARY_BAN: Policy(
+        reaction=Reaction.WAIT_UNTIL,
+        schedule=_BAN_WITHOUT_END,
+        holds=True,
+        sentence="WhatsApp has banned this number for a time; nothing is tried before it is over.",
+    ),
+    Cause.LOCKED: _stop(
+        "WhatsApp has locked this account or device; look at the phone, then pair again.",
+        archive=True,
+        holds=True,
+    ),
+    Cause.BANNED: _stop("WhatsApp has banned this number.", holds=True),
+    Cause.UNLINKED: Policy(
+        reaction=Reaction.REPAIR,
+        schedule=_NETWORK,
+        archive=True,
+        sentence="The device was unlinked; a new QR code has to be scanned.",
+    ),
+    Cause.REPLACED: _stop(
+        "The same credentials connected elsewhere; end the other process, then start this session.",
+        holds=True,
+    ),
+    Cause.OUTDATED: Policy(
+        reaction=Reaction.NEW_VERSION,
+        schedule=LOOK_FOR_VERSION,
+        limit=1,
+        count=Count.VERSIONS,
+        then=Exhausted.STOP,
+        sentence="WhatsApp refuses this client version; a newer one is looked for.",
+    ),
+    Cause.FAULTY: _retry(
+        "WhatsApp refused the login with a general error.",
+        _SLOW,
+        limit=10,
+        count=Count.FAULTS,
+        then=Exhausted.STOP,
+        holds=True,
+    ),
+    Cause.REFUSED: _stop("WhatsApp refused the login for a reason of its own."),
+    Cause.UNTRUSTED_SERVER: _retry(
+        "The server could not prove that it is WhatsApp; nothing was sent to it.", _SLOW
+    ),
+    Cause.STORAGE: Policy(
+        reaction=Reaction.WAIT_FOR_STORE,
+        schedule=STORE_RETRY,
+        sentence="The database could not be written; WhatsApp keeps what was not stored.",
+    ),
+    Cause.OWNERSHIP_LOST: _stop("Another Perene process has taken this session over."),
+    Cause.PAIRING_EXPIRED: Policy(
+        reaction=Reaction.NEW_CODE,
+        schedule=_CODE,
+        count=Count.PAIRINGS,
+        sentence="Nobody scanned the QR code in time.",
+    ),
+    Cause.PAIRING_REFUSED: Policy(
+        reaction=Reaction.NEW_CODE,
+        schedule=_NETWORK,
+        count=Count.PAIRINGS,
+        sentence="The phone's answer to the pairing did not verify.",
+    ),
+    Cause.UNREADABLE_STATE: _stop("The stored credentials cannot be read; nothing was changed."),
+    Cause.INTERNAL: _retry("Perene made a mistake; the log holds the details.", _BUG),
+    Cause.UNKNOWN: _retry(
+        "WhatsApp ended the connection with an unknown code.",
+        limit=5,
+        count=Count.UNKNOWN,
+        then=Exhausted.STOP,
+    ),
+    Cause.RESTARTED: Policy(
+        reaction=Reaction.NONE, sentence="The session was restarted on request."
+    ),
+    Cause.STOPPED: Policy(reaction=Reaction.NONE, sentence="The session was stopped on request."),
+}
+
+
+def policies_with(overrides: Mapping[str, str]) -> Mapping[Cause, Policy]:
+    """Return the policies with some changed: {"network.limit": "50", "dns.schedule": "fixed:60"}.
+
+    Only schedules and limits of causes that have one can be changed. Raises ValueError with a
+    sentence that names the entry.
+    """
+    changed = dict(POLICIES)
+    for name, value in overrides.items():
+        cause_name, _, part = name.partition(".")
+        try:
+            cause = Cause(cause_name)
+        except ValueError as error:
+            raise ValueError(f"{name}: there is no cause {cause_name}") from error
+        try:
+            changed[cause] = _override(changed[cause], part, value)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+    return changed
+
+
+def _override(policy: Policy, part: str, value: str) -> Policy:
+    if part == "schedule" and policy.schedule is not None:
+        return replace(policy, schedule=Schedule.parse(value))
+    if part == "limit" and policy.limit is not None:
+        if not value.strip().isascii() or not value.strip().isdigit() or not 1 <= int(value) <= 1000:
+            raise ValueError("a limit is a number from 1 to 1000")
+        return replace(policy, limit=int(value))
+    raise ValueError("this cause has no such thing to set; see `perene policy`")
+
+
+def _spoken(time: timedelta) -> str:
+    seconds = time.total_seconds()
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds / size:g} {unit}"
+    return f"{seconds:g} s"
