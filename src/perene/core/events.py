@@ -32,6 +32,7 @@ class EventType(StrEnum):
     SESSION_OUTDATED = "session.outdated"
     SESSION_RATE_LIMITED = "session.rate_limited"
     SESSION_LIMITED = "session.limited"
+    SESSION_LIMIT_LIFTED = "session.limit_lifted"
     SESSION_DEAF = "session.deaf"
     SESSION_FAILED = "session.failed"
     SESSION_LOGGED_OUT = "session.logged_out"
@@ -64,6 +65,7 @@ DESCRIPTIONS: Mapping[EventType, str] = {
     EventType.SESSION_OUTDATED: "WhatsApp refused the client version; a newer one is looked for.",
     EventType.SESSION_RATE_LIMITED: "WhatsApp asked for fewer connections; the next waits longer.",
     EventType.SESSION_LIMITED: "WhatsApp limits whom this account may write to; `code` says how.",
+    EventType.SESSION_LIMIT_LIFTED: "WhatsApp, or a person, says that the limit is over.",
     EventType.SESSION_DEAF: "An open connection seems to deliver nothing; it is reopened.",
     EventType.SESSION_FAILED: "A bug in Perene ended the session's task; it is started again.",
     EventType.SESSION_LOGGED_OUT: "The session was logged out on request; its keys are gone.",

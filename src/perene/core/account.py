@@ -1,0 +1,272 @@
+"""What WhatsApp allows an account: bans, reach-out limits, and how fast new chats are begun.
+
+WhatsApp refuses a message that "reaches out" to somebody who has not written back, and trying
+again makes the restriction longer (facts/protocol.md §2; facts/field.md, B#2441 and B#2707). So a
+refused message stays failed, and no new chat is begun before the limit is over. Chats in which the
+other side has written, or in which a message of ours was accepted, are not concerned.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from perene.core.events import Event, EventType, Json
+
+DAY: Final = timedelta(hours=24)
+
+_UNNAMED_BAN: Final = "WhatsApp gave no reason that is known; its terms of service were violated."
+
+BAN_MEANINGS: Final[Mapping[str, str]] = {
+    "101": "Too many messages were sent to people who do not have this number in their contacts.",
+    "102": "Too many people blocked this number.",
+    "103": "Too many groups were made with people who do not have this number in their contacts.",
+    "104": "The same message was sent to too many people.",
+    "105": _UNNAMED_BAN,
+    "106": "Too many messages were sent to a broadcast list.",
+}
+"""What the sub-code of a temporary ban says (whatsmeow types/events/events.go, 2026-08-21)."""
+
+TIME_LOCK: Final = "463"
+NEW_CHAT_CAP: Final = "475"
+STALE_ADDRESS: Final = "479"
+
+LIMIT_MEANINGS: Final[Mapping[str, str]] = {
+    TIME_LOCK: "The account may not write to people who have not written to it.",
+    NEW_CHAT_CAP: "The account has begun as many chats as WhatsApp allows for now.",
+    STALE_ADDRESS: "The message was addressed to a list of devices that is out of date.",
+}
+"""What the error code of a refused message says (Baileys src/Utils/decode-wa-message.ts,
+2026-05-21; whatsapp-rust src/client/node_io.rs, 2026-08-21)."""
+
+REACH_OUT_CODES: Final = frozenset({TIME_LOCK, NEW_CHAT_CAP})
+"""The codes that concern the account; 479 concerns one message."""
+
+LIMIT_EVENTS: Final = (
+    EventType.SESSION_LIMITED,
+    EventType.SESSION_LIMIT_LIFTED,
+    EventType.SESSION_DELETED,
+)
+"""The events that `step` makes limits from."""
+
+ACCOUNT_EVENTS: Final = (*LIMIT_EVENTS, EventType.SESSION_BANNED, EventType.SESSION_CONNECTED)
+"""The events that `step` makes all of an account's state from."""
+
+
+def ban_meaning(code: str | None) -> str:
+    """Return the sentence about a ban's sub-code; total."""
+    return BAN_MEANINGS.get(code or "", _UNNAMED_BAN)
+
+
+def limit_meaning(code: str) -> str:
+    """Return the sentence about a refused message's code; total."""
+    return LIMIT_MEANINGS.get(code, f"WhatsApp refused the message with code {code}.")
+
+
+class ChatStanding(StrEnum):
+    """How far a chat with a person has come."""
+
+    NEW = "new"
+    """Nobody has written, or all that we wrote was refused."""
+    STARTED = "started"
+    """We wrote, and the server has not answered yet."""
+    ESTABLISHED = "established"
+    """The other side has written, or a message of ours was accepted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReachOutPolicy:
+    """How carefully new chats are begun.
+
+    `new_chats_per_day` 0 and a pause of nothing mean no pacing: WhatsApp publishes no number, and
+    what an account may do depends on its age and its use. The hold after a limit is always on.
+    """
+
+    new_chats_per_day: int = 0
+    new_chat_pause: timedelta = timedelta(0)
+    hold_after_limit: timedelta = DAY
+
+    @property
+    def paces(self) -> bool:
+        """Whether new chats have to be counted at all."""
+        return bool(self.new_chats_per_day or self.new_chat_pause)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ban:
+    """A ban of the number. `until` is None for one without a known end."""
+
+    code: str | None
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """The last limit that WhatsApp set; `count` refusals or notices since it was last lifted.
+
+    `told` says that `until` is WhatsApp's own word, not our hold.
+    """
+
+    code: str
+    at: datetime
+    until: datetime
+    told: bool = False
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountLimits:
+    """What is known of an account. `started` are the new chats of the last 24 h, oldest first."""
+
+    limit: Limit | None = None
+    ban: Ban | None = None
+    started: tuple[datetime, ...] = field(default=())
+
+    def held(self, now: datetime) -> Limit | None:
+        """Return the limit that forbids new chats at this moment."""
+        return self.limit if self.limit is not None and now < self.limit.until else None
+
+    def banned(self, now: datetime) -> Ban | None:
+        """Return the ban that is in force at this moment, as far as is known."""
+        ban = self.ban
+        return ban if ban is not None and (ban.until is None or now < ban.until) else None
+
+
+class Refusal(StrEnum):
+    """Why a new chat is not begun now."""
+
+    LIMITED = "limited"
+    ALLOWANCE = "allowance"
+    PAUSE = "pause"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """Whether a new chat may be begun; if not, why, and after how long it may."""
+
+    refusal: Refusal | None = None
+    retry_after: timedelta = timedelta(0)
+
+    @property
+    def allowed(self) -> bool:
+        """Whether it may be begun now."""
+        return self.refusal is None
+
+
+ALLOWED: Final = Verdict()
+
+
+def limited(
+    state: AccountLimits, code: str, now: datetime, until: datetime, *, told: bool = False
+) -> AccountLimits:
+    """WhatsApp has set or shown a limit; `until` is its own word (`told`) or our hold.
+
+    What WhatsApp said of the end stays true while it lies ahead; holds only ever grow.
+    """
+    earlier = state.limit
+    if earlier is None:
+        return replace(state, limit=Limit(code=code, at=now, until=until, told=told))
+    if not told and now < earlier.until:
+        until = earlier.until if earlier.told else max(until, earlier.until)
+        told = earlier.told
+    limit = Limit(code=code, at=now, until=until, told=told, count=earlier.count + 1)
+    return replace(state, limit=limit)
+
+
+def lifted(state: AccountLimits) -> AccountLimits:
+    """The limit is over, by WhatsApp's word or a person's."""
+    return replace(state, limit=None)
+
+
+def chat_started(state: AccountLimits, now: datetime) -> AccountLimits:
+    """A new chat is begun."""
+    return replace(state, started=(*_recent(state, now), now))
+
+
+def may_start_chat(state: AccountLimits, now: datetime, policy: ReachOutPolicy) -> Verdict:
+    """Tell whether a new chat may be begun now."""
+    held = state.held(now)
+    if held is not None:
+        return Verdict(refusal=Refusal.LIMITED, retry_after=held.until - now)
+    recent = _recent(state, now)
+    most = policy.new_chats_per_day
+    if most and len(recent) >= most:
+        return Verdict(refusal=Refusal.ALLOWANCE, retry_after=recent[-most] + DAY - now)
+    if recent and now < recent[-1] + policy.new_chat_pause:
+        return Verdict(refusal=Refusal.PAUSE, retry_after=recent[-1] + policy.new_chat_pause - now)
+    return ALLOWED
+
+
+def may_write(
+    state: AccountLimits, standing: ChatStanding, now: datetime, policy: ReachOutPolicy
+) -> Verdict:
+    """Tell whether a person may be written to now.
+
+    A chat that was begun is not begun again, but under a limit it waits for the other side: each
+    further message would reach out once more.
+    """
+    if standing is ChatStanding.ESTABLISHED:
+        return ALLOWED
+    if standing is ChatStanding.STARTED and state.held(now) is None:
+        return ALLOWED
+    return may_start_chat(state, now, policy)
+
+
+def limit_event(
+    code: str,
+    now: datetime,
+    *,
+    hold: timedelta,
+    told_until: datetime | None = None,
+    **more: Json,
+) -> Event:
+    """Return the event of a limit, from which `step` makes it again after a restart."""
+    until = told_until or now + hold
+    payload: dict[str, Json] = {
+        "code": code,
+        "meaning": limit_meaning(code),
+        "until": until.isoformat(),
+        "told": told_until is not None,
+        **more,
+    }
+    return Event(type=EventType.SESSION_LIMITED, at=now, payload=payload)
+
+
+def step(state: AccountLimits, event: Event) -> AccountLimits:
+    """Fold one stored event into the state; events of other types change nothing."""
+    match event.type:
+        case EventType.SESSION_LIMITED:
+            until = _moment(event.payload.get("until"))
+            if until is None:
+                return state
+            code = str(event.payload.get("code", ""))
+            return limited(state, code, event.at, until, told=event.payload.get("told") is True)
+        case EventType.SESSION_LIMIT_LIFTED:
+            return lifted(state)
+        case EventType.SESSION_BANNED:
+            code = event.payload.get("code")
+            until = _moment(event.payload.get("until"))
+            ban = Ban(code=None if code is None else str(code), until=until)
+            return replace(state, ban=ban)
+        case EventType.SESSION_CONNECTED:
+            return replace(state, ban=None)
+        case EventType.SESSION_DELETED:
+            return AccountLimits()
+        case _:
+            return state
+
+
+def _recent(state: AccountLimits, now: datetime) -> tuple[datetime, ...]:
+    return tuple(at for at in state.started if at > now - DAY)
+
+
+def _moment(value: Json) -> datetime | None:
+    """Read a stored time; None for what is none."""
+    if not isinstance(value, str):
+        return None
+    try:
+        found = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
