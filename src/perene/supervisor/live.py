@@ -1,39 +1,63 @@
 """The live half of a session: what is true of its connection at this moment."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import datetime
 
+from perene.core.causes import Cause
 from perene.core.notices import Alive, LoginStarted, Notice, Opened, PhoneLinked, QrShown
 from perene.core.sessions import Connection
 from perene.supervisor.ports import QrView
 
+OnTransition = Callable[[Connection, Connection], None]
+"""Told the state before and after; returns at once and raises nothing."""
+
 
 class LiveState:
-    """Kept up to date by notices; read by the API. Never stored."""
+    """Kept up to date by notices; read by the API. Never stored.
 
-    def __init__(self) -> None:
-        self.connection = Connection.STOPPED
+    The session's own task sets what it knows of the reconnection: `cause` of the last end, which
+    `attempt` of how many (`limit`, None for no limit) comes next and when (`retry_at`), since when
+    the session is down (`outage_began_at`), until when a ban lasts and its code, and how often the
+    connection was suspected to be deaf.
+    """
+
+    def __init__(self, *, on_transition: OnTransition | None = None) -> None:
         self.connected_at: datetime | None = None
         self.alive_at: datetime | None = None
         self.last_error: str | None = None
         self.qr: QrView | None = None
         self.paired = False
+        self.cause: Cause | None = None
+        self.attempt = 0
+        self.limit: int | None = None
+        self.retry_at: datetime | None = None
+        self.outage_began_at: datetime | None = None
+        self.ban_until: datetime | None = None
+        self.ban_code: str | None = None
+        self.deaf_suspicions = 0
+        self._connection = Connection.STOPPED
+        self._on_transition = on_transition
         self._changed = asyncio.Event()
+
+    @property
+    def connection(self) -> Connection:
+        """The state of the connection."""
+        return self._connection
 
     def notice(self, notice: Notice) -> None:
         """Take a notice of the connection."""
         match notice:
             case LoginStarted():
-                logging_in = self.paired
-                self.connection = Connection.LOGGING_IN if logging_in else Connection.PAIRING
+                self._become(Connection.LOGGING_IN if self.paired else Connection.PAIRING)
             case QrShown():
-                self.connection = Connection.PAIRING
+                self._become(Connection.PAIRING)
                 self.qr = QrView(text=notice.text, expires_at=notice.expires_at)
             case PhoneLinked():
                 self.paired = True
                 self.qr = None
             case Opened():
-                self.connection = Connection.OPEN
+                self._become(Connection.OPEN)
                 self.connected_at = self.alive_at = notice.at
                 self.last_error = None
                 self.qr = None
@@ -43,7 +67,7 @@ class LiveState:
 
     def moved(self, connection: Connection, *, error: str | None = None) -> None:
         """The connection is in another state, by the session's own task."""
-        self.connection = connection
+        self._become(connection)
         if connection is not Connection.OPEN:
             self.connected_at = None
             self.qr = None
@@ -54,6 +78,11 @@ class LiveState:
     async def changed(self) -> None:
         """Wait for the next change."""
         await self._changed.wait()
+
+    def _become(self, connection: Connection) -> None:
+        before, self._connection = self._connection, connection
+        if before is not connection and self._on_transition is not None:
+            self._on_transition(before, connection)
 
     def _ring(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()

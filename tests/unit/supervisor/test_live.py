@@ -104,3 +104,26 @@ async def test_a_change_of_the_past_wakes_nobody() -> None:
     live.moved(Connection.WAITING)
     async with asyncio.timeout(10):
         await waiting
+
+
+def test_every_real_change_of_state_is_told_once_with_both_ends() -> None:
+    told: list[tuple[Connection, Connection]] = []
+    live = LiveState(on_transition=lambda before, after: told.append((before, after)))
+    live.moved(Connection.CONNECTING)
+    live.moved(Connection.CONNECTING)
+    live.notice(LoginStarted())
+    live.notice(QR)
+    live.notice(Opened(at=START))
+    live.notice(Alive(at=LATER))
+    assert told == [
+        (Connection.STOPPED, Connection.CONNECTING),
+        (Connection.CONNECTING, Connection.PAIRING),
+        (Connection.PAIRING, Connection.OPEN),
+    ]
+
+
+def test_a_session_that_never_ran_has_no_history() -> None:
+    live = LiveState()
+    assert (live.attempt, live.deaf_suspicions) == (0, 0)
+    assert (live.cause, live.limit, live.retry_at, live.outage_began_at) == (None,) * 4
+    assert (live.ban_until, live.ban_code) == (None, None)
