@@ -26,6 +26,8 @@ A service that starts does not know its sessions at once; when the database come
 minutes. Alerts that resolved meanwhile would only fire again.
 """
 
+_LONGEST_S = 366 * 86400
+
 
 class Severity(StrEnum):
     """How much an alert asks of its reader."""
@@ -96,8 +98,8 @@ class Rule:
     def __post_init__(self) -> None:
         if (self.above is None) == (self.below is None):
             raise ValueError("needs exactly one of above and below")
-        if not (self.for_s >= 0 and self.resolve_after_s >= 0):
-            raise ValueError("for_s and resolve_after_s must not be negative")
+        if not (0 <= self.for_s <= _LONGEST_S and 0 <= self.resolve_after_s <= _LONGEST_S):
+            raise ValueError(f"for_s and resolve_after_s must be from 0 to {_LONGEST_S}")
         self.sentence_for(0.0)
 
     def holds(self, value: float | None) -> bool:

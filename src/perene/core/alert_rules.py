@@ -1,0 +1,277 @@
+"""The rules that Perene ships: what is worth telling a person, and what to do about it."""
+
+from collections.abc import Mapping
+
+from perene.core.alerts import Rule, Scope, Severity
+
+SIGNALS: Mapping[Scope, Mapping[str, str]] = {
+    Scope.SESSION: {
+        "down_s": "Seconds since the present outage began; 0 while connected or stopped.",
+        "needs_attention": "1 while no attempt is made before a person acts.",
+        "banned": "1 while the number is banned, for a time or for good.",
+        "replaced": "1 while the same credentials are connected elsewhere.",
+        "needs_pairing": "1 while a device that was linked has to be linked anew.",
+        "outdated": "1 while WhatsApp refuses the client version.",
+        "deaf": "Times in the last hour that the open connection seemed to deliver nothing.",
+        "reconnects_last_hour": "Connections that were opened again in the last hour.",
+        "restarts_515": "Restarts in a row that the server asked for (515).",
+        "attempts_share": "Attempts made, as a share of the limit of this outage; 0 without one.",
+        "heartbeat_age_s": "Seconds since the open connection last proved to be alive.",
+        "limited": "1 when WhatsApp lately refused to send to new people (463, 475).",
+    },
+    Scope.SERVICE: {
+        "database_failing": "1 while the last transaction could not be saved.",
+        "sessions_down": "Sessions that shall run and are not connected.",
+        "sessions_down_share": "The same as a share of the sessions that shall run.",
+        "task_failures_last_hour": "Sessions' tasks that ended by a bug in the last hour.",
+        "clock_jump_s": "Largest jump of the machine's clock in the last hour, in seconds.",
+        "disk_free_bytes": "Room left where the data directory is, in bytes.",
+        "key_missing": "1 when the master key's file is gone since the start.",
+    },
+}
+"""Every number that a rule can watch, with what it means."""
+
+
+def _session(
+    name: str,
+    signal: str,
+    above: float,
+    severity: Severity,
+    sentence: str,
+    remedy: str,
+    *,
+    for_s: float = 0,
+    resolve_after_s: float = 60,
+) -> Rule:
+    return Rule(
+        name=name,
+        scope=Scope.SESSION,
+        signal=signal,
+        above=above,
+        for_s=for_s,
+        resolve_after_s=resolve_after_s,
+        severity=severity,
+        sentence=sentence,
+        remedy=remedy,
+    )
+
+
+def _service(
+    name: str,
+    signal: str,
+    severity: Severity,
+    sentence: str,
+    remedy: str,
+    *,
+    above: float | None = None,
+    below: float | None = None,
+    for_s: float = 0,
+    resolve_after_s: float = 60,
+) -> Rule:
+    return Rule(
+        name=name,
+        scope=Scope.SERVICE,
+        signal=signal,
+        above=above,
+        below=below,
+        for_s=for_s,
+        resolve_after_s=resolve_after_s,
+        severity=severity,
+        sentence=sentence,
+        remedy=remedy,
+    )
+
+
+_OUTAGES = "Look at the session's outages, which hold the cause and every attempt."
+
+SESSION_RULES: tuple[Rule, ...] = (
+    _session(
+        "session_down",
+        "down_s",
+        300,
+        Severity.WARNING,
+        "Not connected for {minutes:.0f} minutes; Perene goes on trying.",
+        _OUTAGES,
+    ),
+    _session(
+        "session_down_long",
+        "down_s",
+        3600,
+        Severity.CRITICAL,
+        "Not connected for {minutes:.0f} minutes.",
+        _OUTAGES,
+    ),
+    _session(
+        "session_needs_attention",
+        "needs_attention",
+        0,
+        Severity.CRITICAL,
+        "The session is down, and no attempt is made before a person acts.",
+        "Read the session's last error, mend its cause, then restart the session.",
+        for_s=30,
+    ),
+    _session(
+        "session_banned",
+        "banned",
+        0,
+        Severity.CRITICAL,
+        "WhatsApp banned the number.",
+        "Stop sending to people who did not ask for it; wait for the end of a temporary ban,"
+        " or appeal in the WhatsApp app.",
+    ),
+    _session(
+        "session_replaced",
+        "replaced",
+        0,
+        Severity.CRITICAL,
+        "The same credentials are connected elsewhere; Perene stays away.",
+        "Stop the other program that uses this session, then restart the session here.",
+    ),
+    _session(
+        "session_needs_pairing",
+        "needs_pairing",
+        0,
+        Severity.CRITICAL,
+        "The device is no longer linked to its phone.",
+        "Scan the session's QR code, or enter a pairing code, on the phone.",
+    ),
+    _session(
+        "session_outdated",
+        "outdated",
+        0,
+        Severity.CRITICAL,
+        "WhatsApp refuses the client version, and no newer one was accepted.",
+        "Set PERENE_CLIENT_VERSION to the version that WhatsApp Web has now, or update Perene.",
+        for_s=120,
+    ),
+    _session(
+        "session_deaf",
+        "deaf",
+        2,
+        Severity.WARNING,
+        "The connection seemed to deliver nothing {value:.0f} times in an hour; it was reopened"
+        " each time.",
+        "Check the network and any proxy between Perene and WhatsApp.",
+        resolve_after_s=600,
+    ),
+    _session(
+        "session_flapping",
+        "reconnects_last_hour",
+        12,
+        Severity.WARNING,
+        "The connection was opened again {value:.0f} times in an hour.",
+        _OUTAGES + " Check the network and any proxy.",
+        resolve_after_s=600,
+    ),
+    _session(
+        "session_restarts",
+        "restarts_515",
+        3,
+        Severity.WARNING,
+        "WhatsApp asked for a restart (515) {value:.0f} times in a row.",
+        "Check that the phone is online and its WhatsApp is up to date; if the restarts go on,"
+        " the credentials are set aside and a new QR code is offered.",
+    ),
+    _session(
+        "session_attempts",
+        "attempts_share",
+        0.79,
+        Severity.CRITICAL,
+        "{percent:.0f} % of the attempts that this outage is given are used up.",
+        _OUTAGES + " When all are used up, a person has to act.",
+    ),
+    _session(
+        "session_heartbeat",
+        "heartbeat_age_s",
+        120,
+        Severity.CRITICAL,
+        "The connection counts as open, but gave no sign of life for {value:.0f} seconds.",
+        "Restart the session. If it comes again, look for a blocked process: load, disk, database.",
+        resolve_after_s=30,
+    ),
+    _session(
+        "session_limited",
+        "limited",
+        0,
+        Severity.WARNING,
+        "WhatsApp limits whom this account may write to (463 or 475).",
+        "Write only to people who wrote first, until the limit ends.",
+        resolve_after_s=600,
+    ),
+)
+
+SERVICE_RULES: tuple[Rule, ...] = (
+    _service(
+        "database_failing",
+        "database_failing",
+        Severity.CRITICAL,
+        "The database cannot be written; nothing that was not stored is acknowledged.",
+        "Check that the database runs, can be reached and has room.",
+        above=0,
+        for_s=20,
+        resolve_after_s=20,
+    ),
+    _service(
+        "many_sessions_down",
+        "sessions_down",
+        Severity.WARNING,
+        "{value:.0f} sessions are not connected.",
+        "Look for what they share: network, proxy, endpoint, client version.",
+        above=20,
+        for_s=300,
+    ),
+    _service(
+        "most_sessions_down",
+        "sessions_down_share",
+        Severity.CRITICAL,
+        "{percent:.0f} % of the sessions are not connected.",
+        "Check this machine's network and name resolution, and whether WhatsApp itself is down.",
+        above=0.5,
+        for_s=120,
+    ),
+    _service(
+        "task_failures",
+        "task_failures_last_hour",
+        Severity.WARNING,
+        "A bug in Perene ended a session's task {value:.0f} times in an hour; each was started"
+        " again.",
+        "Report it with the log around session_task_failed.",
+        above=0,
+        resolve_after_s=600,
+    ),
+    _service(
+        "clock_jump",
+        "clock_jump_s",
+        Severity.WARNING,
+        "The machine's clock jumped by {value:.0f} seconds.",
+        "Check time synchronisation; certificates and bans are judged by this clock.",
+        above=60,
+    ),
+    _service(
+        "disk_low",
+        "disk_free_bytes",
+        Severity.WARNING,
+        "{gigabytes:.1f} GiB are left where the data directory is.",
+        "Make room, or move the data directory.",
+        below=2 * 1024**3,
+        for_s=60,
+    ),
+    _service(
+        "disk_full",
+        "disk_free_bytes",
+        Severity.CRITICAL,
+        "{gigabytes:.2f} GiB are left where the data directory is; saving will fail soon.",
+        "Make room now.",
+        below=256 * 1024**2,
+    ),
+    _service(
+        "key_missing",
+        "key_missing",
+        Severity.CRITICAL,
+        "The master key's file is gone; after a restart no credentials could be read.",
+        "Put the file back from its backup before the service is restarted.",
+        above=0,
+    ),
+)
+
+SHIPPED: tuple[Rule, ...] = SESSION_RULES + SERVICE_RULES

@@ -1,0 +1,152 @@
+"""Every rule that is shipped fires on a number that is bad, and resolves on one that is good."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from perene.core.alert_overrides import WrongAlertRules, rules_with
+from perene.core.alert_rules import SHIPPED, SIGNALS
+from perene.core.alerts import SERVICE, Rule, Scope, Severity, evaluate
+
+START = datetime(2026, 9, 1, 12, tzinfo=UTC)
+GIB = 1024.0**3
+
+ROWS: dict[str, tuple[float, float, str]] = {
+    # a number that fires it, one that resolves it, a part of the sentence
+    "session_down": (301, 0, "5 minutes"),
+    "session_down_long": (7200, 0, "120 minutes"),
+    "session_needs_attention": (1, 0, "a person acts"),
+    "session_banned": (1, 0, "banned"),
+    "session_replaced": (1, 0, "elsewhere"),
+    "session_needs_pairing": (1, 0, "no longer linked"),
+    "session_outdated": (1, 0, "client version"),
+    "session_deaf": (3, 2, "3 times"),
+    "session_flapping": (180, 12, "180 times"),
+    "session_restarts": (4, 0, "4 times in a row"),
+    "session_attempts": (0.8, 0.7, "80 %"),
+    "session_heartbeat": (121, 15, "121 seconds"),
+    "session_limited": (1, 0, "463"),
+    "database_failing": (1, 0, "cannot be written"),
+    "many_sessions_down": (21, 20, "21 sessions"),
+    "most_sessions_down": (0.75, 0.5, "75 %"),
+    "task_failures": (1, 0, "1 times"),
+    "clock_jump": (3600, 0.2, "3600 seconds"),
+    "disk_low": (1.5 * GIB, 2 * GIB, "1.5 GiB"),
+    "disk_full": (0.125 * GIB, GIB, "0.12 GiB"),
+    "key_missing": (1, 0, "master key"),
+}
+
+
+def test_every_shipped_rule_has_its_row_here() -> None:
+    assert list(ROWS) == [rule.name for rule in SHIPPED]
+
+
+@pytest.mark.parametrize("rule", SHIPPED, ids=lambda rule: rule.name)
+def test_a_shipped_rule_fires_and_resolves(rule: Rule) -> None:
+    bad, good, words = ROWS[rule.name]
+    subject = SERVICE if rule.scope is Scope.SERVICE else "shop"
+    now, told = START, list[tuple[str, bool]]()
+    states, changes = evaluate([rule], {}, {subject: {rule.signal: good}}, now)
+    assert changes == ()
+    for value, wait_s in ((bad, rule.for_s), (good, rule.resolve_after_s)):
+        for pause in (0.0, wait_s):
+            now += timedelta(seconds=pause)
+            states, changes = evaluate([rule], states, {subject: {rule.signal: value}}, now)
+            told += [(change.sentence, change.resolved_at is None) for change in changes]
+    assert [fired for _, fired in told] == [True, False]
+    assert words in told[0][0]
+    assert states == {}
+
+
+@pytest.mark.parametrize("rule", SHIPPED, ids=lambda rule: rule.name)
+def test_a_shipped_rule_watches_a_signal_that_exists_and_says_what_to_do(rule: Rule) -> None:
+    assert rule.signal in SIGNALS[rule.scope]
+    assert rule.remedy.endswith(".")
+    assert rule.sentence.endswith(".")
+
+
+def test_every_signal_is_watched_by_a_shipped_rule() -> None:
+    watched = {(rule.scope, rule.signal) for rule in SHIPPED}
+    assert watched == {(scope, name) for scope, names in SIGNALS.items() for name in names}
+
+
+def one(text: str, name: str) -> Rule:
+    return next(rule for rule in rules_with(text) if rule.name == name)
+
+
+def test_without_a_word_the_shipped_rules_hold() -> None:
+    assert rules_with("") == SHIPPED
+
+
+def test_a_shipped_rule_takes_what_is_given_and_keeps_the_rest() -> None:
+    before = one("", "session_down")
+    after = one('[rules.session_down]\nabove = 600\nseverity = "critical"\n', "session_down")
+    assert (after.above, after.severity) == (600, Severity.CRITICAL)
+    assert (after.for_s, after.sentence, after.remedy) == (
+        before.for_s,
+        before.sentence,
+        before.remedy,
+    )
+
+
+def test_a_threshold_can_be_turned_round() -> None:
+    after = one("[rules.session_deaf]\nbelow = 1\nfor_s = 5\n", "session_deaf")
+    assert (after.above, after.below, after.for_s) == (None, 1, 5)
+
+
+def test_a_shipped_rule_can_be_switched_off() -> None:
+    names = [rule.name for rule in rules_with("[rules.session_limited]\nenabled = false\n")]
+    assert names == [rule.name for rule in SHIPPED if rule.name != "session_limited"]
+
+
+def test_a_rule_can_be_added() -> None:
+    added = rules_with(
+        "[rules.slow]\n"
+        'scope = "session"\nsignal = "reconnects_last_hour"\nabove = 5\nseverity = "info"\n'
+        'sentence = "{value:.0f} reconnections."\nremedy = "Check the network."\n'
+    )[-1]
+    assert added == Rule(
+        name="slow",
+        scope=Scope.SESSION,
+        signal="reconnects_last_hour",
+        above=5,
+        for_s=0,
+        resolve_after_s=60,
+        severity=Severity.INFO,
+        sentence="{value:.0f} reconnections.",
+        remedy="Check the network.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("rules = [", "no TOML"),
+        (f"x = {'9' * 5000}", "no TOML"),
+        ("rules = 1", "no table"),
+        ("[rules]\nsession_down = 1", "no table"),
+        ("[session_down]\nabove = 1", '"session_down"'),
+        ("[rules.session_down]\nthreshold = 1", '"threshold" is unknown'),
+        ("[rules.session_down]\nabove = true", "above must be a number"),
+        ("[rules.session_down]\nabove = nan", "above must be a number"),
+        (f"[rules.session_down]\nabove = 1{'0' * 400}", "session_down"),
+        ('[rules.session_down]\nfor_s = "1 h"', "for_s must be a number"),
+        ("[rules.session_down]\nfor_s = -1", "from 0"),
+        ("[rules.session_down]\nabove = 1\nbelow = 2", "exactly one"),
+        ('[rules.session_down]\nseverity = "loud"', "info, warning, critical"),
+        ("[rules.session_down]\nsentence = 5", "sentence must be a text"),
+        ('[rules.session_down]\nsentence = "{name}"', "sentence"),
+        ('[rules.session_down]\nsentence = "{value.x}"', "sentence"),
+        ('[rules.session_down]\nsentence = "{value:d}"', "session_down"),
+        ('[rules.session_down]\nsentence = "{"', "session_down"),
+        ('[rules.session_down]\nenabled = "no"', "true or false"),
+        ('[rules.session_down]\nsignal = "x"', "down_s"),
+        ('[rules.session_down]\nscope = "service"', "sessions_down"),
+        ("[rules.new]\nabove = 1", "a new one needs scope"),
+        ("[rules." + "n" * 65 + "]\nabove = 1", "1 to 64"),
+    ],
+)
+def test_a_wrong_word_is_refused_with_a_sentence_that_names_it(text: str, said: str) -> None:
+    with pytest.raises(WrongAlertRules) as refused:
+        rules_with(text)
+    assert said in str(refused.value)

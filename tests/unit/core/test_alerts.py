@@ -1,0 +1,352 @@
+"""What makes an alert fire and resolve, step by step, and what never happens whatever comes."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perene.core.alerts import (
+    RESTORED_GRACE,
+    SERVICE,
+    Alert,
+    Rule,
+    Scope,
+    Severity,
+    Signals,
+    States,
+    evaluate,
+    restored,
+)
+
+START = datetime(2026, 9, 1, 12, tzinfo=UTC)
+
+
+def rule(
+    name: str = "hot",
+    *,
+    above: float | None = 10,
+    below: float | None = None,
+    for_s: float = 60,
+    resolve_after_s: float = 30,
+    scope: Scope = Scope.SESSION,
+) -> Rule:
+    return Rule(
+        name=name,
+        scope=scope,
+        signal="heat",
+        above=above,
+        below=below,
+        for_s=for_s,
+        resolve_after_s=resolve_after_s,
+        severity=Severity.WARNING,
+        sentence="It is {value:.0f} hot.",
+        remedy="Cool it.",
+    )
+
+
+class Looks:
+    """A row of looks at one set of rules; `at` is in seconds from the start."""
+
+    def __init__(self, *rules: Rule, states: States | None = None) -> None:
+        self.rules: Sequence[Rule] = rules or (rule(),)
+        self.states: States = states or {}
+
+    def at(self, second: float, **heat: float) -> tuple[Alert, ...]:
+        return self.look(second, {subject: {"heat": value} for subject, value in heat.items()})
+
+    def look(self, second: float, signals: Signals) -> tuple[Alert, ...]:
+        now = START + timedelta(seconds=second)
+        self.states, changes = evaluate(self.rules, self.states, signals, now)
+        return changes
+
+
+def when(second: float) -> datetime:
+    return START + timedelta(seconds=second)
+
+
+# --- from good to firing --------------------------------------------------------------------------
+
+
+def test_a_good_number_leaves_nothing_behind() -> None:
+    looks = Looks()
+    assert looks.at(0, one=10) == ()
+    assert looks.states == {}
+
+
+def test_a_bad_number_fires_once_it_has_been_bad_for_long_enough() -> None:
+    looks = Looks()
+    assert looks.at(0, one=11) == ()
+    assert looks.at(59, one=12) == ()
+    (fired,) = looks.at(60, one=13)
+    assert (fired.rule, fired.subject, fired.severity) == ("hot", "one", Severity.WARNING)
+    assert (fired.began_at, fired.fired_at, fired.resolved_at) == (when(0), when(60), None)
+    assert (fired.sentence, fired.value, fired.notified) == ("It is 13 hot.", 13, ())
+
+
+def test_a_rule_that_waits_for_nothing_fires_at_once() -> None:
+    (fired,) = Looks(rule(for_s=0)).at(0, one=11)
+    assert fired.fired_at == fired.began_at == when(0)
+
+
+def test_a_good_number_in_between_starts_the_wait_anew() -> None:
+    looks = Looks()
+    looks.at(0, one=11)
+    looks.at(50, one=10)
+    assert looks.at(60, one=11) == ()
+    assert looks.at(119, one=11) == ()
+    assert len(looks.at(120, one=11)) == 1
+
+
+def test_a_number_below_its_threshold_fires_too() -> None:
+    looks = Looks(rule(above=None, below=5, for_s=0))
+    assert looks.at(0, one=5) == ()
+    assert len(looks.at(10, one=4)) == 1
+
+
+def test_a_subject_that_vanishes_while_pending_is_forgotten() -> None:
+    looks = Looks()
+    looks.at(0, one=11)
+    assert looks.at(30) == ()
+    assert looks.states == {}
+
+
+def test_a_number_that_is_not_known_is_not_bad() -> None:
+    looks = Looks()
+    looks.at(0, one=11)
+    assert looks.look(60, {"one": {}}) == ()
+    assert looks.look(70, {"one": {"heat": float("nan")}}) == ()
+    assert looks.states == {}
+
+
+# --- while firing ---------------------------------------------------------------------------------
+
+
+def test_an_open_alert_is_not_told_again_as_long_as_it_lasts() -> None:
+    looks = Looks(rule(for_s=0))
+    assert len(looks.at(0, one=11)) == 1
+    assert [looks.at(second, one=11 + second) for second in range(10, 1000, 10)] == [()] * 99
+
+
+def test_every_rule_and_subject_has_an_alert_of_its_own() -> None:
+    looks = Looks(rule(for_s=0), rule("hotter", above=20, for_s=0))
+    changes = looks.at(0, one=21, two=11)
+    assert {(one.rule, one.subject) for one in changes} == {
+        ("hot", "one"),
+        ("hotter", "one"),
+        ("hot", "two"),
+    }
+    assert len({one.id for one in changes}) == 3
+
+
+def test_a_rule_watches_only_its_own_scope() -> None:
+    looks = Looks(rule(for_s=0), rule("service", for_s=0, scope=Scope.SERVICE))
+    changes = looks.look(0, {SERVICE: {"heat": 11}, "one": {"heat": 11}})
+    assert {(one.rule, one.subject) for one in changes} == {("hot", "one"), ("service", SERVICE)}
+
+
+# --- from firing to resolved ----------------------------------------------------------------------
+
+
+def test_an_alert_resolves_once_the_number_has_been_good_for_long_enough() -> None:
+    looks = Looks(rule(for_s=0))
+    (fired,) = looks.at(0, one=11)
+    assert looks.at(10, one=10) == ()
+    assert looks.at(39, one=10) == ()
+    (resolved,) = looks.at(40, one=10)
+    assert resolved.resolved_at == when(40)
+    assert (resolved.id, resolved.value) == (fired.id, fired.value)
+    assert looks.states == {}
+    assert looks.at(50, one=10) == ()
+
+
+def test_a_number_that_is_bad_again_keeps_the_alert_open() -> None:
+    looks = Looks(rule(for_s=0))
+    looks.at(0, one=11)
+    looks.at(10, one=10)
+    assert looks.at(35, one=11) == ()
+    assert looks.at(41, one=10) == ()
+    assert looks.at(70, one=10) == ()
+    assert len(looks.at(71, one=10)) == 1
+
+
+def test_a_number_that_is_not_known_any_more_resolves() -> None:
+    looks = Looks(rule(for_s=0))
+    looks.at(0, one=11)
+    assert looks.look(10, {"one": {}}) == ()
+    (resolved,) = looks.look(40, {"one": {}})
+    assert resolved.resolved_at == when(40)
+
+
+def test_a_subject_that_vanished_resolves_at_once() -> None:
+    looks = Looks(rule(for_s=0))
+    looks.at(0, one=11, two=11)
+    (resolved,) = looks.at(10, two=11)
+    assert (resolved.subject, resolved.resolved_at) == ("one", when(10))
+
+
+def test_a_rule_that_was_taken_away_resolves_its_alerts() -> None:
+    looks = Looks(rule(for_s=0))
+    looks.at(0, one=11)
+    looks.rules = ()
+    (resolved,) = looks.at(10, one=11)
+    assert resolved.resolved_at == when(10)
+
+
+def test_a_resolved_alert_can_fire_anew_as_another_one() -> None:
+    looks = Looks(rule(for_s=0, resolve_after_s=0))
+    (first,) = looks.at(0, one=11)
+    looks.at(10, one=10)
+    (second,) = looks.at(20, one=11)
+    assert first.id != second.id
+
+
+# --- over a restart of the service ----------------------------------------------------------------
+
+
+def after_a_restart() -> tuple[Looks, Alert]:
+    (fired,) = Looks(rule(for_s=0)).at(0, one=11)
+    return Looks(rule(for_s=0), states=restored([fired])), fired
+
+
+def test_an_open_alert_of_an_earlier_run_does_not_fire_again() -> None:
+    looks, _ = after_a_restart()
+    assert looks.at(100, one=11) == ()
+
+
+def test_an_open_alert_of_an_earlier_run_resolves_under_its_id() -> None:
+    looks, fired = after_a_restart()
+    looks.at(100, one=10)
+    (resolved,) = looks.at(130, one=10)
+    assert (resolved.id, resolved.resolved_at) == (fired.id, when(130))
+
+
+def test_an_alert_of_an_earlier_run_waits_for_sessions_that_are_not_read_yet() -> None:
+    looks, _ = after_a_restart()
+    assert looks.at(100) == ()
+    assert looks.at(400) == ()
+    assert looks.at(410, one=11) == ()
+
+
+def test_an_alert_of_an_earlier_run_whose_subject_never_comes_resolves() -> None:
+    looks, _ = after_a_restart()
+    grace_s = RESTORED_GRACE.total_seconds()
+    assert looks.at(100) == ()
+    assert looks.at(99 + grace_s) == ()
+    assert len(looks.at(100 + grace_s)) == 1
+
+
+def test_an_alert_of_an_earlier_run_that_was_seen_once_waits_no_more() -> None:
+    looks, _ = after_a_restart()
+    looks.at(100, one=11)
+    assert len(looks.at(110)) == 1
+
+
+# --- clocks that jump -----------------------------------------------------------------------------
+
+
+def test_a_clock_set_back_delays_nothing_by_more_than_its_wait() -> None:
+    looks = Looks()
+    looks.at(0, one=11)
+    assert looks.at(-3600, one=11) == ()
+    (fired,) = looks.at(-3540, one=11)
+    assert fired.began_at == when(-3600)
+    looks.at(0, one=10)
+    looks.at(-3600, one=10)
+    (resolved,) = looks.at(-3570, one=10)
+    assert resolved.resolved_at == fired.fired_at, "no alert ends before it began"
+
+
+# --- rules that cannot be -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("above", "below", "for_s", "resolve_after_s"),
+    [(None, None, 0, 0), (1, 2, 0, 0), (1, None, -1, 0), (1, None, 0, -1), (1, None, 1e300, 0)],
+)
+def test_a_rule_that_means_nothing_cannot_be_made(
+    above: float | None, below: float | None, for_s: float, resolve_after_s: float
+) -> None:
+    with pytest.raises(ValueError, match=r"above|from 0"):
+        rule(above=above, below=below, for_s=for_s, resolve_after_s=resolve_after_s)
+
+
+# --- whatever comes -------------------------------------------------------------------------------
+
+RULES = (
+    rule("slow", for_s=60, resolve_after_s=30),
+    rule("quick", for_s=0, resolve_after_s=0),
+    rule("low", above=None, below=3, for_s=20, resolve_after_s=20),
+    rule("service", for_s=10, scope=Scope.SERVICE),
+)
+
+steps = st.lists(
+    st.tuples(
+        st.integers(-3600, 3600),  # seconds since the look before
+        st.dictionaries(
+            st.sampled_from([SERVICE, "one", "two"]),
+            st.dictionaries(st.just("heat"), st.sampled_from([0.0, 5.0, 11.0, float("nan")])),
+        ),
+        st.booleans(),  # whether the service is started anew before this look
+    ),
+    max_size=30,
+)
+
+
+def played(row: list[tuple[int, dict[str, dict[str, float]], bool]]) -> tuple[Looks, list[Alert]]:
+    """Play a row of looks; assert on the way that no key ever has two open alerts."""
+    looks, told = Looks(*RULES), list[Alert]()
+    open_now: dict[tuple[str, str], str] = {}
+    second = 0
+    for passed, signals, restart in row:
+        second += passed
+        if restart:
+            looks.states = restored(
+                watch.alert for watch in looks.states.values() if watch.alert is not None
+            )
+        for change in looks.look(second, signals):
+            key = change.rule, change.subject
+            if change.resolved_at is None:
+                assert key not in open_now
+                open_now[key] = change.id
+            else:
+                assert open_now.pop(key) == change.id
+                assert change.began_at <= change.fired_at <= change.resolved_at
+            told.append(change)
+        kept = {key: watch.alert.id for key, watch in looks.states.items() if watch.alert}
+        assert kept == open_now
+    return looks, told
+
+
+@given(steps)
+def test_no_rule_and_subject_ever_has_two_open_alerts(
+    row: list[tuple[int, dict[str, dict[str, float]], bool]],
+) -> None:
+    played(row)
+
+
+@given(steps)
+def test_every_alert_resolves_once_the_numbers_are_good(
+    row: list[tuple[int, dict[str, dict[str, float]], bool]],
+) -> None:
+    looks, told = played(row)
+    end = 3600 * 40
+    good: Signals = {subject: {"heat": 5.0} for subject in (SERVICE, "one", "two")}
+    told += looks.look(end, good)
+    told += looks.look(end + 30, good)
+    fired = {one.id for one in told if one.resolved_at is None}
+    assert fired == {one.id for one in told if one.resolved_at is not None}
+    assert looks.states == {}
+
+
+@given(steps)
+def test_a_second_look_at_the_same_moment_changes_nothing(
+    row: list[tuple[int, dict[str, dict[str, float]], bool]],
+) -> None:
+    looks, _ = played(row)
+    signals: Signals = {"one": {"heat": 11.0}, "two": {"heat": 5.0}}
+    looks.look(0, signals)
+    before = looks.states
+    assert looks.look(0, signals) == ()
+    assert looks.states == before
