@@ -91,6 +91,7 @@ def test_our_own_name_wins_over_an_inherited_one(monkeypatch: pytest.MonkeyPatch
         ("PERENE_LOG_LEVEL", "loud", "debug or info or warning or error"),
         ("PERENE_TLS_VERIFY", "perhaps", "true or false"),
         ("PERENE_ENDPOINT", "https://example.org", "an address that begins with wss:// or ws://"),
+        ("PERENE_VERSION_URL", "ws://x", "an address that begins with https:// or http://"),
         ("PERENE_CLIENT_VERSION", "2.3", "three numbers with dots, as 2.3000.1035194821"),
         ("PERENE_NOISE_ROOT_KEY", "abc", "32 bytes in hex or base64"),
         ("BAILEYS_QR_TIMEOUT", "1m", "a whole number from 1 to 3600000"),
@@ -133,6 +134,20 @@ def test_a_key_is_read_from_hex_and_base64(text: str):
     settings = Settings(master_key=SecretStr(text), noise_root_key=text)
     assert settings.noise_root_key_bytes == bytes(range(220, 252))
     assert settings.master_key == SecretStr(base64.b64encode(bytes(range(220, 252))).decode())
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "page"),
+    [
+        ("wss://web.whatsapp.com/ws/chat", "https://web.whatsapp.com/sw.js"),
+        ("ws://127.0.0.1:8080/ws/chat", "http://127.0.0.1:8080/sw.js"),
+        ("wss://[::1]:8443/ws/chat?a=b", "https://[::1]:8443/sw.js"),
+    ],
+)
+def test_the_live_version_is_looked_up_on_the_endpoints_host(endpoint: str, page: str):
+    assert Settings(endpoint=endpoint).version_address == page
+    elsewhere = "http://example.org/version"
+    assert Settings(endpoint=endpoint, version_url=elsewhere).version_address == elsewhere
 
 
 def test_everything_is_in_the_data_directory_by_default():

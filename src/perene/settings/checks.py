@@ -53,6 +53,12 @@ def check_endpoint(value: str) -> str:
     return value
 
 
+def check_web_address(value: str) -> str:
+    """Return the address of a page."""
+    _check_address(value, frozenset({"http", "https"}), needs_host=True)
+    return value
+
+
 def _check_address(url: str, schemes: frozenset[str], *, needs_host: bool) -> None:
     parts = urlsplit(url)
     if parts.scheme.partition("+")[0] not in schemes or (needs_host and not parts.hostname):

@@ -6,6 +6,7 @@ A field `port` is read from `PERENE_PORT`. A bare number carries its unit at the
 
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
 from pydantic.config import JsonDict
@@ -16,6 +17,7 @@ from perene.settings.checks import (
     check_endpoint,
     check_key,
     check_proxy,
+    check_web_address,
     key_of_32_bytes,
     secret_key,
 )
@@ -123,9 +125,16 @@ class Settings(BaseSettings):
     client_version: str | None = Field(
         default=None,
         pattern=r"^\d{1,9}\.\d{1,9}\.\d{1,10}$",
-        description="WhatsApp Web version to present; the default is the one this release was"
-        " made with.",
+        description="WhatsApp Web version to present, whatever happens. Without it, it is the one"
+        " this release was made with, until WhatsApp refuses that as too old and a newer one is"
+        " found.",
         json_schema_extra=_give("three numbers with dots, as 2.3000.1035194821"),
+    )
+    version_url: Annotated[str, AfterValidator(check_web_address)] | None = Field(
+        default=None,
+        description="Page that names the live WhatsApp Web version, fetched when WhatsApp refuses"
+        " ours as too old; the default is /sw.js on the host of PERENE_ENDPOINT.",
+        json_schema_extra=_give("an address that begins with https:// or http://"),
     )
     proxy: Annotated[SecretStr, AfterValidator(check_proxy)] | None = Field(
         default=None,
@@ -149,6 +158,18 @@ class Settings(BaseSettings):
         ge=0.001,
         le=3600,
         description="Time to reach the chat server and finish the handshake, in seconds.",
+    )
+    start_at_once: int = Field(
+        default=50,
+        ge=1,
+        le=10_000,
+        description="Connections that log in at the same time; further ones wait their turn.",
+    )
+    start_per_second: float = Field(
+        default=200,
+        ge=0.1,
+        le=10_000,
+        description="Connections that are begun in a second, at most.",
     )
     keepalive_s: float = Field(
         default=10,
@@ -265,3 +286,12 @@ class Settings(BaseSettings):
             return None
         first, second, third = self.client_version.split(".")
         return int(first), int(second), int(third)
+
+    @property
+    def version_address(self) -> str:
+        """Return the page that names the live client version, by default the endpoint's."""
+        if self.version_url is not None:
+            return self.version_url
+        parts = urlsplit(self.endpoint)
+        scheme = "https" if parts.scheme == "wss" else "http"
+        return f"{scheme}://{parts.netloc}/sw.js"
