@@ -1,5 +1,6 @@
 """The command line `perene`."""
 
-from perene.cli.commands import REFUSED, app, main
+from perene.cli.commands import app, main
+from perene.cli.exits import REFUSED
 
 __all__ = ["REFUSED", "app", "main"]

@@ -7,9 +7,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from perene import __version__
-
-REFUSED = 2
-"""Exit status when something must be changed before Perene can start."""
+from perene.cli.exits import INTERRUPTED, REFUSED
 
 _Rest = Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]
 
@@ -18,6 +16,11 @@ app = App(
     help="Keep WhatsApp sessions alive and complete, and offer them over HTTP.",
     version=__version__,
     version_flags=["--version"],
+)
+app.command(
+    "perene.cli.sessions:app",
+    name="session",
+    help="See and drive the sessions of a running service.",
 )
 
 
@@ -41,7 +44,7 @@ def serve() -> int:
         print(f"{refusal}\n{refusal.remedy}", file=sys.stderr)
         return REFUSED
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
     return 0
 
 
@@ -121,7 +124,7 @@ def sim(
         print(f"The simulator cannot start: {error}.", file=sys.stderr)
         return REFUSED
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
     return 0
 
 

@@ -1,0 +1,10 @@
+"""How a command ends, as its exit status tells."""
+
+REFUSED_BY_SERVICE = 1
+"""The service answered, and refused; or a check has failed."""
+
+REFUSED = 2
+"""Something must be changed before Perene can start, or before it can be asked."""
+
+INTERRUPTED = 130
+"""Ctrl-C, as shells count it."""

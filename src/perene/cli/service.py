@@ -1,0 +1,208 @@
+"""The running service, as the commands ask it: over HTTP, with every refusal in sentences."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, TypeAlias, cast
+from urllib.parse import urlsplit
+
+import httpx2
+from cyclopts import Parameter
+
+from perene.cli.exits import REFUSED, REFUSED_BY_SERVICE
+
+JsonObject: TypeAlias = Mapping[str, object]
+
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+# The longest that the service takes on purpose is the wait for a QR code, 20 s.
+_PATIENCE_S = 40.0
+
+
+class CannotAsk(Exception):
+    """The service could not be asked, or refused: sentences for a person, and the exit status.
+
+    `code` is the service's own name for the problem, "" when it is not the service's.
+    """
+
+    def __init__(self, *sentences: str, status: int, code: str = "") -> None:
+        super().__init__("\n".join(sentences))
+        self.status = status
+        self.code = code
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """Where the service is, and the key that it wants."""
+
+    url: Annotated[str, Parameter(env_var="PERENE_URL", show_env_var=True)] = (
+        "http://127.0.0.1:8080"
+    )
+    """Address of the running service."""
+    api_key_file: Path | None = None
+    """File that holds the API key; without it, PERENE_API_KEY does."""
+
+
+LOCAL = Reach()
+"""What a command takes when it is told nothing."""
+
+
+class Service:
+    """A running service. Every method raises CannotAsk."""
+
+    def __init__(
+        self, url: str, key: str, *, transport: httpx2.BaseTransport | None = None
+    ) -> None:
+        self._url = url
+        self._client = httpx2.Client(
+            base_url=url,
+            headers={"X-Api-Key": key},
+            timeout=_PATIENCE_S,
+            # A proxy that the environment names for the world outside cannot reach this machine.
+            trust_env=urlsplit(url).hostname not in _LOOPBACK,
+            transport=transport,
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def get(self, path: str, **params: str) -> JsonObject:
+        """Return the JSON object at a path."""
+        return _object(self._ask("GET", path, params=params))
+
+    def get_text(self, path: str, **params: str) -> str:
+        """Return the text at a path."""
+        return self._ask("GET", path, params=params).text
+
+    def post(self, path: str, body: JsonObject | None = None) -> JsonObject:
+        """Post to a path and return the JSON object of the answer."""
+        return _object(self._ask("POST", path, body=body))
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: JsonObject | None = None,
+    ) -> httpx2.Response:
+        try:
+            answer = self._client.request(method, path, params=params, json=body)
+        except httpx2.TimeoutException as error:
+            raise CannotAsk(
+                f"The service at {self._url} did not answer in time.",
+                "See its log; `perene doctor` looks at what it needs.",
+                status=REFUSED,
+            ) from error
+        except (httpx2.RequestError, httpx2.InvalidURL) as error:
+            raise CannotAsk(
+                f"No service answers at {self._url}.",
+                "Start it with `perene serve`, or name another address with --url or PERENE_URL.",
+                status=REFUSED,
+            ) from error
+        if not answer.is_success:
+            raise _refusal(answer)
+        return answer
+
+
+def open_service(reach: Reach) -> Service:
+    """Return the service to ask; raises CannotAsk when there is no usable key or address."""
+    parts = urlsplit(reach.url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise CannotAsk(
+            f'"{reach.url}" is not the address of a service.',
+            "Give one like http://127.0.0.1:8080 with --url or PERENE_URL.",
+            status=REFUSED,
+        )
+    return Service(reach.url, _key(reach.api_key_file))
+
+
+def asking(reach: Reach, ask: Callable[[Service], int | None]) -> int:
+    """Ask the service; return the exit status, having printed what went wrong."""
+    try:
+        service = open_service(reach)
+        try:
+            return ask(service) or 0
+        finally:
+            service.close()
+    except CannotAsk as refusal:
+        print(refusal, file=sys.stderr)
+        return refusal.status
+
+
+def _key(file: Path | None) -> str:
+    if file is None:
+        key = os.environ.get("PERENE_API_KEY", "").strip()
+        source = "PERENE_API_KEY"
+    else:
+        source = str(file)
+        try:
+            key = file.read_text("ascii").strip()
+        except OSError as error:
+            raise CannotAsk(
+                f"The file {file} of the API key cannot be read ({error.strerror}).",
+                "Give the path of a file that you can read with --api-key-file.",
+                status=REFUSED,
+            ) from error
+        except UnicodeDecodeError:
+            key = "\0"
+    if not key:
+        raise CannotAsk(
+            "No API key was given.",
+            "Set PERENE_API_KEY, or name a file that holds the key with --api-key-file.",
+            status=REFUSED,
+        )
+    if not key.isascii() or not key.isprintable() or " " in key:
+        # Quoting it would put a key, or half of one, on the screen.
+        raise CannotAsk(
+            f"{source} does not hold an API key.",
+            "A key is one word of letters and digits that begins with pk_.",
+            status=REFUSED,
+        )
+    return key
+
+
+def _object(answer: httpx2.Response) -> JsonObject:
+    try:
+        found: object = answer.json()
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        found = None
+    if not isinstance(found, dict):
+        raise _not_perene(answer)
+    return cast("dict[str, object]", found)
+
+
+def _refusal(answer: httpx2.Response) -> CannotAsk:
+    if not answer.headers.get("content-type", "").startswith("application/problem+json"):
+        return _not_perene(answer)
+    told = _object(answer)
+    code = str(told.get("code", ""))
+    if answer.status_code == 401:
+        return CannotAsk(
+            "The service does not know this API key.",
+            "Give another with PERENE_API_KEY or --api-key-file; the first key was shown when the"
+            " service started for the first time.",
+            status=REFUSED_BY_SERVICE,
+            code=code,
+        )
+    title, detail, remedy = (str(told.get(part, "")) for part in ("title", "detail", "remedy"))
+    sentences = [f"{title.rstrip('.')}: {detail}" if title.rstrip(".") not in detail else detail]
+    wrong = cast("list[JsonObject]", told.get("errors") or [])
+    sentences += [f"  {part.get('field')}: {part.get('message')}" for part in wrong]
+    if "reference" in told:
+        sentences.append(f"Its log has more under {told['reference']}.")
+    return CannotAsk(*sentences, remedy, status=REFUSED_BY_SERVICE, code=code)
+
+
+def _not_perene(answer: httpx2.Response) -> CannotAsk:
+    return CannotAsk(
+        f"What answers at {answer.url.copy_with(path='/', query=None)} is not Perene"
+        f" (HTTP {answer.status_code}).",
+        "Name the address of the service with --url or PERENE_URL.",
+        status=REFUSED,
+    )

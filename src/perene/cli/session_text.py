@@ -1,0 +1,128 @@
+"""What the session commands print of a session and of its outages."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import cast
+
+from perene.cli.service import JsonObject
+from perene.cli.writing import facts, masked, moment, shown_moment, span, table
+
+_COLUMNS = ("ID", "NAME", "STATE", "SINCE", "PHONE", "CAUSE", "ATTEMPT", "NEXT ATTEMPT")
+_OUTAGE_COLUMNS = ("BEGAN", "LASTED", "CAUSE", "CODE", "ATTEMPTS", "END")
+
+
+def sessions_table(sessions: Sequence[JsonObject], now: datetime) -> str:
+    """Return one line for each session."""
+    return table(_COLUMNS, [_row(session, now) for session in sessions])
+
+
+def session_page(session: JsonObject, outages: Sequence[JsonObject], now: datetime) -> str:
+    """Return everything that is known of a session, and its last outages."""
+    options = cast("JsonObject", session.get("options") or {})
+    page = facts(
+        [
+            ("id", text(session, "id")),
+            ("name", text(session, "name")),
+            ("wanted", text(session, "desired")),
+            ("state", words(session, "connection")),
+            ("connected since", shown_moment(session.get("connected_at"))),
+            ("last proof of life", shown_moment(session.get("alive_at"))),
+            ("phone", masked(session.get("phone"))),
+            ("shown as", text(session, "push_name")),
+            ("linked to", text(session, "platform") if session.get("paired") else "nothing yet"),
+            ("QR code to scan", "yes, see `perene session pair`" if _has_qr(session) else ""),
+            ("cause", words(session, "cause")),
+            ("last error", text(session, "last_error")),
+            ("attempt", _attempt(session)),
+            ("next attempt", _next_attempt(session, now)),
+            ("ban", _ban(session.get("ban"))),
+            ("created", shown_moment(session.get("created_at"))),
+            *((words(name), _option(value)) for name, value in options.items()),
+        ]
+    )
+    if not outages:
+        return f"{page}\n\nNo outage is on record."
+    rows = table(_OUTAGE_COLUMNS, [_outage(outage, now) for outage in outages])
+    latest = text(outages[0], "sentence")
+    return "\n".join(filter(None, (page, "", "Last outages, the latest first:", rows, latest)))
+
+
+def state_line(session: JsonObject) -> str:
+    """Return one sentence about how a session is now."""
+    state, wanted = words(session, "connection"), text(session, "desired")
+    return f"Session {text(session, 'id')} is wanted {wanted}; its connection is: {state}."
+
+
+def text(item: JsonObject, name: str) -> str:
+    """Return a member as text, "" for null and for one that is missing."""
+    value = item.get(name)
+    return "" if value is None else str(value)
+
+
+def words(item: JsonObject | str, name: str = "") -> str:
+    """Return a name, or the name that a member holds, with spaces."""
+    return (item if isinstance(item, str) else text(item, name)).replace("_", " ")
+
+
+def _row(session: JsonObject, now: datetime) -> tuple[str, ...]:
+    since = session.get("connected_at") or session.get("alive_at")
+    return (
+        text(session, "id"),
+        text(session, "name"),
+        words(session, "connection"),
+        shown_moment(since),
+        masked(session.get("phone")),
+        words(session, "cause"),
+        _attempt(session),
+        _next_attempt(session, now),
+    )
+
+
+def _attempt(session: JsonObject) -> str:
+    attempt, limit = session.get("attempt"), session.get("limit")
+    if not attempt:
+        return ""
+    return f"{attempt} of {limit}" if limit is not None else str(attempt)
+
+
+def _next_attempt(session: JsonObject, now: datetime) -> str:
+    at = moment(session.get("retry_at"))
+    if at is None:
+        return ""
+    return f"in {span(at - now)}" if at - now > timedelta() else "now"
+
+
+def _ban(ban: object) -> str:
+    if not ban:
+        return ""
+    if not isinstance(ban, dict):
+        return str(ban)
+    told = cast("JsonObject", ban)
+    shown = ((words(name), shown_moment(value) or str(value)) for name, value in told.items())
+    return ", ".join(f"{name} {value}" for name, value in shown if value != "None")
+
+
+def _has_qr(session: JsonObject) -> bool:
+    return bool(session.get("qr_available"))
+
+
+def _option(value: object) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case _:
+            return str(value)
+
+
+def _outage(outage: JsonObject, now: datetime) -> tuple[str, ...]:
+    began, ended = moment(outage.get("began_at")), moment(outage.get("ended_at"))
+    return (
+        shown_moment(outage.get("began_at")),
+        span((ended or now) - began) if began else "",
+        words(outage, "cause"),
+        text(outage, "code"),
+        text(outage, "attempts"),
+        words(outage, "end") if ended else "not yet",
+    )

@@ -1,0 +1,186 @@
+"""The commands `perene session …`: a running service is asked over HTTP."""
+
+import json
+import sys
+from datetime import UTC, datetime
+from typing import Annotated, cast
+from urllib.parse import quote
+
+from cyclopts import App, Parameter
+
+from perene.cli.exits import INTERRUPTED, REFUSED
+from perene.cli.pairing import Pairing
+from perene.cli.service import LOCAL, JsonObject, Reach, Service, asking
+from perene.cli.session_text import session_page, sessions_table, state_line
+
+app = App(name="session", help="See and drive the sessions of a running service.")
+
+_OUTAGES = "10"
+
+AsJson = Annotated[bool, Parameter(name="--json", negative=())]
+
+
+@app.command(name="list")
+def list_sessions(*, raw: AsJson = False, reach: Reach = LOCAL) -> int:
+    """List every session: its state, since when, and what it waits for.
+
+    Parameters
+    ----------
+    raw
+        Print what the service answered, as JSON.
+    """
+
+    def ask(service: Service) -> None:
+        answer = service.get("/v1/sessions")
+        sessions = cast("list[JsonObject]", answer["items"])
+        if raw:
+            _print_json(answer)
+        elif sessions:
+            print(sessions_table(sessions, datetime.now(UTC)))
+        else:
+            print("There are no sessions yet; `perene session pair ID` makes one.")
+
+    return asking(reach, ask)
+
+
+@app.command
+def show(session: str, /, *, raw: AsJson = False, reach: Reach = LOCAL) -> int:
+    """Show all that is known of a session, and its last outages.
+
+    Parameters
+    ----------
+    session
+        Id of the session.
+    raw
+        Print what the service answered, as JSON, the outages as a member of the session.
+    """
+
+    def ask(service: Service) -> None:
+        found = service.get(path(session))
+        outages = service.get(path(session, "outages"), limit=_OUTAGES)["items"]
+        if raw:
+            _print_json({**found, "outages": outages})
+        else:
+            print(session_page(found, cast("list[JsonObject]", outages), datetime.now(UTC)))
+
+    return asking(reach, ask)
+
+
+@app.command
+def start(session: str, /, *, reach: Reach = LOCAL) -> int:
+    """Want a session running; it stays so over restarts of the service.
+
+    Parameters
+    ----------
+    session
+        Id of the session.
+    """
+    return _act(reach, session, "start")
+
+
+@app.command
+def stop(session: str, /, *, reach: Reach = LOCAL) -> int:
+    """Want a session stopped; its credentials are kept.
+
+    Parameters
+    ----------
+    session
+        Id of the session.
+    """
+    return _act(reach, session, "stop")
+
+
+@app.command
+def restart(session: str, /, *, reach: Reach = LOCAL) -> int:
+    """Close a session's connection and open it again at once, whatever it waits for.
+
+    Parameters
+    ----------
+    session
+        Id of the session.
+    """
+    return _act(reach, session, "restart")
+
+
+@app.command
+def logout(
+    session: str,
+    /,
+    *,
+    yes: Annotated[bool, Parameter(negative=())] = False,
+    reach: Reach = LOCAL,
+) -> int:
+    """Unlink a session from its phone and destroy its credentials; messages are kept.
+
+    Parameters
+    ----------
+    session
+        Id of the session.
+    yes
+        Do not ask for a confirmation.
+    """
+    if not yes:
+        if not sys.stdin.isatty():
+            print("Logging out destroys the credentials.\nGive --yes to confirm.", file=sys.stderr)
+            return REFUSED
+        question = f"Destroy the credentials of {session}? It must be paired anew then. [y/N] "
+        try:
+            answer = input(question)
+        except (EOFError, KeyboardInterrupt):
+            print()
+            return INTERRUPTED
+        if answer.strip().lower() not in {"y", "yes"}:
+            print("Nothing was changed.")
+            return 0
+    return _act(reach, session, "logout")
+
+
+@app.command
+def pair(
+    session: str,
+    /,
+    *,
+    phone: str | None = None,
+    name: str | None = None,
+    reach: Reach = LOCAL,
+) -> int:
+    """Link a session to a phone, making and starting the session if need be.
+
+    The QR code is drawn in the terminal, and drawn again until it has been scanned.
+
+    Parameters
+    ----------
+    session
+        Id of the session.
+    phone
+        Number of the phone, digits with country code; shows a code to type there instead.
+    name
+        A name for people, if the session is made now.
+    """
+
+    def ask(service: Service) -> int:
+        pairing = Pairing(service, session, path(session))
+        try:
+            pairing.prepare(name)
+            return pairing.by_code(phone) if phone else pairing.by_qr()
+        except KeyboardInterrupt:
+            print(f"\nNot linked yet. `perene session stop {session}` ends the waiting.")
+            return INTERRUPTED
+
+    return asking(reach, ask)
+
+
+def path(session: str, *rest: str) -> str:
+    """Return the path of a session, or of something of it."""
+    return "/".join(("/v1/sessions", quote(session, safe=""), *rest))
+
+
+def _act(reach: Reach, session: str, action: str) -> int:
+    def ask(service: Service) -> None:
+        print(state_line(service.post(path(session, action))))
+
+    return asking(reach, ask)
+
+
+def _print_json(value: object) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False))

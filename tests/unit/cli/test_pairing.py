@@ -1,0 +1,123 @@
+"""`perene session pair`: from nothing to a linked session."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from perene.core.ids import SessionId
+from perene.core.sessions import Connection
+from tests.unit.api.fakes import QR, Fakes
+from tests.unit.cli.conftest import Shell
+
+DESK = SessionId("desk")
+
+
+@pytest.fixture
+def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Let things happen while the command waits between two looks, one at each wait."""
+
+    def script(*happenings: Callable[[], None]) -> None:
+        left = list(happenings)
+
+        def sleep(seconds: float) -> None:
+            assert left, "the command waits for ever"
+            left.pop(0)()
+
+        monkeypatch.setattr("perene.cli.pairing.time.sleep", sleep)
+
+    return script
+
+
+def link(fakes: Fakes) -> None:
+    view = fakes.gateway.sessions[DESK]
+    record = replace(view.record, has_credentials=True, pn="5511999991234:2@s.whatsapp.net")
+    fakes.gateway.sessions[DESK] = replace(view, record=record)
+
+
+def offer(fakes: Fakes, text: str) -> None:
+    fakes.gateway.qr[DESK] = text
+
+
+def nothing() -> None:
+    pass
+
+
+def test_a_session_is_made_and_its_code_drawn_until_it_is_scanned(
+    shell: Shell, fakes: Fakes, meanwhile: Callable[..., None]
+):
+    fakes.gateway.add("other")
+    meanwhile(
+        lambda: offer(fakes, QR),
+        nothing,
+        lambda: offer(fakes, QR.replace("x", "y")),
+        lambda: link(fakes),
+    )
+    printed = shell.read("session", "pair", "desk", "--name", "Front desk")
+    assert "Made the session desk." in printed
+    assert printed.count("Scan this") == 2  # a code that stands is drawn once
+    assert "█" in printed
+    assert printed.endswith("Session desk is linked to …1234.\n")
+    assert fakes.gateway.sessions[DESK].record.name == "Front desk"
+
+
+def test_a_stopped_session_is_started(shell: Shell, fakes: Fakes, meanwhile: Callable[..., None]):
+    fakes.gateway.add("desk", paired=False, running=False)
+    offer(fakes, QR)
+    meanwhile(lambda: link(fakes))
+    assert shell("session", "pair", "desk") == 0
+    assert fakes.gateway.calls == ["running"]
+
+
+def test_a_linked_session_is_left_as_it_is(shell: Shell, fakes: Fakes):
+    fakes.gateway.add("desk", running=False)
+    assert "is linked to …0000" in shell.read("session", "pair", "desk")
+    assert fakes.gateway.calls == []
+
+
+def test_a_code_to_type_is_renewed_with_the_connection(
+    shell: Shell, fakes: Fakes, meanwhile: Callable[..., None]
+):
+    fakes.gateway.add("desk", paired=False)
+
+    def connection(state: Connection) -> None:
+        fakes.gateway.sessions[DESK] = replace(fakes.gateway.sessions[DESK], connection=state)
+
+    connection(Connection.PAIRING)
+    meanwhile(
+        nothing,
+        lambda: connection(Connection.CONNECTING),
+        lambda: connection(Connection.PAIRING),
+        lambda: link(fakes),
+    )
+    printed = shell.read("session", "pair", "desk", "--phone", "5511999991234")
+    assert printed.count("CODE-1234") == 2
+    assert "is linked" in printed
+
+
+def test_a_session_that_is_stopped_meanwhile_ends_the_pairing(
+    shell: Shell, fakes: Fakes, meanwhile: Callable[..., None]
+):
+    fakes.gateway.add("desk", paired=False)
+    offer(fakes, QR)
+    view = fakes.gateway.add("twin", paired=False, running=False)
+    stopped = replace(view, record=replace(view.record, id=DESK))
+    meanwhile(lambda: fakes.gateway.sessions.__setitem__(DESK, stopped))
+    assert shell("session", "pair", "desk") == 1
+    assert "stopped meanwhile" in shell.err
+
+
+def test_ctrl_c_leaves_in_order(shell: Shell, fakes: Fakes, meanwhile: Callable[..., None]):
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    meanwhile(interrupt)
+    assert shell("session", "pair", "desk") == 130
+    assert "perene session stop desk" in shell.out
+    assert shell.err == ""
+
+
+def test_a_number_that_is_none_is_refused(shell: Shell, fakes: Fakes):
+    fakes.gateway.add("desk", paired=False)
+    assert shell("session", "pair", "desk", "--phone", "abc") == 1
+    assert "phone" in shell.err

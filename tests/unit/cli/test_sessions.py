@@ -1,0 +1,217 @@
+"""`perene session …` against the real API over fake ports, and against answers made up here."""
+
+import json
+import socket
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from perene.cli.session_text import session_page, sessions_table
+from tests.unit.api.fakes import Fakes
+from tests.unit.cli.conftest import Shell, json_answer
+
+NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
+WAITING = {
+    "id": "desk",
+    "name": "Front desk",
+    "desired": "running",
+    "connection": "waiting",
+    "connected_at": None,
+    "alive_at": "2026-05-01T11:00:00Z",
+    "paired": True,
+    "phone": "5511999991234",
+    "cause": "restart_required",
+    "attempt": 3,
+    "limit": 10,
+    "retry_at": (NOW + timedelta(seconds=250)).isoformat(),
+    "last_error": "WhatsApp asked for a new stream.",
+    "ban": {"reason": "spam", "until": "2026-05-02T00:00:00Z"},
+    "created_at": "2026-04-01T00:00:00Z",
+    "options": {"history_sync": False, "mark_online": None, "proxy": None},
+}
+OUTAGE = {
+    "began_at": "2026-05-01T11:00:00Z",
+    "ended_at": None,
+    "cause": "restart_required",
+    "code": "515",
+    "attempts": 3,
+    "end": None,
+    "sentence": "WhatsApp asked for a new stream.",
+}
+
+
+@pytest.mark.requirement("D11")
+def test_the_list_shows_what_a_session_waits_for():
+    header, row = sessions_table([WAITING], NOW).splitlines()
+    assert header.split("  ")[0] == "ID"
+    for told in ("desk", "Front desk", "waiting", "…1234", "restart required", "3 of 10"):
+        assert told in row
+    assert row.endswith("in 4 min 10 s")
+    assert "555119999" not in row.replace("…", "")
+    assert "5511999991234" not in row
+
+
+def test_columns_that_are_empty_are_left_out():
+    quiet = {**WAITING, "cause": None, "attempt": 0, "retry_at": None}
+    assert "CAUSE" not in sessions_table([quiet], NOW)
+
+
+def test_a_session_is_shown_with_its_outages():
+    page = session_page(WAITING, [OUTAGE], NOW)
+    assert "last proof of life  2026-05-01 11:00:00 UTC" in page
+    assert "ban                 reason spam, until 2026-05-02 00:00:00 UTC" in page
+    assert "history sync        no" in page
+    assert "2026-05-01 11:00:00 UTC  1 h     restart required  515   3         not yet" in page
+
+
+def test_the_list_of_a_service_names_each_session(shell: Shell, fakes: Fakes):
+    fakes.gateway.add("one")
+    fakes.gateway.add("two", paired=False)
+    lines = shell.read("session", "list").splitlines()
+    assert [line.split()[0] for line in lines] == ["ID", "one", "two"]
+    assert "…0000" in lines[1]
+
+
+def test_an_empty_list_says_how_to_begin(shell: Shell, fakes: Fakes):
+    assert "perene session pair" in shell.read("session", "list")
+
+
+def test_json_is_the_answer_of_the_service(shell: Shell, fakes: Fakes):
+    fakes.gateway.add("one")
+    assert json.loads(shell.read("session", "list", "--json"))["items"][0]["id"] == "one"
+
+
+def test_a_session_is_stopped_and_started(shell: Shell, fakes: Fakes):
+    fakes.gateway.add("one")
+    assert "wanted stopped" in shell.read("session", "stop", "one")
+    assert "wanted running" in shell.read("session", "start", "one")
+    assert fakes.gateway.calls == ["stopped", "running"]
+
+
+def test_a_session_that_does_not_exist_is_refused_in_sentences(shell: Shell, fakes: Fakes):
+    assert shell("session", "start", "nobody") == 1
+    assert "There is no such session." in shell.err
+    assert "list what exists first" in shell.err
+
+
+def test_an_id_that_cannot_be_one_reaches_no_other_address(shell: Shell, fakes: Fakes):
+    assert shell("session", "start", "../events?x") == 1
+    assert fakes.gateway.calls == []
+
+
+def test_a_wrong_key_is_told(shell: Shell, fakes: Fakes, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PERENE_API_KEY", "pk_wrong")
+    assert shell("session", "list") == 1
+    assert "does not know this API key" in shell.err
+    assert "pk_wrong" not in shell.err
+
+
+def test_the_key_can_be_in_a_file(
+    shell: Shell, fakes: Fakes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("PERENE_API_KEY", "pk_wrong")
+    file = tmp_path / "key"
+    file.write_text("pk_right\n")
+    assert shell("session", "list", "--api-key-file", str(file)) == 0
+
+
+@pytest.mark.parametrize("content", [None, "", "two words", "schlüssel"])
+def test_a_file_without_a_key_is_refused_without_quoting_it(
+    shell: Shell, tmp_path: Path, content: str | None
+):
+    file = tmp_path / "key"
+    if content is not None:
+        file.write_text(content, encoding="utf-8")
+    assert shell("session", "list", "--api-key-file", str(file)) == 2
+    assert len(shell.err.splitlines()) == 2
+    assert not content or content not in shell.err
+
+
+def test_a_missing_key_is_told(shell: Shell):
+    assert shell("session", "list") == 2
+    assert "PERENE_API_KEY" in shell.err
+
+
+def test_a_service_that_does_not_run_is_told(shell: Shell, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PERENE_API_KEY", "pk_right")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
+        port = taken.getsockname()[1]
+        assert shell("session", "list", "--url", f"http://127.0.0.1:{port}") == 2
+    assert "No service answers" in shell.err
+    assert "perene serve" in shell.err
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8080", "ftp://localhost", "http://"])
+def test_an_address_that_is_none_is_refused(shell: Shell, url: str):
+    assert shell("session", "list", "--url", url) == 2
+    assert "not the address" in shell.err
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx2.Response(200, content="<html>", headers={"content-type": "text/html"}),
+        httpx2.Response(502, content="bad gateway"),
+        httpx2.Response(400, content="[]", headers={"content-type": "application/problem+json"}),
+    ],
+)
+def test_another_server_is_not_taken_for_perene(shell: Shell, answer: httpx2.Response):
+    shell.answer_with(lambda request: answer)
+    assert shell("session", "list") == 2
+    assert "is not Perene" in shell.err
+
+
+def test_a_service_that_takes_too_long_is_told(shell: Shell):
+    def handle(request: httpx2.Request) -> httpx2.Response:
+        raise httpx2.ReadTimeout("slow", request=request)
+
+    shell.answer_with(handle)
+    assert shell("session", "list") == 2
+    assert "did not answer in time" in shell.err
+
+
+def test_restart_and_logout_are_asked_for(shell: Shell):
+    asked: list[tuple[str, str]] = []
+
+    def handle(request: httpx2.Request) -> httpx2.Response:
+        asked.append((request.method, request.url.path))
+        return json_answer(WAITING)
+
+    shell.answer_with(handle)
+    assert "is: waiting" in shell.read("session", "restart", "desk")
+    assert shell("session", "logout", "desk", "--yes") == 0
+    assert asked == [
+        ("POST", "/v1/sessions/desk/restart"),
+        ("POST", "/v1/sessions/desk/logout"),
+    ]
+
+
+def test_show_asks_for_the_outages_too(shell: Shell):
+    def handle(request: httpx2.Request) -> httpx2.Response:
+        if request.url.path.endswith("/outages"):
+            return json_answer({"items": [OUTAGE], "next_cursor": None})
+        return json_answer(WAITING)
+
+    shell.answer_with(handle)
+    assert "515" in shell.read("session", "show", "desk")
+    assert json.loads(shell.read("session", "show", "desk", "--json"))["outages"] == [OUTAGE]
+
+
+def test_nothing_is_logged_out_without_a_person(shell: Shell, fakes: Fakes):
+    fakes.gateway.add("one")
+    assert shell("session", "logout", "one") == 2
+    assert "--yes" in shell.err
+    assert fakes.gateway.calls == []
+
+
+@pytest.mark.parametrize("typed", ["", "n", "no", "one"])
+def test_anything_but_yes_logs_nothing_out(
+    shell: Shell, fakes: Fakes, monkeypatch: pytest.MonkeyPatch, typed: str
+):
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("builtins.input", lambda question: typed)
+    assert "Nothing was changed" in shell.read("session", "logout", "one")
+    assert fakes.gateway.calls == []
