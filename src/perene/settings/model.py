@@ -250,6 +250,19 @@ class Settings(BaseSettings):
         description="Stanzas whose changes are committed in one transaction, at most.",
     )
 
+    # --- alerts ---
+    alert_urls: SecretStr | None = Field(
+        default=None,
+        description="Where alerts are sent: addresses of apprise, parted by white space or commas."
+        " Without any, alerts are only logged and kept.",
+        json_schema_extra=_give("addresses as mailtos://… or json://host/path"),
+    )
+    alert_rules_file: _HomePath | None = Field(
+        default=None,
+        description="TOML file that changes, switches off or adds alert rules.",
+        json_schema_extra=_give("a path of a TOML file"),
+    )
+
     @classmethod
     def settings_customise_sources(
         cls,

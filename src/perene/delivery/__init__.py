@@ -1,0 +1,1 @@
+"""What Perene sends out by itself, to whom its user named."""

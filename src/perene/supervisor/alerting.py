@@ -1,0 +1,282 @@
+"""The alert engine at work: looks, tells, and keeps what it told."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import structlog
+
+from perene.core.alerts import Alert, Key, Notification, Rule, Signals, Watch, evaluate, restored
+from perene.core.clock import Clock
+from perene.core.errors import PereneError, StorageError
+from perene.core.ids import SessionId
+
+log = structlog.stdlib.get_logger()
+
+LOOK_EVERY_S = 10.0
+
+_TELL_AGAIN_S = (10.0, 30.0, 60.0, 300.0, 900.0)
+"""Waits between attempts to tell; the last one goes on."""
+
+_TELL_ATTEMPTS = 100
+"""About a day. What cannot be told by then is in the log and in the history."""
+
+_TELL_TIMEOUT_S = 20.0
+_SAVE_TIMEOUT_S = 10.0
+
+_WAITING_LIMIT = 5000
+"""Alerts that may wait to be told; beyond it the oldest are given up, and logged."""
+
+_NOTED = 20
+"""Attempts that an alert keeps, the latest."""
+
+
+class NotTold(PereneError):
+    """An alert could not be delivered to one of its receivers; it is tried again."""
+
+    code = "alert_not_told"
+    remedy = "Check the address in PERENE_ALERT_URLS and whether its service can be reached."
+
+
+class Notifier(Protocol):
+    """One receiver of alerts."""
+
+    @property
+    def name(self) -> str:
+        """A name without secrets."""
+        ...
+
+    async def tell(self, alerts: Sequence[Alert], *, remedy: str) -> None:
+        """Tell of alerts of one rule that all fired or all resolved. Raises NotTold."""
+        ...
+
+
+class AlertStore(Protocol):
+    """What keeps alerts. Each method raises StorageError when it cannot."""
+
+    async def open_alerts(self) -> Sequence[Alert]: ...
+
+    async def save_alert(self, alert: Alert) -> bool:
+        """Store an alert over what was stored under its id; False when its session is gone."""
+        ...
+
+    async def list_alerts(
+        self, *, open_only: bool, subject: str | None, limit: int
+    ) -> Sequence[Alert]:
+        """Return alerts, the one that fired last first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Telling:
+    """An alert that one receiver has yet to be told of."""
+
+    notifier: Notifier
+    alert: str
+    due: float
+    attempts: int = 0
+
+
+class Alerting:
+    """Implements `ports.Alerts`. `run` is its life; `look` is one round.
+
+    Neither a receiver nor a database that fails ends it. What cannot be stored is kept in memory
+    and told all the same, so that an outage of the database is told too. `emit` is called with
+    every alert that fired or resolved.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: AlertStore,
+        notifiers: Sequence[Notifier],
+        rules: Sequence[Rule],
+        signals: Callable[[], Signals],
+        clock: Clock,
+        emit: Callable[[Alert], None] = lambda _: None,
+    ) -> None:
+        self._store = store
+        self._notifiers = notifiers
+        self._rules = rules
+        self._remedies = {rule.name: rule.remedy for rule in rules}
+        self._signals = signals
+        self._clock = clock
+        self._emit = emit
+        self._states: dict[Key, Watch] = {}
+        self._alerts: dict[str, Alert] = {}
+        self._unsaved: dict[str, None] = {}
+        self._tellings: list[_Telling] = []
+        self._restored = False
+
+    async def run(self) -> None:
+        """Look every ten seconds until cancelled."""
+        while True:
+            try:
+                await self.look()
+            except Exception:  # the engine's edge: a bug in one round must not silence all alerts
+                log.exception("alerts_not_looked_at")
+            await self._clock.sleep(LOOK_EVERY_S)
+
+    async def look(self) -> None:
+        """Compare every number with the rules once, tell what changed, and store it."""
+        if not self._restored:
+            await self._restore()
+        self._states, changes = evaluate(
+            self._rules, self._states, self._signals(), self._clock.now()
+        )
+        for change in changes:
+            self._change(change)
+        await self._tell_all()
+        await self._save_all()
+        self._forget()
+
+    async def alerts(
+        self, *, open_only: bool, session: SessionId | None, limit: int
+    ) -> Sequence[Alert]:
+        """Return alerts, the one that fired last first; see `ports.Alerts`."""
+        held = {
+            alert.id: alert
+            for alert in self._alerts.values()
+            if (session is None or alert.subject == session)
+            and not (open_only and alert.resolved_at is not None)
+        }
+        if not (open_only and self._restored):
+            stored = await self._store.list_alerts(
+                open_only=open_only, subject=session, limit=limit
+            )
+            # One that resolved a moment ago, and is not stored so yet, is not open any more.
+            known = [alert for alert in stored if alert.id not in self._alerts]
+            held |= {alert.id: alert for alert in known}
+        ordered = sorted(held.values(), key=lambda alert: (alert.fired_at, alert.id), reverse=True)
+        return ordered[:limit]
+
+    async def _restore(self) -> None:
+        """Take up the alerts that an earlier run left open; again at the next look if it fails."""
+        try:
+            async with asyncio.timeout(_SAVE_TIMEOUT_S):
+                found = await self._store.open_alerts()
+        except (StorageError, TimeoutError) as error:
+            log.warning("alerts_not_restored", reason=str(error) or "timed out")
+            return
+        self._restored = True
+        for alert in found:
+            twin = self._states.get((alert.rule, alert.subject))
+            if twin is not None and twin.alert is not None:
+                # Fired anew before the older one could be read: the older one goes on.
+                self._drop(twin.alert.id)
+            self._alerts[alert.id] = alert
+            if not any(noted.ok for noted in alert.notified):
+                self._queue(alert.id)
+        self._states |= restored(found)
+
+    def _change(self, change: Alert) -> None:
+        before = self._alerts.get(change.id)
+        alert = change if before is None else replace(change, notified=before.notified)
+        self._alerts[alert.id] = alert
+        self._unsaved[alert.id] = None
+        self._queue(alert.id)
+        line = log.info if alert.resolved_at is not None else log.warning
+        line(
+            "alert_fired" if alert.resolved_at is None else "alert_resolved",
+            rule=alert.rule,
+            subject=alert.subject,
+            severity=str(alert.severity),
+            detail=alert.sentence,
+        )
+        self._emit(alert)
+
+    def _drop(self, alert: str) -> None:
+        self._alerts.pop(alert, None)
+        self._unsaved.pop(alert, None)
+        self._tellings = [telling for telling in self._tellings if telling.alert != alert]
+
+    def _queue(self, alert: str) -> None:
+        """Let every receiver be told; news of the same alert replace what still waits."""
+        now = self._clock.monotonic()
+        self._tellings = [telling for telling in self._tellings if telling.alert != alert]
+        self._tellings += [_Telling(notifier, alert, now) for notifier in self._notifiers]
+        too_many = len(self._tellings) - _WAITING_LIMIT
+        if too_many > 0:
+            log.error("alerts_given_up", count=too_many)
+            del self._tellings[:too_many]
+
+    async def _tell_all(self) -> None:
+        """Tell what is due, all receivers at the same time; one message for each rule's changes."""
+        now = self._clock.monotonic()
+        groups: dict[tuple[int, str, str, bool], list[_Telling]] = defaultdict(list)
+        for telling in self._tellings:
+            if telling.due <= now:
+                alert = self._alerts[telling.alert]
+                resolved = alert.resolved_at is not None
+                groups[id(telling.notifier), alert.rule, alert.severity, resolved].append(telling)
+        due = {id(telling) for group in groups.values() for telling in group}
+        self._tellings = [telling for telling in self._tellings if id(telling) not in due]
+        await asyncio.gather(*(self._tell(group) for group in groups.values()))
+
+    async def _tell(self, group: Sequence[_Telling]) -> None:
+        notifier = group[0].notifier
+        alerts = [self._alerts[telling.alert] for telling in group]
+        detail: str | None = None
+        try:
+            async with asyncio.timeout(_TELL_TIMEOUT_S):
+                await notifier.tell(alerts, remedy=self._remedies.get(alerts[0].rule, ""))
+        except NotTold as error:
+            detail = str(error)
+        except TimeoutError:
+            detail = "timed out"
+        except (
+            Exception
+        ):  # a receiver's library may raise anything; the others are told all the same
+            log.exception("alert_notifier_failed", receiver=notifier.name)
+            detail = "failed"
+        noted = Notification(
+            at=self._clock.now(),
+            ok=detail is None,
+            detail=notifier.name if detail is None else f"{notifier.name}: {detail}",
+        )
+        for telling in group:
+            alert = self._alerts[telling.alert]
+            notified = (*alert.notified, noted)[-_NOTED:]
+            self._alerts[alert.id] = replace(alert, notified=notified)
+            self._unsaved[alert.id] = None
+            if detail is not None:
+                self._tell_later(telling)
+        if detail is not None:
+            log.warning("alert_not_told", receiver=notifier.name, count=len(group), reason=detail)
+
+    def _tell_later(self, telling: _Telling) -> None:
+        attempts = telling.attempts + 1
+        if attempts >= _TELL_ATTEMPTS:
+            log.error("alert_given_up", alert=telling.alert, receiver=telling.notifier.name)
+            return
+        wait_s = _TELL_AGAIN_S[min(attempts, len(_TELL_AGAIN_S)) - 1]
+        due = self._clock.monotonic() + wait_s
+        self._tellings.append(replace(telling, attempts=attempts, due=due))
+
+    async def _save_all(self) -> None:
+        """Store what changed. The first failure ends the round; the rest waits for the next."""
+        if not self._restored:
+            return
+        try:
+            async with asyncio.timeout(_SAVE_TIMEOUT_S):
+                for alert in tuple(self._unsaved):
+                    await self._store.save_alert(self._alerts[alert])
+                    del self._unsaved[alert]
+        except (StorageError, TimeoutError) as error:
+            reason = str(error) or "timed out"
+            log.warning("alerts_not_saved", count=len(self._unsaved), reason=reason)
+
+    def _forget(self) -> None:
+        """Let go of what is resolved, told and stored."""
+        waiting = {telling.alert for telling in self._tellings}
+        done = [
+            alert.id
+            for alert in self._alerts.values()
+            if alert.resolved_at is not None
+            and alert.id not in self._unsaved
+            and alert.id not in waiting
+        ]
+        for alert in done:
+            del self._alerts[alert]
