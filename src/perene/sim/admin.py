@@ -14,6 +14,7 @@ from perene.sim.media import media_routes
 from perene.sim.pairing import PairingRefused
 from perene.sim.phone import PastMessage
 from perene.sim.reports import Json
+from perene.sim.web_version import web_version_routes
 
 if TYPE_CHECKING:
     from perene.sim.simulator import Simulator
@@ -45,8 +46,10 @@ def admin_app(simulator: "Simulator") -> FastAPI:
     _add_groups(app, simulator)
     _add_evidence(app, simulator)
     _add_faults(app, simulator)
+    _add_versions(app, simulator)
     add_load_routes(app, simulator)
     app.include_router(media_routes(simulator.media))
+    app.include_router(web_version_routes(simulator))
     return app
 
 
@@ -260,8 +263,20 @@ def _add_faults(app: FastAPI, simulator: "Simulator") -> None:
         simulator.ban(form.phone, timedelta(seconds=form.seconds), form.code)
         return {"phone": form.phone}
 
+
+def _add_versions(app: FastAPI, simulator: "Simulator") -> None:
     @app.post("/admin/minimum-version")
     async def minimum_version(form: forms.Version) -> Json:
         """Refuse older clients with 405."""
         simulator.require_version(form.version)
         return {"version": form.version}
+
+    @app.post("/admin/web-version")
+    async def web_version(form: forms.WebVersion) -> Json:
+        """Set what /sw.js tells of the live version; what is left out stays."""
+        published = simulator.web_version
+        if form.revision is not None:
+            published.revision = form.revision
+        if form.status is not None:
+            published.status = form.status
+        return {"revision": published.revision, "status": published.status}

@@ -119,6 +119,13 @@ class Version(Form):
     version: tuple[int, ...]
 
 
+class WebVersion(Form):
+    """The last number of the live version, and the HTTP status under which it is told."""
+
+    revision: int | None = Field(default=None, gt=0, lt=2**32)
+    status: int | None = Field(default=None, ge=200, le=599)
+
+
 class NewTraffic(Form):
     """A load; see perene.sim.traffic."""
 

@@ -23,6 +23,7 @@ from perene.sim.phone import PastMessage
 from perene.sim.server import SimServer, start
 from perene.sim.service import Service
 from perene.sim.traffic import Traffic, TrafficPlan
+from perene.sim.web_version import WebVersion
 from perene.sim.world import Settings, World
 from perene.wire.node import Node
 
@@ -62,6 +63,7 @@ class Simulator:
         """The TLS certificate (PEM) of the server that listens, if it has one."""
         self.injection = Injection(self.service)
         self.media = MediaStore()
+        self.web_version = WebVersion()
 
     # --- connections ------------------------------------------------------------------------------
 
@@ -89,7 +91,7 @@ class Simulator:
     async def serve(
         self, host: str = "127.0.0.1", port: int = 0, *, tls: bool = False
     ) -> SimServer:
-        """Listen: the WebSocket at `/ws/chat`, the admin API below `/admin`.
+        """Listen: the WebSocket at `/ws/chat`, the admin API below `/admin`, and `/sw.js`.
 
         Port 0 takes a free one. With `tls`, under a certificate made for the occasion.
         """
@@ -264,7 +266,10 @@ class Simulator:
         self.world.agenda.run()
 
     def require_version(self, version: tuple[int, ...]) -> None:
-        """Refuse clients older than this with 405, from their next login on."""
+        """Refuse clients older than this with 405, from their next login on.
+
+        `/sw.js` then names this version, or a newer one.
+        """
         self.faults.minimum_version = version
 
     # --- stanzas of one's own making --------------------------------------------------------------

@@ -255,3 +255,21 @@ async def test_media_come_back_as_they_were_uploaded(server: SimServer) -> None:
         assert answer["url"].endswith(answer["direct_path"])
         assert server.simulator.media.forget() == 1
         assert (await client.get(answer["direct_path"])).status_code == 404
+
+
+async def test_the_live_version_is_named_as_the_web_clients_own_script_does(
+    server: SimServer, admin: httpx.AsyncClient
+) -> None:
+    page = server.admin_url.replace("/admin", "/sw.js")
+    await admin.post("/minimum-version", json={"version": [2, 3000, 1_060_000_001]})
+    answer = await admin.get(page)
+    assert answer.headers["content-type"].startswith("application/javascript")
+    assert '\\"client_revision\\":1060000001' in answer.text
+
+    told = await admin.post("/web-version", json={"revision": 1_060_000_002})
+    assert told.json() == {"revision": 1_060_000_002, "status": 200}
+    assert '\\"client_revision\\":1060000002' in (await admin.get(page)).text
+
+    await admin.post("/web-version", json={"status": 503})
+    assert (await admin.get(page)).status_code == 503
+    assert (await admin.get("/stats")).json()["events"]["version_lookups"] == 3
