@@ -192,3 +192,35 @@ def test_every_setting_is_documented(name: str):
     assert what_to_give(field)
     for suffix, unit in (("_s", "in seconds"), ("_ms", "in milliseconds"), ("_bytes", "in bytes")):
         assert not name.endswith(suffix) or unit in field.description
+
+
+def test_limits_and_schedules_can_be_changed(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PERENE_POLICIES", "network.limit=50, unknown.schedule = fixed:60 ,")
+    assert read_settings().policy_overrides == {
+        "network.limit": "50",
+        "unknown.schedule": "fixed:60",
+    }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "network.limit",
+        "network.limit=0",
+        "nobody.limit=3",
+        "banned.limit=3",
+        "network.sentence=x",
+        "network.limit=3,network.limit=4",
+        "unknown.schedule=often",
+    ],
+)
+def test_a_policy_that_cannot_be_is_refused(monkeypatch: pytest.MonkeyPatch, text: str):
+    monkeypatch.setenv("PERENE_POLICIES", text)
+    with pytest.raises(WrongSetting, match="PERENE_POLICIES"):
+        read_settings()
+
+
+def test_variables_of_commands_are_known(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PERENE_URL", "http://127.0.0.1:8080")
+    monkeypatch.setenv("PERENE_API_KEY", "pk_x")
+    assert unknown_variables() == ()

@@ -9,6 +9,7 @@ from cyclopts import App, Parameter
 from perene import __version__
 from perene.cli.exits import INTERRUPTED, REFUSED
 
+AsJson = Annotated[bool, Parameter(name="--json", negative=())]
 _Rest = Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]
 
 app = App(
@@ -65,6 +66,29 @@ def rotate_master_key() -> int:
         print(f"{refusal}\n{refusal.remedy}", file=sys.stderr)
         return REFUSED
     print(f"The keys of {count} sessions are under a new master key.")
+    return 0
+
+
+@app.command
+def policy(*, raw: AsJson = False) -> int:
+    """Show what follows from each cause that can end a connection, and what settings changed.
+
+    Parameters
+    ----------
+    raw
+        Print it as JSON.
+    """
+    from perene.cli.policies import policies_json, policies_table
+    from perene.core.errors import RefusedToStart
+    from perene.core.policy import policies_with
+    from perene.settings import read_settings
+
+    try:
+        policies = policies_with(read_settings().policy_overrides)
+    except RefusedToStart as refusal:
+        print(f"{refusal}\n{refusal.remedy}", file=sys.stderr)
+        return REFUSED
+    print(policies_json(policies) if raw else policies_table(policies))
     return 0
 
 

@@ -3,6 +3,7 @@
 from perene.settings.inherited import INHERITED
 from perene.settings.model import PREFIX, Settings
 from perene.settings.reading import (
+    OF_COMMANDS,
     WrongSetting,
     read_settings,
     unknown_variables,
@@ -12,6 +13,7 @@ from perene.settings.reading import (
 
 __all__ = [
     "INHERITED",
+    "OF_COMMANDS",
     "PREFIX",
     "Settings",
     "WrongSetting",

@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from perene.core.policy import policies_with
+
 
 def key_of_32_bytes(text: str) -> bytes:
     """Return the bytes of a key written in hex or base64, of either alphabet."""
@@ -56,6 +58,23 @@ def check_endpoint(value: str) -> str:
 def check_web_address(value: str) -> str:
     """Return the address of a page."""
     _check_address(value, frozenset({"http", "https"}), needs_host=True)
+    return value
+
+
+def policy_entries(text: str) -> dict[str, str]:
+    """Return "network.limit=50, dns.schedule=fixed:60" as names and values."""
+    entries: dict[str, str] = {}
+    for entry in filter(None, (part.strip() for part in text.split(","))):
+        name, sign, value = entry.partition("=")
+        if not sign or name.strip() in entries:
+            raise ValueError("not an entry, or one that was given before")
+        entries[name.strip()] = value.strip()
+    return entries
+
+
+def check_policies(value: str) -> str:
+    """Return a text of entries that change limits and schedules of causes that have them."""
+    policies_with(policy_entries(value))
     return value
 
 

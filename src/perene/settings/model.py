@@ -4,6 +4,7 @@ A field `port` is read from `PERENE_PORT`. A bare number carries its unit at the
 `_s` seconds, `_ms` milliseconds, `_bytes` bytes. An empty variable counts as not set.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -16,9 +17,11 @@ from perene.settings.checks import (
     check_database,
     check_endpoint,
     check_key,
+    check_policies,
     check_proxy,
     check_web_address,
     key_of_32_bytes,
+    policy_entries,
     secret_key,
 )
 from perene.settings.inherited import InheritedSource
@@ -223,6 +226,16 @@ class Settings(BaseSettings):
         description="Whether a session shows itself online on connecting; a session can differ.",
     )
 
+    policies: Annotated[str, AfterValidator(check_policies)] | None = Field(
+        default=None,
+        description="Limits and schedules of reconnection that differ from the shipped ones;"
+        " `perene policy` shows all.",
+        json_schema_extra=_give(
+            "entries parted by commas, as network.limit=50, dns.schedule=fibonacci:1..900,"
+            " unknown.schedule=fixed:60 (seconds); `perene policy` names the causes"
+        ),
+    )
+
     # --- saving ---
     save_attempts: int = Field(
         default=3,
@@ -299,6 +312,11 @@ class Settings(BaseSettings):
             return None
         first, second, third = self.client_version.split(".")
         return int(first), int(second), int(third)
+
+    @property
+    def policy_overrides(self) -> Mapping[str, str]:
+        """Return the changed limits and schedules, as `policies_with` takes them."""
+        return policy_entries(self.policies or "")
 
     @property
     def version_address(self) -> str:

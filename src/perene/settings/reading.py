@@ -12,6 +12,9 @@ from perene.core.errors import RefusedToStart
 from perene.settings.inherited import INHERITED
 from perene.settings.model import PREFIX, Settings
 
+OF_COMMANDS = (f"{PREFIX}URL", f"{PREFIX}API_KEY")
+"""Variables of the commands that ask a running service; they set nothing of the service."""
+
 
 class WrongSetting(RefusedToStart):
     """A variable holds something that cannot be used."""
@@ -61,7 +64,7 @@ def unknown_variables() -> tuple[str, ...]:
     known = [variable(name) for name in Settings.model_fields]
     sentences: list[str] = []
     for name in sorted(os.environ):
-        if name.startswith(PREFIX) and name not in known:
+        if name.startswith(PREFIX) and name not in known and name not in OF_COMMANDS:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
             hint = f"; did you mean {near[0]}?" if near else "."
             sentences.append(f"{name} is not a setting{hint}")
