@@ -10,43 +10,62 @@ from tests.support.record import PATIENCE_S
 
 START = datetime(2026, 9, 1, 12, tzinfo=UTC)
 
+_TURNS = 10
+"""Times that the event loop goes round before the next sleeper is woken."""
+
 
 class VirtualClock:
     """Implements `perene.core.clock.Clock`. Whoever sleeps is woken by `advance`, in order.
 
     `on_move` is called after every step of time, for others who live by this clock; `on_sleep`
-    whenever somebody begins to wait.
+    whenever somebody begins to wait. Sleepers go by the monotonic clock: `jump` wakes nobody.
     """
 
     def __init__(self) -> None:
-        self.time = START
         self.on_move: Callable[[], None] = lambda: None
         self.on_sleep: Callable[[], None] = lambda: None
-        self._sleepers: list[tuple[datetime, int, asyncio.Future[None], float]] = []
+        self._passed = timedelta()
+        self._jumped = timedelta()
+        self._sleepers: list[tuple[timedelta, int, asyncio.Future[None], float]] = []
+        self._cancelled = 0
         self._numbers = itertools.count()
         self._changed = asyncio.Event()
 
     def now(self) -> datetime:
-        return self.time
+        return START + self._passed + self._jumped
 
     def monotonic(self) -> float:
-        return (self.time - START).total_seconds()
+        return self._passed.total_seconds()
 
     async def sleep(self, seconds: float) -> None:
         if seconds <= 0:
             await asyncio.sleep(0)
             return
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        deadline = self.time + timedelta(seconds=seconds)
+        deadline = self._passed + timedelta(seconds=seconds)
         heapq.heappush(self._sleepers, (deadline, next(self._numbers), woken, seconds))
         self._ring()
         self.on_sleep()
-        await woken
+        try:
+            await woken
+        finally:
+            if woken.cancelled():
+                self._cancelled += 1
+                self._purge()
 
     @property
     def asleep(self) -> list[float]:
         """How long each of those who sleep now wanted to, soonest to wake first."""
         return [seconds for _, _, woken, seconds in sorted(self._sleepers) if not woken.done()]
+
+    @property
+    def next_in(self) -> float | None:
+        """In how many seconds the next sleeper wakes, None if nobody sleeps."""
+        while self._sleepers and self._sleepers[0][2].done():
+            heapq.heappop(self._sleepers)
+        if not self._sleepers:
+            return None
+        return max(0.0, (self._sleepers[0][0] - self._passed).total_seconds())
 
     async def until_asleep(self, seconds: float, *, within: float = 0.0) -> None:
         """Return once somebody sleeps for about this long (`within` of it)."""
@@ -56,20 +75,49 @@ class VirtualClock:
 
     async def advance(self, seconds: float) -> None:
         """Let time pass, deadline after deadline; who wakes gets a turn before the next one."""
-        end = self.time + timedelta(seconds=seconds)
+        end = self._passed + timedelta(seconds=seconds)
         while self._sleepers and self._sleepers[0][0] <= end:
             deadline, _, woken, _ = heapq.heappop(self._sleepers)
             if woken.done():
                 continue
-            self.time = max(self.time, deadline)
+            self._passed = max(self._passed, deadline)
             woken.set_result(None)
             self.on_move()
-            for _ in range(10):
+            for _ in range(_TURNS):
                 await asyncio.sleep(0)
-        self.time = end
+        self._passed = max(self._passed, end)
         self.on_move()
         await asyncio.sleep(0)
+
+    async def advance_to_next(self, *, at_most: float) -> float:
+        """Let time pass until the next sleepers wake, `at_most` seconds; return how many did.
+
+        All who are due at that moment wake together.
+        """
+        found = self.next_in
+        step = timedelta(seconds=at_most)
+        if found is not None:
+            step = min(step, max(timedelta(), self._sleepers[0][0] - self._passed))
+        self._passed += step
+        while self._sleepers and self._sleepers[0][0] <= self._passed:
+            _, _, woken, _ = heapq.heappop(self._sleepers)
+            if not woken.done():
+                woken.set_result(None)
+        self.on_move()
+        await asyncio.sleep(0)
+        return step.total_seconds()
+
+    def jump(self, seconds: float) -> None:
+        """Set the wall clock, forwards or back; no time passes, and nobody wakes."""
+        self._jumped += timedelta(seconds=seconds)
 
     def _ring(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+
+    def _purge(self) -> None:
+        """Drop the cancelled once they are most of the list: cheap, and the list stays short."""
+        if self._cancelled > len(self._sleepers) // 2:
+            self._sleepers = [entry for entry in self._sleepers if not entry[2].done()]
+            heapq.heapify(self._sleepers)
+            self._cancelled = 0

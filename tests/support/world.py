@@ -29,9 +29,10 @@ from perene.engine.client_payload import ClientIdentity
 from perene.engine.config import EngineConfig
 from perene.engine.connection import Connection
 from perene.engine.content import readable_fields, text_message
+from perene.engine.listening import HearingMemory
 from perene.engine.ports import SessionStore
 from perene.engine.transport import Endpoint
-from perene.sim import MemoryTransport, Settings, Simulator
+from perene.sim import Settings, Simulator
 from perene.sim.evidence import DeviceCounters
 from perene.sim.model import Device
 from perene.store.session_store import SessionReader
@@ -42,10 +43,14 @@ from perene.supervisor.gateway import SessionDesk
 from perene.supervisor.message_desk import MessageDesk
 from perene.supervisor.ports import MessageView, StoredEvent
 from perene.supervisor.supervisor import Supervisor
+from tests.support.network import Network, Wire
 from tests.support.record import PATIENCE_S
 from tests.support.virtual_clock import VirtualClock
 
 DESK = SessionId("desk")
+
+_QUIET_TURNS = 25
+"""Longer than any chain of tasks that hand work to each other, in rounds of the event loop."""
 
 
 class OwnedStore(SessionReader):
@@ -64,7 +69,7 @@ class OwnedStore(SessionReader):
 class WatchedTransport:
     """A connection to the simulator that tells when the client has sent something."""
 
-    def __init__(self, inner: MemoryTransport, tell: Callable[[], None]) -> None:
+    def __init__(self, inner: Wire, tell: Callable[[], None]) -> None:
         self.inner = inner
         self._tell = tell
 
@@ -91,31 +96,48 @@ class _Watched:
 
 
 class World:
-    """One simulator and one Perene, which can be stopped, killed and started again."""
+    """One simulator and one Perene, which can be stopped, killed and started again.
 
-    def __init__(self, folder: Path, *, settings: Settings | None = None, **config: Any) -> None:
+    Every random choice comes from `seed`; it is printed, so that a test that fails shows it.
+    """
+
+    def __init__(
+        self, folder: Path, *, settings: Settings | None = None, seed: int = 7, **config: Any
+    ) -> None:
+        print(f"seed {seed}")
+        self.seed = seed
         self.clock = VirtualClock()
         self.simulator = Simulator(
-            now=self.clock.now, seed=7, settings=settings or Settings(initial_sync=False)
+            now=self.clock.now, seed=seed, settings=settings or Settings(initial_sync=False)
         )
+        self.network = Network(self.clock, self.simulator)
         self.clock.on_move = self.simulator.run_due
         self.clock.on_sleep = self.tell
         self.transports: list[WatchedTransport] = []
         self.commit_failures: list[StorageError] = []
         """Errors that the next transactions end with, instead of being made."""
+        self.hearing: dict[SessionId, HearingMemory] = {}
+        """What each session has learned of its traffic."""
         self._folder = folder
         self._config = config
         self._changed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._at_work: set[asyncio.Future[Any]] = set()
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, folder: Path, template: Path, *, settings: Settings | None = None, **config: Any
+        cls,
+        folder: Path,
+        template: Path,
+        *,
+        settings: Settings | None = None,
+        seed: int = 7,
+        **config: Any,
     ) -> AsyncGenerator["World"]:
         """Start on a copy of an empty database; `config` goes to the engine."""
         shutil.copyfile(template, folder / "perene.db")
-        world = cls(folder, settings=settings, **config)
+        world = cls(folder, settings=settings, seed=seed, **config)
         await world.start()
         try:
             yield world
@@ -126,6 +148,7 @@ class World:
 
     async def start(self) -> None:
         """Start the service; sessions that shall run are started."""
+        self._watch_threads()
         self.store = Store.open(
             f"sqlite:///{self._folder / 'perene.db'}",
             clock=self.clock,
@@ -142,7 +165,7 @@ class World:
             connect=self._connect,
             clock=self.clock,
             ring=self._committed,
-            rng=random.Random(7),
+            rng=random.Random(self.seed),
         )
         self.sessions = SessionDesk(self.store, self.supervisor, self.clock, ring=self._committed)
         self.messages = MessageDesk(
@@ -182,6 +205,21 @@ class World:
         await self.stop()
         await self.start()
 
+    def _watch_threads(self) -> None:
+        """Keep count of what runs in threads, to know when nothing is under way any more."""
+        loop = asyncio.get_running_loop()
+        inner = loop.run_in_executor
+
+        def run_in_executor(executor: Any, func: Any, *args: Any) -> asyncio.Future[Any]:
+            future = inner(executor, func, *args)
+            self._at_work.add(future)
+            future.add_done_callback(self._at_work.discard)
+            return future
+
+        if not getattr(loop, "is_watched", False):
+            setattr(loop, "is_watched", True)  # noqa: B010  # an event loop has no such attribute
+            setattr(loop, "run_in_executor", run_in_executor)  # noqa: B010  # a method
+
     async def _ended(self) -> None:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
@@ -212,10 +250,11 @@ class World:
             clock=self.clock,
             observer=_Watched(observer, self.tell),
             dial=self._dial,
+            hearing=self.hearing.setdefault(store.session, HearingMemory()),
         )
 
     async def _dial(self) -> WatchedTransport:
-        transport = WatchedTransport(self.simulator.connect(), self.tell)
+        transport = WatchedTransport(await self.network.dial(), self.tell)
         self.transports.append(transport)
         return transport
 
@@ -235,6 +274,30 @@ class World:
         except TimeoutError:
             found = [(e.event.type.value, dict(e.event.payload)) for e in await self.events()]
             raise AssertionError(f"waited for {what}; the events were {found[-12:]}") from None
+
+    async def settled(self) -> None:
+        """Return once everybody waits for time or for the other side: nothing is under way."""
+        quiet = 0
+        while quiet < _QUIET_TURNS:
+            await asyncio.sleep(0)
+            quiet += 1
+            if self._at_work:
+                await asyncio.wait(self._at_work, return_when=asyncio.FIRST_COMPLETED)
+                quiet = 0
+
+    async def pass_time(
+        self, seconds: float, *, until: Callable[[], bool] = lambda: False
+    ) -> float:
+        """Let time pass, and everybody finish what a moment brings before the next one comes.
+
+        It stops early when `until` holds. Returns the seconds that have passed.
+        """
+        began = self.clock.monotonic()
+        await self.settled()
+        while not until() and (left := began + seconds - self.clock.monotonic()) > 1e-6:
+            await self.clock.advance_to_next(at_most=left)
+            await self.settled()
+        return self.clock.monotonic() - began
 
     async def events(self, *types: EventType, since: int = 0) -> Sequence[StoredEvent]:
         """Return every event (of these types) after a position."""
@@ -289,6 +352,27 @@ class World:
         device = self.simulator.scan_qr(qr.text, phone)
         await self.event(EventType.SESSION_CONNECTED, session=session)
         return device.account.phone
+
+    async def pair_many(self, count: int, *, at_once: int = 50) -> Sequence[str]:
+        """Pair sessions s0, s1, … and return their numbers, in order."""
+        names = [SessionId(f"s{number}") for number in range(count)]
+        phones: list[str] = []
+        for first in range(0, count, at_once):
+            batch = names[first : first + at_once]
+            for name in batch:
+                await self.sessions.create_session(
+                    name, name=None, options=SessionOptions(), start=True
+                )
+            for name in batch:
+                qr = await self.sessions.current_qr(name, wait_s=PATIENCE_S)
+                phones.append(self.simulator.scan_qr(qr.text).account.phone)
+            await self.pass_time(60, until=lambda batch=batch: self.all_open(batch))
+            assert self.all_open(batch), "not all were paired"
+        return phones
+
+    def all_open(self, sessions: Sequence[SessionId]) -> bool:
+        """Tell whether the connections of all of these are open."""
+        return all(self.state(session) is State.OPEN for session in sessions)
 
     async def come_back(self, session: SessionId = DESK, *, since: int) -> None:
         """Wait out the delay before the next connection, and wait until that is open."""
