@@ -1,15 +1,44 @@
-"""The engine's socket, on loopback: direct, through a proxy, and where nobody answers."""
+"""The engine's socket, on loopback: direct, through a proxy, and every way to fail."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
-from perene.core.causes import Local
+from perene.core.causes import Ending, Kind, Local
 from perene.engine.errors import ConnectionEnded
+from perene.engine.probe import probe_endpoint
 from perene.engine.transport import Endpoint, SocketTransport
 from perene.sim import Simulator
 from perene.sim.server import SimServer
+
+Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def listening(answer: Answer) -> AsyncGenerator[int]:
+    """A server of the test's own on a free port, whose connections all end before it does."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await answer(reader, writer)
+            writer.close()
+            await writer.wait_closed()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()  # somebody who only looked whether one can connect
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.add(asyncio.create_task(serve(reader, writer)))
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    yield server.sockets[0].getsockname()[1]
+    server.close()
+    await server.wait_closed()
+    await asyncio.gather(*tasks)
 
 
 class ConnectProxy:
@@ -17,18 +46,8 @@ class ConnectProxy:
 
     def __init__(self) -> None:
         self.targets: list[str] = []
-        self._server: asyncio.Server | None = None
 
-    async def start(self) -> str:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
-
-    async def stop(self) -> None:
-        assert self._server is not None
-        self._server.close()
-        await self._server.wait_closed()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         request = (await reader.readuntil(b"\r\n\r\n")).decode()
         target = request.split()[1]
         self.targets.append(target)
@@ -36,6 +55,7 @@ class ConnectProxy:
         far_reader, far_writer = await asyncio.open_connection(host, int(port))
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
         await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
+        await far_writer.wait_closed()
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -53,10 +73,10 @@ async def server() -> AsyncIterator[SimServer]:
 
 async def test_a_connection_goes_through_the_proxy_that_is_set(server: SimServer) -> None:
     proxy = ConnectProxy()
-    url = await proxy.start()
-    transport = await SocketTransport.dial(Endpoint(url=server.ws_url, proxy=url))
-    await transport.close()
-    await proxy.stop()
+    async with listening(proxy.answer) as port:
+        url = f"http://127.0.0.1:{port}"
+        transport = await SocketTransport.dial(Endpoint(url=server.ws_url, proxy=url))
+        await transport.close()
     assert proxy.targets == [f"127.0.0.1:{server.port}"]
 
 
@@ -69,13 +89,144 @@ async def test_without_a_proxy_the_environment_is_not_asked(
     await transport.close()
 
 
-async def test_an_endpoint_that_nobody_serves_is_unreachable() -> None:
-    with pytest.raises(ConnectionEnded) as ended:
-        await SocketTransport.dial(Endpoint(url="ws://127.0.0.1:9/ws/chat"))
-    assert ended.value.ending.code == Local.UNREACHABLE
+def answering(status: str) -> Answer:
+    """Answer every request with an HTTP status."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode())
+
+    return answer
 
 
-async def test_a_proxy_that_nobody_serves_is_unreachable(server: SimServer) -> None:
+async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(1)
+
+
+async def talk_nonsense(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"220 mail.example.org ESMTP\r\n\r\n")
+
+
+async def stay_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read()
+
+
+def closed_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+async def ending_of(endpoint: Endpoint) -> Ending:
+    """How a dial ends; a look without a login must say the same."""
     with pytest.raises(ConnectionEnded) as ended:
-        await SocketTransport.dial(Endpoint(url=server.ws_url, proxy="http://127.0.0.1:9"))
-    assert ended.value.ending.code == Local.UNREACHABLE
+        await SocketTransport.dial(endpoint)
+    ending = ended.value.ending
+    assert ending.kind is Kind.LOCAL
+    probed = await probe_endpoint(endpoint, timeout_s=endpoint.connect_timeout_s)
+    assert (probed.ok, probed.code, probed.problem) == (False, ending.code, ending.sentence)
+    assert probed.remedy
+    return ending
+
+
+async def test_a_closed_port_refuses() -> None:
+    ending = await ending_of(Endpoint(url=f"ws://127.0.0.1:{closed_port()}/ws/chat"))
+    assert ending.code == Local.REFUSED
+
+
+async def test_a_name_with_several_addresses_refuses_when_they_do() -> None:
+    ending = await ending_of(Endpoint(url=f"ws://localhost:{closed_port()}/ws/chat"))
+    assert ending.code == Local.REFUSED
+
+
+@pytest.mark.parametrize("host", ["chat.invalid", "a" * 70 + ".example"])
+async def test_a_name_without_an_address_is_a_matter_of_dns(host: str) -> None:
+    ending = await ending_of(Endpoint(url=f"ws://{host}/ws/chat"))
+    assert ending.code == Local.DNS
+
+
+async def test_a_server_without_tls_fails_in_tls(server: SimServer) -> None:
+    ending = await ending_of(Endpoint(url=server.ws_url.replace("ws:", "wss:")))
+    assert ending.code == Local.TLS
+
+
+async def test_a_certificate_that_nobody_vouches_for_fails_in_tls() -> None:
+    running = await Simulator(seed=1).serve("127.0.0.1", 0, tls=True)
+    ending = await ending_of(Endpoint(url=running.ws_url))
+    await running.close()
+    assert ending.code == Local.TLS
+    assert "self-signed certificate" in ending.sentence
+
+
+async def test_a_missing_file_of_authorities_fails_in_tls(server: SimServer) -> None:
+    url = server.ws_url.replace("ws:", "wss:")
+    ending = await ending_of(Endpoint(url=url, ca_file="/nowhere.pem"))
+    assert ending.code == Local.TLS
+    assert "file of TLS authorities" in ending.sentence
+
+
+@pytest.mark.parametrize("status", ["429 Too Many Requests", "503 Service Unavailable"])
+async def test_an_http_status_is_told(status: str) -> None:
+    async with listening(answering(status)) as port:
+        ending = await ending_of(Endpoint(url=f"ws://127.0.0.1:{port}/ws/chat"))
+    assert ending.code == Local.HTTP_REFUSED
+    assert ending.attributes == {"status": status[:3]}
+
+
+async def test_a_silent_server_runs_into_the_time_limit() -> None:
+    async with listening(stay_silent) as port:
+        endpoint = Endpoint(url=f"ws://127.0.0.1:{port}/ws/chat", connect_timeout_s=0.05)
+        ending = await ending_of(endpoint)
+    assert ending.code == Local.CONNECT_TIMEOUT
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        (hang_up, "The server hung up before it answered."),
+        (talk_nonsense, "What answered does not speak HTTP."),
+    ],
+)
+async def test_what_is_no_web_server_is_unreachable(answer: Answer, sentence: str) -> None:
+    async with listening(answer) as port:
+        ending = await ending_of(Endpoint(url=f"ws://127.0.0.1:{port}/ws/chat"))
+    assert ending.code == Local.UNREACHABLE
+    assert ending.sentence == sentence
+
+
+async def test_a_proxy_that_nobody_serves_is_a_matter_of_the_proxy(server: SimServer) -> None:
+    proxy = f"http://me:hunter2@127.0.0.1:{closed_port()}"
+    ending = await ending_of(Endpoint(url=server.ws_url, proxy=proxy))
+    assert ending.code == Local.PROXY
+    assert "hunter2" not in ending.sentence
+
+
+async def test_a_proxy_without_an_address_is_a_matter_of_the_proxy(server: SimServer) -> None:
+    ending = await ending_of(Endpoint(url=server.ws_url, proxy="http://proxy.invalid:3128"))
+    assert ending.code == Local.PROXY
+
+
+async def test_a_proxy_that_refuses_tells_its_status(server: SimServer) -> None:
+    async with listening(answering("407 Proxy Authentication Required")) as port:
+        ending = await ending_of(Endpoint(url=server.ws_url, proxy=f"http://127.0.0.1:{port}"))
+    assert ending.code == Local.PROXY
+    assert ending.attributes == {"status": "407"}
+
+
+async def test_a_look_at_a_good_endpoint_measures_the_way_and_logs_nobody_in(
+    tmp_path: Path,
+) -> None:
+    running = await Simulator(seed=1).serve("127.0.0.1", 0, tls=True)
+    authority = tmp_path / "ca.pem"
+    authority.write_bytes(running.simulator.certificate or b"")
+    endpoint = Endpoint(url=running.ws_url, ca_file=str(authority))
+    found = await probe_endpoint(endpoint, timeout_s=10)
+    await running.close()
+    assert found.ok
+    assert found.problem is None
+    assert found.remedy is None
+    assert found.tls == "TLSv1.3"
+    assert found.dns_ms is not None
+    assert found.connect_ms is not None
+    assert not running.simulator.evidence.events

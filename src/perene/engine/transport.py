@@ -10,6 +10,7 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from perene.core.causes import Ending, Kind, Local
 from perene.engine.errors import ConnectionEnded
+from perene.engine.unreachable import unreachable
 
 ORIGIN = "https://web.whatsapp.com"
 """The server expects the web client's origin (facts/protocol.md §1.1)."""
@@ -55,7 +56,8 @@ class SocketTransport:
 
     @classmethod
     async def dial(cls, endpoint: Endpoint) -> "SocketTransport":
-        """Open the socket, or raise ConnectionEnded(UNREACHABLE) with the reason."""
+        """Open the socket, or raise ConnectionEnded: what kept it away is in `unreachable`."""
+        tls = _tls(endpoint)
         try:
             async with asyncio.timeout(endpoint.connect_timeout_s):
                 socket = await connect(
@@ -65,7 +67,7 @@ class SocketTransport:
                     user_agent_header=None,
                     compression=None,
                     proxy=endpoint.proxy,
-                    ssl=_tls(endpoint),
+                    ssl=tls,
                     max_size=MAX_SOCKET_MESSAGE,
                     # Pings of the WebSocket layer prove nothing about the server behind it; the
                     # keepalive of the protocol does (facts/protocol.md §1.7).
@@ -73,11 +75,15 @@ class SocketTransport:
                     close_timeout=2,
                     open_timeout=None,
                 )
-        except TimeoutError as error:
-            raise _unreachable("no answer in time") from error
         except (OSError, WebSocketException, ValueError) as error:
-            raise _unreachable(type(error).__name__) from error
+            raise unreachable(error, proxied=endpoint.proxy is not None) from error
         return cls(socket)
+
+    @property
+    def tls(self) -> str | None:
+        """The version of TLS around the socket, None if there is none."""
+        found: object = self._socket.transport.get_extra_info("ssl_object")
+        return found.version() if isinstance(found, ssl.SSLObject) else None
 
     async def send(self, data: bytes) -> None:
         try:
@@ -96,24 +102,27 @@ class SocketTransport:
         await self._socket.close()
 
 
-def _tls(endpoint: Endpoint) -> ssl.SSLContext | None:
-    if not endpoint.url.startswith("wss:"):
-        return None
+def tls_context(*, ca_file: str | None, verify: bool) -> ssl.SSLContext:
+    """Return what TLS trusts: the system's authorities and those of a PEM file.
+
+    Raises OSError for a file that cannot be read, ssl.SSLError for one without certificates.
+    """
     context = ssl.create_default_context()
-    if endpoint.ca_file:
-        context.load_verify_locations(endpoint.ca_file)
-    if not endpoint.tls_verify:
+    if ca_file:
+        context.load_verify_locations(ca_file)
+    if not verify:
         # The Noise certificate is checked in any case; TLS around it hides traffic, no more.
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
 
 
-def _unreachable(reason: str) -> ConnectionEnded:
-    return ConnectionEnded(
-        Ending(
-            kind=Kind.LOCAL,
-            code=Local.UNREACHABLE,
-            sentence=f"The server could not be reached ({reason}).",
-        )
-    )
+def _tls(endpoint: Endpoint) -> ssl.SSLContext | None:
+    if not endpoint.url.startswith("wss:"):
+        return None
+    try:
+        return tls_context(ca_file=endpoint.ca_file, verify=endpoint.tls_verify)
+    except OSError as error:
+        sentence = f"The file of TLS authorities cannot be used ({type(error).__name__})."
+        ending = Ending(kind=Kind.LOCAL, code=Local.TLS, sentence=sentence)
+        raise ConnectionEnded(ending) from error
