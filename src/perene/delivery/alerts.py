@@ -6,6 +6,7 @@ Such an address holds passwords and tokens: it is never logged, shown or put int
 import asyncio
 import logging
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -96,17 +97,20 @@ def notifiers_for(urls: str) -> list[AppriseNotifier]:
     # Both libraries name addresses in their own lines, at times with the token that is in the path.
     for library in ("apprise", "urllib3"):
         logging.getLogger(library).setLevel(logging.CRITICAL + 1)
+    with warnings.catch_warnings():
+        # apprise loads modules that Python will drop; that is nothing to our user.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return [_notifier(place, url) for place, url in enumerate(found, start=1)]
+
+
+def _notifier(place: int, url: str) -> AppriseNotifier:
     # Only who uses it waits for it to be loaded.
     from apprise import Apprise, AppriseAsset
 
-    asset = AppriseAsset(app_id="Perene", app_desc="Perene", app_url="")
-    notifiers: list[AppriseNotifier] = []
-    for place, url in enumerate(found, start=1):
-        apprise = Apprise(asset=asset)
-        if not apprise.add(url):  # pyright: ignore[reportUnknownMemberType]
-            raise WrongAlertUrl(f"Address {place} in PERENE_ALERT_URLS cannot be used.")
-        notifiers.append(AppriseNotifier(f"address {place}", apprise))
-    return notifiers
+    apprise = Apprise(asset=AppriseAsset(app_id="Perene", app_desc="Perene", app_url=""))
+    if not apprise.add(url):  # pyright: ignore[reportUnknownMemberType]
+        raise WrongAlertUrl(f"Address {place} in PERENE_ALERT_URLS cannot be used.")
+    return AppriseNotifier(f"address {place}", apprise)
 
 
 def kind_of(alert: Alert) -> str:

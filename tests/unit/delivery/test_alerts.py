@@ -1,0 +1,205 @@
+"""Alerts as they reach a receiver over HTTP, and addresses that cannot be used."""
+
+import asyncio
+import json
+import logging
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from perene.core.alerts import SERVICE, Alert, Severity
+from perene.delivery.alerts import AppriseNotifier, WrongAlertUrl, kind_of, message, notifiers_for
+from perene.supervisor.alerting import NotTold
+
+START = datetime(2026, 9, 1, 12, tzinfo=UTC)
+ALERT = Alert(
+    id="a",
+    rule="session_down",
+    subject="shop",
+    severity=Severity.WARNING,
+    sentence="Not connected for 5 minutes.",
+    value=301,
+    began_at=START,
+    fired_at=START + timedelta(minutes=5),
+)
+RESOLVED = replace(ALERT, resolved_at=START + timedelta(minutes=9))
+
+
+class Receiver:
+    """An HTTP server on this machine that keeps what is posted to it."""
+
+    def __init__(self) -> None:
+        self.posted: list[dict[str, str]] = []
+        self.status = 200
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                receiver.posted.append(json.loads(body))
+                self.send_response(receiver.status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_request(self, code: object = "-", size: object = "-") -> None:
+                del code, size
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.thread = threading.Thread(target=self.server.serve_forever)
+        self.thread.start()
+
+    @property
+    def url(self) -> str:
+        return f"json://user:hidden@127.0.0.1:{self.server.server_port}/hook"
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+    yield receiver
+    receiver.close()
+
+
+@pytest.mark.parametrize(
+    ("alert", "kind"),
+    [
+        (replace(ALERT, severity=Severity.INFO), "info"),
+        (ALERT, "warning"),
+        (replace(ALERT, severity=Severity.CRITICAL), "failure"),
+        (RESOLVED, "success"),
+    ],
+)
+async def test_an_alert_reaches_its_receiver_with_its_severity(
+    receiver: Receiver, alert: Alert, kind: str
+):
+    (notifier,) = notifiers_for(receiver.url)
+    await notifier.tell([alert], remedy="Look at the outages.")
+    (posted,) = receiver.posted
+    assert posted["type"] == kind == kind_of(alert)
+    assert (posted["title"], posted["message"]) == message([alert], "Look at the outages.")
+
+
+async def test_a_receiver_that_refuses_is_told_of_without_its_address(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level(logging.DEBUG)
+    receiver.status = 500
+    (notifier,) = notifiers_for(receiver.url)
+    with pytest.raises(NotTold) as refused:
+        await notifier.tell([ALERT], remedy="")
+    assert str(refused.value) == "the message was not taken"
+    assert notifier.name == "address 1"
+    for secret in ("hidden", "hook"):
+        assert secret not in caplog.text
+
+
+async def test_a_receiver_that_is_gone_is_told_of_too(receiver: Receiver):
+    (notifier,) = notifiers_for(receiver.url)
+    receiver.server.server_close()
+    with pytest.raises(NotTold):
+        await notifier.tell([ALERT], remedy="")
+
+
+class Hanging:
+    """A service that answers when it is let go."""
+
+    def __init__(self) -> None:
+        self.let_go = threading.Event()
+
+    def notify(self, body: str, title: str, notify_type: str, body_format: str) -> object:
+        self.let_go.wait(30)
+        return True
+
+
+async def test_a_receiver_that_hangs_is_left_in_time_and_blocks_nobody():
+    service = Hanging()
+    notifier = AppriseNotifier("address 1", service, timeout_s=0.05)
+    try:
+        with pytest.raises(NotTold, match=r"within 0\.05 s"):
+            await asyncio.wait_for(notifier.tell([ALERT], remedy=""), 10)
+    finally:
+        service.let_go.set()
+
+
+class Raising:
+    """A service whose library raises with the address in its words."""
+
+    def notify(self, body: str, title: str, notify_type: str, body_format: str) -> object:
+        raise RuntimeError("json://user:hidden@host")
+
+
+async def test_what_a_library_raises_is_told_by_its_kind_only():
+    with pytest.raises(NotTold) as refused:
+        await AppriseNotifier("address 1", Raising()).tell([ALERT], remedy="")
+    assert str(refused.value) == "the message was not sent (RuntimeError)"
+
+
+# --- addresses ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("", 0),
+        (" \n", 0),
+        ("json://127.0.0.1:1", 1),
+        ("json://127.0.0.1:1 json://127.0.0.1:2\njson://127.0.0.1:3", 3),
+        ("json://127.0.0.1:1,json://127.0.0.1:2,", 2),
+        ("json://127.0.0.1:1, json://127.0.0.1:2", 2),
+        ("mailtos://user:pass@example.com?to=a@example.com,b@example.com", 1),
+    ],
+)
+def test_addresses_are_parted_by_white_space_or_commas(text: str, count: int):
+    notifiers = notifiers_for(text)
+    assert [one.name for one in notifiers] == [f"address {n}" for n in range(1, count + 1)]
+
+
+@pytest.mark.parametrize("wrong", ["nosuch://token-abc", "token-abc", "json://"])
+def test_a_wrong_address_refuses_the_start_by_its_place_only(
+    wrong: str, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level(logging.DEBUG)
+    with pytest.raises(WrongAlertUrl) as refused:
+        notifiers_for(f"json://127.0.0.1:1 {wrong}")
+    assert str(refused.value) == "Address 2 in PERENE_ALERT_URLS cannot be used."
+    assert "token-abc" not in caplog.text
+
+
+# --- words ----------------------------------------------------------------------------------------
+
+
+def test_a_message_says_what_and_since_when_and_what_to_do():
+    assert message([ALERT], "Look at the outages.") == (
+        "Session shop: Not connected for 5 minutes.",
+        "Since 2026-09-01 12:00:00 UTC (warning, rule session_down)\nLook at the outages.",
+    )
+
+
+def test_a_message_about_the_service_names_no_session():
+    title, _ = message([replace(ALERT, subject=SERVICE)], "")
+    assert title == "Perene: Not connected for 5 minutes."
+
+
+def test_a_resolved_alert_says_from_when_to_when_and_asks_for_nothing():
+    assert message([RESOLVED], "Look at the outages.") == (
+        "Resolved: Session shop: Not connected for 5 minutes.",
+        "From 2026-09-01 12:00:00 UTC to 2026-09-01 12:09:00 UTC (warning, rule session_down)",
+    )
+
+
+def test_many_alerts_are_told_in_one_message_of_bounded_length():
+    title, body = message([replace(ALERT, subject=f"s{n}") for n in range(300)], "Look.")
+    assert title == "300 sessions: Not connected for 5 minutes."
+    lines = body.splitlines()
+    assert lines[0] == "Session s0: Since 2026-09-01 12:00:00 UTC"
+    assert lines[-3:] == ["… and 280 more", "(warning, rule session_down)", "Look."]
+    assert len(lines) == 23
