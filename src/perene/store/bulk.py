@@ -26,11 +26,14 @@ def do_nothing(statement: Upsert) -> Upsert:
     return statement.on_conflict_do_nothing()
 
 
-def replacing(*columns: str) -> Callable[[Upsert], Upsert]:
-    """Return a clause that gives these columns of an existing row their new values."""
+def replacing(*columns: str, on: Sequence[str] = ()) -> Callable[[Upsert], Upsert]:
+    """Return a clause that gives these columns of an existing row their new values.
+
+    `on` names the columns by which a row is known, where they are not the primary key.
+    """
 
     def clause(statement: Upsert) -> Upsert:
-        keys = [c.name for c in statement.table.primary_key]
+        keys = list(on) or [c.name for c in statement.table.primary_key]
         return statement.on_conflict_do_update(
             index_elements=keys, set_={name: statement.excluded[name] for name in columns}
         )

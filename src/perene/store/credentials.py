@@ -69,13 +69,7 @@ def archive_credentials(connection: Connection, session: Owned, reason: str, now
     on. Messages, conversations, addresses and the ledger stay. The caller holds the session's lock.
     """
     data = read_credentials(connection, session.key, session.sealer)
-    for table in (*_OF_THE_IDENTITY, credentials):
-        connection.execute(delete(table).where(table.c.session == session.key))
-    connection.execute(
-        update(sessions)
-        .where(sessions.c.key == session.key)
-        .values(pn=None, lid=None, push_name=None, platform=None)
-    )
+    _forget_identity(connection, session.key)
     if data is None:
         return False
     at = micros(now)
@@ -88,6 +82,20 @@ def archive_credentials(connection: Connection, session: Owned, reason: str, now
         )
     )
     return True
+
+
+def destroy_credentials(connection: Connection, session: int) -> None:
+    """Delete a session's credentials, the archived ones too, with all that was made with them.
+
+    The session counts as never linked from then on. Messages, conversations, addresses, the ledger
+    and outages stay. Nothing is read: what no longer opens is destroyed like the rest. The caller
+    holds the session's lock.
+    """
+    _forget_identity(connection, session)
+    connection.execute(
+        delete(archived_credentials).where(archived_credentials.c.session == session)
+    )
+    connection.execute(update(sessions).where(sessions.c.key == session).values(standing=None))
 
 
 def read_archive(connection: Connection, session: int, sealer: Sealer) -> list[ArchivedCredentials]:
@@ -104,3 +112,13 @@ def read_archive(connection: Connection, session: int, sealer: Sealer) -> list[A
         )
         for at, reason, sealed in rows
     ]
+
+
+def _forget_identity(connection: Connection, session: int) -> None:
+    for table in (*_OF_THE_IDENTITY, credentials):
+        connection.execute(delete(table).where(table.c.session == session))
+    connection.execute(
+        update(sessions)
+        .where(sessions.c.key == session)
+        .values(pn=None, lid=None, push_name=None, platform=None)
+    )

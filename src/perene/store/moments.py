@@ -18,3 +18,13 @@ def micros(moment: datetime) -> int:
 def moment(stored: int) -> datetime:
     """Return the aware UTC datetime of a stored instant."""
     return _EPOCH + timedelta(microseconds=stored)
+
+
+def micros_or_none(moment: datetime | None) -> int | None:
+    """Return `micros(moment)`, or None for None."""
+    return None if moment is None else micros(moment)
+
+
+def moment_or_none(stored: int | None) -> datetime | None:
+    """Return `moment(stored)`, or None for None."""
+    return None if stored is None else moment(stored)

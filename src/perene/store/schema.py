@@ -10,6 +10,7 @@ would repeat for every row.
 from sqlalchemy import (
     BigInteger,
     Column,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -66,10 +67,12 @@ sessions = Table(
     Column("platform", Text),
     Column("options", Text, nullable=False),
     Column("proxy_sealed", LargeBinary),
+    Column("standing", Text),
     # Never reuse the key of a deleted session: caches and late units know sessions by it.
     sqlite_autoincrement=True,
 )
-"""One row per linked device. `epoch` fences its owner. A proxy's address can hold a password."""
+"""One row per linked device. `epoch` fences its owner. A proxy's address can hold a password.
+`standing` is what a run must know of how earlier connections ended."""
 
 keyring = Table(
     "keyring",
@@ -325,3 +328,57 @@ api_keys = Table(
     Column("created_at", BigInteger, nullable=False),
 )
 """API keys by the SHA-256 of their text, which has 256 bits of its own: no slow hash is needed."""
+
+outages = Table(
+    "outages",
+    metadata,
+    Column("key", _RowId, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False, unique=True),
+    _session(primary_key=False),
+    Column("began_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger),
+    Column("cause", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("sentence", Text, nullable=False),
+    Column("attributes", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("last_attempt_at", BigInteger),
+    Column("last_cause", Text, nullable=False),
+    Column("last_code", Text, nullable=False),
+    Column("retry_at", BigInteger),
+    Column("end", Text),
+    Index("ix_outages_session_key", "session", "key"),
+    Index("ix_outages_ended_at", "ended_at"),
+    sqlite_autoincrement=True,
+)
+"""How each connection was lost and found again. `key` only grows, and is the cursor of the API."""
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("rule", Text, nullable=False),
+    # A session's id, or "" for the service itself.
+    Column("subject", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("sentence", Text, nullable=False),
+    Column("value", Double),
+    Column("began_at", BigInteger, nullable=False),
+    Column("fired_at", BigInteger, nullable=False),
+    Column("resolved_at", BigInteger),
+    Column("notified", Text, nullable=False),
+    Index("ix_alerts_subject_fired_at", "subject", "fired_at"),
+    Index("ix_alerts_fired_at", "fired_at"),
+    Index("ix_alerts_resolved_at", "resolved_at"),
+)
+"""What needed a person, and whom it was told."""
+
+client_versions = Table(
+    "client_versions",
+    metadata,
+    Column("endpoint", Text, primary_key=True),
+    Column("version", Text, nullable=False),
+    Column("found_at", BigInteger, nullable=False),
+)
+"""The client version that each endpoint asked for last."""

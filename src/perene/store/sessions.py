@@ -66,13 +66,21 @@ def session_key(connection: Connection, session_id: SessionId) -> int:
     return int(key)
 
 
+def lock_as_owner(
+    connection: Connection, session_id: SessionId, epoch: Epoch | None
+) -> LockedSession:
+    """Lock one session's row; with an epoch, raise StaleEpoch unless it is the owner's."""
+    locked = lock_session(connection, session_id)
+    if epoch is not None and locked.epoch != epoch:
+        raise StaleEpoch(f"session {session_id} has another owner since epoch {locked.epoch}")
+    return locked
+
+
 def own_session(
     connection: Connection, keyring: Keyring, session_id: SessionId, epoch: Epoch | None
 ) -> Owned:
     """Lock a session for writing; with an epoch, raise StaleEpoch unless it is the owner's."""
-    locked = lock_session(connection, session_id)
-    if epoch is not None and locked.epoch != epoch:
-        raise StaleEpoch(f"session {session_id} has another owner since epoch {locked.epoch}")
+    locked = lock_as_owner(connection, session_id, epoch)
     sealer = keyring.sealer(connection, locked.key, session_id)
     return Owned(key=locked.key, id=session_id, epoch=locked.epoch, sealer=sealer)
 
@@ -175,6 +183,8 @@ def delete_session(connection: Connection, session_id: SessionId, *, event: Even
     for table in reversed(schema.metadata.sorted_tables):
         if table is schema.outbox:
             connection.execute(delete(table).where(table.c.session == session_id))
+        elif table is schema.alerts:
+            connection.execute(delete(table).where(table.c.subject == session_id))
         elif "session" in table.c:
             connection.execute(delete(table).where(table.c.session == key))
     connection.execute(delete(sessions).where(sessions.c.key == key))
@@ -192,6 +202,21 @@ def write_profiles(connection: Connection, entries: Iterable[Entry]) -> None:
     for key, values in changes.items():
         if values:
             connection.execute(update(sessions).where(sessions.c.key == key).values(**values))
+
+
+def write_standings(connection: Connection, entries: Iterable[Entry]) -> None:
+    """Store the last standing that a batch gives each session; an empty one clears it."""
+    last = {
+        entry.session.key: entry.unit.standing
+        for entry in entries
+        if entry.unit.standing is not None
+    }
+    for key, standing in last.items():
+        connection.execute(
+            update(sessions)
+            .where(sessions.c.key == key)
+            .values(standing=storable_or_none(standing or None))
+        )
 
 
 def _known(profile: Profile) -> dict[str, str]:
@@ -226,6 +251,7 @@ def _record(connection: Connection, keyring: Keyring, row: Row[Any]) -> SessionR
         push_name=row.push_name,
         platform=row.platform,
         options=_options(row.options, proxy),
+        standing=row.standing,
     )
 
 

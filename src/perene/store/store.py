@@ -16,12 +16,14 @@ from perene.core.messages import Fate, LedgerEntry, Message, Status
 from perene.core.sessions import Desired, SessionOptions, SessionRecord
 from perene.core.unit import Committed, PeerMessage, Unit
 from perene.store import (
+    alerts,
     api_keys,
     ciphertexts,
     conversations,
     credentials,
     ledger,
     messages,
+    outages,
     outbox,
     peer_messages,
     pre_keys,
@@ -34,6 +36,7 @@ from perene.store.caches import Caches
 from perene.store.conversations import Conversation
 from perene.store.credentials import ArchivedCredentials
 from perene.store.database import Database
+from perene.store.evidence import Evidence
 from perene.store.keyring import Keyring, in_use
 from perene.store.master_key import find_master_key
 from perene.store.messages import StoredMessage
@@ -59,7 +62,7 @@ class Counts:
     pre_keys: int
 
 
-class Store:
+class Store(Evidence):
     """One database with its keyring.
 
     Every method raises StorageUnavailable when the database cannot be used at this moment, and
@@ -68,7 +71,7 @@ class Store:
     """
 
     def __init__(self, database: Database, keyring: Keyring, clock: Clock) -> None:
-        self.database = database
+        super().__init__(database)
         self.keyring = keyring
         self.caches = Caches()
         self._clock = clock
@@ -132,6 +135,13 @@ class Store:
         return await self.database.write(
             _archive, self.keyring, session, epoch, reason, self._clock.now()
         )
+
+    async def destroy_credentials(self, session: SessionId, epoch: Epoch) -> None:
+        """Delete a session's credentials, archived ones too, with all that belonged to them.
+
+        For an explicit logout only. Raises StaleEpoch when the caller is not the owner.
+        """
+        await self.database.write(_destroy, session, epoch)
 
     async def archived_credentials(self, session: SessionId) -> list[ArchivedCredentials]:
         """Return the session's unlinked credentials, newest first."""
@@ -308,13 +318,22 @@ class Store:
         ciphertexts_before: datetime | None = None,
         idempotency_keys_before: datetime | None = None,
         events_before: datetime | None = None,
+        outages_before: datetime | None = None,
+        alerts_before: datetime | None = None,
     ) -> int:
-        """Delete what is older than its limit, a little at a time; returns how many rows."""
+        """Delete what is older than its limit, a little at a time; returns how many rows.
+
+        Outages count from their end and alerts from their resolution: open ones stay.
+        """
         gone = 0
-        if ciphertexts_before is not None:
-            gone += await self._purge(ciphertexts.purge_ciphertexts, ciphertexts_before)
-        if events_before is not None:
-            gone += await self._purge(outbox.purge_events, events_before)
+        for fn, before in (
+            (ciphertexts.purge_ciphertexts, ciphertexts_before),
+            (outbox.purge_events, events_before),
+            (outages.purge_outages, outages_before),
+            (alerts.purge_alerts, alerts_before),
+        ):
+            if before is not None:
+                gone += await self._purge(fn, before)
         if idempotency_keys_before is not None:
             gone += await self.database.write(
                 sending.purge_idempotency_keys, idempotency_keys_before
@@ -326,18 +345,6 @@ class Store:
         while found := await self.database.write(fn, before, limit=_PURGE_ROWS):
             gone += found
         return gone
-
-    async def _read(
-        self,
-        session: SessionId,
-        fn: Callable[Concatenate[Connection, int, P], T],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> T:
-        def read(connection: Connection) -> T:
-            return fn(connection, sessions.session_key(connection, session), *args, **kwargs)
-
-        return await self.database.read(read)
 
     async def _read_sealed(
         self,
@@ -368,6 +375,11 @@ def _archive(
 ) -> bool:
     session = sessions.own_session(connection, keyring, session_id, epoch)
     return credentials.archive_credentials(connection, session, reason, now)
+
+
+def _destroy(connection: Connection, session_id: SessionId, epoch: Epoch) -> None:
+    locked = sessions.lock_as_owner(connection, session_id, epoch)
+    credentials.destroy_credentials(connection, locked.key)
 
 
 def _counts(connection: Connection, session: int, since: datetime | None) -> Counts:

@@ -17,11 +17,12 @@ from perene.store.keyring import Keyring
 from perene.store.ledger import write_ledger
 from perene.store.messages import insert_messages
 from perene.store.moments import micros
+from perene.store.outages import write_outages
 from perene.store.outbox import append_events
 from perene.store.peer_messages import write_peer_messages
 from perene.store.pre_keys import write_pre_keys
 from perene.store.ratchets import write_holders, write_ratchets, write_sender_keys
-from perene.store.sessions import LockedSession, lock_sessions, write_profiles
+from perene.store.sessions import LockedSession, lock_sessions, write_profiles, write_standings
 from perene.store.statuses import apply_statuses
 
 
@@ -37,9 +38,9 @@ def commit_units(
 
     Returns, for each unit, what became of it: a unit whose epoch is not its session's (or whose
     session was deleted) is refused with a StaleEpoch and changes nothing; the others go on. Of a
-    ratchet, sender key or set of credentials that several units advance, only the last state is
-    written. Committing the same units again changes nothing and repeats no event. Nothing is
-    remembered in `caches` unless the transaction commits.
+    ratchet, sender key, outage or set of credentials that several units advance, only the last
+    state is written. Committing the same units again changes nothing and repeats no event. Nothing
+    is remembered in `caches` unless the transaction commits.
 
     A unit's events follow its new messages' and its status changes' events in the outbox. Raises
     UnreadableState when a session's data key does not open; then nothing was committed.
@@ -101,6 +102,7 @@ def _owned(
 def _write(connection: Connection, caches: Caches, entries: Sequence[Entry], now: int) -> None:
     write_credentials(connection, entries)
     write_profiles(connection, entries)
+    write_standings(connection, entries)
     write_ratchets(connection, entries)
     write_sender_keys(connection, entries)
     write_holders(connection, entries)
@@ -113,6 +115,7 @@ def _write(connection: Connection, caches: Caches, entries: Sequence[Entry], now
     write_ledger(connection, entries, directory)
     write_ciphertexts(connection, entries, now)
     write_peer_messages(connection, entries, now)
+    write_outages(connection, entries)
     # Last: from here to the commit, every other process that has an event to add waits.
     append_events(
         connection,

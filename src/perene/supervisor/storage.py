@@ -7,6 +7,7 @@ from typing import Protocol
 from perene.core.events import Event, EventType
 from perene.core.ids import Epoch, MessageId, SessionId
 from perene.core.messages import Message
+from perene.core.outages import Outage
 from perene.core.sessions import Desired, SessionOptions, SessionRecord
 from perene.engine.ports import SessionStore
 from perene.supervisor.committer import Lane
@@ -58,6 +59,16 @@ class EventRow(Protocol):
     def event(self) -> Event: ...
 
 
+class OutageRow(Protocol):
+    """A stored outage; `row` only grows and is the cursor of lists."""
+
+    @property
+    def row(self) -> int: ...
+
+    @property
+    def outage(self) -> Outage: ...
+
+
 class Sessions(Protocol):
     """The sessions of a store. Each method raises NotFound for one that does not exist."""
 
@@ -86,7 +97,19 @@ class Sessions(Protocol):
         """
         ...
 
-    async def archive_credentials(self, session: SessionId, epoch: Epoch, reason: str) -> bool: ...
+    async def archive_credentials(self, session: SessionId, epoch: Epoch, reason: str) -> bool:
+        """Move credentials to the archive; returns whether there were any. StaleEpoch if late."""
+        ...
+
+    async def destroy_credentials(self, session: SessionId, epoch: Epoch) -> None:
+        """Delete credentials, archived ones too, for an explicit logout. StaleEpoch if late."""
+        ...
+
+    async def outages(
+        self, session: SessionId, *, before: int | None, limit: int
+    ) -> Sequence[OutageRow]:
+        """Return outages, newest first, from behind a row."""
+        ...
 
 
 class Messages(Protocol):

@@ -9,11 +9,15 @@ import asyncio
 import sqlite3
 import tempfile
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
+from perene.core.alerts import Alert, Notification, Severity
+from perene.core.causes import Cause, Kind
 from perene.core.events import EventType
 from perene.core.ids import Epoch, EventId, MessageId, SessionId
 from perene.core.messages import Fate, MessageKey, Status
+from perene.core.outages import Outage, OutageEnd, OutageId
 from perene.core.sessions import Desired, SessionOptions
 from perene.core.unit import (
     AddressPair,
@@ -31,6 +35,7 @@ from tests.support.units import (
     LID,
     ME,
     PN,
+    START,
     Bytes,
     ManualClock,
     entry,
@@ -48,6 +53,41 @@ SENT = MessageKey(chat=LID, sender=ME, id=MessageId("SENT"), from_me=True)
 OPTIONS = SessionOptions(history_sync=True, proxy="http://user:password@proxy")
 TOLD = replace(event(EventType.MESSAGE_RECEIVED, id="RECEIVED"), id=EventId("evt_golden"))
 
+OUTAGE = Outage(
+    id=OutageId("golden-outage"),
+    session=SESSION,
+    began_at=START,
+    cause=Cause.TEMPORARY_BAN,
+    kind=Kind.FAILURE,
+    code="402",
+    sentence="Banned for an hour.",
+    attributes={"reason": "402", "expire": "3600"},
+    attempts=2,
+    last_attempt_at=START + timedelta(hours=1),
+    last_cause=Cause.NETWORK,
+    last_code="unreachable",
+    retry_at=START + timedelta(hours=2),
+    ended_at=START + timedelta(hours=3),
+    end=OutageEnd.RECOVERED,
+)
+STANDING = '{"restarts": 2}'
+ALERT = Alert(
+    id="golden-alert",
+    rule="session_down",
+    subject=SESSION,
+    severity=Severity.CRITICAL,
+    sentence="The session is down.",
+    value=0.5,
+    began_at=START,
+    fired_at=START + timedelta(minutes=5),
+    resolved_at=START + timedelta(hours=3),
+    notified=(
+        Notification(at=START + timedelta(minutes=5), ok=False, detail="no answer"),
+        Notification(at=START + timedelta(minutes=6), ok=True),
+    ),
+)
+ENDPOINT = "wss://chat.example/ws"
+
 WHOLE = unit(
     session=SESSION,
     credentials=Bytes(b"credentials"),
@@ -64,6 +104,8 @@ WHOLE = unit(
         entry(LOST, Fate.PENDING, reason="bad_mac", retries=2),
     ),
     ciphertexts=(b"h" * 32,),
+    outage=OUTAGE,
+    standing=STANDING,
 )
 
 
@@ -76,6 +118,8 @@ async def fill(store: Store) -> None:
     sent = message(SENT, body=b"sent", tell=False, status=Status.QUEUED)
     await store.queue_message(SESSION, sent, idempotency_key="key", request_hash=b"hash")
     await store.create_api_key("desk")
+    await store.save_alert(ALERT)
+    await store.save_client_version(ENDPOINT, "2.3000.1", START)
     await store.close()
 
 

@@ -11,13 +11,17 @@ from perene.core.sessions import Desired
 from perene.store import migrations
 from perene.store.store import Store
 from tests.contract.store.make_golden import (
+    ALERT,
+    ENDPOINT,
     FOLDER,
     LOST,
     MASTER_KEY,
     OPTIONS,
+    OUTAGE,
     RECEIVED,
     SENT,
     SESSION,
+    STANDING,
     TOLD,
     WHOLE,
 )
@@ -78,4 +82,24 @@ async def test_a_database_of_any_version_is_read_whole(golden: Path, tmp_path: P
     )
     assert not again.created
     assert [one.chat for one in await store.list_conversations(SESSION)] == [LID]
+    await store.close()
+
+
+@pytest.mark.requirement("C6")
+@pytest.mark.parametrize("golden", GOLDEN, ids=lambda path: path.stem)
+async def test_what_was_kept_of_outages_is_read_since_it_was(golden: Path, tmp_path: Path) -> None:
+    path = tmp_path / "perene.db"
+    restore(golden, path)
+    store = Store.open(
+        f"sqlite:///{path}",
+        clock=ManualClock(),
+        key_file=tmp_path / "none",
+        master_key=MASTER_KEY,
+    )
+    since = golden.stem >= "schema_0002"
+    assert (await store.get_session(SESSION)).standing == (STANDING if since else None)
+    assert [one.outage for one in await store.outages(SESSION)] == ([OUTAGE] if since else [])
+    assert await store.list_alerts() == ([ALERT] if since else [])
+    assert await store.open_alerts() == []
+    assert await store.client_version(ENDPOINT) == (("2.3000.1", START) if since else None)
     await store.close()

@@ -1,0 +1,97 @@
+"""Alerts: what needed a person, and whom it was told."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from perene.core.alerts import Alert, Notification, Severity
+from perene.core.ids import SessionId
+from perene.store.moments import micros, micros_or_none, moment, moment_or_none
+from perene.store.schema import alerts
+from perene.store.sessions import lock_sessions
+from perene.store.texts import storable
+
+
+def save_alert(connection: Connection, alert: Alert) -> bool:
+    """Store an alert over what was stored under its id; returns whether it was.
+
+    One about a session that does not exist is left out: it would outlive the session's deletion,
+    which it may have crossed.
+    """
+    if alert.subject and not lock_sessions(connection, [SessionId(alert.subject)]):
+        return False
+    values = _values(alert)
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    connection.execute(
+        dialect.insert(alerts)
+        .values(id=alert.id, **values)
+        .on_conflict_do_update(index_elements=["id"], set_=values)
+    )
+    return True
+
+
+def list_alerts(
+    connection: Connection, *, open_only: bool, subject: str | None, limit: int
+) -> list[Alert]:
+    """Return alerts, the one that fired last first; `subject` "" means the service's own."""
+    table = alerts.c
+    query = select(alerts).order_by(table.fired_at.desc(), table.id).limit(limit)
+    if open_only:
+        query = query.where(table.resolved_at.is_(None))
+    if subject is not None:
+        query = query.where(table.subject == subject)
+    return [_alert(row) for row in connection.execute(query)]
+
+
+def open_alerts(connection: Connection) -> list[Alert]:
+    """Return every alert that is not resolved, the one that fired first first."""
+    table = alerts.c
+    query = select(alerts).where(table.resolved_at.is_(None)).order_by(table.fired_at, table.id)
+    return [_alert(row) for row in connection.execute(query)]
+
+
+def purge_alerts(connection: Connection, before: datetime, *, limit: int) -> int:
+    """Delete at most `limit` alerts that were resolved before; returns how many."""
+    table = alerts.c
+    old = select(table.id).where(table.resolved_at < micros(before)).limit(limit)
+    return connection.execute(delete(alerts).where(table.id.in_(old))).rowcount
+
+
+def _values(alert: Alert) -> dict[str, object]:
+    return {
+        "rule": alert.rule,
+        "subject": alert.subject,
+        "severity": alert.severity.value,
+        "sentence": storable(alert.sentence),
+        "value": alert.value,
+        "began_at": micros(alert.began_at),
+        "fired_at": micros(alert.fired_at),
+        "resolved_at": micros_or_none(alert.resolved_at),
+        "notified": json.dumps(
+            [
+                {"at": one.at.isoformat(), "ok": one.ok, "detail": one.detail}
+                for one in alert.notified
+            ]
+        ),
+    }
+
+
+def _alert(row: Row[Any]) -> Alert:
+    return Alert(
+        id=row.id,
+        rule=row.rule,
+        subject=row.subject,
+        severity=Severity(row.severity),
+        sentence=row.sentence,
+        value=row.value,
+        began_at=moment(row.began_at),
+        fired_at=moment(row.fired_at),
+        resolved_at=moment_or_none(row.resolved_at),
+        notified=tuple(
+            Notification(at=datetime.fromisoformat(one["at"]), ok=one["ok"], detail=one["detail"])
+            for one in json.loads(row.notified)
+        ),
+    )

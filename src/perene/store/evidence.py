@@ -1,0 +1,72 @@
+"""What the store keeps for people who ask how sessions fared: outages, alerts, client versions."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import Connection
+
+from perene.core.alerts import Alert
+from perene.core.ids import SessionId
+from perene.store import alerts, client_versions, outages
+from perene.store.database import Database
+from perene.store.outages import OutageRow
+from perene.store.sessions import session_key
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Evidence:
+    """The part of the Store that no connection needs. Outages are written by units."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    async def outages(
+        self, session: SessionId, *, before: int | None = None, limit: int = 50
+    ) -> list[OutageRow]:
+        """Return a page of a session's outages, newest first, from behind the row `before`."""
+        return await self._read(session, outages.list_outages, session, before=before, limit=limit)
+
+    async def save_alert(self, alert: Alert) -> bool:
+        """Store an alert, over what was stored under its id; returns whether it was.
+
+        One about a session that does not exist (any more) is left out.
+        """
+        return await self.database.write(alerts.save_alert, alert)
+
+    async def list_alerts(
+        self, *, open_only: bool = False, subject: str | None = None, limit: int = 50
+    ) -> list[Alert]:
+        """Return alerts, the one that fired last first.
+
+        `subject` is a session's id, "" for the service's own, None for all.
+        """
+        return await self.database.read(
+            alerts.list_alerts, open_only=open_only, subject=subject, limit=limit
+        )
+
+    async def open_alerts(self) -> list[Alert]:
+        """Return every alert that is not resolved, the one that fired first first."""
+        return await self.database.read(alerts.open_alerts)
+
+    async def client_version(self, endpoint: str) -> tuple[str, datetime] | None:
+        """Return an endpoint's version ("a.b.c") and when it was found, None when none was."""
+        return await self.database.read(client_versions.read_client_version, endpoint)
+
+    async def save_client_version(self, endpoint: str, version: str, now: datetime) -> None:
+        """Store the version that an endpoint asks for, over the earlier one."""
+        await self.database.write(client_versions.write_client_version, endpoint, version, now)
+
+    async def _read(
+        self,
+        session: SessionId,
+        fn: Callable[Concatenate[Connection, int, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        def read(connection: Connection) -> T:
+            return fn(connection, session_key(connection, session), *args, **kwargs)
+
+        return await self.database.read(read)
