@@ -40,3 +40,19 @@ def held_data_directory(path: Path) -> Generator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def is_held(path: Path) -> bool:
+    """Tell whether a process holds the directory; nothing is made. Raises OSError."""
+    try:
+        handle = os.open(path / "perene.lock", os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    try:
+        # A shared lock for an instant: two who look do not see each other.
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False

@@ -92,6 +92,24 @@ def policy(*, raw: AsJson = False) -> int:
     return 0
 
 
+@app.command
+def doctor(*, offline: Annotated[bool, Parameter(negative=())] = False, raw: AsJson = False) -> int:
+    """Look at what the service needs, and say what to do about what is wrong; changes nothing.
+
+    The exit status is 1 if a check has failed.
+
+    Parameters
+    ----------
+    offline
+        Leave out the checks that ask the chat server and fetch the live client version.
+    raw
+        Print the findings as JSON.
+    """
+    from perene.cli.examination import run
+
+    return run(offline=offline, raw=raw)
+
+
 @app.command(help_flags=[])
 def demo(*arguments: _Rest) -> int:
     """Show Perene at work against its own simulator, on this machine only.

@@ -1,0 +1,56 @@
+"""All checks in their order."""
+
+import asyncio
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from perene.core.clock import Clock
+from perene.doctor.clock import check_clock, newest_file
+from perene.doctor.finding import Finding, Level, ok, refusal, warn
+from perene.doctor.machine import check_data_directory, check_disk, check_open_files, check_service
+from perene.doctor.outside import check_endpoint, check_version, server_time
+from perene.doctor.stored import check_stored
+from perene.settings import Settings, WrongSetting, read_settings, unknown_variables
+
+_SETTINGS = "settings"
+
+
+def examine_settings() -> tuple[Finding, Settings | None]:
+    """Look whether the settings can be read; without them nothing else can be looked at."""
+    try:
+        settings = read_settings()
+    except WrongSetting as error:
+        return refusal(_SETTINGS, error), None
+    if unknown := unknown_variables():
+        return warn(_SETTINGS, " ".join(unknown), "Correct the name, or unset it."), settings
+    return ok(_SETTINGS, "Every variable can be read."), settings
+
+
+async def examine(settings: Settings, clock: Clock, *, offline: bool) -> Sequence[Finding]:
+    """Make every check that needs settings; `offline` leaves out what asks other hosts.
+
+    A database server that PERENE_DATABASE_URL names is asked in any case.
+    """
+    stored = await asyncio.to_thread(check_stored, settings)
+    # A clock is compared at the moment when the other one was read.
+    others = {} if stored.database_clock is None else {"the database": stored.database_clock}
+    clock_finding = check_clock(
+        clock.now(), newest_file=newest_file(settings.data_dir), others=others
+    )
+    outside: list[Finding] = []
+    if not offline:
+        outside.append(await check_endpoint(settings))
+        server = await server_time(settings)
+        if server is not None and clock_finding.level is Level.OK:
+            host = urlsplit(settings.endpoint).hostname or "the endpoint"
+            clock_finding = check_clock(clock.now(), newest_file=None, others={host: server})
+        outside.append(await check_version(settings, stored.cached_version))
+    return (
+        check_data_directory(settings.data_dir),
+        check_disk(settings.data_dir),
+        check_service(settings.data_dir),
+        *stored.findings,
+        clock_finding,
+        check_open_files(settings, stored.sessions),
+        *outside,
+    )

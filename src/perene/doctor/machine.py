@@ -1,0 +1,95 @@
+"""What the machine gives: the data directory, room on the disk, files that may be open."""
+
+import os
+import resource
+import shutil
+import stat
+from pathlib import Path
+
+from perene.data_directory import is_held
+from perene.doctor.finding import Finding, fail, ok, warn
+from perene.settings import Settings
+
+GIB = 1024**3
+MIB = 1024**2
+WARN_BELOW_BYTES = GIB
+FAIL_BELOW_BYTES = 100 * MIB
+
+_OWN_FILES = 64
+"""What a service has open besides sessions and event streams: database, logs, libraries."""
+
+
+def check_data_directory(path: Path) -> Finding:
+    """Look whether the directory is there, ours, and closed to others."""
+    name = "data directory"
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        parent = existing(path)
+        if not os.access(parent, os.W_OK | os.X_OK):
+            remedy = f"Make it yourself, or get the right to write to {parent}."
+            return fail(name, f"{path} does not exist, and cannot be made.", remedy)
+        return warn(name, f"{path} does not exist yet.", "`perene serve` makes it.")
+    except OSError as error:
+        remedy = "Give the user that runs Perene the rights on it, or set PERENE_DATA_DIR."
+        return fail(name, f"{path} cannot be looked at ({error.strerror}).", remedy)
+    if not stat.S_ISDIR(mode):
+        return fail(name, f"{path} is not a directory.", "Set PERENE_DATA_DIR to a directory.")
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        remedy = "Run this as the user that runs Perene, or give that user the rights on it."
+        return fail(name, f"{path} cannot be written.", remedy)
+    if stat.S_IMODE(mode) & 0o077:
+        sentence = f"{path} has mode {stat.S_IMODE(mode):o}, so that others can look into it."
+        return warn(name, sentence, f"Run `chmod 700 {path}`.")
+    return ok(name, f"{path} can be written, by its owner only.")
+
+
+def check_disk(path: Path, *, free: int | None = None) -> Finding:
+    """Look how much room is left where the data is; `free` in bytes, None to measure."""
+    name, place = "disk", existing(path)
+    try:
+        left = shutil.disk_usage(place).free if free is None else free
+    except OSError as error:
+        return fail(name, f"{place} cannot be measured ({error.strerror}).", "Check the disk.")
+    sentence = f"{left / GIB:.1f} GiB are free at {place}."
+    if left < FAIL_BELOW_BYTES:
+        sentence = f"Only {left / MIB:.0f} MiB are free at {place}."
+        return fail(name, sentence, "Make room: when nothing can be stored, sessions must wait.")
+    if left < WARN_BELOW_BYTES:
+        return warn(name, sentence, "Make room before it is used up.")
+    return ok(name, sentence)
+
+
+def check_service(path: Path) -> Finding:
+    """Look whether a service holds the data directory."""
+    try:
+        held = is_held(path)
+    except OSError as error:
+        sentence = f"Whether a service runs cannot be told ({error.strerror})."
+        return warn("service", sentence, "Run this as the user that runs Perene.")
+    if held:
+        return ok("service", "A service is running on this data directory.")
+    return ok("service", "No service is running on this data directory.")
+
+
+def check_open_files(settings: Settings, sessions: int, *, limit: int | None = None) -> Finding:
+    """Compare how many files may be open with what so many sessions need."""
+    name = "open files"
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0] if limit is None else limit
+    needed = sessions + settings.max_event_streams + _OWN_FILES
+    if soft == resource.RLIM_INFINITY:
+        return ok(name, "Any number of files may be open.")
+    sentence = f"{soft} files may be open here; {sessions} sessions need up to {needed}."
+    if soft < needed:
+        remedy = (
+            "Raise the limit where the service starts: `ulimit -n`, or LimitNOFILE= of systemd."
+        )
+        return warn(name, sentence, remedy)
+    return ok(name, sentence)
+
+
+def existing(path: Path) -> Path:
+    """Return the path, or the nearest one above it that exists."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return path

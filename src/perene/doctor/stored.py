@@ -1,0 +1,105 @@
+"""What is stored: the database, and the master key that opens it."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from perene.core.errors import PereneError
+from perene.doctor.finding import Finding, Level, fail, ok, refusal, warn
+from perene.key_rotation import RotationInterrupted, next_key_file
+from perene.settings import Settings
+from perene.store.database import Database
+from perene.store.errors import OlderSchema, WrongMasterKey
+from perene.store.inspection import Inspection, inspect, opens_with, sqlite_file
+from perene.store.master_key import find_master_key
+
+_DATABASE, _KEY = "database", "master key"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """What was found, and what other checks go on with."""
+
+    findings: tuple[Finding, ...] = ()
+    sessions: int = 0
+    cached_version: str | None = None
+    database_clock: datetime | None = None
+
+
+def check_stored(settings: Settings) -> Stored:
+    """Look at the database and the master key. Blocking, up to some seconds."""
+    try:
+        file = sqlite_file(settings.database)
+        if file is not None and not (file.exists() and file.stat().st_size):
+            found = warn(_DATABASE, f"{file} does not exist yet.", "`perene serve` makes it.")
+            return Stored(findings=(found, _check_key(settings, None, sealed=False)))
+        database = Database.open(settings.database, migrate=False)
+    except OlderSchema as error:
+        older = replace(
+            refusal(_DATABASE, error, level=Level.WARN),
+            remedy="Make a backup, then start `perene serve`: it brings the database up to date.",
+        )
+        return Stored(findings=(older, _check_key(settings, None, sealed=True)))
+    except PereneError as error:
+        return Stored(findings=(refusal(_DATABASE, error), _check_key(settings, None, sealed=True)))
+    except OSError as error:
+        found = fail(
+            _DATABASE,
+            f"The database's file cannot be looked at ({error.strerror}).",
+            "Run this as the user that runs Perene, or give that user the rights on it.",
+        )
+        return Stored(findings=(found,))
+    try:
+        return _look_into(database, settings)
+    finally:
+        database.close_now()
+
+
+def _look_into(database: Database, settings: Settings) -> Stored:
+    try:
+        seen = inspect(database, settings.endpoint)
+    except PereneError as error:
+        return Stored(findings=(refusal(_DATABASE, error), _check_key(settings, None, sealed=True)))
+    return Stored(
+        findings=(
+            ok(_DATABASE, _described(database, seen)),
+            _check_key(settings, database, sealed=seen.sealed),
+        ),
+        sessions=seen.sessions,
+        cached_version=seen.cached_version,
+        database_clock=seen.clock,
+    )
+
+
+def _described(database: Database, seen: Inspection) -> str:
+    kind = "SQLite" if database.dialect == "sqlite" else "PostgreSQL"
+    return f"{kind} can be read and written, has schema {seen.schema}, {seen.sessions} sessions."
+
+
+def _check_key(settings: Settings, database: Database | None, *, sealed: bool) -> Finding:
+    """Look whether the key is there and kept well; with a database, whether it opens that."""
+    file = settings.master_key_path
+    given = settings.master_key.get_secret_value() if settings.master_key else None
+    try:
+        if given is None and not sealed and not file.exists():
+            return warn(_KEY, f"{file} does not exist yet.", "`perene serve` makes it.")
+        key = find_master_key(given, file, database_in_use=True)
+        if database is not None and sealed:
+            opens_with(database, key)
+    except WrongMasterKey as error:
+        if next_key_file(settings).exists():
+            return refusal(
+                _KEY, RotationInterrupted("A rotation of the master key was interrupted.")
+            )
+        return refusal(_KEY, error)
+    except PereneError as error:
+        return refusal(_KEY, error)
+    except OSError as error:
+        sentence = f"The key file {file} cannot be read ({error.strerror})."
+        return fail(_KEY, sentence, "Run this as the user that runs Perene.")
+    return ok(_KEY, _kept(file, given=given is not None, opened=database is not None and sealed))
+
+
+def _kept(file: Path, *, given: bool, opened: bool) -> str:
+    place = "PERENE_MASTER_KEY holds a key" if given else f"{file} holds a key, mode 600"
+    return f"{place}, and it opens the database." if opened else f"{place}; nothing to open yet."

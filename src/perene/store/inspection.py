@@ -1,0 +1,77 @@
+"""A look at a database that changes nothing."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import Connection, func, select, text
+
+from perene.core.errors import StorageError
+from perene.store import schema
+from perene.store.client_versions import read_client_version
+from perene.store.database import Database
+from perene.store.engines import parse_url
+from perene.store.keyring import check_master, in_use
+from perene.store.migrations import VERSION_TABLE, version
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """What a database holds. `clock` is the server's; None for SQLite, which has ours."""
+
+    schema: str
+    sealed: bool
+    sessions: int
+    cached_version: str | None
+    clock: datetime | None
+
+
+class _Undone(StorageError):
+    """Rolls back a write that was only tried; nobody sees it."""
+
+    def __init__(self, found: Inspection) -> None:
+        super().__init__("only tried")
+        self.found = found
+
+
+def sqlite_file(url: str) -> Path | None:
+    """Return the file of an SQLite database, None for another kind; raises CannotConnect."""
+    parsed = parse_url(url)
+    if parsed.get_backend_name() != "sqlite" or parsed.database is None:
+        return None
+    return Path(parsed.database)
+
+
+def inspect(database: Database, endpoint: str) -> Inspection:
+    """Try a write, roll it back, and return what was seen. Blocking; raises StorageError."""
+    try:
+        database.write_now(_try, endpoint)
+    except _Undone as undone:
+        return undone.found
+    raise StorageError("the trial write was not rolled back")
+
+
+def opens_with(database: Database, master: bytes) -> None:
+    """Raise WrongMasterKey unless the database was sealed with this key. Blocking."""
+    database.write_now(check_master, master)
+
+
+def _try(connection: Connection, endpoint: str) -> None:
+    # A real write, of what is there already.
+    write = text(f"UPDATE {VERSION_TABLE} SET version_num = version_num")  # noqa: S608 (constant)
+    connection.execute(write)
+    known = read_client_version(connection, endpoint)
+    clock = None
+    if connection.dialect.name == "postgresql":
+        clock = connection.execute(select(func.clock_timestamp())).scalar_one()
+    raise _Undone(
+        Inspection(
+            schema=version(connection) or "none",
+            sealed=in_use(connection),
+            sessions=connection.execute(
+                select(func.count()).select_from(schema.sessions)
+            ).scalar_one(),
+            cached_version=known[0] if known else None,
+            clock=clock,
+        )
+    )

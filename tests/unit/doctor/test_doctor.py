@@ -1,0 +1,260 @@
+"""The doctor: every finding has its reason and its remedy, and looking changes nothing."""
+
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.http11 import Request, Response
+
+from perene.core.clock import SystemClock
+from perene.core.ids import SessionId
+from perene.data_directory import held_data_directory
+from perene.doctor import Finding, Level, examine, examine_settings
+from perene.doctor.clock import check_clock
+from perene.doctor.machine import check_data_directory, check_disk, check_open_files
+from perene.doctor.outside import server_time
+from perene.key_rotation import next_key_file
+from perene.settings import Settings
+from perene.store.store import Store
+
+NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+async def settings(tmp_path: Path) -> Settings:
+    """Settings of a directory with one session in its database."""
+    folder = tmp_path / "data"
+    folder.mkdir(mode=0o700)
+    settings = Settings(data_dir=folder, endpoint="ws://127.0.0.1:1/ws/chat")
+    store = Store.open(settings.database, clock=SystemClock(), key_file=settings.master_key_path)
+    await store.create_session(SessionId("desk"))
+    await store.close()
+    return settings
+
+
+def changed(settings: Settings, **fields: object) -> Settings:
+    return Settings.model_validate(settings.model_dump() | fields)
+
+
+async def look(settings: Settings, *, offline: bool = True) -> dict[str, Finding]:
+    found: Sequence[Finding] = await examine(settings, SystemClock(), offline=offline)
+    for finding in found:
+        assert finding.sentence.endswith("."), finding
+        assert (finding.remedy is None) == (finding.level is Level.OK), finding
+    return {finding.name: finding for finding in found}
+
+
+def contents(folder: Path) -> dict[str, tuple[int, bytes]]:
+    return {
+        str(file.relative_to(folder)): (file.stat().st_mode, file.read_bytes())
+        for file in folder.rglob("*")
+        if file.is_file()
+    }
+
+
+async def test_a_healthy_directory_is_left_exactly_as_it_was(settings: Settings):
+    before = contents(settings.data_dir)
+    found = await look(settings)
+    assert {finding.level for finding in found.values()} <= {Level.OK, Level.WARN}
+    for name in ("data directory", "database", "master key", "clock", "service"):
+        assert found[name].level is Level.OK, found[name]
+    assert "1 sessions" in found["database"].sentence
+    assert "opens the database" in found["master key"].sentence
+    assert "endpoint" not in found
+    assert contents(settings.data_dir) == before
+
+
+async def test_before_the_first_start_nothing_is_made(tmp_path: Path):
+    found = await look(Settings(data_dir=tmp_path / "none" / "data"))
+    for name in ("data directory", "database", "master key"):
+        assert found[name].level is Level.WARN
+        assert "perene serve" in (found[name].remedy or "")
+    assert contents(tmp_path) == {}
+
+
+async def test_a_running_service_is_seen(settings: Settings):
+    with held_data_directory(settings.data_dir):
+        found = await look(settings)
+    assert found["service"].sentence.startswith("A service is running")
+    assert (await look(settings))["service"].sentence.startswith("No service")
+
+
+async def test_an_older_schema_is_told_and_not_migrated(settings: Settings):
+    with sqlite3.connect(settings.data_dir / "perene.db") as connection:
+        connection.execute("DELETE FROM perene_schema")
+    connection.close()
+    before = contents(settings.data_dir)
+    found = (await look(settings))["database"]
+    assert found.level is Level.WARN
+    assert "backup" in (found.remedy or "")
+    assert contents(settings.data_dir) == before
+
+
+async def test_a_newer_schema_fails(settings: Settings):
+    with sqlite3.connect(settings.data_dir / "perene.db") as connection:
+        connection.execute("UPDATE perene_schema SET version_num = '9999'")
+    connection.close()
+    assert (await look(settings))["database"].level is Level.FAIL
+
+
+async def test_a_file_that_is_no_database_fails(settings: Settings):
+    (settings.data_dir / "perene.db").write_bytes(b"no database" * 1000)
+    assert (await look(settings))["database"].level is Level.FAIL
+
+
+async def test_a_database_server_that_does_not_answer_fails_without_the_password(
+    settings: Settings,
+):
+    url = SecretStr("postgresql://perene:hunter2@127.0.0.1:1/perene")
+    found = (await look(changed(settings, database_url=url)))["database"]
+    assert found.level is Level.FAIL
+    assert "hunter2" not in found.sentence
+
+
+@pytest.mark.requirement("F7")
+async def test_a_key_that_others_can_read_fails(settings: Settings):
+    settings.master_key_path.chmod(0o644)
+    found = (await look(settings))["master key"]
+    assert found.level is Level.FAIL
+    assert "chmod 600" in (found.remedy or "")
+
+
+@pytest.mark.requirement("F7")
+async def test_a_key_of_another_database_fails(settings: Settings):
+    key = SecretStr(os.urandom(32).hex())
+    found = (await look(changed(settings, master_key=key)))["master key"]
+    assert found.level is Level.FAIL
+    next_key_file(settings).write_bytes(b"")
+    found = (await look(changed(settings, master_key=key)))["master key"]
+    assert "rotate-master-key" in (found.remedy or "")
+
+
+@pytest.mark.requirement("F7")
+async def test_a_missing_key_fails_and_none_is_made(settings: Settings):
+    settings.master_key_path.unlink()
+    assert (await look(settings))["master key"].level is Level.FAIL
+    assert not settings.master_key_path.exists()
+
+
+def test_a_directory_that_others_can_look_into_is_told(tmp_path: Path):
+    tmp_path.chmod(0o755)
+    found = check_data_directory(tmp_path)
+    assert (found.level, found.remedy) == (Level.WARN, f"Run `chmod 700 {tmp_path}`.")
+
+
+def test_a_file_is_no_data_directory(tmp_path: Path):
+    file = tmp_path / "file"
+    file.touch()
+    assert check_data_directory(file).level is Level.FAIL
+
+
+@pytest.mark.parametrize(
+    ("free", "level"),
+    [
+        (2 * 1024**3, Level.OK),
+        (1024**3 - 1, Level.WARN),
+        (100 * 1024**2, Level.WARN),
+        (100 * 1024**2 - 1, Level.FAIL),
+    ],
+)
+def test_room_on_the_disk_is_judged(tmp_path: Path, free: int, level: Level):
+    assert check_disk(tmp_path, free=free).level is level
+
+
+def test_the_limit_of_open_files_is_held_against_the_sessions(tmp_path: Path):
+    settings = Settings(data_dir=tmp_path)
+    assert check_open_files(settings, 10, limit=1024).level is Level.OK
+    assert check_open_files(settings, 1000, limit=1024).level is Level.WARN
+
+
+@pytest.mark.parametrize(
+    ("now", "newest", "other", "level"),
+    [
+        (NOW, None, None, Level.OK),
+        (NOW, NOW, NOW + timedelta(seconds=59), Level.OK),
+        (NOW, None, NOW + timedelta(seconds=61), Level.WARN),
+        (NOW, None, NOW - timedelta(seconds=61), Level.WARN),
+        (NOW, NOW + timedelta(hours=1), None, Level.WARN),
+        (datetime(1970, 1, 1, tzinfo=UTC), None, None, Level.FAIL),
+        (datetime(2106, 2, 7, tzinfo=UTC), None, None, Level.FAIL),
+    ],
+)
+def test_the_clock_is_held_against_others(
+    now: datetime, newest: datetime | None, other: datetime | None, level: Level
+):
+    assert check_clock(now, newest_file=newest, others={"host": other}).level is level
+
+
+def test_a_wrong_setting_is_a_finding(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PERENE_PORT", "abc")
+    found, settings = examine_settings()
+    assert (found.level, settings) == (Level.FAIL, None)
+    assert "PERENE_PORT" in found.sentence
+
+
+def test_a_variable_that_sets_nothing_is_a_finding(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PERENE_PROT", "80")
+    found, settings = examine_settings()
+    assert found.level is Level.WARN
+    assert settings is not None
+
+
+# --- outside, on loopback -------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def endpoint() -> AsyncIterator[str]:
+    """A WebSocket server that also serves the page of the live version."""
+
+    def answer(connection: ServerConnection, request: Request) -> Response | None:
+        if request.path == "/sw.js":
+            return connection.respond(200, '{"client_revision":1999999999}')
+        return None if "Upgrade" in request.headers else connection.respond(200, "hello")
+
+    async def wait(connection: ServerConnection) -> None:
+        await connection.wait_closed()
+
+    async with serve(wait, "127.0.0.1", 0, process_request=answer) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        yield f"ws://127.0.0.1:{port}/ws/chat"
+
+
+async def test_the_endpoint_and_the_live_version_are_looked_at(settings: Settings, endpoint: str):
+    found = await look(changed(settings, endpoint=endpoint), offline=False)
+    assert found["endpoint"].level is Level.OK, found
+    assert "agrees with 127.0.0.1" in found["clock"].sentence
+    assert found["version"].level is Level.OK
+    assert "2.3000.1999999999" in found["version"].sentence
+
+
+async def test_the_clock_of_the_endpoint_is_read(settings: Settings, endpoint: str):
+    told = await server_time(changed(settings, endpoint=endpoint))
+    assert told is not None
+    assert abs(told - datetime.now(UTC)) < timedelta(seconds=5)
+
+
+async def test_a_fixed_version_that_is_older_is_told(settings: Settings, endpoint: str):
+    fixed = changed(settings, endpoint=endpoint, client_version="2.3000.1")
+    found = (await look(fixed, offline=False))["version"]
+    assert found.level is Level.WARN
+    assert "PERENE_CLIENT_VERSION" in (found.remedy or "")
+
+
+async def test_an_endpoint_where_nobody_listens_fails(settings: Settings):
+    found = await look(settings, offline=False)
+    assert found["endpoint"].level is Level.FAIL
+    assert found["version"].level is Level.WARN
+    assert found["clock"].level is Level.OK
+
+
+async def test_authorities_that_cannot_be_read_are_a_finding(settings: Settings, tmp_path: Path):
+    wrong = changed(
+        settings, endpoint="wss://127.0.0.1:1/ws/chat", tls_ca_file=tmp_path / "none.pem"
+    )
+    found = await look(wrong, offline=False)
+    assert found["endpoint"].level is Level.FAIL
