@@ -21,6 +21,7 @@ from tests.support.units import ANA, GROUP, LID, PN, START, entry, key, message,
 
 GROWING = (
     "messages|ledger|ciphertexts|ratchets|sender_keys|pre_keys|address_map|conversation_addresses"
+    "|outages"
 )
 
 # Reading, counting or deleting everything of a session; reading a page in the order of an index.
@@ -98,7 +99,10 @@ async def use_everything(store: Store) -> None:
     await store.counts(ANA)
     await store.open_ledger(ANA)
     await store.events_after(0, session=ANA)
+    await store.outages(ANA, limit=9)
+    await store.outages(ANA, before=9, limit=9)
     await store.purge(ciphertexts_before=START, events_before=START, idempotency_keys_before=START)
+    await store.purge(outages_before=START, alerts_before=START)
     await store.delete_session(ANA)
 
 

@@ -1,27 +1,31 @@
 """Sessions: created, owned, unlinked and deleted."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, update
 
-from perene.core.errors import Conflict, NotFound, StaleEpoch, StorageError
+from perene.core.errors import Conflict, NotFound, StaleEpoch, StorageError, UnreadableState
 from perene.core.events import EventType
 from perene.core.ids import Epoch, SessionId
 from perene.core.messages import Fate
+from perene.core.outages import OutageId
 from perene.core.sessions import Desired, SessionOptions, SessionRecord
 from perene.core.unit import (
     AddressPair,
     HolderChange,
     PeerMessage,
     PreKeyWrite,
+    Profile,
     RatchetWrite,
     SenderKeyWrite,
     Unit,
 )
 from perene.store import schema
 from perene.store.store import Store
+from tests.contract.store.make_golden import ALERT, OUTAGE, STANDING
 from tests.support.units import (
     ANA,
     GROUP,
@@ -54,6 +58,9 @@ def full(session: SessionId = ANA) -> Unit:
         peer_messages=(PeerMessage(id="P", kind="k", body=b"p"),),
         ledger=(entry(one, Fate.DELIVERED),),
         ciphertexts=(b"h" * 32,),
+        profile=Profile(pn=PN, lid=LID, push_name="Ana", platform="android"),
+        outage=replace(OUTAGE, id=OutageId(f"outage of {session}"), session=session),
+        standing=STANDING,
     )
 
 
@@ -139,6 +146,8 @@ async def test_a_session_that_does_not_exist_is_not_found(store: Store) -> None:
         store.acquire(ANA),
         store.delete_session(ANA, event=event()),
         store.archive_credentials(ANA, Epoch(0), "why"),
+        store.destroy_credentials(ANA, Epoch(0)),
+        store.outages(ANA),
         store.queue_message(ANA, message(key(from_me=True))),
         store.list_messages(ANA),
         store.list_conversations(ANA),
@@ -160,9 +169,10 @@ async def test_a_deleted_session_leaves_nothing_but_the_news(store: Store) -> No
     await store.queue_message(ANA, message(key(from_me=True)), idempotency_key="k")
     await store.archive_credentials(ANA, Epoch(0), "unlinked")
     await store.commit([full()])
+    await store.save_alert(replace(ALERT, subject=ANA))
     during = await rows(store)
     emptied = {name for name in before if during[name] == before[name]}
-    assert emptied == {"keyring", "api_keys"}
+    assert emptied == {"keyring", "api_keys", "client_versions"}
 
     gone = event(EventType.SESSION_DELETED)
     await store.delete_session(ANA, event=gone)
@@ -205,7 +215,11 @@ async def test_unlinked_credentials_are_archived_with_the_end_of_their_keys(stor
     reader = store.reader(ANA, Epoch(0))
     assert await store.archive_credentials(ANA, Epoch(0), "device_removed")
     assert await reader.credentials() is None
-    assert not (await store.get_session(ANA)).has_credentials
+    record = await store.get_session(ANA)
+    assert not record.has_credentials
+    assert (record.pn, record.lid, record.push_name, record.platform) == (None,) * 4
+    assert record.standing == STANDING
+    assert len(await store.outages(ANA)) == 1
     assert await reader.ratchets(["1.0"]) == {}
     assert await reader.sender_key(GROUP, "1.0") is None
     assert await reader.sender_key_holders(GROUP) == frozenset()
@@ -232,6 +246,63 @@ async def test_a_stale_owner_cannot_archive(store: Store) -> None:
     await store.acquire(ANA)
     with pytest.raises(StaleEpoch):
         await store.archive_credentials(ANA, Epoch(0), "late")
+    assert await store.reader(ANA, Epoch(1)).credentials() == b"credentials"
+
+
+_OF_THE_IDENTITY = {
+    "credentials",
+    "archived_credentials",
+    "ratchets",
+    "sender_keys",
+    "sender_key_holders",
+    "pre_keys",
+}
+
+
+@pytest.mark.requirement("C6")
+async def test_a_logout_destroys_all_credentials_and_nothing_else(store: Store) -> None:
+    await store.create_session(BOB)
+    created = await store.create_session(ANA)
+    await store.commit([full(), full(BOB)])
+    await store.archive_credentials(ANA, Epoch(0), "device_removed")
+    await store.commit([full()])
+    before = await rows(store)
+    await store.destroy_credentials(ANA, Epoch(0))
+    assert await store.get_session(ANA) == created
+    after = await rows(store)
+    assert {name for name in before if after[name] != before[name]} == _OF_THE_IDENTITY
+    assert await store.archived_credentials(ANA) == []
+    assert await store.reader(ANA, Epoch(0)).credentials() is None
+    bob = await store.get_session(BOB)
+    assert (bob.has_credentials, bob.pn, bob.standing) == (True, PN, STANDING)
+    assert await store.reader(BOB, Epoch(0)).ratchets(["1.0"]) == {"1.0": b"r"}
+    await store.destroy_credentials(ANA, Epoch(0))
+    await store.commit([full()])
+    assert await store.reader(ANA, Epoch(0)).credentials() == b"credentials"
+
+
+async def test_credentials_that_do_not_open_can_be_destroyed(store: Store) -> None:
+    await store.create_session(ANA)
+    await store.commit([full()])
+
+    def harm(connection: Connection) -> None:
+        connection.execute(update(schema.credentials).values(sealed=b"damaged"))
+
+    await store.database.write(harm)
+    with pytest.raises(UnreadableState):
+        await store.archive_credentials(ANA, Epoch(0), "why")
+    assert await store.reader(ANA, Epoch(0)).ratchets(["1.0"]) == {"1.0": b"r"}
+    await store.destroy_credentials(ANA, Epoch(0))
+    assert not (await store.get_session(ANA)).has_credentials
+
+
+async def test_a_stale_owner_cannot_destroy(store: Store) -> None:
+    await store.create_session(ANA)
+    await store.commit([full()])
+    await store.acquire(ANA)
+    with pytest.raises(StaleEpoch):
+        await store.destroy_credentials(ANA, Epoch(0))
+    assert (await store.get_session(ANA)).has_credentials
     assert await store.reader(ANA, Epoch(1)).credentials() == b"credentials"
 
 
