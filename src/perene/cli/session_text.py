@@ -8,7 +8,7 @@ from perene.cli.service import JsonObject
 from perene.cli.writing import facts, masked, moment, shown_moment, span, table
 
 _COLUMNS = ("ID", "NAME", "STATE", "SINCE", "PHONE", "CAUSE", "ATTEMPT", "NEXT ATTEMPT")
-_OUTAGE_COLUMNS = ("BEGAN", "LASTED", "CAUSE", "CODE", "ATTEMPTS", "END")
+_OUTAGE_COLUMNS = ("BEGAN", "LASTED", "CAUSE", "CODE", "ATTEMPTS", "END", "EVIDENCE")
 
 
 def sessions_table(sessions: Sequence[JsonObject], now: datetime) -> str:
@@ -26,6 +26,7 @@ def session_page(session: JsonObject, outages: Sequence[JsonObject], now: dateti
             ("wanted", text(session, "desired")),
             ("state", words(session, "connection")),
             ("connected since", shown_moment(session.get("connected_at"))),
+            ("down since", shown_moment(session.get("outage_began_at"))),
             ("last proof of life", shown_moment(session.get("alive_at"))),
             ("phone", masked(session.get("phone"))),
             ("shown as", text(session, "push_name")),
@@ -43,8 +44,7 @@ def session_page(session: JsonObject, outages: Sequence[JsonObject], now: dateti
     if not outages:
         return f"{page}\n\nNo outage is on record."
     rows = table(_OUTAGE_COLUMNS, [_outage(outage, now) for outage in outages])
-    latest = text(outages[0], "sentence")
-    return "\n".join(filter(None, (page, "", "Last outages, the latest first:", rows, latest)))
+    return f"{page}\n\nLast outages, the latest first:\n{rows}"
 
 
 def state_line(session: JsonObject) -> str:
@@ -65,7 +65,7 @@ def words(item: JsonObject | str, name: str = "") -> str:
 
 
 def _row(session: JsonObject, now: datetime) -> tuple[str, ...]:
-    since = session.get("connected_at") or session.get("alive_at")
+    since = session.get("connected_at") or session.get("outage_began_at")
     return (
         text(session, "id"),
         text(session, "name"),
@@ -93,13 +93,13 @@ def _next_attempt(session: JsonObject, now: datetime) -> str:
 
 
 def _ban(ban: object) -> str:
-    if not ban:
-        return ""
     if not isinstance(ban, dict):
-        return str(ban)
+        return ""
     told = cast("JsonObject", ban)
-    shown = ((words(name), shown_moment(value) or str(value)) for name, value in told.items())
-    return ", ".join(f"{name} {value}" for name, value in shown if value != "None")
+    code = f" (code {told['code']})" if told.get("code") else ""
+    until = shown_moment(told.get("until"))
+    meaning = text(told, "meaning").rstrip(".")
+    return f"{meaning}{code}, {f'until {until}' if until else 'for how long is not known'}"
 
 
 def _has_qr(session: JsonObject) -> bool:
@@ -118,6 +118,7 @@ def _option(value: object) -> str:
 
 def _outage(outage: JsonObject, now: datetime) -> tuple[str, ...]:
     began, ended = moment(outage.get("began_at")), moment(outage.get("ended_at"))
+    attributes = cast("JsonObject", outage.get("attributes") or {})
     return (
         shown_moment(outage.get("began_at")),
         span((ended or now) - began) if began else "",
@@ -125,4 +126,5 @@ def _outage(outage: JsonObject, now: datetime) -> tuple[str, ...]:
         text(outage, "code"),
         text(outage, "attempts"),
         words(outage, "end") if ended else "not yet",
+        " ".join(f"{name}={value}" for name, value in attributes.items()),
     )

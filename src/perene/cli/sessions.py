@@ -92,7 +92,7 @@ def stop(session: str, /, *, reach: Reach = LOCAL) -> int:
 
 @app.command
 def restart(session: str, /, *, reach: Reach = LOCAL) -> int:
-    """Close a session's connection and open it again at once, whatever it waits for.
+    """Connect a session anew at once: counts and waits are forgotten, credentials are kept.
 
     Parameters
     ----------
@@ -110,7 +110,9 @@ def logout(
     yes: Annotated[bool, Parameter(negative=())] = False,
     reach: Reach = LOCAL,
 ) -> int:
-    """Unlink a session from its phone and destroy its credentials; messages are kept.
+    """Unlink a session, destroy its credentials, and stop it; messages are kept.
+
+    A session that is not connected stays in the phone's list of linked devices; remove it there.
 
     Parameters
     ----------

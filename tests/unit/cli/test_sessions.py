@@ -27,7 +27,8 @@ WAITING = {
     "limit": 10,
     "retry_at": (NOW + timedelta(seconds=250)).isoformat(),
     "last_error": "WhatsApp asked for a new stream.",
-    "ban": {"reason": "spam", "until": "2026-05-02T00:00:00Z"},
+    "outage_began_at": "2026-05-01T11:00:05Z",
+    "ban": {"code": "101", "meaning": "Too many strangers.", "until": "2026-05-02T00:00:00Z"},
     "created_at": "2026-04-01T00:00:00Z",
     "options": {"history_sync": False, "mark_online": None, "proxy": None},
 }
@@ -38,6 +39,7 @@ OUTAGE = {
     "code": "515",
     "attempts": 3,
     "end": None,
+    "attributes": {"code": "515"},
     "sentence": "WhatsApp asked for a new stream.",
 }
 
@@ -61,9 +63,13 @@ def test_columns_that_are_empty_are_left_out():
 def test_a_session_is_shown_with_its_outages():
     page = session_page(WAITING, [OUTAGE], NOW)
     assert "last proof of life  2026-05-01 11:00:00 UTC" in page
-    assert "ban                 reason spam, until 2026-05-02 00:00:00 UTC" in page
+    assert "Too many strangers (code 101), until 2026-05-02 00:00:00 UTC" in page
+    assert "down since          2026-05-01 11:00:05 UTC" in page
     assert "history sync        no" in page
-    assert "2026-05-01 11:00:00 UTC  1 h     restart required  515   3         not yet" in page
+    assert (
+        "2026-05-01 11:00:00 UTC  1 h     restart required  515   3         not yet  code=515"
+        in page
+    )
 
 
 def test_the_list_of_a_service_names_each_session(shell: Shell, fakes: Fakes):
