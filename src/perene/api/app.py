@@ -16,16 +16,19 @@ from perene.api import auth, problems
 from perene.api.limits import BodyLimit
 from perene.api.ports import Ports
 from perene.api.problems import LastResort, Problem, documented
-from perene.api.routes import events, health, messages, sessions
+from perene.api.routes import events, health, messages, metrics, outages, sessions
 from perene.api.shapes import EventsOut, QrOut
 
 STATIC = Path(__file__).parent / "static"
 MAX_BODY_BYTES = 1024 * 1024
 
 
-def create_app(ports: Ports, *, max_body_bytes: int = MAX_BODY_BYTES) -> FastAPI:
+def create_app(
+    ports: Ports, *, max_body_bytes: int = MAX_BODY_BYTES, metrics_public: bool = False
+) -> FastAPI:
     """Return an ASGI application that starts nothing and holds no state of its own.
 
+    With `metrics_public` the metrics are shown without a key.
     Close `ports.streams` before the server is stopped, which otherwise waits for open streams.
     """
     app = FastAPI(
@@ -44,15 +47,17 @@ def create_app(ports: Ports, *, max_body_bytes: int = MAX_BODY_BYTES) -> FastAPI
         dependencies=auth.documentation,
         responses=documented(401, 422, 503),
     )
-    for router in (sessions.router, messages.router, events.router):
+    for router in (sessions.router, outages.router, messages.router, events.router):
         v1.include_router(router)
     app.include_router(v1)
     app.include_router(health.router)
+    app.include_router(metrics.router)
     _add_docs(app)
     problems.install(app)
     # the last one added is the outermost
     app.add_middleware(BodyLimit, max_bytes=max_body_bytes)
-    app.add_middleware(auth.KeyRequired)
+    with_key = (auth.DETAILED_HEALTH,) if metrics_public else (auth.DETAILED_HEALTH, auth.METRICS)
+    app.add_middleware(auth.KeyRequired, paths=with_key)
     app.add_middleware(LastResort)
     return app
 

@@ -1,6 +1,7 @@
 """API keys: showing the first one, and the layer that asks for one."""
 
 import sys
+from collections.abc import Collection
 from typing import TextIO, cast
 
 from fastapi import Security
@@ -14,6 +15,8 @@ from perene.api.problems import Unauthorized, problem_response
 from perene.core.errors import StorageUnavailable
 
 PROTECTED = "/v1"
+DETAILED_HEALTH = "/health/detailed"
+METRICS = "/metrics"
 
 # These only describe the two ways in the OpenAPI document; `KeyRequired` does the work, so that
 # nothing of a request is read or told before its key was seen.
@@ -38,14 +41,18 @@ def announce_first_key(key: str, out: TextIO | None = None) -> None:
 
 
 class KeyRequired:
-    """Lets a request under `/v1` pass only with a known key; its owner's name joins the state."""
+    """Lets a request for what needs a key pass only with a known one; its owner joins the state.
 
-    def __init__(self, app: ASGIApp) -> None:
+    A key is needed under `/v1`, and for each of `paths`.
+    """
+
+    def __init__(self, app: ASGIApp, *, paths: Collection[str]) -> None:
         self._app = app
+        self._paths = frozenset(paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer 401."""
-        if scope["type"] == "lifespan" or not _is_protected(cast("str", scope["path"])):
+        if scope["type"] == "lifespan" or not self._is_protected(scope):
             await self._app(scope, receive, send)
             return
         key = presented_key(Headers(scope=scope))
@@ -61,6 +68,10 @@ class KeyRequired:
         scope.setdefault("state", {})["api_key_owner"] = owner
         await self._app(scope, receive, send)
 
+    def _is_protected(self, scope: Scope) -> bool:
+        path = cast("str", scope["path"])
+        return path == PROTECTED or path.startswith(PROTECTED + "/") or path in self._paths
+
 
 def presented_key(headers: Headers) -> str | None:
     """Return the key that a request shows, None for none."""
@@ -68,7 +79,3 @@ def presented_key(headers: Headers) -> str | None:
         return key
     scheme, _, key = headers.get("authorization", "").partition(" ")
     return key.strip() or None if scheme.lower() == "bearer" else None
-
-
-def _is_protected(path: str) -> bool:
-    return path == PROTECTED or path.startswith(PROTECTED + "/")

@@ -6,7 +6,14 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from perene.api.streams import Streams
-from perene.supervisor.ports import Events, Gateway, HealthSource, Keys, Messages
+from perene.supervisor.ports import (
+    Events,
+    Gateway,
+    HealthSource,
+    Keys,
+    Messages,
+    MetricsSource,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +25,7 @@ class Ports:
     events: Events
     keys: Keys
     health: HealthSource
+    metrics: MetricsSource
     streams: Streams = field(default_factory=Streams)
 
 
@@ -42,6 +50,10 @@ async def _health(request: Request) -> HealthSource:
     return ports_of(request).health
 
 
+async def _metrics(request: Request) -> MetricsSource:
+    return ports_of(request).metrics
+
+
 async def _streams(request: Request) -> Streams:
     return ports_of(request).streams
 
@@ -50,4 +62,5 @@ GatewayPort = Annotated[Gateway, Depends(_gateway)]
 MessagesPort = Annotated[Messages, Depends(_messages)]
 EventsPort = Annotated[Events, Depends(_events)]
 HealthPort = Annotated[HealthSource, Depends(_health)]
+MetricsPort = Annotated[MetricsSource, Depends(_metrics)]
 StreamsPort = Annotated[Streams, Depends(_streams)]

@@ -10,10 +10,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from perene.api.addresses import PhoneNumber, Recipient
 from perene.api.parameters import SESSION_ID, Name, Text
+from perene.core.causes import Cause
 from perene.core.events import EventType, Json
 from perene.core.messages import Status
 from perene.core.sessions import Connection, Desired, SessionOptions
 from perene.supervisor.ports import (
+    BanView,
     ConversationView,
     EventPage,
     MessagePage,
@@ -100,6 +102,19 @@ class OptionsOut(BaseModel):
     proxy: str | None = Field(description="The proxy, without its password.")
 
 
+class BanOut(BaseModel):
+    """A temporary ban of the number."""
+
+    code: str | None = Field(description="WhatsApp's own code of the reason.")
+    meaning: str = Field(description="The reason, for a person.")
+    until: datetime | None = Field(description="Nothing is tried before; null if not known.")
+
+    @classmethod
+    def of(cls, ban: BanView) -> "BanOut":
+        """Show a ban."""
+        return cls(code=ban.code, meaning=ban.meaning, until=ban.until)
+
+
 class SessionOut(BaseModel):
     """A session: one linked device of one WhatsApp account."""
 
@@ -115,6 +130,13 @@ class SessionOut(BaseModel):
     platform: str | None = Field(description="What kind of phone it is linked to.")
     qr_available: bool = Field(description="Whether a QR code can be scanned now.")
     last_error: str | None = Field(description="What went wrong last, for a person.")
+    alive_at: datetime | None = Field(description="When WhatsApp last proved to be there.")
+    cause: Cause | None = Field(description="Why the last connection ended.")
+    attempt: int = Field(description="Connections tried since the last stable one.")
+    limit: int | None = Field(description="Attempts before a person is asked; null for no limit.")
+    retry_at: datetime | None = Field(description="When the next attempt is made, if one is.")
+    outage_began_at: datetime | None = Field(description="Since when the session is down.")
+    ban: BanOut | None = Field(description="The temporary ban of the number, if there is one.")
     created_at: datetime
     options: OptionsOut
 
@@ -135,6 +157,13 @@ class SessionOut(BaseModel):
             platform=record.platform,
             qr_available=view.qr_available,
             last_error=view.last_error,
+            alive_at=view.alive_at,
+            cause=view.cause,
+            attempt=view.attempt,
+            limit=view.limit,
+            retry_at=view.retry_at,
+            outage_began_at=view.outage_began_at,
+            ban=None if view.ban is None else BanOut.of(view.ban),
             created_at=record.created_at,
             options=OptionsOut(
                 history_sync=record.options.history_sync,

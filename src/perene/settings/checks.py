@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import ipaddress
 import re
 from urllib.parse import urlsplit
 
@@ -82,3 +83,11 @@ def _check_address(url: str, schemes: frozenset[str], *, needs_host: bool) -> No
     parts = urlsplit(url)
     if parts.scheme.partition("+")[0] not in schemes or (needs_host and not parts.hostname):
         raise ValueError("not such an address")
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether an address to listen on can be reached from this machine alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"

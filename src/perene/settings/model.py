@@ -20,6 +20,7 @@ from perene.settings.checks import (
     check_policies,
     check_proxy,
     check_web_address,
+    is_loopback,
     key_of_32_bytes,
     policy_entries,
     secret_key,
@@ -94,6 +95,12 @@ class Settings(BaseSettings):
         ge=1,
         le=100_000,
         description="Event streams that may be open at the same time; a further one is refused.",
+    )
+    metrics_public: bool | None = Field(
+        default=None,
+        description="Whether /metrics is shown without an API key; the default is yes while the"
+        " service listens on this machine alone (a loopback address), and no otherwise.",
+        json_schema_extra=_give("true or false"),
     )
     shutdown_timeout_s: float = Field(
         default=20,
@@ -287,6 +294,11 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Look at arguments first, then at our variables, then at the inherited ones."""
         return init_settings, env_settings, InheritedSource(settings_cls)
+
+    @property
+    def metrics_without_key(self) -> bool:
+        """Whether the metrics are shown to everybody who can reach the service."""
+        return is_loopback(self.host) if self.metrics_public is None else self.metrics_public
 
     @property
     def database(self) -> str:

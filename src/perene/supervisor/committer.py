@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import structlog
 
@@ -15,6 +16,8 @@ log = structlog.stdlib.get_logger()
 
 Outcome = Committed | StaleEpoch
 Commit = Callable[[Sequence[Unit]], Awaitable[Sequence[Outcome]]]
+Measure = Callable[[float, int, int], None]
+"""Told of each group that was saved: its seconds, its units, and how many messages were new."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,11 +76,13 @@ class Committer:
         clock: Clock,
         policy: SavePolicy,
         on_commit: Callable[[], None],
+        measure: Measure = lambda seconds, units, new_messages: None,  # no one looks
     ) -> None:
         self._commit = commit
         self._clock = clock
         self._policy = policy
         self._on_commit = on_commit
+        self._measure = measure
         self._waiting: deque[_Waiting] = deque()
         self._arrived = asyncio.Event()
         self._idle = asyncio.Event()
@@ -85,6 +90,12 @@ class Committer:
         self.committed_units = 0
         self.transactions = 0
         self.failing = False
+        self.committed_at: datetime | None = None
+
+    @property
+    def waiting(self) -> int:
+        """How many units wait for the transaction under way to end."""
+        return len(self._waiting)
 
     def lane(self) -> Lane:
         """Open the lane of a new connection."""
@@ -138,6 +149,7 @@ class Committer:
 
     async def _save(self, units: Sequence[Unit]) -> Sequence[Outcome]:
         policy = self._policy
+        began = self._clock.monotonic()
         for attempt in range(1, policy.attempts + 1):
             try:
                 async with asyncio.timeout(policy.timeout_s):
@@ -162,8 +174,15 @@ class Committer:
             if self.failing:
                 self.failing = False
                 log.info("saved", attempt=attempt, units=len(units))
+            self._saved(began, outcomes)
             return outcomes
         raise AssertionError("a save policy has at least one attempt")
+
+    def _saved(self, began: float, outcomes: Sequence[Outcome]) -> None:
+        self.committed_at = self._clock.now()
+        committed = [outcome for outcome in outcomes if isinstance(outcome, Committed)]
+        new_messages = sum(outcome.new_messages for outcome in committed)
+        self._measure(self._clock.monotonic() - began, len(committed), new_messages)
 
     async def _isolate(self, batch: Sequence[_Waiting], error: StorageError) -> None:
         """Commit each lane's units on their own: a poisoned one must not fail the others."""

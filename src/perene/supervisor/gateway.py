@@ -3,16 +3,20 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
+from perene.core.account import ban_meaning
 from perene.core.clock import Clock
 from perene.core.errors import Conflict, NotFound, PereneError
 from perene.core.events import Event, EventType
 from perene.core.ids import SessionId, new_session_id
 from perene.core.sessions import Connection, Desired, SessionOptions, SessionRecord
+from perene.supervisor.cursors import row_of
 from perene.supervisor.live import LiveState
 from perene.supervisor.ports import (
     AlreadyExists,
     AlreadyPaired,
+    BanView,
     NotRunning,
+    OutagePage,
     PairingNotReady,
     QrView,
     SessionView,
@@ -73,6 +77,24 @@ class SessionDesk:
         await self._supervisor.stop(session)
         return await self.session(session)
 
+    async def restart(self, session: SessionId) -> SessionView:
+        await self._store.get_session(session)
+        await self._supervisor.restart(session)
+        return await self.session(session)
+
+    async def logout(self, session: SessionId) -> SessionView:
+        await self._store.get_session(session)
+        await self._supervisor.logout(session)
+        return await self.session(session)
+
+    async def outages(self, session: SessionId, *, cursor: str | None, limit: int) -> OutagePage:
+        rows = await self._store.outages(session, before=row_of(cursor), limit=limit + 1)
+        page = rows[:limit]
+        return OutagePage(
+            items=[row.outage for row in page],
+            next_cursor=str(page[-1].row) if len(rows) > limit else None,
+        )
+
     async def delete(self, session: SessionId) -> None:
         await self._supervisor.delete(session)
 
@@ -118,7 +140,20 @@ class SessionDesk:
             connected_at=live.connected_at if live.connection is Connection.OPEN else None,
             last_error=live.last_error,
             qr_available=live.qr is not None,
+            alive_at=live.alive_at,
+            cause=live.cause,
+            attempt=live.attempt,
+            limit=live.limit,
+            retry_at=live.retry_at,
+            outage_began_at=live.outage_began_at,
+            ban=_ban(live),
         )
+
+
+def _ban(live: LiveState) -> BanView | None:
+    if live.ban_until is None and live.ban_code is None:
+        return None
+    return BanView(code=live.ban_code, meaning=ban_meaning(live.ban_code), until=live.ban_until)
 
 
 def _is_paired(record: SessionRecord) -> bool:

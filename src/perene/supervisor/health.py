@@ -1,11 +1,26 @@
 """How the service is, from memory."""
 
 from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
+from perene.core.ids import SessionId
+from perene.core.sessions import Connection
 from perene.supervisor.committer import Committer
-from perene.supervisor.ports import ComponentHealth, Health
+from perene.supervisor.live import LiveState
+from perene.supervisor.ports import ComponentHealth, DetailedHealth, Health, SessionHealth
 from perene.supervisor.storage import ApiKeys
-from perene.supervisor.supervisor import Supervisor
+
+Part = Callable[[], ComponentHealth]
+"""Tells how one component is, at once and from memory; raises nothing."""
+
+
+class Lives(Protocol):
+    """The supervisor, as far as health goes."""
+
+    def lives(self) -> Mapping[SessionId, LiveState]:
+        """Return the live half of every session that has run, by its id."""
+        ...
 
 
 class Keyholder:
@@ -20,22 +35,58 @@ class Keyholder:
 
 
 class Vitals:
-    """Implements `ports.HealthSource` on what is in memory; reading it asks no database."""
+    """Implements `ports.HealthSource` on what is in memory; reading it asks no database.
 
-    def __init__(self, supervisor: Supervisor, committer: Committer) -> None:
+    `parts` are further components, told of besides the database and its queue. Whether requests can
+    be served depends on the database alone; a further part that is not well is told in detail.
+    """
+
+    def __init__(
+        self, supervisor: Lives, committer: Committer, *, parts: Sequence[Part] = ()
+    ) -> None:
         self._supervisor = supervisor
         self._committer = committer
+        self._parts = parts
 
     async def health(self) -> Health:
-        failing = self._committer.failing
-        counts = Counter(state.connection for state in self._supervisor.states())
-        return Health(
-            components=[
-                ComponentHealth(
-                    name="database",
-                    ok=not failing,
-                    detail="The last transaction could not be saved." if failing else None,
-                )
+        return Health(components=[self._database()], sessions=self.count())
+
+    async def detailed(self) -> DetailedHealth:
+        return DetailedHealth(
+            components=[self._database(), self._queue(), *(part() for part in self._parts)],
+            sessions=[
+                _session(session, live) for session, live in self._supervisor.lives().items()
             ],
-            sessions=dict(counts),
         )
+
+    def count(self) -> Mapping[Connection, int]:
+        """Return how many sessions are in each state."""
+        return Counter(live.connection for live in self._supervisor.lives().values())
+
+    def _database(self) -> ComponentHealth:
+        failing, last = self._committer.failing, self._committer.committed_at
+        detail = "The last transaction could not be saved." if failing else None
+        if last is not None:
+            saved = f"Last saved at {last.isoformat(timespec='seconds')}."
+            detail = f"{detail} {saved}" if detail else saved
+        return ComponentHealth(name="database", ok=not failing, detail=detail)
+
+    def _queue(self) -> ComponentHealth:
+        waiting = self._committer.waiting
+        detail = f"{waiting} units wait."
+        # What waits is only a matter of time, unless nothing is saved at all.
+        return ComponentHealth(name="commit_queue", ok=True, detail=detail)
+
+
+def _session(session: SessionId, live: LiveState) -> SessionHealth:
+    return SessionHealth(
+        id=session,
+        connection=live.connection,
+        connected_at=live.connected_at,
+        alive_at=live.alive_at,
+        cause=live.cause,
+        attempt=live.attempt,
+        limit=live.limit,
+        retry_at=live.retry_at,
+        outage_began_at=live.outage_began_at,
+    )

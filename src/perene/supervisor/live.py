@@ -12,6 +12,9 @@ from perene.supervisor.ports import QrView
 OnTransition = Callable[[Connection, Connection], None]
 """Told the state before and after; returns at once and raises nothing."""
 
+_DOWN = (Connection.WAITING, Connection.NEEDS_ATTENTION)
+"""The states in which a next attempt may be planned."""
+
 
 class LiveState:
     """Kept up to date by notices; read by the API. Never stored.
@@ -81,6 +84,8 @@ class LiveState:
 
     def _become(self, connection: Connection) -> None:
         before, self._connection = self._connection, connection
+        if connection not in _DOWN:
+            self.retry_at = None
         if before is not connection and self._on_transition is not None:
             self._on_transition(before, connection)
 

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from perene.core.clock import Clock
-from perene.core.errors import InvalidRequest
 from perene.core.events import Json
 from perene.core.ids import MessageId, SessionId
 from perene.core.messages import Message, MessageKey, Status, new_message_id
+from perene.supervisor.cursors import row_of
 from perene.supervisor.ports import (
     Accepted,
     ConversationPage,
@@ -83,7 +83,7 @@ class MessageDesk:
         rows = await self._store.list_messages(
             session,
             chat=chat,
-            cursor=_row(cursor),
+            cursor=row_of(cursor),
             limit=limit + 1,
             newest_first=newest_first,
         )
@@ -101,7 +101,7 @@ class MessageDesk:
     async def list_conversations(
         self, session: SessionId, *, cursor: str | None, limit: int
     ) -> ConversationPage:
-        rows = await self._store.list_conversations(session, cursor=_row(cursor), limit=limit + 1)
+        rows = await self._store.list_conversations(session, cursor=row_of(cursor), limit=limit + 1)
         page = rows[:limit]
         return ConversationPage(
             items=[
@@ -115,11 +115,3 @@ class MessageDesk:
         # A text is complete in `text`; decoding it again for every list would cost most of it.
         content = None if message.kind == "text" else self._read_fields(message.body)
         return MessageView(message=message, content=content)
-
-
-def _row(cursor: str | None) -> int | None:
-    if cursor is None:
-        return None
-    if not cursor.isascii() or not cursor.isdecimal() or len(cursor) > 18:
-        raise InvalidRequest("This cursor was not made by this list.", field="cursor")
-    return int(cursor)

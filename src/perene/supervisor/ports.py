@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from perene.core.causes import Cause
 from perene.core.errors import Conflict
 from perene.core.events import Event, EventType, Json
 from perene.core.ids import MessageId, SessionId
 from perene.core.messages import Message
+from perene.core.outages import Outage
 from perene.core.sessions import Connection, SessionOptions, SessionRecord
 
 
@@ -53,8 +55,21 @@ class PairingNotReady(Conflict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BanView:
+    """A temporary ban: WhatsApp's sub-code, what it says to a person, and when it ends."""
+
+    code: str | None
+    meaning: str
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionView:
-    """A session, stored half and live half. `last_error` is one sentence for a person."""
+    """A session, stored half and live half. `last_error` is one sentence for a person.
+
+    `cause` is why the last connection ended. `attempt` counts the connections tried since the last
+    stable one, of at most `limit` (None without one) before a person is asked.
+    """
 
     record: SessionRecord
     connection: Connection
@@ -62,6 +77,23 @@ class SessionView:
     """When the present login was completed; None unless `connection` is OPEN."""
     last_error: str | None = None
     qr_available: bool = False
+    alive_at: datetime | None = None
+    """When the server last proved to be there."""
+    cause: Cause | None = None
+    attempt: int = 0
+    limit: int | None = None
+    retry_at: datetime | None = None
+    """When the next attempt will be made; None unless one is planned."""
+    outage_began_at: datetime | None = None
+    ban: BanView | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutagePage:
+    """Some outages of a session, newest first, and the cursor of the next page."""
+
+    items: Sequence[Outage]
+    next_cursor: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +186,29 @@ class Health:
     sessions: Mapping[Connection, int] = field(default_factory=dict[Connection, int])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionHealth:
+    """How one session's connection is; the fields mean what they mean in `SessionView`."""
+
+    id: SessionId
+    connection: Connection
+    connected_at: datetime | None = None
+    alive_at: datetime | None = None
+    cause: Cause | None = None
+    attempt: int = 0
+    limit: int | None = None
+    retry_at: datetime | None = None
+    outage_began_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetailedHealth:
+    """Every component, and every session that has run since the service started."""
+
+    components: Sequence[ComponentHealth]
+    sessions: Sequence[SessionHealth]
+
+
 class Gateway(Protocol):
     """The sessions, as their user drives them. Every method but `current_qr` returns promptly."""
 
@@ -182,6 +237,29 @@ class Gateway(Protocol):
         """Want the session stopped, credentials kept; nothing happens when it is.
 
         Raises NotFound.
+        """
+        ...
+
+    async def restart(self, session: SessionId) -> SessionView:
+        """Close the connection, forget counts and waits, and connect anew at once.
+
+        The session runs afterwards, also one that was stopped or needed a person. Raises NotFound.
+        """
+        ...
+
+    async def logout(self, session: SessionId) -> SessionView:
+        """Unlink the device, as far as WhatsApp can be reached, and destroy its credentials.
+
+        The session is stopped afterwards; its messages are kept. Nothing happens to the phone's
+        list of devices when the session is not connected. Raises NotFound.
+        """
+        ...
+
+    async def outages(self, session: SessionId, *, cursor: str | None, limit: int) -> OutagePage:
+        """Return up to `limit` outages of a session, newest first, from a cursor on.
+
+        The cursor is opaque. Raises NotFound, and InvalidRequest with field "cursor" for one that
+        this method did not make.
         """
         ...
 
@@ -300,4 +378,16 @@ class HealthSource(Protocol):
 
     async def health(self) -> Health:
         """Return the present health, from memory; never raises."""
+        ...
+
+    async def detailed(self) -> DetailedHealth:
+        """Return the present health of every part and session, from memory; never raises."""
+        ...
+
+
+class MetricsSource(Protocol):
+    """The numbers of the service, for those who plot them."""
+
+    def exposition(self) -> bytes:
+        """Return every metric in Prometheus' text format (version 0.0.4, UTF-8)."""
         ...

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from perene.api import Ports, Streams
+from perene.core.causes import Cause, Kind
 from perene.core.errors import IdempotencyConflict, InvalidRequest, NotFound
 from perene.core.events import Event, EventType
 from perene.core.ids import Epoch, MessageId, SessionId, new_session_id
 from perene.core.messages import Message, MessageKey, Status
+from perene.core.outages import Outage, OutageId
 from perene.core.sessions import Connection, Desired, SessionOptions, SessionRecord
 from perene.supervisor.ports import (
     Accepted,
@@ -19,14 +21,17 @@ from perene.supervisor.ports import (
     ComponentHealth,
     ConversationPage,
     ConversationView,
+    DetailedHealth,
     EventPage,
     Health,
     MessagePage,
     MessageView,
     NotPaired,
     NotRunning,
+    OutagePage,
     PairingNotReady,
     QrView,
+    SessionHealth,
     SessionView,
     StoredEvent,
 )
@@ -44,6 +49,7 @@ class FakeGateway:
         self.qr: dict[SessionId, str] = {}
         self.calls: list[str] = []
         self.waited_s: list[float] = []
+        self.lost: dict[SessionId, list[Outage]] = {}
 
     def add(self, session: str, *, paired: bool = True, running: bool = True) -> SessionView:
         view = SessionView(
@@ -60,6 +66,24 @@ class FakeGateway:
         )
         self.sessions[view.record.id] = view
         return view
+
+    def lose(self, session: str, cause: Cause = Cause.DNS) -> Outage:
+        """Begin an outage of a session."""
+        outages = self.lost.setdefault(SessionId(session), [])
+        outage = Outage(
+            id=OutageId(f"outage{len(outages)}"),
+            session=SessionId(session),
+            began_at=NOW,
+            cause=cause,
+            kind=Kind.LOCAL,
+            code="dns",
+            attributes={"reason": "***"},
+            attempts=2,
+            last_cause=cause,
+            retry_at=NOW + timedelta(seconds=5),
+        )
+        outages.insert(0, outage)
+        return outage
 
     async def create_session(
         self, session: SessionId | None, *, name: str | None, options: SessionOptions, start: bool
@@ -86,6 +110,25 @@ class FakeGateway:
 
     async def stop(self, session: SessionId) -> SessionView:
         return await self._want(session, Desired.STOPPED)
+
+    async def restart(self, session: SessionId) -> SessionView:
+        return await self._want(session, Desired.RUNNING)
+
+    async def logout(self, session: SessionId) -> SessionView:
+        view = await self._want(session, Desired.STOPPED)
+        record = replace(view.record, has_credentials=False, pn=None)
+        self.sessions[session] = replace(view, record=record, connection=Connection.STOPPED)
+        return self.sessions[session]
+
+    async def outages(self, session: SessionId, *, cursor: str | None, limit: int) -> OutagePage:
+        await self.session(session)
+        if cursor is not None and not (cursor.isascii() and cursor.isdigit()):
+            raise InvalidRequest("This cursor was not made here.", field="cursor")
+        found = self.lost.get(session, [])
+        end = int(cursor or 0) + limit
+        return OutagePage(
+            items=found[int(cursor or 0) : end], next_cursor=str(end) if end < len(found) else None
+        )
 
     async def _want(self, session: SessionId, desired: Desired) -> SessionView:
         self.calls.append(desired)
@@ -292,6 +335,33 @@ class FakeHealth:
             sessions={Connection.OPEN: 1},
         )
 
+    async def detailed(self) -> DetailedHealth:
+        return DetailedHealth(
+            components=[
+                ComponentHealth(name="database", ok=self.database_ok),
+                ComponentHealth(name="disk", ok=True, detail="9 MiB free."),
+            ],
+            sessions=[
+                SessionHealth(
+                    id=SessionId("one"),
+                    connection=Connection.WAITING,
+                    alive_at=NOW,
+                    cause=Cause.DNS,
+                    attempt=2,
+                    limit=30,
+                    retry_at=NOW + timedelta(seconds=5),
+                    outage_began_at=NOW,
+                )
+            ],
+        )
+
+
+class FakeMetrics:
+    """One metric."""
+
+    def exposition(self) -> bytes:
+        return b"# TYPE perene_sessions gauge\nperene_sessions 1.0\n"
+
 
 @dataclass
 class Fakes:
@@ -312,5 +382,6 @@ class Fakes:
             events=self.events,
             keys=FakeKeys(),
             health=self.health,
+            metrics=FakeMetrics(),
             streams=self.streams,
         )

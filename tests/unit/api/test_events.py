@@ -99,6 +99,33 @@ async def test_closing_a_stream_touches_no_session(app: FastAPI, fakes: Fakes):
 
 
 @pytest.mark.requirement("C1")
+async def test_watchers_that_come_and_go_while_a_session_reconnects_have_no_part_in_it(
+    app: FastAPI, client: httpx.AsyncClient, fakes: Fakes
+):
+    fakes.gateway.add("one")
+    before = dict(fakes.gateway.sessions)
+    async with Stream(app, "/v1/events?after=0") as steady:
+        for number, kind in enumerate(
+            (
+                EventType.SESSION_DISCONNECTED,
+                EventType.SESSION_ERROR_515,
+                EventType.SESSION_CONNECTED,
+                EventType.SESSION_RECOVERED,
+            ),
+            start=1,
+        ):
+            async with Stream(app, "/v1/events?after=0"):
+                await fakes.events.emit(kind)
+            for path in ("/v1/sessions", "/v1/sessions/one/outages", "/health/detailed"):
+                assert (await client.get(path)).status_code == 200
+            event = await steady.event()
+            assert (event["id"], event["event"]) == (str(number), kind)
+    assert fakes.gateway.calls == []
+    assert fakes.gateway.sessions == before
+    assert fakes.streams.open == 0
+
+
+@pytest.mark.requirement("C1")
 async def test_a_slow_client_holds_up_nobody_else(app: FastAPI, fakes: Fakes):
     async with Stream(app, "/v1/events?after=0") as slow, Stream(app, "/v1/events?after=0") as fast:
         for _ in range(2 * streams.PAGE):

@@ -41,6 +41,8 @@ def a_service() -> FastAPI:
     fakes = Fakes(events=EndingEvents())
     fakes.gateway.add("one")
     fakes.gateway.add("two", paired=False)
+    fakes.gateway.lose("one")
+    fakes.gateway.lose("one")
     fakes.gateway.qr[SessionId("two")] = QR
     fakes.messages.add("one", "olá", chat="5511999990000@s.whatsapp.net", message_id="3EB0AA")
     return create_app(fakes.ports())

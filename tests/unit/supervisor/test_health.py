@@ -1,14 +1,22 @@
 """How the service is, told from memory."""
 
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
 
 import pytest
 
-from perene.core.ids import SessionId
+from perene.core.causes import Cause
+from perene.core.ids import Epoch, SessionId
+from perene.core.notices import Alive, Opened
 from perene.core.sessions import Connection
+from perene.core.unit import Committed, Unit
+from perene.supervisor.committer import Committer, SavePolicy
 from perene.supervisor.health import Keyholder, Vitals
 from perene.supervisor.live import LiveState
-from tests.unit.supervisor.fakes import World
+from perene.supervisor.ports import ComponentHealth
+from tests.support.virtual_clock import START, VirtualClock
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,20 +34,88 @@ async def test_a_key_is_known_by_the_name_of_its_owner() -> None:
     assert await Keyholder(OneKey()).verify("wrong") is None
 
 
+@dataclass
+class Fleet:
+    """Sessions that are what a test says, and a committer that commits nothing."""
+
+    sessions: dict[SessionId, LiveState] = field(default_factory=dict[SessionId, LiveState])
+
+    def __post_init__(self) -> None:
+        self.committer = Committer(
+            commit=self._commit,
+            clock=VirtualClock(),
+            policy=SavePolicy(),
+            on_commit=lambda: None,
+        )
+
+    def lives(self) -> Mapping[SessionId, LiveState]:
+        return self.sessions
+
+    def add(self, name: str, connection: Connection) -> LiveState:
+        live = self.sessions[SessionId(name)] = LiveState()
+        live.moved(connection)
+        return live
+
+    async def _commit(self, units: Sequence[Unit]) -> Sequence[Committed]:
+        return [Committed(new_messages=0) for _ in units]
+
+
 @pytest.mark.parametrize("failing", [False, True])
 async def test_the_database_is_well_unless_the_last_save_failed(failing: bool) -> None:
-    world = World()
-    world.committer.failing = failing
-    [database] = (await Vitals(world.supervisor, world.committer).health()).components
+    fleet = Fleet()
+    fleet.committer.failing = failing
+    [database] = (await Vitals(fleet, fleet.committer).health()).components
     assert (database.name, database.ok) == ("database", not failing)
     assert (database.detail is not None) is failing
 
 
 async def test_sessions_are_counted_by_the_state_of_their_connection() -> None:
-    world = World()
+    fleet = Fleet()
     for number, connection in enumerate((Connection.OPEN, Connection.OPEN, Connection.WAITING)):
-        live = LiveState()
-        live.moved(connection)
-        world.supervisor._states[SessionId(f"s{number}")] = live
-    health = await Vitals(world.supervisor, world.committer).health()
+        fleet.add(f"s{number}", connection)
+    health = await Vitals(fleet, fleet.committer).health()
     assert health.sessions == {Connection.OPEN: 2, Connection.WAITING: 1}
+
+
+@pytest.mark.requirement("C16")
+async def test_detailed_health_shows_every_session_with_its_last_heartbeat_and_next_attempt() -> (
+    None
+):
+    fleet = Fleet()
+    up = fleet.add("up", Connection.CONNECTING)
+    up.notice(Opened(at=START))
+    up.notice(Alive(at=START + timedelta(seconds=15)))
+    down = fleet.add("down", Connection.WAITING)
+    down.cause, down.attempt, down.limit = Cause.DNS, 4, 30
+    down.retry_at = START + timedelta(seconds=5)
+    down.outage_began_at = START
+    first, second = (await Vitals(fleet, fleet.committer).detailed()).sessions
+    assert (first.id, first.connection, first.connected_at) == ("up", Connection.OPEN, START)
+    assert first.alive_at == START + timedelta(seconds=15)
+    assert (second.id, second.connection, second.cause) == ("down", Connection.WAITING, Cause.DNS)
+    assert (second.attempt, second.limit) == (4, 30)
+    assert second.retry_at == START + timedelta(seconds=5)
+    assert second.outage_began_at == START
+
+
+@pytest.mark.requirement("C16")
+async def test_detailed_health_shows_every_component_that_it_was_given() -> None:
+    fleet = Fleet()
+    life = asyncio.create_task(fleet.committer.run())
+    await fleet.committer.lane().submit(Unit(session=SessionId("ana"), epoch=Epoch(1)))
+    life.cancel()
+    full = ComponentHealth(name="disk", ok=False, detail="Full.")
+    vitals = Vitals(fleet, fleet.committer, parts=[lambda: full])
+    database, queue, disk = (await vitals.detailed()).components
+    assert database.ok
+    assert database.detail is not None
+    assert START.isoformat(timespec="seconds") in database.detail
+    assert (queue.name, queue.ok, queue.detail) == ("commit_queue", True, "0 units wait.")
+    assert disk is full
+
+
+async def test_a_further_part_that_is_not_well_takes_the_service_out_of_no_rotation() -> None:
+    fleet = Fleet()
+    full = ComponentHealth(name="disk", ok=False)
+    health = await Vitals(fleet, fleet.committer, parts=[lambda: full]).health()
+    assert all(part.ok for part in health.components)

@@ -122,6 +122,15 @@ def test_every_real_change_of_state_is_told_once_with_both_ends() -> None:
     ]
 
 
+@pytest.mark.parametrize("connection", list(Connection))
+def test_only_a_session_that_is_down_has_a_next_attempt(connection: Connection) -> None:
+    live = LiveState()
+    live.retry_at = LATER
+    live.moved(connection)
+    planned = connection in (Connection.WAITING, Connection.NEEDS_ATTENTION)
+    assert live.retry_at == (LATER if planned else None)
+
+
 def test_a_session_that_never_ran_has_no_history() -> None:
     live = LiveState()
     assert (live.attempt, live.deaf_suspicions) == (0, 0)

@@ -1,13 +1,18 @@
-"""Health: for those who watch the service; no key is asked for."""
+"""Health: for those who watch the service; only the details ask for a key."""
 
+from datetime import datetime
 from typing import Literal
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from perene import __version__
+from perene.api import auth
 from perene.api.ports import HealthPort
-from perene.supervisor.ports import Health
+from perene.api.problems import documented
+from perene.core.causes import Cause
+from perene.core.sessions import Connection
+from perene.supervisor.ports import ComponentHealth, DetailedHealth, Health, SessionHealth
 
 router = APIRouter(prefix="/health", tags=["health"])
 
@@ -18,6 +23,11 @@ class ComponentOut(BaseModel):
     name: str
     ok: bool
     detail: str | None
+
+    @classmethod
+    def of(cls, part: ComponentHealth) -> "ComponentOut":
+        """Show a component."""
+        return cls(name=part.name, ok=part.ok, detail=part.detail)
 
 
 class HealthOut(BaseModel):
@@ -34,11 +44,58 @@ class HealthOut(BaseModel):
         return cls(
             status="ok" if all(part.ok for part in health.components) else "degraded",
             version=__version__,
-            components=[
-                ComponentOut(name=part.name, ok=part.ok, detail=part.detail)
-                for part in health.components
-            ],
+            components=[ComponentOut.of(part) for part in health.components],
             sessions={str(state): count for state, count in health.sessions.items()},
+        )
+
+
+class SessionHealthOut(BaseModel):
+    """How the connection of one session is."""
+
+    id: str
+    connection: Connection
+    connected_at: datetime | None = Field(description="When the present login was completed.")
+    alive_at: datetime | None = Field(description="The last heartbeat.")
+    cause: Cause | None = Field(description="Why the last connection ended.")
+    attempt: int = Field(description="Connections tried since the last stable one.")
+    limit: int | None = Field(description="Attempts before a person is asked; null for no limit.")
+    retry_at: datetime | None = Field(description="When the next attempt is made, if one is.")
+    outage_began_at: datetime | None = Field(description="Since when the session is down.")
+
+    @classmethod
+    def of(cls, session: SessionHealth) -> "SessionHealthOut":
+        """Show a session's connection."""
+        return cls(
+            id=session.id,
+            connection=session.connection,
+            connected_at=session.connected_at,
+            alive_at=session.alive_at,
+            cause=session.cause,
+            attempt=session.attempt,
+            limit=session.limit,
+            retry_at=session.retry_at,
+            outage_began_at=session.outage_began_at,
+        )
+
+
+class DetailedHealthOut(BaseModel):
+    """Every component and every connection."""
+
+    status: Literal["ok", "degraded"] = Field(description="ok when every component is.")
+    version: str
+    components: list[ComponentOut]
+    sessions: list[SessionHealthOut] = Field(
+        description="Every session that has run since the service started."
+    )
+
+    @classmethod
+    def of(cls, health: DetailedHealth) -> "DetailedHealthOut":
+        """Show the health."""
+        return cls(
+            status="ok" if all(part.ok for part in health.components) else "degraded",
+            version=__version__,
+            components=[ComponentOut.of(part) for part in health.components],
+            sessions=[SessionHealthOut.of(session) for session in health.sessions],
         )
 
 
@@ -55,3 +112,12 @@ async def get_readiness(source: HealthPort, response: Response) -> HealthOut:
     if health.status != "ok":
         response.status_code = 503
     return health
+
+
+@router.get("/detailed", dependencies=auth.documentation, responses=documented(401, 503))
+async def get_detailed_health(source: HealthPort) -> DetailedHealthOut:
+    """Show every component and every connection, from memory. Needs a key; 200 whatever it shows.
+
+    503 says that the key could not be looked up.
+    """
+    return DetailedHealthOut.of(await source.detailed())

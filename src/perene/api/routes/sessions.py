@@ -1,4 +1,4 @@
-"""Sessions: create, list, get, start, stop, delete, and the two ways to pair."""
+"""Sessions: create, list, get, start, stop, restart, log out, delete, and the two ways to pair."""
 
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -84,6 +84,25 @@ async def start_session(session_id: SessionPath, gateway: GatewayPort) -> Sessio
 async def stop_session(session_id: SessionPath, gateway: GatewayPort) -> SessionOut:
     """Want a session stopped; its credentials are kept. Nothing happens when it is."""
     return SessionOut.of(await gateway.stop(SessionId(session_id)))
+
+
+@router.post("/{session_id}/restart", responses=documented(404, 409))
+async def restart_session(session_id: SessionPath, gateway: GatewayPort) -> SessionOut:
+    """Connect anew at once: counts and waits are forgotten, credentials are kept.
+
+    This is also how a session goes on that needs attention. One that is stopped is started.
+    """
+    return SessionOut.of(await gateway.restart(SessionId(session_id)))
+
+
+@router.post("/{session_id}/logout", responses=documented(404, 409))
+async def logout_session(session_id: SessionPath, gateway: GatewayPort) -> SessionOut:
+    """Unlink the device, destroy its credentials, and stop; messages and events are kept.
+
+    WhatsApp is asked to forget the device if the session is connected. Otherwise it stays in the
+    phone's list of linked devices until it is removed there.
+    """
+    return SessionOut.of(await gateway.logout(SessionId(session_id)))
 
 
 @router.get(

@@ -1,0 +1,78 @@
+"""Looks at the machine now and then, so that health can be told from memory."""
+
+import asyncio
+from collections.abc import Callable
+
+from perene.core.clock import Clock
+from perene.supervisor.ports import ComponentHealth
+
+_EVERY_S = 1.0
+_DISK_EVERY = 30
+"""Rounds between two looks at the disk."""
+
+_SLOW_S = 1.0
+"""An event loop that is as late as this keeps sessions from answering in time."""
+
+_KEPT = 60
+"""Rounds over which the largest lag is told."""
+
+
+class HostWatch:
+    """Measures how late the event loop runs, and how much room the disk has.
+
+    `disk_free` returns the free bytes where the data is; it may block, and runs in a thread.
+    """
+
+    def __init__(
+        self, clock: Clock, *, disk_free: Callable[[], int], least_free_bytes: int = 256 * 1024**2
+    ) -> None:
+        self._clock = clock
+        self._disk_free = disk_free
+        self._least = least_free_bytes
+        self._lags: list[float] = []
+        self._free: int | None = None
+        self._unseen: str | None = None
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        number = 0
+        while True:
+            if number % _DISK_EVERY == 0:
+                await self._look_at_disk()
+            number += 1
+            began = self._clock.monotonic()
+            await self._clock.sleep(_EVERY_S)
+            self._lags.append(max(0.0, self._clock.monotonic() - began - _EVERY_S))
+            del self._lags[:-_KEPT]
+
+    @property
+    def lag_s(self) -> float:
+        """The largest lag of the last minute, in seconds."""
+        return max(self._lags, default=0.0)
+
+    @property
+    def free_bytes(self) -> int | None:
+        """What was free at the last look; None before the first, or when it failed."""
+        return self._free
+
+    def event_loop(self) -> ComponentHealth:
+        """Tell how late the event loop was at most in the last minute."""
+        lag_s = self.lag_s
+        detail = f"At most {lag_s * 1000:.0f} ms late in the last minute."
+        return ComponentHealth(name="event_loop", ok=lag_s < _SLOW_S, detail=detail)
+
+    def disk(self) -> ComponentHealth:
+        """Tell how much room the disk had at the last look."""
+        if self._free is None:
+            detail = self._unseen or "Not looked at yet."
+            return ComponentHealth(name="disk", ok=self._unseen is None, detail=detail)
+        detail = f"{self._free / 1024**2:.0f} MiB free."
+        return ComponentHealth(name="disk", ok=self._free >= self._least, detail=detail)
+
+    async def _look_at_disk(self) -> None:
+        try:
+            self._free = await asyncio.to_thread(self._disk_free)
+            self._unseen = None
+        except OSError as error:
+            self._free = None
+            self._unseen = f"The data directory cannot be looked at ({error.strerror})."

@@ -1,0 +1,88 @@
+"""The machine is looked at now and then: how late the event loop is, what room the disk has."""
+
+import asyncio
+from datetime import datetime
+
+import pytest
+
+from perene.supervisor.host_watch import HostWatch
+from tests.support.virtual_clock import START
+
+MIB = 1024**2
+
+
+class LateClock:
+    """Each sleep takes longer than asked by the next of some delays; the last one is cancelled."""
+
+    def __init__(self, *delays: float) -> None:
+        self._delays = list(delays)
+        self._time = 0.0
+
+    def now(self) -> datetime:
+        return START
+
+    def monotonic(self) -> float:
+        return self._time
+
+    async def sleep(self, seconds: float) -> None:
+        if not self._delays:
+            raise asyncio.CancelledError
+        self._time += seconds + self._delays.pop(0)
+
+
+async def watched(*delays: float, free: "int | OSError" = 1024 * MIB) -> tuple[HostWatch, int]:
+    looks = 0
+
+    def look() -> int:
+        nonlocal looks
+        looks += 1
+        if isinstance(free, OSError):
+            raise free
+        return free
+
+    watch = HostWatch(LateClock(*delays), disk_free=look)
+    with pytest.raises(asyncio.CancelledError):
+        await watch.run()
+    return watch, looks
+
+
+async def test_the_largest_lag_of_the_last_minute_is_told() -> None:
+    watch, _ = await watched(0.01, 0.2, 0.0)
+    assert watch.lag_s == pytest.approx(0.2)
+    assert watch.event_loop().ok
+    assert watch.event_loop().detail == "At most 200 ms late in the last minute."
+
+
+async def test_an_event_loop_that_is_very_late_is_not_well() -> None:
+    watch, _ = await watched(1.5)
+    assert not watch.event_loop().ok
+
+
+async def test_a_lag_is_forgotten_after_a_minute() -> None:
+    watch, _ = await watched(1.5, *[0.0] * 60)
+    assert watch.lag_s == 0
+
+
+async def test_the_disk_is_looked_at_every_thirty_seconds_only() -> None:
+    _, looks = await watched(*[0.0] * 59)
+    assert looks == 2
+
+
+@pytest.mark.parametrize(("free", "ok"), [(1024 * MIB, True), (100 * MIB, False)])
+async def test_a_disk_is_well_while_it_has_room(free: int, ok: bool) -> None:
+    watch, _ = await watched(0.0, free=free)
+    assert watch.free_bytes == free
+    assert watch.disk().ok is ok
+
+
+async def test_a_disk_that_cannot_be_looked_at_is_not_well() -> None:
+    watch, _ = await watched(0.0, free=OSError(5, "Input/output error"))
+    assert watch.free_bytes is None
+    assert not watch.disk().ok
+    assert "Input/output error" in (watch.disk().detail or "")
+
+
+def test_before_the_first_look_nothing_is_wrong() -> None:
+    watch = HostWatch(LateClock(), disk_free=lambda: 0)
+    assert watch.disk().ok
+    assert watch.event_loop().ok
