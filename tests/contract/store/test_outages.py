@@ -16,7 +16,7 @@ from tests.support.units import ANA, START, unit
 
 BOB = SessionId("bob")
 
-pytestmark = [pytest.mark.usefixtures("ana"), pytest.mark.requirement("D11")]
+pytestmark = pytest.mark.usefixtures("ana")
 
 
 def outage(session: SessionId = ANA, *, began_at: datetime = START, code: str = "503") -> Outage:
