@@ -5,11 +5,13 @@ import gc
 import random
 import signal
 import sys
+from datetime import timedelta
 
 import structlog
 
 from perene import __version__
 from perene.api import HttpServer, Ports, Streams, announce_first_key, create_app
+from perene.core.account import ReachOutPolicy
 from perene.core.clock import SystemClock
 from perene.core.ids import Epoch, SessionId
 from perene.core.notices import Observer
@@ -28,6 +30,7 @@ from perene.settings import Settings, unknown_variables
 from perene.store.errors import WrongMasterKey
 from perene.store.session_store import SessionReader
 from perene.store.store import Store
+from perene.supervisor.account import AccountDesk
 from perene.supervisor.committer import Committer, Lane, SavePolicy
 from perene.supervisor.feed import EventFeed
 from perene.supervisor.gateway import SessionDesk
@@ -63,6 +66,7 @@ async def serve(settings: Settings) -> None:
 async def _run(settings: Settings, store: Store) -> None:
     clock = SystemClock()
     feed = EventFeed(store)
+    accounts = AccountDesk(store, feed, clock, _reach_out_policy(settings), ring=feed.ring)
     committer = Committer(
         commit=store.commit,
         clock=clock,
@@ -93,7 +97,9 @@ async def _run(settings: Settings, store: Store) -> None:
                 compose=lambda text: text_message(text).SerializeToString(),
                 read_fields=readable_fields,
                 wake=supervisor.wake_sender,
+                admission=accounts.admission,
             ),
+            accounts=accounts,
             events=feed,
             keys=Keyholder(store),
             health=Vitals(supervisor, committer),
@@ -212,10 +218,19 @@ def _connect(settings: Settings) -> Connect:
             max_retries=settings.max_message_retries,
             sent_cache=settings.cached_sent_messages,
             mark_online=online,
+            limit_hold_s=settings.limit_hold_s,
         )
         return Connection(store=store, config=config, clock=SystemClock(), observer=observer)
 
     return connect
+
+
+def _reach_out_policy(settings: Settings) -> ReachOutPolicy:
+    return ReachOutPolicy(
+        new_chats_per_day=settings.new_chats_per_day,
+        new_chat_pause=timedelta(seconds=settings.new_chat_pause_s),
+        hold_after_limit=timedelta(seconds=settings.limit_hold_s),
+    )
 
 
 def _open_store(settings: Settings) -> Store:

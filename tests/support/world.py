@@ -18,6 +18,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from perene.engine.listening import HearingMemory
+
+from perene.core.account import ReachOutPolicy
 from perene.core.errors import StorageError
 from perene.core.events import EventType
 from perene.core.ids import Epoch, SessionId
@@ -29,7 +32,6 @@ from perene.engine.client_payload import ClientIdentity
 from perene.engine.config import EngineConfig
 from perene.engine.connection import Connection
 from perene.engine.content import readable_fields, text_message
-from perene.engine.listening import HearingMemory
 from perene.engine.ports import SessionStore
 from perene.engine.transport import Endpoint
 from perene.sim import Settings, Simulator
@@ -37,6 +39,7 @@ from perene.sim.evidence import DeviceCounters
 from perene.sim.model import Device
 from perene.store.session_store import SessionReader
 from perene.store.store import Store
+from perene.supervisor.account import AccountDesk
 from perene.supervisor.committer import Committer, Lane, Outcome, SavePolicy
 from perene.supervisor.feed import EventFeed
 from perene.supervisor.gateway import SessionDesk
@@ -118,6 +121,8 @@ class World:
         """Errors that the next transactions end with, instead of being made."""
         self.hearing: dict[SessionId, HearingMemory] = {}
         """What each session has learned of its traffic."""
+        self.policy = ReachOutPolicy()
+        """How new chats are paced; a change counts from the next start."""
         self._folder = folder
         self._config = config
         self._changed = asyncio.Event()
@@ -168,12 +173,16 @@ class World:
             rng=random.Random(self.seed),
         )
         self.sessions = SessionDesk(self.store, self.supervisor, self.clock, ring=self._committed)
+        self.accounts = AccountDesk(
+            self.store, self.feed, self.clock, self.policy, ring=self._committed
+        )
         self.messages = MessageDesk(
             self.store,
             self.clock,
             compose=lambda text: text_message(text).SerializeToString(),
             read_fields=readable_fields,
             wake=self.supervisor.wake_sender,
+            admission=self.accounts.admission,
         )
         self._tasks = [
             asyncio.create_task(self.committer.run()),

@@ -16,7 +16,7 @@ from perene.api import auth, problems
 from perene.api.limits import BodyLimit
 from perene.api.ports import Ports
 from perene.api.problems import LastResort, Problem, documented
-from perene.api.routes import events, health, messages, metrics, outages, sessions
+from perene.api.routes import account, events, health, messages, metrics, outages, sessions
 from perene.api.shapes import EventsOut, QrOut
 
 STATIC = Path(__file__).parent / "static"
@@ -47,7 +47,13 @@ def create_app(
         dependencies=auth.documentation,
         responses=documented(401, 422, 503),
     )
-    for router in (sessions.router, outages.router, messages.router, events.router):
+    for router in (
+        sessions.router,
+        outages.router,
+        messages.router,
+        account.router,
+        events.router,
+    ):
         v1.include_router(router)
     app.include_router(v1)
     app.include_router(health.router)

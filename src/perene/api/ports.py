@@ -6,6 +6,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from perene.api.streams import Streams
+from perene.supervisor.account_ports import Accounts
 from perene.supervisor.ports import (
     Events,
     Gateway,
@@ -22,6 +23,7 @@ class Ports:
 
     gateway: Gateway
     messages: Messages
+    accounts: Accounts
     events: Events
     keys: Keys
     health: HealthSource
@@ -42,6 +44,10 @@ async def _messages(request: Request) -> Messages:
     return ports_of(request).messages
 
 
+async def _accounts(request: Request) -> Accounts:
+    return ports_of(request).accounts
+
+
 async def _events(request: Request) -> Events:
     return ports_of(request).events
 
@@ -60,6 +66,7 @@ async def _streams(request: Request) -> Streams:
 
 GatewayPort = Annotated[Gateway, Depends(_gateway)]
 MessagesPort = Annotated[Messages, Depends(_messages)]
+AccountsPort = Annotated[Accounts, Depends(_accounts)]
 EventsPort = Annotated[Events, Depends(_events)]
 HealthPort = Annotated[HealthSource, Depends(_health)]
 MetricsPort = Annotated[MetricsSource, Depends(_metrics)]

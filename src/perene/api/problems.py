@@ -20,6 +20,7 @@ from perene.core.errors import (
     PereneError,
     StorageUnavailable,
 )
+from perene.supervisor.account_ports import ReachOutLimited
 
 log = structlog.stdlib.get_logger()
 
@@ -93,6 +94,7 @@ _STATUS: Sequence[tuple[type[PereneError], int]] = (
     (Conflict, 409),
     (BodyTooLarge, 413),
     (InvalidRequest, 422),
+    (ReachOutLimited, 429),
     (TooManyStreams, 503),
     (StorageUnavailable, 503),
 )
@@ -134,6 +136,8 @@ def problem_response(
     extra = dict(headers or {})
     if status == 401:
         extra["WWW-Authenticate"] = 'Bearer realm="perene"'
+    if isinstance(error, ReachOutLimited):
+        extra["Retry-After"] = str(error.retry_after_s)
     if status == 503:
         extra["Retry-After"] = "5"
     body = problem.model_dump_json(exclude_none=True)

@@ -25,4 +25,5 @@ class EngineConfig:
     max_retries: int = 3
     sent_cache: int = 100
     drain_timeout_s: float = 10.0
+    limit_hold_s: float = 24 * 3600.0
     mark_online: bool = False

@@ -28,6 +28,7 @@ from perene.engine.notifications import Notifications, Work
 from perene.engine.offline import OfflineDelivery
 from perene.engine.prekeys import PreKeys
 from perene.engine.queries import Queries
+from perene.engine.reach_out import ReachOut
 from perene.engine.receipts import OwnMessages
 from perene.engine.receive import Receiver
 from perene.engine.resend import RetryRequests
@@ -111,7 +112,15 @@ class Conversation:
             groups=groups,
             clock=clock,
         )
-        self._send_loop = SendLoop(stage.store, sender, clock)
+        reach_out = ReachOut(
+            stage=stage,
+            answers=answers,
+            queries=queries,
+            clock=clock,
+            hold_s=config.limit_hold_s,
+            later=self._later,
+        )
+        self._send_loop = SendLoop(stage.store, sender, clock, reach_out)
         self._retry_answers = RetryAnswers(
             stage=stage,
             answers=answers,
@@ -122,7 +131,12 @@ class Conversation:
             cached=config.sent_cache,
         )
         self._own_messages = OwnMessages(
-            stage=stage, answers=answers, clock=clock, on_answer=self._send_loop.answered
+            stage=stage,
+            answers=answers,
+            clock=clock,
+            devices=devices,
+            reach_out=reach_out,
+            on_answer=self._send_loop.answered,
         )
         self._notifications = Notifications(
             stage=stage,
@@ -132,6 +146,7 @@ class Conversation:
             later=self._later,
             refill=self._pre_keys.ensure,
             finish_pairing=self.linking.finish_by_code,
+            notice=reach_out.notice,
         )
 
     def wake_sender(self) -> None:

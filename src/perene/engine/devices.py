@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from perene.core.clock import Clock
 from perene.core.unit import AddressPair
+from perene.engine.addresses import AddressBook
 from perene.engine.queries import Queries
 from perene.engine.stanza import small_number
 from perene.signal.bundle import PreKeyBundle
@@ -49,6 +50,14 @@ class Devices:
     def forget(self, user: Jid) -> None:
         """Ask again next time: the list of this user has changed."""
         self._lists.pop(str(user.bare), None)
+
+    async def forget_person(self, book: AddressBook, *addresses: Jid) -> None:
+        """Ask again next time, whichever of the person's addresses is asked for."""
+        for user in addresses:
+            await book.load([user])
+            for address in (user, book.canonical(user), book.phone_number(user)):
+                if address is not None:
+                    self.forget(address)
 
     def forget_all(self) -> None:
         self._lists.clear()

@@ -34,6 +34,7 @@ class Notifications:
         later: Callable[[Work], None],
         refill: Callable[[int | None], Awaitable[None]],
         finish_pairing: Callable[[Node], Awaitable[None]],
+        notice: Callable[[Node], Awaitable[None]],
     ) -> None:
         self._stage = stage
         self._answers = answers
@@ -42,6 +43,7 @@ class Notifications:
         self._later = later
         self._refill = refill
         self._finish_pairing = finish_pairing
+        self._notice = notice
 
     async def take(self, node: Node) -> None:
         """Apply one `<notification>` and queue its ack. A malformed one is acknowledged too."""
@@ -60,6 +62,8 @@ class Notifications:
                 await self._forget_devices(node)
             case "w:gp2":
                 await self._group(node)
+            case "mex":
+                await self._notice(node)
             case "link_code_companion_reg":
                 self._later(lambda: self._finish_pairing(node))
             case _:
@@ -67,12 +71,8 @@ class Notifications:
 
     async def _forget_devices(self, node: Node) -> None:
         # The list may have been asked for under either of the person's addresses.
-        book = self._stage.book
-        for user in [Jid.parse(node.attrs[name]) for name in ("from", "lid") if name in node.attrs]:
-            await book.load([user])
-            for address in (user, book.canonical(user), book.phone_number(user)):
-                if address is not None:
-                    self._devices.forget(address)
+        users = [Jid.parse(node.attrs[name]) for name in ("from", "lid") if name in node.attrs]
+        await self._devices.forget_person(self._stage.book, *users)
 
     async def _encrypt(self, node: Node) -> None:
         count = node.child("count")

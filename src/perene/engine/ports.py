@@ -4,9 +4,21 @@ from asyncio import Future
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
+from perene.core.account import ChatStanding
+from perene.core.events import Event
 from perene.core.ids import Epoch, MessageId, SessionId
 from perene.core.messages import LedgerEntry, Message, MessageKey
 from perene.core.unit import AddressPair, Committed, PreKeyWrite, Unit
+
+
+class LimitHistory(Protocol):
+    """Events about an account's limits; the next look goes on behind `position`."""
+
+    @property
+    def events(self) -> Sequence[Event]: ...
+
+    @property
+    def position(self) -> int: ...
 
 
 class SessionStore(Protocol):
@@ -73,6 +85,14 @@ class SessionStore(Protocol):
 
     async def queued_messages(self, limit: int) -> Sequence[Message]:
         """Return own messages without a server's answer, oldest first."""
+        ...
+
+    async def limit_history(self, after: int) -> LimitHistory:
+        """Return what was said of the account's limits behind a position (0 for all)."""
+        ...
+
+    async def chat_standing(self, chat: str) -> ChatStanding:
+        """Return how far a chat with a person has come, by any of its addresses."""
         ...
 
     def submit(self, unit: Unit) -> "Future[Committed]":

@@ -3,13 +3,18 @@
 import asyncio
 from collections.abc import Callable, Mapping
 
+from perene.core.account import LIMIT_MEANINGS, STALE_ADDRESS
 from perene.core.clock import Clock
 from perene.core.events import Event, EventType
 from perene.core.ids import MessageId
 from perene.core.messages import Status, StatusChange
 from perene.core.unit import Committed
 from perene.engine.answers import Answers, acknowledge
+from perene.engine.devices import Devices
+from perene.engine.reach_out import ReachOut
 from perene.engine.stage import Stage
+from perene.wire.errors import JidError
+from perene.wire.jid import Jid
 from perene.wire.node import Node
 
 _STATUSES: Mapping[str, Status] = {
@@ -33,11 +38,15 @@ class OwnMessages:
         stage: Stage,
         answers: Answers,
         clock: Clock,
+        devices: Devices,
+        reach_out: ReachOut,
         on_answer: Callable[[MessageId], None],
     ) -> None:
         self._stage = stage
         self._answers = answers
         self._clock = clock
+        self._devices = devices
+        self._reach_out = reach_out
         self._on_answer = on_answer
 
     async def receipt(self, node: Node) -> None:
@@ -55,20 +64,36 @@ class OwnMessages:
         """Take the server's `<ack class="message">`: the message is sent, or refused.
 
         A refusal is never tried again by itself: 463 and its kin get worse by trying
-        (facts/protocol.md §2).
+        (facts/protocol.md §2). After 479 the next message asks anew whom it is for.
         """
         message_id = MessageId(node.attrs.get("id", ""))
         error = node.attrs.get("error")
         if error is None:
             done = await self._change((message_id,), Status.SENT, EventType.MESSAGE_SENT, None)
         else:
-            done = await self._change((message_id,), Status.FAILED, EventType.MESSAGE_FAILED, error)
+            limit = self._reach_out.refused(error, message_id)
+            if error == STALE_ADDRESS:
+                await self._forget_devices(node)
+            done = await self._change(
+                (message_id,), Status.FAILED, EventType.MESSAGE_FAILED, error, also=limit
+            )
         # Only then: before the commit the store still counts the message among the queued.
         done.add_done_callback(lambda _: self._on_answer(message_id))
 
     def _answer_for(self, ids: tuple[MessageId, ...]) -> None:
         for message_id in ids:
             self._on_answer(message_id)
+
+    async def _forget_devices(self, node: Node) -> None:
+        try:
+            chat = Jid.parse(node.attrs.get("from", ""))
+        except JidError:
+            return
+        if chat.is_group:
+            self._devices.forget_all()
+        else:
+            own = self._stage.credentials.own_pn
+            await self._devices.forget_person(self._stage.book, chat, own)
 
     async def _change(
         self,
@@ -77,6 +102,7 @@ class OwnMessages:
         kind: EventType,
         error: str | None,
         *answers: Node,
+        also: Event | None = None,
     ) -> "asyncio.Future[Committed]":
         now = self._clock.now()
         async with self._stage.lock:
@@ -88,6 +114,8 @@ class OwnMessages:
                 }
                 if error is not None:
                     payload["error"] = error
+                    if error in LIMIT_MEANINGS:
+                        payload["meaning"] = LIMIT_MEANINGS[error]
                 draft.status_changes.append(
                     StatusChange(
                         id=message_id,
@@ -97,6 +125,8 @@ class OwnMessages:
                         event=Event(type=kind, at=now, payload={**payload}),
                     )
                 )
+            if also is not None:
+                draft.events.append(also)
             committed = draft.submit()
             self._answers.put(committed, *answers)
         return committed

@@ -10,6 +10,7 @@ from perene.core.ids import MessageId
 from perene.core.messages import Message
 from perene.engine.errors import CannotSend, QueryFailed, QueryTimedOut
 from perene.engine.ports import SessionStore
+from perene.engine.reach_out import REFUSED_HERE, ReachOut
 from perene.engine.send import Sender
 
 log = structlog.stdlib.get_logger()
@@ -30,14 +31,18 @@ class SendLoop:
     a connection ended, or for too long, is sent again under the same id.
     """
 
-    def __init__(self, store: SessionStore, sender: Sender, clock: Clock) -> None:
+    def __init__(
+        self, store: SessionStore, sender: Sender, clock: Clock, reach_out: ReachOut
+    ) -> None:
         self._store = store
+        self._reach_out = reach_out
         self._sender = sender
         self._clock = clock
         self._wake = asyncio.Event()
         self._wake.set()
         self._on_wire: dict[MessageId, float] = {}
         self._overdue: Counter[MessageId] = Counter()
+        self._looked = False
 
     def wake(self) -> None:
         """Look into the queue again."""
@@ -80,18 +85,25 @@ class SendLoop:
             queued = await self._store.queued_messages(WINDOW)
             fresh = [m for m in queued if m.key.id not in before]
             if not fresh:
-                return
+                break
+            if not self._looked:
+                # Queued before this connection, perhaps before the account was limited.
+                await self._reach_out.recall()
+                self._looked = True
             for message in fresh:
                 if not await self._send(message):
                     return
+        self._looked = True
 
     async def _send(self, message: Message) -> bool:
         self._on_wire[message.key.id] = self._clock.monotonic()
         try:
-            await self._sender.send(message)
+            if await self._reach_out.may_send(message):
+                await self._sender.send(message)
+            else:
+                await self._refuse(message, REFUSED_HERE)
         except CannotSend as error:
-            refused = await self._sender.refuse(message, str(error))
-            refused.add_done_callback(lambda _: self.answered(message.key.id))
+            await self._refuse(message, str(error))
         except (QueryFailed, QueryTimedOut):
             # The server did not say where to send it: nothing has left, so the order is kept by
             # trying this one again before the next.
@@ -100,3 +112,7 @@ class SendLoop:
             self._wake.set()
             return False
         return True
+
+    async def _refuse(self, message: Message, reason: str) -> None:
+        refused = await self._sender.refuse(message, reason)
+        refused.add_done_callback(lambda _: self.answered(message.key.id))

@@ -243,6 +243,28 @@ class Settings(BaseSettings):
         ),
     )
 
+    # --- account safety ---
+    new_chats_per_day: int = Field(
+        default=0,
+        ge=0,
+        le=100_000,
+        description="New chats that a session may begin in 24 hours; 0 for any number, because"
+        " WhatsApp publishes none.",
+    )
+    new_chat_pause_s: float = Field(
+        default=0,
+        ge=0,
+        le=86_400,
+        description="Least time between two new chats of a session, in seconds.",
+    )
+    limit_hold_s: float = Field(
+        default=24 * 3600,
+        ge=60,
+        le=365 * 86_400,
+        description="Time without new chats after WhatsApp refused one, in seconds, unless it says"
+        " itself how long.",
+    )
+
     # --- saving ---
     save_attempts: int = Field(
         default=3,

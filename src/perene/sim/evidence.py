@@ -57,6 +57,8 @@ class Evidence:
         self.deliveries: dict[str, list[Delivery]] = {}
         self.reused_keys: list[ReusedKey] = []
         self.unknown_iqs: Counter[str] = Counter()
+        self.queries: Counter[str] = Counter()
+        """Queries of all devices, by namespace."""
         self.events: Counter[str] = Counter()
         """Everything else worth counting, by name; see docs/how-to/simulator.md."""
         self._texts: dict[tuple[str, str], str] = {}

@@ -21,7 +21,6 @@ _EMPTY = (
     "disappearing_mode",
     "w:stats",
     "w:biz",
-    "w:mex",
     "newsletter",
     "tos",
     "bot",
@@ -56,6 +55,7 @@ class Queries:
             "blocklist": account.blocklist,
             "privacy": account.privacy,
             "w:m": account.media,
+            "w:mex": account.mex,
             "w:sync:app:state": account.app_state,
             "w:profile:picture": account.picture,
             "md": self._companion,
@@ -64,6 +64,7 @@ class Queries:
     def answer(self, session: Session, iq: Node) -> Node | None:
         """Return the reply to a query of a device."""
         xmlns = iq.attrs.get("xmlns", "")
+        self._world.evidence.queries[xmlns] += 1
         answerer = self._answerers.get(xmlns)
         if answerer is not None:
             return answerer(session, iq)

@@ -34,6 +34,14 @@ class _Parcel:
     encs: tuple[Node, ...]
 
 
+class _LimitedError(Exception):
+    """The sender may not write to strangers; `code` is what it is told."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
 class Relay:
     """Takes messages apart by device and puts each part into that device's mailbox."""
 
@@ -51,6 +59,8 @@ class Relay:
         if not error:
             try:
                 phash = self._relay(sender, node, Jid.parse(node.attr("to")))
+            except _LimitedError as limited:
+                error = limited.code
             except (JidError, LookupError):
                 self._world.evidence.events["undeliverable_messages"] += 1
                 error = NOT_FOUND
@@ -79,6 +89,11 @@ class Relay:
         chat = self._world.directory.find(to)
         if chat is None:
             raise LookupError("nobody has this address")
+        rules = self._world.reach_out
+        error = rules.refusal(sender.account, chat, self._world.now())
+        if error:
+            raise _LimitedError(error)
+        rules.wrote(sender.account, chat)
         self._world.evidence.events["messages_submitted"] += 1
         return self._relay_direct(sender, node, to, chat)
 

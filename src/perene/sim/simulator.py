@@ -20,6 +20,7 @@ from perene.sim.memory import MemoryTransport
 from perene.sim.model import Account, Addressing, Device, Directory
 from perene.sim.people import Person
 from perene.sim.phone import PastMessage
+from perene.sim.reach_out import TimeLock, notice
 from perene.sim.server import SimServer, start
 from perene.sim.service import Service
 from perene.sim.traffic import Traffic, TrafficPlan
@@ -259,6 +260,18 @@ class Simulator:
         """Ban a number for a while: its stream ends, its logins fail with 402 and the time left."""
         self.faults.bans[phone] = Ban(until=self.world.now() + duration, code=code)
         self.disconnect(phone, "close")
+
+    def limit(self, phone: str, duration: timedelta, code: int = 463, tell: bool = False) -> None:
+        """Let a number write only to those who wrote to it; `tell` its companions of it too.
+
+        A duration of nothing lifts the limit.
+        """
+        now = self.world.now()
+        self.world.reach_out.locks[phone] = TimeLock(until=now + duration, code=code)
+        if tell:
+            lock = self.world.reach_out.lock(phone, now)
+            for companion in self.person(phone).account.companions:
+                self.world.notify(companion, "mex", child=notice(lock))
 
     def unlink(self, phone: str, number: int | None = None) -> None:
         """Unlink a companion: its stream ends as device_removed, its next login fails with 401."""

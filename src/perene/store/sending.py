@@ -13,6 +13,7 @@ from perene.store.messages import StoredMessage, get_message, insert_queued, own
 from perene.store.moments import micros
 from perene.store.outbox import append_events
 from perene.store.schema import idempotency_keys
+from perene.store.sealing import Sealer
 from perene.store.sessions import own_session
 from perene.store.texts import indexable
 
@@ -65,6 +66,17 @@ def queue_message(
     if message.event is not None:
         append_events(connection, [(session_id, message.event)])
     return Queued(message=stored, created=True)
+
+
+def message_of_key(
+    connection: Connection, session: int, sealer: Sealer, idempotency_key: str, request_hash: bytes
+) -> StoredMessage | None:
+    """Return the message that this key has queued, None if it was not used.
+
+    Raises IdempotencyConflict when it was used with another `request_hash`.
+    """
+    earlier = _earlier(connection, session, idempotency_key, request_hash)
+    return None if earlier is None else own_message(connection, session, sealer, earlier)
 
 
 def purge_idempotency_keys(connection: Connection, before: datetime) -> int:

@@ -5,10 +5,12 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 
+from perene.core.account import ChatStanding
 from perene.core.ids import Epoch, MessageId, SessionId
 from perene.core.messages import LedgerEntry, Message, MessageKey
 from perene.core.unit import AddressPair, PreKeyWrite
-from perene.store import ciphertexts, credentials, ledger, messages, pre_keys, ratchets
+from perene.store import account, ciphertexts, credentials, ledger, messages, pre_keys, ratchets
+from perene.store.account import LimitHistory
 from perene.store.addresses import pairs_with
 from perene.store.database import Database
 from perene.store.keyring import Keyring
@@ -102,6 +104,14 @@ class SessionReader:
         """Return own messages without a server's answer, oldest first."""
         found = await self._read_sealed(messages.queued_messages, limit)
         return [stored.message for stored in found]
+
+    async def limit_history(self, after: int) -> LimitHistory:
+        """Return what was said of the account's limits behind a position (0 for all)."""
+        return await self._database.read(account.limit_history, self._session, after)
+
+    async def chat_standing(self, chat: str) -> ChatStanding:
+        """Return how far a chat with a person has come, by any of its addresses."""
+        return await self._read(account.chat_standing, chat)
 
     async def _read(
         self,

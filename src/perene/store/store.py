@@ -8,6 +8,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, text
 
+from perene.core.account import ChatStanding
 from perene.core.clock import Clock
 from perene.core.errors import NotFound, StaleEpoch
 from perene.core.events import Event, EventType
@@ -16,6 +17,7 @@ from perene.core.messages import Fate, LedgerEntry, Message, Status
 from perene.core.sessions import Desired, SessionOptions, SessionRecord
 from perene.core.unit import Committed, PeerMessage, Unit
 from perene.store import (
+    account,
     alerts,
     api_keys,
     ciphertexts,
@@ -222,6 +224,24 @@ class Store(Evidence):
             request_hash=request_hash,
             now=self._clock.now(),
         )
+
+    async def message_of_key(
+        self, session: SessionId, idempotency_key: str, request_hash: bytes
+    ) -> StoredMessage | None:
+        """Return the message that an idempotency key has queued, None if it was not used."""
+        return await self._read_sealed(
+            session, sending.message_of_key, idempotency_key, request_hash
+        )
+
+    async def chat_standing(self, session: SessionId, chat: str) -> ChatStanding:
+        """Return how far a chat with a person has come, by any of its addresses."""
+        return await self._read(session, account.chat_standing, chat)
+
+    async def chats_started(
+        self, session: SessionId, since: datetime, own: Sequence[str] = ()
+    ) -> list[datetime]:
+        """Return when we began chats with people after `since`, oldest first."""
+        return await self._read(session, account.chats_started, since, own)
 
     async def get_message(self, session: SessionId, row: int) -> StoredMessage:
         """Return one message by its row."""

@@ -1,11 +1,14 @@
 """The messages of a session as the API sends and reads them."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 from perene.core.clock import Clock
 from perene.core.events import Json
 from perene.core.ids import MessageId, SessionId
 from perene.core.messages import Message, MessageKey, Status, new_message_id
+from perene.core.sessions import SessionRecord
+from perene.supervisor.account_ports import ReachOutLimited
 from perene.supervisor.cursors import row_of
 from perene.supervisor.ports import (
     Accepted,
@@ -20,6 +23,12 @@ from perene.supervisor.storage import MessageRow, Messages
 ComposeText = Callable[[str], bytes]
 ReadFields = Callable[[bytes], Mapping[str, Json]]
 Wake = Callable[[SessionId], None]
+Admission = Callable[[SessionRecord, str], AbstractAsyncContextManager[None]]
+"""Surrounds the storing of a message to a bare JID; raises ReachOutLimited before it."""
+
+
+def _anybody(record: SessionRecord, to: str) -> AbstractAsyncContextManager[None]:
+    return nullcontext()
 
 
 class MessageDesk:
@@ -33,12 +42,14 @@ class MessageDesk:
         compose: ComposeText,
         read_fields: ReadFields,
         wake: Wake,
+        admission: Admission = _anybody,
     ) -> None:
         self._store = store
         self._clock = clock
         self._compose = compose
         self._read_fields = read_fields
         self._wake = wake
+        self._admission = admission
 
     async def send_text(
         self,
@@ -65,9 +76,18 @@ class MessageDesk:
             timestamp=now,
             status=Status.QUEUED,
         )
-        queued = await self._store.queue_message(
-            session, message, idempotency_key=idempotency_key, request_hash=request_hash
-        )
+        try:
+            async with self._admission(record, to):
+                queued = await self._store.queue_message(
+                    session, message, idempotency_key=idempotency_key, request_hash=request_hash
+                )
+        except ReachOutLimited:
+            if idempotency_key is None:
+                raise
+            earlier = await self._store.message_of_key(session, idempotency_key, request_hash)
+            if earlier is None:
+                raise
+            return Accepted(message=self._view(earlier), repeated=True)
         self._wake(session)
         return Accepted(message=self._view(queued.message), repeated=not queued.created)
 

@@ -128,6 +128,12 @@ class Messages(Protocol):
         """Store a message to be sent, or raise IdempotencyConflict."""
         ...
 
+    async def message_of_key(
+        self, session: SessionId, idempotency_key: str, request_hash: bytes
+    ) -> MessageRow | None:
+        """Return the message that a key has queued before, or raise IdempotencyConflict."""
+        ...
+
     async def list_messages(
         self,
         session: SessionId,

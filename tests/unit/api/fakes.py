@@ -14,6 +14,7 @@ from perene.core.ids import Epoch, MessageId, SessionId, new_session_id
 from perene.core.messages import Message, MessageKey, Status
 from perene.core.outages import Outage, OutageId
 from perene.core.sessions import Connection, Desired, SessionOptions, SessionRecord
+from perene.supervisor.account_ports import AccountView, ReachOutLimited
 from perene.supervisor.ports import (
     Accepted,
     AlreadyExists,
@@ -166,6 +167,7 @@ class FakeMessages:
     def __init__(self, gateway: FakeGateway) -> None:
         self._gateway = gateway
         self.stored: dict[str, list[MessageView]] = {}
+        self.refusal: ReachOutLimited | None = None
         self._keys: dict[tuple[SessionId, str], tuple[bytes, MessageView]] = {}
 
     def add(
@@ -199,6 +201,8 @@ class FakeMessages:
         request_hash: bytes,
     ) -> Accepted:
         view = await self._gateway.session(session)
+        if self.refusal is not None:
+            raise self.refusal
         if not view.record.has_credentials:
             raise NotPaired("The session is not linked to a phone.")
         assert len(request_hash) == 32
@@ -323,6 +327,28 @@ class FakeKeys:
         return "test" if digest == hashlib.sha256(KEY.encode()).digest() else None
 
 
+def _unlimited() -> AccountView:
+    return AccountView(
+        limits=[], ban=None, new_chats_24h=0, allowance=None, pause_s=0.0, next_chat_at=None
+    )
+
+
+@dataclass
+class FakeAccounts:
+    """Accounts of which one thing is known, and messages that may be refused for it."""
+
+    gateway: FakeGateway
+    view: AccountView = field(default_factory=_unlimited)
+
+    async def account(self, session: SessionId) -> AccountView:
+        await self.gateway.session(session)
+        return self.view
+
+    async def lift(self, session: SessionId) -> AccountView:
+        self.view = replace(await self.account(session), limits=[], next_chat_at=None)
+        return self.view
+
+
 @dataclass
 class FakeHealth:
     """A service whose database can be said to be down."""
@@ -374,11 +400,13 @@ class Fakes:
 
     def __post_init__(self) -> None:
         self.messages = FakeMessages(self.gateway)
+        self.accounts = FakeAccounts(self.gateway)
 
     def ports(self) -> Ports:
         return Ports(
             gateway=self.gateway,
             messages=self.messages,
+            accounts=self.accounts,
             events=self.events,
             keys=FakeKeys(),
             health=self.health,

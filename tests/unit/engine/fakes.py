@@ -2,8 +2,11 @@
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
+from perene.core.account import ChatStanding
 from perene.core.errors import StorageError
+from perene.core.events import Event
 from perene.core.ids import Epoch, MessageId, SessionId
 from perene.core.messages import LedgerEntry, Message, MessageKey
 from perene.core.unit import AddressPair, Committed, PreKeyWrite, Unit
@@ -20,6 +23,14 @@ OWN_LID = "100000000000001:3@lid"
 def paired() -> Credentials:
     """Return the credentials of a linked device."""
     return Credentials.create().changed(pn=OWN_PN, lid=OWN_LID, account=b"account")
+
+
+@dataclass
+class History:
+    """Events, all of which are about limits here."""
+
+    events: Sequence[Event]
+    position: int
 
 
 class MemoryStore:
@@ -42,6 +53,7 @@ class MemoryStore:
         self.pairs: list[AddressPair] = []
         self.own: dict[MessageId, Message] = {}
         self.queued: list[Message] = []
+        self.standings: dict[str, ChatStanding] = {}
         self.reads: list[str] = []
 
     async def credentials(self) -> bytes | None:
@@ -84,6 +96,13 @@ class MemoryStore:
 
     async def queued_messages(self, limit: int) -> Sequence[Message]:
         return self.queued[:limit]
+
+    async def limit_history(self, after: int) -> History:
+        found = [event for unit in self.units for event in unit.events]
+        return History(events=found[after:], position=len(found))
+
+    async def chat_standing(self, chat: str) -> ChatStanding:
+        return self.standings.get(chat, ChatStanding.NEW)
 
     def submit(self, unit: Unit) -> "asyncio.Future[Committed]":
         future: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()

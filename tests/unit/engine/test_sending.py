@@ -6,6 +6,7 @@ from typing import cast
 
 from perene.core.messages import Message, Status
 from perene.engine.ports import SessionStore
+from perene.engine.reach_out import ReachOut
 from perene.engine.send import Sender
 from perene.engine.sending import SendLoop
 from tests.support.units import key, message
@@ -27,6 +28,16 @@ class SlowQueue:
         return found
 
 
+class Free:
+    """An account without limits."""
+
+    async def recall(self) -> None:
+        """Nothing was ever said of limits."""
+
+    async def may_send(self, message: Message) -> bool:
+        return True
+
+
 class Recorder:
     """A sender that notes what it is given."""
 
@@ -43,7 +54,12 @@ async def test_a_message_answered_during_a_look_at_the_queue_is_not_sent_again()
     first = message(key("A", from_me=True), status=Status.QUEUED)
     second = message(key("B", from_me=True), status=Status.QUEUED)
     store, sender = SlowQueue([first]), Recorder()
-    loop = SendLoop(cast("SessionStore", store), cast("Sender", sender), VirtualClock())
+    loop = SendLoop(
+        cast("SessionStore", store),
+        cast("Sender", sender),
+        VirtualClock(),
+        cast("ReachOut", Free()),
+    )
     running = asyncio.create_task(loop.run())
     store.may_answer.set()
     await sender.changed.wait()

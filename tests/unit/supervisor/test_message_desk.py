@@ -82,6 +82,16 @@ class MemoryMessages:
             self.keys[idempotency_key] = (request_hash, stored)
         return Queued(message=stored, created=True)
 
+    async def message_of_key(
+        self, session: SessionId, idempotency_key: str, request_hash: bytes
+    ) -> Stored | None:
+        if idempotency_key not in self.keys:
+            return None
+        earlier, stored = self.keys[idempotency_key]
+        if earlier != request_hash:
+            raise IdempotencyConflict("used before")
+        return stored
+
     async def list_messages(
         self,
         session: SessionId,

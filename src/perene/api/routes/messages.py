@@ -79,7 +79,7 @@ async def get_message(
     status_code=202,
     responses={
         200: {"model": MessageOut, "description": "Sent before under the same key."},
-        **documented(404, 409),
+        **documented(404, 409, 429),
     },
 )
 async def send_message(
@@ -89,7 +89,10 @@ async def send_message(
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> MessageOut:
-    """Send a text. It is stored before this answers; its status tells how far it has come."""
+    """Send a text. It is stored before this answers; its status tells how far it has come.
+
+    While the account is limited, a text to somebody who has not written back is refused with 429.
+    """
     accepted = await messages.send_text(
         SessionId(session_id),
         to=body.to,

@@ -2,6 +2,7 @@
 
 from perene.sim.appstate import AppStates
 from perene.sim.iq.reply import error, result
+from perene.sim.reach_out import answer
 from perene.sim.session import Session
 from perene.sim.world import World
 from perene.wire.node import Node
@@ -64,6 +65,11 @@ class AccountService:
             "max_buckets": "12",
         }
         return result(iq, Node("media_conn", attrs, (host,)))
+
+    def mex(self, session: Session, iq: Node) -> Node:
+        """`w:mex`: the time lock; whatever else is asked for gets the same answer."""
+        lock = self._world.reach_out.lock(session.device.account.phone, self._world.now())
+        return result(iq, answer(lock))
 
     def app_state(self, session: Session, iq: Node) -> Node:
         """`w:sync:app:state`: every collection that is asked for is answered."""

@@ -1,0 +1,238 @@
+"""An account that WhatsApp limits is not made worse: no second try, and nobody new is asked."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from perene.core.account import LIMIT_MEANINGS, ReachOutPolicy
+from perene.core.events import EventType
+from perene.core.messages import Status
+from perene.engine.reach_out import REFUSED_HERE
+from perene.supervisor.account_ports import ReachOutLimited
+from tests.support.world import DESK, World, inbox
+
+pytestmark = pytest.mark.requirement("F10")
+
+DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+async def world(tmp_path: Path, template: Path) -> AsyncIterator[World]:
+    """Let days pass quickly: a connection that is seldom pinged."""
+    async with World.open(tmp_path, template, keepalive_s=3600.0, heartbeat_s=3600.0) as one:
+        yield one
+
+
+async def limited_world(world: World, *, duration: timedelta = DAY) -> tuple[str, str, str]:
+    """Pair, let one contact write first, then limit the account; return own, friend, stranger."""
+    own = await world.pair()
+    friend = world.simulator.add_contact(name="Ana").account.phone
+    stranger = world.simulator.add_contact(name="Bia").account.phone
+    world.simulator.send_text(friend, own, "hello")
+    await world.event(EventType.MESSAGE_RECEIVED, text="hello")
+    world.simulator.limit(own, duration)
+    return own, friend, stranger
+
+
+def jid(phone: str) -> str:
+    return f"{phone}@s.whatsapp.net"
+
+
+async def statuses(world: World, phone: str) -> list[Status]:
+    return [view.message.status for view in await world.stored(jid(phone))]
+
+
+@pytest.mark.parametrize("code", [463, 475])
+async def test_a_refused_message_fails_once_and_is_never_sent_again(
+    world: World, code: int
+) -> None:
+    own, _, stranger = await limited_world(world)
+    world.simulator.limit(own, DAY, code)
+    sent = await world.send(jid(stranger), "hi")
+    failed = await world.event(EventType.MESSAGE_FAILED, message_id=sent, error=str(code))
+    assert failed.event.payload["meaning"] == LIMIT_MEANINGS[str(code)]
+    limited = await world.event(EventType.SESSION_LIMITED, code=str(code), message_id=sent)
+    assert limited.event.payload["meaning"] == LIMIT_MEANINGS[str(code)]
+
+    since = await world.now()
+    world.simulator.disconnect(own)
+    await world.come_back(since=since)
+    since = await world.now()
+    await world.restart()
+    await world.event(EventType.SESSION_CONNECTED, since=since)
+    await world.clock.advance(3600)
+
+    assert world.simulator.world.reach_out.refused[own] == 1
+    assert await statuses(world, stranger) == [Status.FAILED]
+    assert inbox(world, stranger) == []
+
+
+async def test_under_a_limit_new_chats_are_refused_and_old_ones_go_on(world: World) -> None:
+    own, friend, stranger = await limited_world(world)
+    other = world.simulator.add_contact(name="Caio").account.phone
+    first = await world.send(jid(stranger), "hi")
+    await world.event(EventType.MESSAGE_FAILED, message_id=first)
+
+    for phone in (stranger, other):
+        with pytest.raises(ReachOutLimited) as refused:
+            await world.send(jid(phone), "hi")
+        assert 0 < refused.value.retry_after_s <= 24 * 3600
+    answer = await world.send(jid(friend), "hello too")
+    await world.event(EventType.MESSAGE_SENT, message_id=answer)
+
+    assert inbox(world, friend) == ["hello too"]
+    assert world.simulator.world.reach_out.refused[own] == 1
+    assert await statuses(world, other) == []
+
+
+async def test_the_limit_survives_a_restart_and_ends_with_its_time(world: World) -> None:
+    own, _, stranger = await limited_world(world)
+    sent = await world.send(jid(stranger), "hi")
+    await world.event(EventType.MESSAGE_FAILED, message_id=sent)
+    since = await world.now()
+    await world.restart()
+    await world.event(EventType.SESSION_CONNECTED, since=since)
+
+    [limit] = (await world.accounts.account(DESK)).limits
+    assert limit.code == "463"
+    with pytest.raises(ReachOutLimited):
+        await world.send(jid(stranger), "hi")
+    await world.clock.advance((limit.until - world.clock.now()).total_seconds())
+    assert (await world.accounts.account(DESK)).limits == []
+    again = await world.send(jid(stranger), "hi again")
+    await world.event(EventType.MESSAGE_SENT, message_id=again)
+    assert inbox(world, stranger) == ["hi again"]
+    assert world.simulator.world.reach_out.refused[own] == 1
+
+
+async def test_the_end_that_whatsapp_names_is_asked_for_and_believed(world: World) -> None:
+    _, _, stranger = await limited_world(world, duration=3 * DAY)
+    end = world.clock.now() + 3 * DAY
+    await world.send(jid(stranger), "hi")
+    await world.event(EventType.SESSION_LIMITED, told=True)
+    [limit] = (await world.accounts.account(DESK)).limits
+    assert (limit.until, limit.told) == (end, True)
+
+
+async def test_an_announced_limit_counts_before_any_refusal_and_so_does_its_end(
+    world: World,
+) -> None:
+    own, _, stranger = await limited_world(world)
+    world.simulator.limit(own, HOUR, tell=True)
+    await world.event(EventType.SESSION_LIMITED, told=True)
+    with pytest.raises(ReachOutLimited):
+        await world.send(jid(stranger), "hi")
+    assert world.simulator.world.reach_out.refused[own] == 0
+
+    world.simulator.limit(own, timedelta(0), tell=True)
+    await world.event(EventType.SESSION_LIMIT_LIFTED, by="whatsapp")
+    sent = await world.send(jid(stranger), "hi")
+    await world.event(EventType.MESSAGE_SENT, message_id=sent)
+
+
+async def test_what_waits_in_the_queue_is_refused_here_when_the_limit_becomes_known(
+    world: World,
+) -> None:
+    own, friend, _ = await limited_world(world)
+    strangers = [world.simulator.add_contact().account.phone for _ in range(3)]
+    await world.sessions.stop(DESK)
+    await world.event(EventType.SESSION_STOPPED)
+    sent = [await world.send(jid(phone), "hi") for phone in strangers]
+    answer = await world.send(jid(friend), "hello too")
+    # WhatsApp tells of the limit while the queue waits.
+    world.simulator.limit(own, DAY, tell=True)
+    since = await world.now()
+    await world.sessions.start(DESK)
+    await world.event(EventType.SESSION_CONNECTED, since=since)
+    await world.event(EventType.SESSION_LIMITED, since=since)
+    await world.event(EventType.MESSAGE_SENT, message_id=answer)
+    for message_id in sent:
+        await world.event(EventType.MESSAGE_FAILED, message_id=message_id)
+    # At the most the one that left before the notice was read.
+    assert world.simulator.world.reach_out.refused[own] <= len(strangers)
+
+
+async def test_a_queue_that_is_older_than_the_limit_is_not_sent_after_a_restart(
+    world: World,
+) -> None:
+    own, _, stranger = await limited_world(world)
+    other = world.simulator.add_contact(name="Caio").account.phone
+    world.simulator.add_fault("lost_message", phone=own, count=1)
+    waiting = await world.send(jid(other), "lost on its way")
+    refused = await world.send(jid(stranger), "hi")
+    await world.event(EventType.MESSAGE_FAILED, message_id=refused)
+    await world.restart()
+
+    await world.event(EventType.MESSAGE_FAILED, message_id=waiting, error=REFUSED_HERE)
+    assert world.simulator.world.reach_out.refused[own] == 1
+
+
+async def test_a_person_may_lift_a_limit_and_a_repeated_request_is_not_refused(
+    world: World,
+) -> None:
+    own, _, stranger = await limited_world(world)
+    first = await world.messages.send_text(
+        DESK, to=jid(stranger), text="hi", idempotency_key="k", request_hash=b"h"
+    )
+    sent = first.message.message.key.id
+    await world.event(EventType.MESSAGE_FAILED, message_id=sent)
+    again = await world.messages.send_text(
+        DESK, to=jid(stranger), text="hi", idempotency_key="k", request_hash=b"h"
+    )
+    assert (again.repeated, again.message.message.key.id) == (True, sent)
+
+    world.simulator.limit(own, timedelta(0))
+    assert (await world.accounts.lift(DESK)).limits == []
+    later = await world.send(jid(stranger), "now?")
+    await world.event(EventType.MESSAGE_SENT, message_id=later)
+
+
+async def test_new_chats_are_paced_and_answered_ones_are_free(world: World) -> None:
+    own, friend, _ = await limited_world(world, duration=timedelta(0))
+    world.policy = ReachOutPolicy(new_chats_per_day=2, new_chat_pause=timedelta(minutes=1))
+    since = await world.now()
+    await world.restart()
+    await world.event(EventType.SESSION_CONNECTED, since=since)
+    phones = [world.simulator.add_contact().account.phone for _ in range(3)]
+
+    await world.send(jid(phones[0]), "one")
+    await world.send(jid(phones[0]), "one more")
+    with pytest.raises(ReachOutLimited) as paused:
+        await world.send(jid(phones[1]), "two")
+    assert paused.value.retry_after_s == 60
+    await world.clock.advance(60)
+    await world.send(jid(phones[1]), "two")
+    await world.clock.advance(60)
+    with pytest.raises(ReachOutLimited):
+        await world.send(jid(phones[2]), "three")
+    await world.send(jid(friend), "hello too")
+    await world.send(jid(own), "a note to myself")
+    view = await world.accounts.account(DESK)
+    assert (view.new_chats_24h, view.allowance) == (2, 2)
+    await world.clock.advance((DAY - timedelta(minutes=2)).total_seconds())
+    await world.send(jid(phones[2]), "three")
+
+
+async def test_after_479_the_message_fails_and_the_next_asks_for_the_devices_anew(
+    world: World,
+) -> None:
+    own = await world.pair()
+    ana = world.simulator.add_contact(name="Ana").account.phone
+    queries = world.simulator.evidence.queries
+    for text in ("one", "two"):
+        await world.event(EventType.MESSAGE_SENT, message_id=await world.send(jid(ana), text))
+    known = queries["usync"]
+    await world.event(EventType.MESSAGE_SENT, message_id=await world.send(jid(ana), "three"))
+    assert queries["usync"] == known
+
+    world.simulator.add_fault("refuse_message", phone=own, code=479)
+    refused = await world.send(jid(ana), "four")
+    await world.event(EventType.MESSAGE_FAILED, message_id=refused, error="479")
+    await world.event(EventType.MESSAGE_SENT, message_id=await world.send(jid(ana), "five"))
+
+    assert queries["usync"] == known + 1
+    assert inbox(world, ana) == ["one", "two", "three", "five"]
+    assert await world.events(EventType.SESSION_LIMITED) == []
