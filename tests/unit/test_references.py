@@ -7,7 +7,8 @@ from pathlib import Path
 from perene.api.problems import status_of, title_of
 from perene.core.events import DESCRIPTIONS, EventType
 from perene.settings import OF_COMMANDS, Settings, variable
-from tools.generators import references
+from perene.supervisor.metrics import DEFINITIONS
+from tools.generators import metrics, references
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,6 +37,11 @@ def test_every_setting_event_and_error_is_on_its_page():
         assert f"`{kind}`" in pages["docs/reference/events.md"]
     for kind in references.error_kinds():
         assert f"`{kind.code}`" in pages["docs/reference/errors.md"]
+
+
+def test_every_metric_is_on_its_page():
+    page = metrics.outputs()["docs/reference/metrics.md"]
+    assert all(f"`{metric.name}`" in page for metric in DEFINITIONS)
 
 
 def test_the_pages_name_only_variables_that_exist():

@@ -224,3 +224,24 @@ def test_variables_of_commands_are_known(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PERENE_URL", "http://127.0.0.1:8080")
     monkeypatch.setenv("PERENE_API_KEY", "pk_x")
     assert unknown_variables() == ()
+
+
+@pytest.mark.parametrize(
+    ("host", "given", "without_key"),
+    [
+        ("127.0.0.1", None, True),
+        ("::1", None, True),
+        ("localhost", None, True),
+        ("0.0.0.0", None, False),  # noqa: S104  # nothing is bound
+        ("perene.example", None, False),
+        ("0.0.0.0", "true", True),  # noqa: S104  # nothing is bound
+        ("127.0.0.1", "false", False),
+    ],
+)
+def test_metrics_need_no_key_where_only_this_machine_can_ask_unless_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch, host: str, given: str | None, without_key: bool
+):
+    monkeypatch.setenv("PERENE_HOST", host)
+    if given is not None:
+        monkeypatch.setenv("PERENE_METRICS_PUBLIC", given)
+    assert read_settings().metrics_without_key is without_key
