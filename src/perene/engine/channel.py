@@ -1,7 +1,7 @@
 """An encrypted channel of nodes over a transport: the handshake, then one node a frame."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from perene.core.causes import Ending, Kind, Local
@@ -29,6 +29,7 @@ class Channel:
         self._frames: list[bytes] = []
         self._broken: ConnectionEnded | None = None
         self._sending = asyncio.Lock()
+        self.on_sent: Callable[[Node], None] | None = None
 
     @classmethod
     async def open(
@@ -108,6 +109,8 @@ class Channel:
             try:
                 for node in nodes:
                     await self._transport.send(frame(self._noise.encrypt(encode(node))))
+                    if self.on_sent is not None:
+                        self.on_sent(node)
             except ConnectionError as error:
                 raise _ended(Local.SOCKET_CLOSED, "The socket was closed.") from error
 

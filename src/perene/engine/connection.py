@@ -15,6 +15,7 @@ from perene.engine.config import EngineConfig
 from perene.engine.conversation import Conversation
 from perene.engine.credentials import Credentials
 from perene.engine.errors import ConnectionEnded
+from perene.engine.listening import HearingMemory
 from perene.engine.ports import SessionStore
 from perene.engine.stage import Stage
 from perene.engine.transport import SocketTransport, Transport
@@ -27,6 +28,7 @@ class Connection:
     """A connection that has not been made yet; `run` makes it and lives it. Used once.
 
     Whatever ends it, the return value says what; exceptions are bugs, and the caller's to report.
+    `hearing` is what the session's earlier connections learned of its traffic: give each the same.
     """
 
     def __init__(
@@ -37,11 +39,13 @@ class Connection:
         clock: Clock,
         observer: Observer,
         dial: Dial | None = None,
+        hearing: HearingMemory | None = None,
     ) -> None:
         self._store = store
         self._config = config
         self._clock = clock
         self._observer = observer
+        self._hearing = hearing or HearingMemory()
         self._dial: Dial = dial or (lambda: SocketTransport.dial(config.endpoint))
         self._stopping = asyncio.Event()
         self._conversation: Conversation | None = None
@@ -89,6 +93,7 @@ class Connection:
                 config=self._config,
                 clock=self._clock,
                 observer=self._observer,
+                hearing=self._hearing,
             )
             await self._conversation.run(self._stopping)
             return Ending(kind=Kind.LOCAL, code=Local.STOPPED, sentence="Stopped on request.")

@@ -24,6 +24,7 @@ from perene.engine.incoming import digests_of
 from perene.engine.intake import Intake
 from perene.engine.keepalive import Keepalive
 from perene.engine.linking import Linking
+from perene.engine.listening import HearingMemory, Listening
 from perene.engine.notifications import Notifications, Work
 from perene.engine.offline import OfflineDelivery
 from perene.engine.prekeys import PreKeys
@@ -58,6 +59,7 @@ class Conversation:
         config: EngineConfig,
         clock: Clock,
         observer: Observer,
+        hearing: HearingMemory,
     ) -> None:
         self._stage = stage
         self._channel = channel
@@ -77,6 +79,10 @@ class Conversation:
             heartbeat_s=config.heartbeat_s,
         )
         self._intake.on_any = self._keepalive.heard
+        self._listening = Listening(
+            memory=hearing, stage=stage, answers=self._answers, queries=self._queries, clock=clock
+        )
+        channel.on_sent = self._listening.sent
         self._processing = asyncio.Lock()
         self._logged_in_once = False
         self._sending: asyncio.Task[None] | None = None
@@ -164,6 +170,7 @@ class Conversation:
                     ("answer", self._answers.run()),
                     ("work", self._do_work()),
                     ("codes", self.linking.show_codes()),
+                    ("listen", self._listening.run()),
                 ):
                     tasks.create_task(job, name=name)
                 await stopping.wait()
@@ -172,6 +179,7 @@ class Conversation:
         except* _Drained:
             pass
         finally:
+            self._listening.closed()
             self._queries.fail_all(endings.local(Local.SOCKET_CLOSED, "The connection ended."))
 
     async def _read(self) -> None:
@@ -219,6 +227,7 @@ class Conversation:
         for node in nodes:
             self._offline.arrived(node)
             await self._take(node, known)
+        self._listening.took(nodes)
 
     async def _take(self, node: Node, known: frozenset[bytes]) -> None:
         match node.tag:
@@ -286,6 +295,7 @@ class Conversation:
         if self._logged_in_once:
             return
         self._logged_in_once = True
+        self._listening.opened()
         lid = node.attrs.get("lid")
         async with self._stage.lock:
             draft = self._stage.draft()

@@ -1,0 +1,204 @@
+"""Noticing that a connection is deaf: the shell of `perene.core.hearing` on one connection.
+
+What is fed is what was processed, not what arrived: a connection whose processing hangs delivers
+nothing either, and opening it anew is the cure for both (Baileys#2491, 2026-04).
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from perene.core import hearing
+from perene.core.causes import Local
+from perene.core.clock import Clock
+from perene.core.events import Event, EventType, Json
+from perene.core.hearing import (
+    Confirmed,
+    FalseAlarm,
+    Hearing,
+    HearingEffect,
+    HearingEvent,
+    HearingPolicy,
+    Probe,
+    Reopen,
+    StanzaKind,
+)
+from perene.engine import endings
+from perene.engine.answers import Answers
+from perene.engine.errors import QueryFailed, QueryTimedOut
+from perene.engine.keepalive import ANSWER_WITHIN_S
+from perene.engine.queries import Queries
+from perene.engine.stage import Stage
+from perene.engine.stanza import small_number
+from perene.wire.node import Node
+
+log = structlog.stdlib.get_logger()
+
+_LOOK_S = 20.0
+"""The longest time between two looks; a deadline that comes nearer is seen after so long."""
+
+_KINDS = {
+    "message": StanzaKind.MESSAGE,
+    "notification": StanzaKind.NOTIFICATION,
+    "call": StanzaKind.CALL,
+    "receipt": StanzaKind.RECEIPT,
+    "presence": StanzaKind.OTHER,
+    "chatstate": StanzaKind.OTHER,
+}
+"""What the server sends by itself. An `<iq>`, an `<ack>` or an `<ib>` proves nothing: a deaf
+connection still gets those."""
+
+_LATEST = 2**33
+
+
+class HearingMemory:
+    """What was learned of one session's traffic. Its owner keeps it from connection to connection.
+
+    About 25 KB once a week has been lived through, less before; it never grows beyond.
+    """
+
+    def __init__(self, policy: HearingPolicy | None = None) -> None:
+        self.state = Hearing(policy=policy or HearingPolicy())
+
+
+class Listening:
+    """Feeds one connection's traffic to its session's memory, and does what follows."""
+
+    def __init__(
+        self,
+        *,
+        memory: HearingMemory,
+        stage: Stage,
+        answers: Answers,
+        queries: Queries,
+        clock: Clock,
+    ) -> None:
+        self._memory = memory
+        self._stage = stage
+        self._answers = answers
+        self._queries = queries
+        self._clock = clock
+        # The wall may be set while we listen; a silence is measured by the steady clock.
+        self._began, self._began_s = clock.now(), clock.monotonic()
+        self._performing: list[HearingEffect] = []
+        self._due = asyncio.Event()
+
+    def opened(self) -> None:
+        """The login succeeded. Call it before the first stanza of the queue is processed."""
+        self._step(hearing.Opened())
+
+    def closed(self) -> None:
+        """The connection is over."""
+        self._step(hearing.Closed())
+
+    def sent(self, node: Node) -> None:
+        """A node of ours has left; a message is owed an answer."""
+        if node.tag == "message":
+            self._step(hearing.Sent())
+
+    def took(self, nodes: Sequence[Node]) -> None:
+        """These stanzas of the server were processed."""
+        live: Counter[StanzaKind] = Counter()
+        answered = False
+        for node in nodes:
+            kind = _KINDS.get(node.tag)
+            if kind is None:
+                answered = answered or (node.tag, node.attrs.get("class")) == ("ack", "message")
+            elif "offline" in node.attrs:
+                self._took_queued(kind, _stamp(node))
+            else:
+                live[kind] += 1
+        for kind, count in live.items():
+            self._step(hearing.Heard(kind=kind, count=count))
+        if answered:
+            self._step(hearing.Answered())
+
+    def _took_queued(self, kind: StanzaKind, stamp: datetime | None) -> None:
+        self._step(hearing.Heard(kind=kind, queued=True, queued_at=stamp))
+
+    async def run(self) -> None:
+        """Watch until cancelled; raises ConnectionEnded(DEAF) when it is time to log in anew.
+
+        Raises StorageError when an event cannot be committed.
+        """
+        while True:
+            self._step(hearing.Ticked())
+            while self._performing:
+                await self._perform(self._performing.pop(0))
+            await self._wait()
+
+    async def _wait(self) -> None:
+        deadline = hearing.next_deadline(self._memory.state)
+        left_s = _LOOK_S if deadline is None else (deadline - self._now()).total_seconds()
+        sleeping = asyncio.create_task(self._clock.sleep(min(max(left_s, 1.0), _LOOK_S)))
+        ringing = asyncio.create_task(self._due.wait())
+        try:
+            await asyncio.wait((sleeping, ringing), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleeping.cancel()
+            ringing.cancel()
+        self._due.clear()
+
+    def _now(self) -> datetime:
+        return self._began + timedelta(seconds=self._clock.monotonic() - self._began_s)
+
+    def _step(self, event: HearingEvent) -> None:
+        self._memory.state, effects = hearing.step(self._memory.state, event, self._now())
+        if effects:
+            self._performing.extend(effects)
+            self._due.set()
+
+    async def _perform(self, effect: HearingEffect) -> None:
+        match effect:
+            case Probe():
+                self._step(await self._probe())
+            case Reopen():
+                await self._tell("suspected", effect, reason=effect.reason.value)
+                raise endings.local(
+                    Local.DEAF,
+                    "Pings are answered, but nothing is delivered"
+                    f" ({effect.reason.value}, {effect.silence.total_seconds():.0f} s).",
+                )
+            case Confirmed():
+                delay_s = round(effect.delay.total_seconds(), 1)
+                await self._tell("confirmed", effect, noticed_after_s=delay_s)
+            case FalseAlarm():
+                pause_s = effect.paused_for.total_seconds()
+                await self._tell("false_alarm", effect, next_not_before_s=pause_s)
+
+    async def _probe(self) -> HearingEvent:
+        try:
+            await self._queries.ask("w:p", "get", Node("ping"), timeout_s=ANSWER_WITHIN_S)
+        except QueryTimedOut:
+            return hearing.ProbeFailed()
+        except QueryFailed:
+            # Any answer proves that the server reads us.
+            return hearing.ProbeAnswered()
+        return hearing.ProbeAnswered()
+
+    async def _tell(
+        self, phase: str, what: Reopen | Confirmed | FalseAlarm, **more: str | float
+    ) -> None:
+        payload: dict[str, Json] = {
+            "phase": phase,
+            "silent_s": round(what.silence.total_seconds(), 1),
+            "expected": round(what.expected, 1),
+            **more,
+        }
+        log.warning("connection_deaf", **payload)
+        async with self._stage.lock:
+            draft = self._stage.draft()
+            draft.events.append(
+                Event(type=EventType.SESSION_DEAF, at=self._clock.now(), payload=payload)
+            )
+            committed = draft.submit()
+            self._answers.put(committed)
+        await asyncio.shield(committed)
+
+
+def _stamp(node: Node) -> datetime | None:
+    seconds = small_number(node.attrs.get("t", ""), most=_LATEST)
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

@@ -1,0 +1,140 @@
+"""A connection that answers pings and delivers nothing: noticed, opened anew, nothing lost."""
+
+import random
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from perene.core.events import EventType, Json
+from perene.core.sessions import Connection as State
+from tests.support.world import World, inbox
+
+pytestmark = pytest.mark.requirement("F3")
+
+MINUTE_S, HOUR_S = 60.0, 3600.0
+
+
+async def traffic(world: World, phone: str, *, every_s: float, count: int) -> None:
+    """Let Ana write `count` texts, at random times a mean of `every_s` apart."""
+    rng = random.Random(world.seed)
+    ana = world.simulator.add_contact(name="Ana").account.phone
+    for number in range(count):
+        await world.pass_time(rng.expovariate(1 / every_s))
+        world.simulator.send_text(ana, phone, f"message {number}")
+    await world.settled()
+
+
+async def suspicions(world: World, since: int) -> Sequence[dict[str, Json]]:
+    """Return the payloads of the events that speak of deafness."""
+    found = await world.events(EventType.SESSION_DEAF, since=since)
+    return [dict(one.event.payload) for one in found]
+
+
+async def ends(world: World, since: int) -> Sequence[dict[str, Json]]:
+    """Return how connections ended."""
+    found = await world.events(EventType.SESSION_DISCONNECTED, since=since)
+    return [dict(one.event.payload) for one in found]
+
+
+async def test_a_busy_session_that_turns_deaf_is_reopened_within_two_minutes(world: World) -> None:
+    phone = await world.pair()
+    await traffic(world, phone, every_s=10, count=120)
+    position = await world.now()
+    world.simulator.add_fault("deaf", phone=phone)
+    turned = world.clock.now()
+    ben = world.simulator.add_contact(name="Ben").account.phone
+    for number in range(12):
+        await world.pass_time(10)
+        world.simulator.send_text(ben, phone, f"unheard {number}")
+    await world.pass_time(MINUTE_S)
+
+    phases = await suspicions(world, position)
+    assert [one["phase"] for one in phases] == ["suspected", "confirmed"]
+    noticed = await world.event(EventType.SESSION_DEAF, since=position, phase="suspected")
+    assert noticed.event.at - turned < timedelta(seconds=150)
+    assert [one["code"] for one in await ends(world, position)] == ["deaf"]
+    assert world.state() is State.OPEN
+    texts = await world.texts()
+    assert [text for text in texts if text and text.startswith("unheard")] == [
+        f"unheard {number}" for number in range(12)
+    ]
+    await world.answered(phone)
+
+
+@pytest.fixture
+async def patient(tmp_path: Path, template: Path) -> AsyncIterator[World]:
+    """Give the test a world with few pings, so that hours pass quickly."""
+    async with World.open(tmp_path, template, keepalive_s=900.0, heartbeat_s=900.0) as one:
+        yield one
+
+
+async def test_a_slower_session_is_given_longer(patient: World) -> None:
+    world = patient
+    phone = await world.pair()
+    await traffic(world, phone, every_s=2 * MINUTE_S, count=60)
+    position = await world.now()
+    world.simulator.add_fault("deaf", phone=phone)
+    await traffic(world, phone, every_s=2 * MINUTE_S, count=4)
+    assert await suspicions(world, position) == []
+    await traffic(world, phone, every_s=2 * MINUTE_S, count=20)
+    phases = [one["phase"] for one in await suspicions(world, position)]
+    assert phases == ["suspected", "confirmed"]
+    assert len(await world.texts()) == 84
+
+
+async def test_a_silent_session_is_left_alone(patient: World) -> None:
+    world = patient
+    phone = await world.pair()
+    await traffic(world, phone, every_s=10 * MINUTE_S, count=3)
+    position = await world.now()
+    await world.pass_time(6 * HOUR_S)
+    assert await suspicions(world, position) == []
+    assert await ends(world, position) == []
+
+
+async def test_a_silence_of_its_own_is_a_false_alarm_and_the_next_waits(world: World) -> None:
+    phone = await world.pair()
+    await traffic(world, phone, every_s=10, count=120)
+    position = await world.now()
+    await world.pass_time(25 * MINUTE_S)
+
+    phases = await suspicions(world, position)
+    assert [one["phase"] for one in phases] == ["suspected", "false_alarm"]
+    assert phases[1]["next_not_before_s"] == 30 * MINUTE_S
+    assert len(await ends(world, position)) == 1
+    assert world.state() is State.OPEN
+
+
+async def test_messages_that_nobody_answers_for_are_reason_enough(world: World) -> None:
+    await world.pair()
+    ana = world.simulator.add_contact(name="Ana").account
+    position = await world.now()
+    world.simulator.add_fault("lost_message", count=6)  # and when they are sent again
+    sent = [await world.send(str(ana.jid()), f"hello {number}") for number in range(3)]
+    began: datetime = world.clock.now()
+    await world.pass_time(5 * MINUTE_S)
+
+    phases = await suspicions(world, position)
+    assert [one["phase"] for one in phases] == ["suspected", "confirmed"]
+    assert phases[0]["reason"] == "unanswered"
+    noticed = await world.event(EventType.SESSION_DEAF, since=position, phase="suspected")
+    assert noticed.event.at - began < timedelta(minutes=2.5)
+    for message_id in sent:
+        await world.event(EventType.MESSAGE_SENT, since=position, message_id=message_id)
+    assert sorted(str(text) for text in inbox(world, ana.phone)) == [
+        "hello 0",
+        "hello 1",
+        "hello 2",
+    ]
+
+
+async def test_a_dead_connection_is_the_keepalives_business(world: World) -> None:
+    phone = await world.pair()
+    await traffic(world, phone, every_s=10, count=120)
+    position = await world.now()
+    world.simulator.add_fault("silence", phone=phone)
+    await world.pass_time(90)
+    assert [one["code"] for one in await ends(world, position)] == ["keepalive"]
+    assert await suspicions(world, position) == []
