@@ -2,8 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -14,31 +13,7 @@ from perene.engine.probe import probe_endpoint
 from perene.engine.transport import Endpoint, SocketTransport
 from perene.sim import Simulator
 from perene.sim.server import SimServer
-
-Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-@asynccontextmanager
-async def listening(answer: Answer) -> AsyncGenerator[int]:
-    """A server of the test's own on a free port, whose connections all end before it does."""
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await answer(reader, writer)
-            writer.close()
-            await writer.wait_closed()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            writer.close()  # somebody who only looked whether one can connect
-
-    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        tasks.add(asyncio.create_task(serve(reader, writer)))
-
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
-    yield server.sockets[0].getsockname()[1]
-    server.close()
-    await server.wait_closed()
-    await asyncio.gather(*tasks)
+from tests.support.listening import Answer, listening
 
 
 class ConnectProxy:
@@ -146,24 +121,27 @@ async def test_a_name_without_an_address_is_a_matter_of_dns(host: str) -> None:
     assert ending.code == Local.DNS
 
 
-async def test_a_server_without_tls_fails_in_tls(server: SimServer) -> None:
-    ending = await ending_of(Endpoint(url=server.ws_url.replace("ws:", "wss:")))
+async def test_a_server_without_tls_fails_in_tls() -> None:
+    async with listening(talk_nonsense) as port:
+        ending = await ending_of(Endpoint(url=f"wss://127.0.0.1:{port}/ws/chat"))
     assert ending.code == Local.TLS
 
 
-async def test_a_certificate_that_nobody_vouches_for_fails_in_tls() -> None:
+async def test_a_certificate_is_refused_in_tls_unless_it_is_not_to_be_checked() -> None:
     running = await Simulator(seed=1).serve("127.0.0.1", 0, tls=True)
     ending = await ending_of(Endpoint(url=running.ws_url))
-    await running.close()
     assert ending.code == Local.TLS
     assert "self-signed certificate" in ending.sentence
+    unchecked = await SocketTransport.dial(Endpoint(url=running.ws_url, tls_verify=False))
+    await unchecked.close()
+    await running.close()
 
 
-async def test_a_missing_file_of_authorities_fails_in_tls(server: SimServer) -> None:
-    url = server.ws_url.replace("ws:", "wss:")
-    ending = await ending_of(Endpoint(url=url, ca_file="/nowhere.pem"))
-    assert ending.code == Local.TLS
-    assert "file of TLS authorities" in ending.sentence
+async def test_a_missing_file_of_authorities_fails_in_tls() -> None:
+    endpoint = Endpoint(url="wss://127.0.0.1:9/ws/chat", ca_file="/nowhere.pem")
+    with pytest.raises(ConnectionEnded, match="file of TLS authorities") as ended:
+        await SocketTransport.dial(endpoint)
+    assert ended.value.ending.code == Local.TLS
 
 
 @pytest.mark.parametrize("status", ["429 Too Many Requests", "503 Service Unavailable"])
@@ -176,7 +154,7 @@ async def test_an_http_status_is_told(status: str) -> None:
 
 async def test_a_silent_server_runs_into_the_time_limit() -> None:
     async with listening(stay_silent) as port:
-        endpoint = Endpoint(url=f"ws://127.0.0.1:{port}/ws/chat", connect_timeout_s=0.05)
+        endpoint = Endpoint(url=f"ws://127.0.0.1:{port}/ws/chat", connect_timeout_s=0.3)
         ending = await ending_of(endpoint)
     assert ending.code == Local.CONNECT_TIMEOUT
 
