@@ -263,6 +263,12 @@ def _add_faults(app: FastAPI, simulator: "Simulator") -> None:
         simulator.ban(form.phone, timedelta(seconds=form.seconds), form.code)
         return {"phone": form.phone}
 
+    @app.post("/admin/limit")
+    async def limit(form: forms.NewLimit) -> Json:
+        """Let a number write only to those who wrote to it, for some seconds."""
+        simulator.limit(form.phone, timedelta(seconds=form.seconds), form.code, form.tell)
+        return {"phone": form.phone}
+
 
 def _add_versions(app: FastAPI, simulator: "Simulator") -> None:
     @app.post("/admin/minimum-version")

@@ -105,6 +105,15 @@ class Disconnect(Form):
     code: int = 503
 
 
+class NewLimit(Form):
+    """A reach-out limit."""
+
+    phone: str
+    seconds: float = Field(ge=0)
+    code: int = 463
+    tell: bool = False
+
+
 class NewBan(Form):
     """A temporary ban."""
 
