@@ -8,7 +8,7 @@ here as soon as the first refusal comes, without being sent.
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import structlog
 
@@ -136,15 +136,16 @@ class ReachOut:
         finally:
             self._asking = False
         found = answer.child("result")
-        lock = None if found is None else _data(found).get(_LOCK_ANSWER)
+        lock = {} if found is None else _object(_data(found).get(_LOCK_ANSWER))
         # "Not locked" does not lift the hold: the refusal has just said otherwise.
-        if isinstance(lock, dict) and lock.get("is_active") is True:
+        if lock.get("is_active") is True:
             event = self._lock_event(lock)
             if event is not None:
                 await self._tell(event)
 
-    def _lock_event(self, lock: Any) -> Event | None:
-        if not isinstance(lock, dict):
+    def _lock_event(self, value: Any) -> Event | None:
+        lock = _object(value)
+        if not lock:
             return None
         if lock.get("is_active") is not True:
             return self._lifted(TIME_LOCK)
@@ -155,10 +156,12 @@ class ReachOut:
             enforcement=kind[:64] if isinstance(kind, str) else None,
         )
 
-    def _cap_event(self, cap: Any) -> Event | None:
-        if not isinstance(cap, dict) or not isinstance(cap.get("capping_status"), str):
+    def _cap_event(self, value: Any) -> Event | None:
+        cap = _object(value)
+        status = cap.get("capping_status")
+        if not isinstance(status, str):
             return None
-        if cap["capping_status"] == _CAPPED:
+        if status == _CAPPED:
             return self._told(NEW_CHAT_CAP, cap.get("cycle_end_timestamp"))
         return self._lifted(NEW_CHAT_CAP)
 
@@ -192,8 +195,12 @@ def _data(node: Node) -> dict[str, Any]:
         found = json.loads(node.content)
     except (ValueError, RecursionError):
         return {}
-    data = found.get("data") if isinstance(found, dict) else None
-    return data if isinstance(data, dict) else {}
+    return _object(_object(found).get("data"))
+
+
+def _object(value: Any) -> dict[str, Any]:
+    """Return a JSON object; empty for any other value."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
 def _future(value: Any, now: datetime) -> datetime | None:
