@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import report
+from bench import deaf, report
 from bench.baileys import Baileys
 from bench.blind import Blind
 from bench.contestant import Contestant
@@ -21,6 +21,7 @@ from bench.idle import Idle, Start, measure_idle
 from bench.inbound import measure_rounds
 from bench.perene import Perene
 from bench.simulator import Load, Simulator
+from bench.start import AT_ONCE, measure_start
 from bench.usage import load as machine_load
 from tests.interop.node import node_binary
 from tests.plugins.postgres import running_postgres
@@ -36,6 +37,8 @@ RIVALS = (FILES, MEMORY)
 # PostgreSQL as it comes: fsync and synchronous_commit are on.
 _POSTGRES_SETTINGS = "-c max_connections=60"
 
+_STARTS = 3
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extent:
@@ -45,6 +48,7 @@ class Extent:
     fresh: Load
     rounds: int
     sessions: int
+    starting: int
 
 
 FULL = Extent(
@@ -52,12 +56,14 @@ FULL = Extent(
     fresh=Load(contacts=300, messages=1, fresh=True),
     rounds=5,
     sessions=200,
+    starting=1000,
 )
 QUICK = Extent(
     chains=Load(contacts=4, messages=25),
     fresh=Load(contacts=30, messages=1, fresh=True),
     rounds=1,
     sessions=4,
+    starting=20,
 )
 
 
@@ -71,6 +77,10 @@ def main(arguments: Sequence[str]) -> int:
             lines += _inbound(Path(name), extent)
         if options.only in (None, "idle"):
             lines += _idle(Path(name), extent)
+        if options.only in (None, "start"):
+            lines += _start(Path(name), options.sessions or extent.starting)
+    if options.only == "deaf":
+        lines += _deaf(quick=options.quick)
     print("\n".join(lines))
     if not options.quick and options.only is None:
         report.write_page(lines)
@@ -111,6 +121,15 @@ def _inbound(folder: Path, extent: Extent) -> list[str]:
     ]
 
 
+def _deaf(*, quick: bool) -> list[str]:
+    seed = 1
+    found = deaf.measure(seed=seed, days=14 if quick else 42, sessions=1 if quick else 4)
+    return [
+        *_section("Deaf connections", "Weeks of made-up traffic against the machine alone."),
+        *deaf.table(found, seed=seed),
+    ]
+
+
 def _section(title: str, what: str) -> list[str]:
     return ["", f"### {title}", "", what, ""]
 
@@ -148,6 +167,21 @@ def _idle(folder: Path, extent: Extent) -> list[str]:
     ]
 
 
+def _start(folder: Path, sessions: int) -> list[str]:
+    print(f"load of the machine before: {machine_load():.2f}", flush=True)
+    with Simulator.started(folder) as simulator:
+        found = measure_start(simulator, folder / "start", sessions=sessions, rounds=_STARTS)
+    return [
+        *_section(
+            "Start of many sessions",
+            f"{sessions} sessions log in from nothing, {AT_ONCE} at a time, in {_STARTS} rounds; a "
+            "client that does nothing but the handshake, the login and its two queries does the "
+            "same in turns with it.",
+        ),
+        *report.start_table(found),
+    ]
+
+
 @contextmanager
 def _on_postgres(simulator: Simulator, folder: Path, sessions: int) -> Generator[Perene]:
     with running_postgres(_POSTGRES_SETTINGS) as server:
@@ -162,7 +196,10 @@ def _on_postgres(simulator: Simulator, folder: Path, sessions: int) -> Generator
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a short form; writes nothing")
-    parser.add_argument("--only", choices=("inbound", "idle"), help="one part; writes nothing")
+    parser.add_argument(
+        "--only", choices=("inbound", "idle", "start", "deaf"), help="one part; writes nothing"
+    )
+    parser.add_argument("--sessions", type=int, help="how many are started, instead of 1,000")
     return parser.parse_args(arguments)
 
 

@@ -19,7 +19,7 @@ from bench.usage import Memory, family, memory
 
 _PATIENCE_S = 120
 _LOOK_S = 0.05
-_PAIRING_AT_ONCE = 8
+_PAIRING_AT_ONCE = 25
 _GREETING = re.compile(r"serves at http://127\.0\.0\.1:(\d+)")
 _KEY = re.compile(r"\bpk_[A-Za-z0-9_-]+")
 
@@ -28,6 +28,8 @@ class Perene:
     """One service. `started` returns it when every session has logged in."""
 
     def __init__(self, pid: int, server: int | None, port: int, key: str) -> None:
+        self.port = port
+        self.key = key
         self._pid = pid
         self._server = server
         self._http = httpx.Client(
@@ -46,8 +48,11 @@ class Perene:
         database: str | None = None,
         server: int | None = None,
         read: bool = False,
+        paired: bool = False,
     ) -> Generator["Perene"]:
         """Run a service with so many sessions until the block ends; new ones are paired.
+
+        With `paired` all of them are there already, and nothing is asked but whether they are open.
 
         `database` is the URL of a PostgreSQL database, `server` the process of its server. `read`
         holds an event stream open, as a program does that wants to know of each message.
@@ -70,7 +75,9 @@ class Perene:
             port = _port(process, log, before)
             keys = _KEY.findall(log.read_text())
             service = cls(process.pid, server, port, keys[0])
-            service._log_in(simulator, sessions)
+            if not paired:
+                service._pair(simulator, sessions)
+            service._wait_until_open(sessions)
             if read:
                 service._reader = _Reader(port, keys[0])
             yield service
@@ -114,25 +121,28 @@ class Perene:
             if cursor is None:
                 return count
 
-    def _log_in(self, simulator: Simulator, sessions: int) -> None:
-        missing = [f"s{number}" for number in range(len(self._sessions()), sessions)]
-        while missing:
-            batch, missing = missing[:_PAIRING_AT_ONCE], missing[_PAIRING_AT_ONCE:]
+    def _pair(self, simulator: Simulator, sessions: int) -> None:
+        there = len(self._sessions())
+        while there < sessions:
+            batch = [f"s{number}" for number in range(there, sessions)][:_PAIRING_AT_ONCE]
             for name in batch:
                 self._http.post("/v1/sessions", json={"id": name}).raise_for_status()
             for name in batch:
                 path = f"/v1/sessions/{name}/qr"
                 qr = self._http.get(path, params={"format": "text", "wait_s": 30})
                 simulator.scan(qr.raise_for_status().text)
-            self._wait_until_open()
-        self._wait_until_open()
+            there += len(batch)
+            self._wait_until_open(there)
 
-    def _wait_until_open(self) -> None:
+    def _wait_until_open(self, sessions: int) -> None:
         deadline = time.monotonic() + _PATIENCE_S
-        while any(session["connection"] != "open" for session in self._sessions()):
+        while (states := self._states()).get("open") != sessions:
             if time.monotonic() > deadline:
-                raise RuntimeError(f"not logged in: {self._sessions()}")
+                raise RuntimeError(f"not logged in: {states}")
             time.sleep(_LOOK_S)
+
+    def _states(self) -> dict[str, int]:
+        return self._http.get("/health").raise_for_status().json()["sessions"]
 
 
 class _Reader:

@@ -10,6 +10,7 @@ from pathlib import Path
 import perene
 from bench.idle import Idle
 from bench.inbound import Run, Spread
+from bench.start import Starts
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
 _BEGIN, _END = "<!-- measured by make bench -->", "<!-- end of what make bench measured -->"
@@ -47,6 +48,31 @@ def idle_table(found: Mapping[str, Idle]) -> list[str]:
         one, many = idle.one.pss / 1024, idle.many.pss / 1024
         rows.append([name, f"{idle.per_session:,.0f}", f"{one:.0f} MiB", f"{many:.0f} MiB"])
     return _lines(rows)
+
+
+def start_table(found: Starts) -> list[str]:
+    """Return the table of starts, and of what follows when sockets are cut."""
+    rows = [["", "seconds", "least-most"], ["---", "---:", "---:"]]
+    for name, values in (
+        ("`perene serve`, from the start of the process to all open", found.service),
+        ("a client that only logs in, the same", found.bare),
+        ("of these, from its first dial", found.bare_logins),
+    ):
+        spread = Spread.of(values)
+        rows.append([name, f"{spread.median:.2f}", f"{spread.least:.2f}-{spread.most:.2f}"])
+    median, late = found.cut_percentile(50), found.cut_percentile(99)
+    cut = (
+        f"From a cut socket to an open session, {len(found.cuts)} cuts: median {median:.2f} s, "
+        f"99th percentile {late:.2f} s. Most of that is the wait before the first attempt, "
+        "which is spread out by chance."
+    )
+    return [
+        *_lines(rows),
+        "",
+        f"Perene takes {found.ratio:.2f} times the bare cost.",
+        "",
+        cut,
+    ]
 
 
 def surroundings(command: str, node: str) -> list[str]:

@@ -66,6 +66,11 @@ class Simulator:
         """Have a new phone scan a QR code."""
         self._ask("POST", "/mock-phone/scan-qr", content=qr)
 
+    def cut(self, phone: str) -> None:
+        """Close the socket of a session, without a word."""
+        if self._ask("POST", "/disconnect", json={"phone": phone})["ended"] != 1:
+            raise RuntimeError(f"{phone} was not connected")
+
     def prepare(self, phone: str, load: Load) -> str:
         """Encrypt a load for the newest device of `phone`; returns its number."""
         form = {

@@ -1,0 +1,123 @@
+"""The bare cost of logging in: handshake, login and two queries on the wire, and nothing else.
+
+    python -m bench.bare URL ROOT_KEY CREDENTIALS AT_ONCE
+
+CREDENTIALS holds the credentials of a Perene session in each line, in hex. Nothing is stored, and
+no stanza but the login's is looked at. It prints the seconds from the first dial to the last login.
+"""
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench.simulator import Simulator
+from perene.core.clock import SystemClock
+from perene.core.ids import Epoch, SessionId
+from perene.engine.channel import Channel
+from perene.engine.client_payload import ClientIdentity, client_payload
+from perene.engine.credentials import Credentials
+from perene.engine.transport import Endpoint, SocketTransport
+from perene.store.store import Store
+from perene.wire.node import Node
+
+_VERSION = (2, 3000, 1045649367)
+_SERVER = "s.whatsapp.net"
+_QUERIES = (
+    Node("iq", {"id": "1", "xmlns": "encrypt", "type": "get", "to": _SERVER}, (Node("count"),)),
+    Node("iq", {"id": "2", "xmlns": "passive", "type": "set", "to": _SERVER}, (Node("active"),)),
+)
+
+
+def log_in_all(simulator: Simulator, credentials: Path, at_once: int) -> tuple[float, float]:
+    """Log in once with each of these credentials, in a process of its own.
+
+    Returns the seconds from its start, and from its first dial, to the last login.
+    """
+    command = [sys.executable, "-m", "bench.bare", simulator.url, simulator.root_key]
+    began = time.monotonic()
+    with subprocess.Popen(
+        [*command, str(credentials), str(at_once)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        took = time.monotonic() - began
+        process.stdin.close()
+    return took, float(said)
+
+
+def write_credentials(data: Path, sessions: Sequence[str], path: Path) -> None:
+    """Write the credentials of the sessions of a stopped service, for `log_in_all`."""
+    path.write_text("\n".join(asyncio.run(_credentials(data, sessions))))
+
+
+async def _credentials(data: Path, sessions: Sequence[str]) -> list[str]:
+    store = await asyncio.to_thread(
+        Store.open,
+        f"sqlite:///{data / 'perene.db'}",
+        clock=SystemClock(),
+        key_file=data / "master.key",
+    )
+    lines: list[str] = []
+    try:
+        for session in sessions:
+            stored = await store.reader(SessionId(session), Epoch(0)).credentials()
+            if stored is None:
+                raise RuntimeError("the session has no credentials")
+            lines.append(stored.hex())
+    finally:
+        await store.close()
+    return lines
+
+
+async def _main(url: str, root_key: bytes, credentials: Sequence[bytes], at_once: int) -> None:
+    endpoint = Endpoint(url=url)
+    places = asyncio.Semaphore(at_once)
+    channels: list[Channel] = []
+
+    async def log_in(stored: bytes) -> None:
+        async with places:
+            own = Credentials.parse(stored)
+            channel = await Channel.open(
+                await SocketTransport.dial(endpoint),
+                static=own.noise,
+                root_key=root_key,
+                payload=client_payload(own, ClientIdentity(version=_VERSION)),
+                now=datetime.now(UTC),
+                routing_info=None,
+                timeout_s=60,
+            )
+            channels.append(channel)
+            await _answer(channel, "success", None)
+            for query in _QUERIES:
+                await channel.send(query)
+                await _answer(channel, "iq", query.attr("id"))
+
+    began = time.monotonic()
+    await asyncio.gather(*(log_in(stored) for stored in credentials))
+    sys.stdout.write(f"{time.monotonic() - began}\n")
+    sys.stdout.flush()
+    await asyncio.to_thread(sys.stdin.read)
+
+
+async def _answer(channel: Channel, tag: str, number: str | None) -> None:
+    while True:
+        for node in await channel.receive():
+            if node.tag == tag and (number is None or node.attrs.get("id") == number):
+                return
+
+
+if __name__ == "__main__":
+    lines = Path(sys.argv[3]).read_text().splitlines()
+    asyncio.run(
+        _main(
+            sys.argv[1],
+            bytes.fromhex(sys.argv[2]),
+            [bytes.fromhex(line) for line in lines],
+            int(sys.argv[4]),
+        )
+    )
