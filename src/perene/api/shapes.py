@@ -150,7 +150,8 @@ class SessionOut(BaseModel):
             desired=record.desired,
             connection=view.connection,
             connected_at=view.connected_at,
-            paired=record.has_credentials,
+            # an unlinked device has keys of its own already, which it offers in its QR code
+            paired=record.has_credentials and record.pn is not None,
             phone=_user(record.pn),
             lid=record.lid,
             push_name=record.push_name,

@@ -107,3 +107,12 @@ async def test_a_session_that_is_down_says_why_and_what_comes_next(
         "meaning": "Too many messages.",
         "until": "2026-05-01T13:00:00Z",
     }
+
+
+async def test_a_device_with_keys_that_was_never_linked_is_not_paired(
+    client: httpx.AsyncClient, fakes: Fakes
+):
+    view = fakes.gateway.add("one")
+    record = replace(view.record, pn=None)
+    fakes.gateway.sessions[SessionId("one")] = replace(view, record=record)
+    assert (await client.get("/v1/sessions/one")).json()["paired"] is False
