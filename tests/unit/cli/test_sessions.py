@@ -9,6 +9,8 @@ import httpx2
 import pytest
 
 from perene.cli.session_text import session_page, sessions_table
+from perene.core.causes import Cause
+from perene.core.ids import SessionId
 from tests.unit.api.fakes import Fakes
 from tests.unit.cli.conftest import Shell, json_answer
 
@@ -204,6 +206,22 @@ def test_show_asks_for_the_outages_too(shell: Shell):
     shell.answer_with(handle)
     assert "515" in shell.read("session", "show", "desk")
     assert json.loads(shell.read("session", "show", "desk", "--json"))["outages"] == [OUTAGE]
+
+
+def test_the_api_shows_an_outage_as_it_is(shell: Shell, fakes: Fakes):
+    fakes.gateway.add("one")
+    assert "No outage is on record" in shell.read("session", "show", "one")
+    fakes.gateway.lose("one", Cause.DNS)
+    printed = shell.read("session", "show", "one")
+    assert "not yet" in printed
+    assert "reason=***" in printed
+
+
+def test_the_api_restarts_and_logs_out(shell: Shell, fakes: Fakes):
+    fakes.gateway.add("one", running=False)
+    assert "wanted running" in shell.read("session", "restart", "one")
+    assert "wanted stopped" in shell.read("session", "logout", "one", "--yes")
+    assert not fakes.gateway.sessions[SessionId("one")].record.has_credentials
 
 
 def test_nothing_is_logged_out_without_a_person(shell: Shell, fakes: Fakes):
