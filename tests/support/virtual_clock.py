@@ -42,7 +42,8 @@ class VirtualClock:
             await asyncio.sleep(0)
             return
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        deadline = self._passed + timedelta(seconds=seconds)
+        # A microsecond is its grain: whoever waits for less would wait for ever.
+        deadline = self._passed + timedelta(seconds=max(seconds, 1e-6))
         heapq.heappush(self._sleepers, (deadline, next(self._numbers), woken, seconds))
         self._ring()
         self.on_sleep()
