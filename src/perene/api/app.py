@@ -16,7 +16,16 @@ from perene.api import auth, problems
 from perene.api.limits import BodyLimit
 from perene.api.ports import Ports
 from perene.api.problems import LastResort, Problem, documented
-from perene.api.routes import account, events, health, messages, metrics, outages, sessions
+from perene.api.routes import (
+    account,
+    alerts,
+    events,
+    health,
+    messages,
+    metrics,
+    outages,
+    sessions,
+)
 from perene.api.shapes import EventsOut, QrOut
 
 STATIC = Path(__file__).parent / "static"
@@ -52,6 +61,7 @@ def create_app(
         outages.router,
         messages.router,
         account.router,
+        alerts.router,
         events.router,
     ):
         v1.include_router(router)

@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from perene.api.streams import Streams
 from perene.supervisor.account_ports import Accounts
 from perene.supervisor.ports import (
+    Alerts,
     Events,
     Gateway,
     HealthSource,
@@ -28,6 +29,7 @@ class Ports:
     keys: Keys
     health: HealthSource
     metrics: MetricsSource
+    alerts: Alerts
     streams: Streams = field(default_factory=Streams)
 
 
@@ -60,6 +62,10 @@ async def _metrics(request: Request) -> MetricsSource:
     return ports_of(request).metrics
 
 
+async def _alerts(request: Request) -> Alerts:
+    return ports_of(request).alerts
+
+
 async def _streams(request: Request) -> Streams:
     return ports_of(request).streams
 
@@ -70,4 +76,5 @@ AccountsPort = Annotated[Accounts, Depends(_accounts)]
 EventsPort = Annotated[Events, Depends(_events)]
 HealthPort = Annotated[HealthSource, Depends(_health)]
 MetricsPort = Annotated[MetricsSource, Depends(_metrics)]
+AlertsPort = Annotated[Alerts, Depends(_alerts)]
 StreamsPort = Annotated[Streams, Depends(_streams)]

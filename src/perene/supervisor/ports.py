@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from perene.core.alerts import Alert
 from perene.core.causes import Cause
 from perene.core.errors import Conflict
 from perene.core.events import Event, EventType, Json
@@ -358,6 +359,19 @@ class Events(Protocol):
         """Return once there may be an event behind `seq`; at once when there is.
 
         Waiting costs a small, fixed amount of memory; a waiter is forgotten when cancelled.
+        """
+        ...
+
+
+class Alerts(Protocol):
+    """What needs a person, and what did."""
+
+    async def alerts(
+        self, *, open_only: bool, session: SessionId | None, limit: int
+    ) -> Sequence[Alert]:
+        """Return up to `limit` alerts, the one that fired last first; None for every subject.
+
+        What is open is told from memory, also while the database is away.
         """
         ...
 

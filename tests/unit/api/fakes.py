@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from perene.api import Ports, Streams
+from perene.core.alerts import Alert
 from perene.core.causes import Cause, Kind
 from perene.core.errors import IdempotencyConflict, InvalidRequest, NotFound
 from perene.core.events import Event, EventType
@@ -382,6 +383,22 @@ class FakeHealth:
         )
 
 
+@dataclass
+class FakeAlerts:
+    """Alerts in a list, the one that fired last first."""
+
+    stored: list[Alert] = field(default_factory=list[Alert])
+
+    async def alerts(
+        self, *, open_only: bool, session: SessionId | None, limit: int
+    ) -> Sequence[Alert]:
+        return [
+            alert
+            for alert in self.stored
+            if session in (None, alert.subject) and not (open_only and alert.resolved_at)
+        ][:limit]
+
+
 class FakeMetrics:
     """One metric."""
 
@@ -396,6 +413,7 @@ class Fakes:
     gateway: FakeGateway = field(default_factory=FakeGateway)
     events: FakeEvents = field(default_factory=FakeEvents)
     health: FakeHealth = field(default_factory=FakeHealth)
+    alerts: FakeAlerts = field(default_factory=FakeAlerts)
     streams: Streams = field(default_factory=Streams)
 
     def __post_init__(self) -> None:
@@ -411,5 +429,6 @@ class Fakes:
             keys=FakeKeys(),
             health=self.health,
             metrics=FakeMetrics(),
+            alerts=self.alerts,
             streams=self.streams,
         )

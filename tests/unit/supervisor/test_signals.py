@@ -1,0 +1,83 @@
+"""The numbers that rules watch, as they come out of live states."""
+
+from datetime import timedelta
+
+from perene.core.alert_rules import SIGNALS
+from perene.core.alerts import SERVICE, Scope
+from perene.core.causes import Cause
+from perene.core.ids import SessionId
+from perene.core.notices import Opened
+from perene.core.sessions import Connection
+from perene.supervisor.live import LiveState
+from perene.supervisor.signals import Recent, SignalSource
+from tests.support.virtual_clock import VirtualClock
+
+ONE = SessionId("one")
+
+
+class Service:
+    """A supervisor and a committer of one session."""
+
+    def __init__(self) -> None:
+        self.clock = VirtualClock()
+        self.clock_jump_s = 0.0
+        self.task_failures = 0
+        self.failing = False
+        self.live = LiveState()
+        self.live.moved(Connection.CONNECTING)
+        self.source = SignalSource(self, self, self.clock, disk_free=lambda: 7)
+
+    def lives(self) -> dict[SessionId, LiveState]:
+        return {ONE: self.live}
+
+    def open(self) -> None:
+        self.live.notice(Opened(at=self.clock.now()))
+
+
+def test_every_signal_of_the_catalogue_is_supplied_and_none_besides() -> None:
+    signals = Service().source()
+    assert set(signals[ONE]) == set(SIGNALS[Scope.SESSION])
+    assert set(signals[SERVICE]) == set(SIGNALS[Scope.SERVICE])
+
+
+def test_a_stopped_session_has_no_numbers() -> None:
+    service = Service()
+    service.live.moved(Connection.STOPPED)
+    assert set(service.source()) == {SERVICE}
+
+
+def test_a_session_that_is_down_says_for_how_long_and_why() -> None:
+    service = Service()
+    service.live.moved(Connection.WAITING)
+    service.live.outage_began_at = service.clock.now() - timedelta(minutes=7)
+    service.live.cause, service.live.attempt, service.live.limit = Cause.RESTART_REQUIRED, 4, 10
+    signals = service.source()
+    assert signals[ONE]["down_s"] == 420
+    assert signals[ONE]["restarts_515"] == 4
+    assert signals[ONE]["attempts_share"] == 0.4
+    assert signals[SERVICE]["sessions_down"] == signals[SERVICE]["sessions_down_share"] == 1
+
+
+async def test_an_open_session_tells_its_last_heartbeat_and_its_reconnections() -> None:
+    service = Service()
+    for _ in range(3):
+        service.open()
+        assert service.source()[ONE]["heartbeat_age_s"] == 0
+        await service.clock.advance(20)
+    signals = service.source()[ONE]
+    assert (signals["heartbeat_age_s"], signals["reconnects_last_hour"]) == (20, 2)
+    await service.clock.advance(3600)
+    assert service.source()[ONE]["reconnects_last_hour"] == 0
+
+
+async def test_a_jump_of_the_clock_is_told_for_an_hour() -> None:
+    service = Service()
+    service.clock_jump_s = -90.0
+    assert service.source()[SERVICE]["clock_jump_s"] == 90
+    await service.clock.advance(3600)
+    assert service.source()[SERVICE]["clock_jump_s"] == 0
+
+
+def test_a_count_that_began_anew_is_counted_from_nothing() -> None:
+    recent = Recent()
+    assert [recent.of(count, 0) for count in (2, 5, 1)] == [2, 5, 6]
