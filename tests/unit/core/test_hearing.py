@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bench.deaf import measure, share_of
+from bench.deaf import Findings, measure, run_deaf
 from perene.core.hearing import (
     Answered,
     Closed,
@@ -169,6 +169,12 @@ def test_weeks_of_traffic_are_told_from_deafness() -> None:
     assert found["slow"].false_per_month < 0.5
     assert found["silent"].false_per_month < 0.5
     assert found["busy"].false_per_month < 12
-    working = [one.after_s for one in found["busy"].noticed if one.in_working_hours]
-    assert share_of(working, 0.5) < 180
     assert found["slow"].noticed
+
+
+def test_a_busy_session_that_turns_deaf_in_its_hours_is_soon_noticed() -> None:
+    found = Findings()
+    run_deaf("busy", seed=4, days=14, policy=HearingPolicy(), found=found)
+    working = [one.after_s for one in found.noticed if one.in_working_hours]
+    assert working
+    assert max(working) < 180
