@@ -216,6 +216,23 @@ async def test_new_chats_are_paced_and_answered_ones_are_free(world: World) -> N
     await world.send(jid(phones[2]), "three")
 
 
+async def test_a_ban_is_shown_with_its_meaning_until_it_ends(world: World) -> None:
+    own = await world.pair()
+    end = world.clock.now() + DAY
+    world.simulator.ban(own, DAY, code=104)
+    # Whatever the wait before the next attempt is, it is over by then.
+    await world.event(EventType.SESSION_DISCONNECTED)
+    while not await world.events(EventType.SESSION_BANNED):
+        await world.clock.advance(1)
+    ban = (await world.accounts.account(DESK)).ban
+    assert ban is not None
+    assert ban.code == "104"
+    assert ban.until is not None
+    assert abs(ban.until - end) < timedelta(seconds=2)
+    await world.clock.advance((ban.until - world.clock.now()).total_seconds())
+    assert (await world.accounts.account(DESK)).ban is None
+
+
 async def test_after_479_the_message_fails_and_the_next_asks_for_the_devices_anew(
     world: World,
 ) -> None:

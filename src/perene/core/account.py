@@ -245,10 +245,9 @@ def step(state: AccountLimits, event: Event) -> AccountLimits:
         case EventType.SESSION_LIMIT_LIFTED:
             return lifted(state)
         case EventType.SESSION_BANNED:
-            code = event.payload.get("code")
+            sub_code = event.payload.get("ban_code")
             until = _moment(event.payload.get("until"))
-            ban = Ban(code=None if code is None else str(code), until=until)
-            return replace(state, ban=ban)
+            return replace(state, ban=Ban(code=str(sub_code) if sub_code else None, until=until))
         case EventType.SESSION_CONNECTED:
             return replace(state, ban=None)
         case EventType.SESSION_DELETED:

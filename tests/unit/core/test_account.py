@@ -151,7 +151,9 @@ def test_the_state_comes_back_from_stored_events() -> None:
 def test_a_ban_is_known_until_it_ends_or_the_account_connects() -> None:
     until = NOW + DAY
     event = Event(
-        type=EventType.SESSION_BANNED, at=NOW, payload={"code": "101", "until": until.isoformat()}
+        type=EventType.SESSION_BANNED,
+        at=NOW,
+        payload={"ban_code": "101", "until": until.isoformat()},
     )
     state = step(AccountLimits(), event)
     assert state.ban is not None
