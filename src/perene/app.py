@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import random
+import shutil
 import signal
 import sys
 from datetime import timedelta
@@ -12,32 +13,44 @@ import structlog
 from perene import __version__
 from perene.api import HttpServer, Ports, Streams, announce_first_key, create_app
 from perene.core.account import ReachOutPolicy
-from perene.core.clock import SystemClock
+from perene.core.clock import Clock, SystemClock
 from perene.core.ids import Epoch, SessionId
 from perene.core.notices import Observer
+from perene.core.policy import policies_with
 from perene.core.sessions import SessionOptions
 from perene.core.unit import Committed, Unit
 from perene.data_directory import held_data_directory
+from perene.delivery.alerts import notifiers_for
 from perene.engine.client_payload import ClientIdentity
+from perene.engine.client_version import fetch_version
 from perene.engine.config import EngineConfig
 from perene.engine.connection import Connection
 from perene.engine.content import readable_fields, text_message
+from perene.engine.listening import HearingMemory
 from perene.engine.ports import SessionStore
 from perene.engine.transport import Endpoint
 from perene.key_rotation import RotationInterrupted, next_key_file
 from perene.logs import setup_logs
 from perene.settings import Settings, unknown_variables
+from perene.settings.alert_rules import read_alert_rules
 from perene.store.errors import WrongMasterKey
 from perene.store.session_store import SessionReader
 from perene.store.store import Store
 from perene.supervisor.account import AccountDesk
+from perene.supervisor.alerting import Alerting
 from perene.supervisor.committer import Committer, Lane, SavePolicy
 from perene.supervisor.feed import EventFeed
 from perene.supervisor.gateway import SessionDesk
 from perene.supervisor.health import Keyholder, Vitals
+from perene.supervisor.host_watch import HostWatch
 from perene.supervisor.message_desk import MessageDesk
-from perene.supervisor.session_task import Connect
+from perene.supervisor.metrics import Metrics
+from perene.supervisor.ports import ComponentHealth
+from perene.supervisor.session_task import MakeEngine
+from perene.supervisor.signals import SignalSource
+from perene.supervisor.start_gate import StartGate
 from perene.supervisor.supervisor import Supervisor
+from perene.supervisor.versions import ClientVersions
 from perene.wire.certificates import WHATSAPP_ROOT_KEY
 
 log = structlog.stdlib.get_logger()
@@ -66,6 +79,8 @@ async def serve(settings: Settings) -> None:
 async def _run(settings: Settings, store: Store) -> None:
     clock = SystemClock()
     feed = EventFeed(store)
+    metrics = Metrics()
+    host = HostWatch(clock, disk_free=lambda: shutil.disk_usage(settings.data_dir).free)
     accounts = AccountDesk(store, feed, clock, _reach_out_policy(settings), ring=feed.ring)
     committer = Committer(
         commit=store.commit,
@@ -77,15 +92,45 @@ async def _run(settings: Settings, store: Store) -> None:
             max_units=settings.commit_max_units,
         ),
         on_commit=feed.ring,
+        measure=metrics.committed,
     )
+    versions = _client_versions(settings, store, clock)
+    await versions.load()
     supervisor = Supervisor(
         store=store,
         open_store=lambda session, epoch, lane: OwnedStore(store, session, epoch, lane),
         committer=committer,
-        connect=_connect(settings),
+        connect=_connect(settings, versions),
         clock=clock,
         ring=feed.ring,
         rng=random.Random(),  # noqa: S311  # jitter of delays, nothing secret
+        metrics=metrics,
+        versions=versions,
+        gate=StartGate(clock, at_once=settings.start_at_once, per_second=settings.start_per_second),
+        policies=policies_with(settings.policy_overrides),
+    )
+    vitals = Vitals(
+        supervisor,
+        committer,
+        parts=[host.event_loop, host.disk, _master_key_loaded, lambda: _client_version(versions)],
+    )
+    metrics.watch_sessions(vitals.count)
+    alerting = Alerting(
+        store=store,
+        notifiers=notifiers_for(
+            settings.alert_urls.get_secret_value() if settings.alert_urls else ""
+        ),
+        rules=read_alert_rules(settings.alert_rules_file),
+        signals=SignalSource(
+            supervisor,
+            committer,
+            clock,
+            disk_free=lambda: host.free_bytes,
+            key_missing=lambda: (
+                settings.master_key is None and not settings.master_key_path.exists()
+            ),
+        ),
+        clock=clock,
     )
     streams = Streams(limit=settings.max_event_streams)
     app = create_app(
@@ -102,10 +147,13 @@ async def _run(settings: Settings, store: Store) -> None:
             accounts=accounts,
             events=feed,
             keys=Keyholder(store),
-            health=Vitals(supervisor, committer),
+            health=vitals,
+            metrics=metrics,
+            alerts=alerting,
             streams=streams,
         ),
         max_body_bytes=settings.max_body_bytes,
+        metrics_public=settings.metrics_without_key,
     )
     server = HttpServer(
         app,
@@ -116,13 +164,44 @@ async def _run(settings: Settings, store: Store) -> None:
     )
     # First, so that a port that is taken refuses the start before any session connects.
     port = await server.start()
+    watching = asyncio.create_task(host.run(), name="host watch")
+    alarming = asyncio.create_task(alerting.run(), name="alerts")
     try:
         await _announce(settings, store, port)
         _spare_the_collector()
         await _live(settings, server, supervisor, committer)
     finally:
+        watching.cancel()
+        alarming.cancel()
         await server.stop()
     log.info("stopped")
+
+
+def _client_versions(settings: Settings, store: Store, clock: Clock) -> ClientVersions:
+    proxy = settings.proxy.get_secret_value() if settings.proxy else None
+    return ClientVersions(
+        store=store,
+        default=CLIENT_VERSION,
+        override=settings.client_version_numbers,
+        clock=clock,
+        endpoint=settings.endpoint,
+        fetch=lambda: fetch_version(
+            settings.version_address,
+            proxy=proxy,
+            ca_file=str(settings.tls_ca_file) if settings.tls_ca_file else None,
+            tls_verify=settings.tls_verify,
+        ),
+    )
+
+
+def _client_version(versions: ClientVersions) -> ComponentHealth:
+    text = ".".join(map(str, versions.current()))
+    return ComponentHealth(name="client_version", ok=True, detail=f"Presents {text}.")
+
+
+def _master_key_loaded() -> ComponentHealth:
+    # Without it the store would not have opened; whether its file is still there is an alert.
+    return ComponentHealth(name="master_key", ok=True, detail="Loaded.")
 
 
 def _spare_the_collector() -> None:
@@ -192,10 +271,12 @@ async def _announce(settings: Settings, store: Store, port: int) -> None:
     sys.stdout.flush()
 
 
-def _connect(settings: Settings) -> Connect:
-    version = settings.client_version_numbers or CLIENT_VERSION
+def _connect(settings: Settings, versions: ClientVersions) -> MakeEngine:
     proxy = settings.proxy.get_secret_value() if settings.proxy else None
     ca_file = str(settings.tls_ca_file) if settings.tls_ca_file else None
+
+    # What each session has learned of its own traffic, for as long as the service runs.
+    hearing: dict[SessionId, HearingMemory] = {}
 
     def connect(store: SessionStore, options: SessionOptions, observer: Observer) -> Connection:
         history = settings.history_sync if options.history_sync is None else options.history_sync
@@ -209,7 +290,7 @@ def _connect(settings: Settings) -> Connect:
                 connect_timeout_s=settings.connect_timeout_s,
             ),
             root_key=settings.noise_root_key_bytes or WHATSAPP_ROOT_KEY,
-            client=ClientIdentity(version=version, full_history=history),
+            client=ClientIdentity(version=versions.current(), full_history=history),
             query_timeout_s=settings.query_timeout_s,
             keepalive_s=settings.keepalive_s,
             heartbeat_s=settings.heartbeat_s,
@@ -220,7 +301,13 @@ def _connect(settings: Settings) -> Connect:
             mark_online=online,
             limit_hold_s=settings.limit_hold_s,
         )
-        return Connection(store=store, config=config, clock=SystemClock(), observer=observer)
+        return Connection(
+            store=store,
+            config=config,
+            clock=SystemClock(),
+            observer=observer,
+            hearing=hearing.setdefault(store.session, HearingMemory()),
+        )
 
     return connect
 

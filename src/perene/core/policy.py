@@ -83,7 +83,8 @@ class Schedule:
                 one, two = 1, 1
                 for _ in range(min(earlier + self.skip, 60)):
                     one, two = two, one + two
-                return min(self.step * one, self.cap) * (0.9 + 0.2 * jitter)
+                times = min(one, self.cap / self.step)
+                return self.step * times * (0.9 + 0.2 * jitter)
 
     @property
     def floor(self) -> timedelta:
@@ -115,9 +116,7 @@ class Schedule:
             raise ValueError("give fibonacci:1..900, linear:300 or fixed:60, in seconds") from error
         if not 1 <= seconds <= longest <= 7 * 86_400:
             raise ValueError("a step is from 1 second up to its cap, a cap at most seven days")
-        return cls(
-            growth=grown, step=timedelta(seconds=seconds), cap=timedelta(seconds=longest)
-        )
+        return cls(growth=grown, step=timedelta(seconds=seconds), cap=timedelta(seconds=longest))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,9 +151,7 @@ STORE_RETRY = Schedule(
 )
 """Between two questions to a database that does not answer."""
 
-_NETWORK = Schedule(
-    growth=Growth.FIBONACCI, step=timedelta(seconds=1), cap=timedelta(seconds=900)
-)
+_NETWORK = Schedule(growth=Growth.FIBONACCI, step=timedelta(seconds=1), cap=timedelta(seconds=900))
 _RATE_LIMITED = replace(_NETWORK, skip=5)  # whatsapp-rust adds five steps on 429
 _SLOW = Schedule(growth=Growth.FIBONACCI, step=timedelta(minutes=2), cap=timedelta(hours=2))
 _RESTART = Schedule(growth=Growth.LINEAR, step=timedelta(minutes=5))
@@ -165,7 +162,7 @@ _BUG = Schedule(growth=Growth.FIBONACCI, step=timedelta(seconds=5), cap=timedelt
 
 def _retry(sentence: str, schedule: Schedule = _NETWORK, **more: object) -> Policy:
     policy = Policy(reaction=Reaction.RETRY, sentence=sentence, schedule=schedule, limit=30)
-    return replace(policy, **more)  # pyright: ignore[reportArgumentType]  # fields of the policy
+    return replace(policy, **more)
 
 
 def _stop(sentence: str, *, archive: bool = False, holds: bool = False) -> Policy:
@@ -195,12 +192,12 @@ POLICIES: Mapping[Cause, Policy] = {
     Cause.MALFORMED: _retry("The server sent something that cannot be read."),
     Cause.CLOCK_JUMP: Policy(
         reaction=Reaction.CHECK,
+        schedule=_NETWORK,
+        limit=30,
         sentence="The machine's clock jumped, or it slept; the connection is checked.",
     ),
     Cause.SERVER_UNAVAILABLE: _retry("WhatsApp's servers had an error of their own."),
-    Cause.RATE_LIMITED: _retry(
-        "WhatsApp asked for fewer connections.", _RATE_LIMITED, holds=True
-    ),
+    Cause.RATE_LIMITED: _retry("WhatsApp asked for fewer connections.", _RATE_LIMITED, holds=True),
     Cause.TEMPORARY_BAN: Policy(
         reaction=Reaction.WAIT_UNTIL,
         schedule=_BAN_WITHOUT_END,
@@ -300,7 +297,11 @@ def _override(policy: Policy, part: str, value: str) -> Policy:
     if part == "schedule" and policy.schedule is not None:
         return replace(policy, schedule=Schedule.parse(value))
     if part == "limit" and policy.limit is not None:
-        if not value.strip().isascii() or not value.strip().isdigit() or not 1 <= int(value) <= 1000:
+        if (
+            not value.strip().isascii()
+            or not value.strip().isdigit()
+            or not 1 <= int(value) <= 1000
+        ):
             raise ValueError("a limit is a number from 1 to 1000")
         return replace(policy, limit=int(value))
     raise ValueError("this cause has no such thing to set; see `perene policy`")

@@ -48,6 +48,7 @@ class Connection:
         self._hearing = hearing or HearingMemory()
         self._dial: Dial = dial or (lambda: SocketTransport.dial(config.endpoint))
         self._stopping = asyncio.Event()
+        self._logging_out = False
         self._conversation: Conversation | None = None
 
     async def run(self) -> Ending:
@@ -73,8 +74,17 @@ class Connection:
             raise endings.local(Local.SOCKET_CLOSED, "The session is not connected yet.")
         return await self._conversation.linking.request_code(phone)
 
-    def stop(self) -> None:
-        """End in order: take nothing more, commit, answer what is committed, close."""
+    def check(self) -> None:
+        """Ask for a proof of life at once; without one the connection ends as usual."""
+        if self._conversation is not None:
+            self._conversation.check()
+
+    def stop(self, *, log_out: bool = False) -> None:
+        """End in order: take nothing more, commit, answer what is committed, close.
+
+        With `log_out`, WhatsApp is asked to forget the device before the socket closes.
+        """
+        self._logging_out = self._logging_out or log_out
         self._stopping.set()
 
     async def _run(self) -> Ending:
@@ -95,7 +105,7 @@ class Connection:
                 observer=self._observer,
                 hearing=self._hearing,
             )
-            await self._conversation.run(self._stopping)
+            await self._conversation.run(self._stopping, log_out=lambda: self._logging_out)
             return Ending(kind=Kind.LOCAL, code=Local.STOPPED, sentence="Stopped on request.")
         finally:
             self._conversation = None

@@ -1,7 +1,7 @@
 """What happens on an open channel: every stanza to whom it concerns, every task in one group."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 import structlog
@@ -46,6 +46,8 @@ _MAX_WORK = 500
 with the next connection; other jobs are repeated by their own occasions."""
 
 _MAX_ROUTING_INFO = 1024
+
+_UNLINK_WITHIN_S = 10.0
 
 
 class Conversation:
@@ -159,8 +161,15 @@ class Conversation:
         """Look for messages to send."""
         self._send_loop.wake()
 
-    async def run(self, stopping: asyncio.Event) -> None:
-        """Converse until `stopping` is set, then drain; or raise what ended the connection."""
+    def check(self) -> None:
+        """Prove soon that the server is there, or end."""
+        self._keepalive.hurry()
+
+    async def run(self, stopping: asyncio.Event, *, log_out: Callable[[], bool]) -> None:
+        """Converse until `stopping` is set, then drain; or raise what ended the connection.
+
+        `log_out` is asked then: whether WhatsApp is to forget this device first.
+        """
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
@@ -174,6 +183,8 @@ class Conversation:
                 ):
                     tasks.create_task(job, name=name)
                 await stopping.wait()
+                if log_out():
+                    await self._unlink()
                 await self._drain()
                 raise _Drained
         except* _Drained:
@@ -181,6 +192,20 @@ class Conversation:
         finally:
             self._listening.closed()
             self._queries.fail_all(endings.local(Local.SOCKET_CLOSED, "The connection ended."))
+
+    async def _unlink(self) -> None:
+        """Ask WhatsApp to forget the device (whatsmeow client.go, Logout, 2026-08)."""
+        own = self._stage.credentials
+        if not own.paired:
+            return
+        removal = Node(
+            "remove-companion-device", {"jid": str(own.own_pn), "reason": "user_initiated"}
+        )
+        try:
+            await self._queries.ask("md", "set", removal, timeout_s=_UNLINK_WITHIN_S)
+        except (QueryFailed, QueryTimedOut, ConnectionEnded) as error:
+            # The keys are destroyed all the same; the phone's list shows the device a while longer.
+            log.warning("device_not_removed_by_whatsapp", reason=str(error))
 
     async def _read(self) -> None:
         try:

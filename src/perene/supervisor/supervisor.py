@@ -2,33 +2,54 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import structlog
 
+from perene.core.causes import Cause
 from perene.core.clock import Clock
 from perene.core.errors import NotFound, StorageError
-from perene.core.events import Event, EventType
+from perene.core.events import Event, EventType, Json
 from perene.core.ids import Epoch, SessionId
+from perene.core.policy import POLICIES, Growth, Policy, Schedule
 from perene.core.sessions import Connection, Desired, SessionRecord
+from perene.core.transitions import Due
+from perene.core.unit import Unit
 from perene.engine.ports import SessionStore
 from perene.supervisor.committer import Committer
 from perene.supervisor.live import LiveState
-from perene.supervisor.session_task import Connect, SessionTask
+from perene.supervisor.metrics import Metrics
+from perene.supervisor.session_task import ClientVersion, MakeEngine, SessionTask
+from perene.supervisor.start_gate import StartGate
 from perene.supervisor.storage import OpenStore, Sessions
 
 log = structlog.stdlib.get_logger()
 
-_STARTS_AT_ONCE = 20
-"""Sessions whose first connection is begun together when the service starts."""
+_LOOK_EVERY_S = 10.0
+"""How often the monitor looks (requirement C3)."""
 
-_START_PAUSE_S = 0.2
+_OVERDUE_S = 30.0
+_CLOCK_JUMP_S = 5.0
+"""A difference between the two clocks that no correction in small steps makes in ten seconds."""
+
+_AFTER_A_BUG = Schedule(
+    growth=Growth.FIBONACCI, step=timedelta(seconds=5), cap=timedelta(minutes=15)
+)
 
 _READ_AGAIN_S = 2.0
 
 T = TypeVar("T")
+
+
+class Versions(Protocol):
+    """Which client version is presented, and how a newer one is found."""
+
+    def current(self) -> tuple[int, int, int]: ...
+
+    async def refresh(self, refused: tuple[int, int, int]) -> tuple[int, int, int] | None: ...
 
 
 class Supervisor:
@@ -44,10 +65,14 @@ class Supervisor:
         store: Sessions,
         open_store: OpenStore,
         committer: Committer,
-        connect: Connect,
+        connect: MakeEngine,
         clock: Clock,
         ring: Callable[[], None],
         rng: random.Random,
+        gate: StartGate | None = None,
+        metrics: Metrics | None = None,
+        versions: Versions | None = None,
+        policies: Mapping[Cause, Policy] = POLICIES,
     ) -> None:
         self._store = store
         self._open_store = open_store
@@ -62,6 +87,13 @@ class Supervisor:
         self._group: asyncio.TaskGroup | None = None
         self._closing = asyncio.Event()
         self._changing: dict[SessionId, asyncio.Lock] = {}
+        self._gate = gate or StartGate(clock, at_once=50, per_second=200)
+        self._metrics = metrics or Metrics()
+        self._versions = versions
+        self._policies = policies
+        self.clock_jump_s = 0.0
+        """The last jump of the wall clock that the monitor saw, in seconds."""
+        self.task_failures = 0
 
     # What a session task needs of the store
 
@@ -74,6 +106,17 @@ class Supervisor:
     async def archive_credentials(self, session: SessionId, epoch: Epoch, reason: str) -> bool:
         return await self._store.archive_credentials(session, epoch, reason)
 
+    async def destroy_credentials(self, session: SessionId, epoch: Epoch) -> None:
+        await self._store.destroy_credentials(session, epoch)
+
+    def presented_version(self) -> ClientVersion | None:
+        return None if self._versions is None else self._versions.current()
+
+    async def find_version(self, refused: ClientVersion | None) -> bool:
+        if self._versions is None or refused is None:
+            return False
+        return await self._versions.refresh(refused) is not None
+
     # Life
 
     async def run(self) -> None:
@@ -82,15 +125,15 @@ class Supervisor:
             records = await self._patiently(self._store.list_sessions)
             wanted = [record for record in records if record.desired is Desired.RUNNING]
             log.info("sessions_found", total=len(records), starting=len(wanted))
-            for position, record in enumerate(wanted, start=1):
+            monitor = self._group.create_task(self._monitor(), name="monitor")
+            for record in wanted:
                 if self._closing.is_set():
                     break
                 await self._patiently(partial(self._start_wanted, record.id))
-                if position % _STARTS_AT_ONCE == 0:
-                    await self._clock.sleep(_START_PAUSE_S)
             await self._closing.wait()
-            for task in self._tasks.values():
-                task.stop()
+            monitor.cancel()
+            for task in list(self._tasks.values()):
+                task.stop(by_person=False)
 
     async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Ask the store until it answers: a database that comes late must not keep sessions down.
@@ -124,21 +167,52 @@ class Supervisor:
     # Desires
 
     async def start(self, session: SessionId) -> None:
-        """Want a session running; nothing happens when it is and may still get somewhere."""
+        """Want a session running; one that waits for a person or for its time tries at once."""
         async with self._lock(session):
             await self._store.set_desired(session, Desired.RUNNING)
-            task = self._tasks.get(session)
-            if task is not None and task.stopping:
-                await self._halt(session)
-            running = self._running.get(session)
-            if running is None or running.done():
-                self._start(await self._store.get_session(session))
+            await self._started(session)
 
     async def stop(self, session: SessionId) -> None:
         """Want a session stopped; returns when its connection has drained."""
         async with self._lock(session):
             await self._store.set_desired(session, Desired.STOPPED)
             await self._halt(session)
+
+    async def restart(self, session: SessionId) -> None:
+        """Want a new connection now; counts begin anew, but no ban ends by it."""
+        async with self._lock(session):
+            await self._store.set_desired(session, Desired.RUNNING)
+            task = self._tasks.get(session)
+            if task is None or task.stopping:
+                await self._started(session)
+            else:
+                task.restart()
+
+    async def logout(self, session: SessionId) -> None:
+        """Unlink a session's device and destroy its credentials; it is stopped then."""
+        async with self._lock(session):
+            await self._store.set_desired(session, Desired.STOPPED)
+            task = self._tasks.get(session)
+            if task is not None and not task.stopping:
+                task.log_out()
+                running = self._running[session]
+                await asyncio.wait([running])
+                self._running.pop(session, None)
+            else:
+                await self._halt(session)
+                epoch = await self._store.acquire(session, None)
+                await self._store.destroy_credentials(session, epoch)
+            self._ring()
+
+    async def _started(self, session: SessionId) -> None:
+        task = self._tasks.get(session)
+        if task is not None and task.stopping:
+            await self._halt(session)
+            task = None
+        if task is not None:
+            task.start()
+            return
+        self._start(await self._store.get_session(session), by_person=True)
 
     async def delete(self, session: SessionId) -> None:
         """Stop a session and delete everything of it."""
@@ -156,6 +230,10 @@ class Supervisor:
     def live(self, session: SessionId) -> LiveState:
         """Return the live half of a session; one that never ran is stopped."""
         return self._states.get(session) or LiveState()
+
+    def lives(self) -> Mapping[SessionId, LiveState]:
+        """Return the live half of every session that has run, by its id."""
+        return self._states
 
     def states(self) -> list[LiveState]:
         """Return the live half of every session that has run."""
@@ -181,32 +259,102 @@ class Supervisor:
     def _lock(self, session: SessionId) -> asyncio.Lock:
         return self._changing.setdefault(session, asyncio.Lock())
 
-    def _start(self, record: SessionRecord) -> None:
+    def _start(self, record: SessionRecord, *, by_person: bool = False) -> None:
         if self._group is None or self._closing.is_set():
             return
+        task = self._new_task(record)
+        running = self._group.create_task(
+            self._supervised(task, by_person=by_person), name=f"session {record.id}"
+        )
+        self._running[record.id] = running
+
+    def _new_task(self, record: SessionRecord) -> SessionTask:
+        live = self._states.get(record.id)
+        if live is None:
+            live = LiveState(on_transition=self._metrics.transition)
         task = SessionTask(
-            session=record.id,
-            options=record.options,
-            paired=record.pn is not None and record.has_credentials,
+            record=record,
             ownership=self,
             connect=self._connect,
             clock=self._clock,
             rng=self._rng,
+            gate=self._gate,
+            watch=self._metrics,
+            policies=self._policies,
+            live=live,
         )
         self._tasks[record.id] = task
         self._states[record.id] = task.live
-        running = self._group.create_task(self._supervised(task), name=f"session {record.id}")
-        self._running[record.id] = running
+        return task
 
-    async def _supervised(self, task: SessionTask) -> None:
+    async def _supervised(self, task: SessionTask, *, by_person: bool) -> None:
+        """Run a task; one that dies of a bug is made anew, later each time, until it is stopped."""
+        session = task.session
+        failures = 0
         try:
-            await task.run()
-        except Exception:  # the supervisor's edge: one session's bug never ends the others
-            log.exception("session_task_failed", session=task.session)
-            task.live.moved(Connection.NEEDS_ATTENTION, error="Perene made a mistake; see the log.")
+            while True:
+                began = self._clock.monotonic()
+                try:
+                    await task.run(by_person=by_person)
+                    return
+                except (
+                    Exception
+                ) as error:  # the supervisor's edge: one session's bug never ends others
+                    log.exception("session_task_failed", session=session)
+                    lived_s = self._clock.monotonic() - began
+                    failures = 0 if lived_s > _AFTER_A_BUG.cap.total_seconds() else failures + 1
+                    await self._report_failure(task, error, failures)
+                if task.stopping:
+                    return
+                wait = _AFTER_A_BUG.wait(max(0, failures - 1), self._rng.random())
+                await task.rest(wait.total_seconds())
+                if task.stopping or self._closing.is_set():
+                    return
+                by_person = False
+                task = self._new_task(await self._patiently(partial(self._get, session)))
+        except NotFound:
+            return  # deleted meanwhile
         finally:
-            if self._tasks.get(task.session) is task:
-                del self._tasks[task.session]
+            if task.stopping:
+                task.live.moved(Connection.STOPPED)
+            if self._tasks.get(session) is task:
+                del self._tasks[session]
+
+    async def _get(self, session: SessionId) -> SessionRecord:
+        return await self._store.get_session(session)
+
+    async def _report_failure(self, task: SessionTask, error: Exception, failures: int) -> None:
+        self.task_failures += 1
+        self._metrics.task_failed()
+        task.live.moved(Connection.WAITING, error="Perene made a mistake; see the log.")
+        epoch = task.state.epoch
+        if epoch is None:
+            return
+        payload: dict[str, Json] = {"error": type(error).__name__, "in_a_row": failures}
+        event = Event(type=EventType.SESSION_FAILED, at=self._clock.now(), payload=payload)
+        unit = Unit(session=task.session, epoch=epoch, events=(event,))
+        try:
+            await self.open_store(task.session, epoch).submit(unit)
+        except Exception as unsaved:  # the bug may be here, too; the log has the first one
+            log.warning("failure_not_recorded", error=type(unsaved).__name__)
+
+    async def _monitor(self) -> None:
+        """Look every ten seconds: at the clock, and for sessions that nobody drives."""
+        wall, steady = self._clock.now(), self._clock.monotonic()
+        while True:
+            await self._clock.sleep(_LOOK_EVERY_S)
+            now, steady_now = self._clock.now(), self._clock.monotonic()
+            jump = (now - wall).total_seconds() - (steady_now - steady)
+            wall, steady = now, steady_now
+            if abs(jump) >= _CLOCK_JUMP_S:
+                self.clock_jump_s = jump
+                log.warning("clock_jumped", seconds=round(jump, 1))
+                for task in list(self._tasks.values()):
+                    task.check()
+            for task in list(self._tasks.values()):
+                if task.overdue_s > _OVERDUE_S:
+                    log.error("session_overdue", session=task.session, seconds=task.overdue_s)
+                    task.tell(Due())
 
     async def _halt(self, session: SessionId) -> None:
         task, running = self._tasks.get(session), self._running.get(session)

@@ -1,6 +1,6 @@
 """Every ending has one cause, and every cause one reaction (facts/protocol.md §2)."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -8,18 +8,17 @@ from hypothesis import strategies as st
 
 from perene.core import causes
 from perene.core.causes import (
-    VERDICTS,
     Cause,
     Ending,
     Kind,
     Local,
-    Reaction,
-    ban_duration,
+    banned_until,
     classify,
 )
+from perene.core.policy import POLICIES, Count, Exhausted, Growth, Reaction, Schedule, policies_with
 
 FAILURES = {
-    "400": Cause.REFUSED,
+    "400": Cause.FAULTY,
     "401": Cause.UNLINKED,
     "402": Cause.TEMPORARY_BAN,
     "403": Cause.LOCKED,
@@ -32,7 +31,7 @@ FAILURES = {
     "418": Cause.REFUSED,
     "429": Cause.RATE_LIMITED,
     "500": Cause.SERVER_UNAVAILABLE,
-    "501": Cause.SERVER_UNAVAILABLE,
+    "501": Cause.FAULTY,
     "503": Cause.SERVER_UNAVAILABLE,
 }
 
@@ -47,43 +46,68 @@ STREAM_ERRORS = {
 }
 
 LOCAL = {
-    Local.UNREACHABLE: Cause.NETWORK,
+    Local.DNS: Cause.DNS,
+    Local.REFUSED: Cause.UNREACHABLE,
+    Local.TLS: Cause.TLS,
+    Local.CONNECT_TIMEOUT: Cause.UNREACHABLE,
+    Local.PROXY: Cause.PROXY,
+    Local.HTTP_REFUSED: Cause.SERVER_UNAVAILABLE,
+    Local.UNREACHABLE: Cause.UNREACHABLE,
     Local.SOCKET_CLOSED: Cause.NETWORK,
-    Local.HANDSHAKE_TIMEOUT: Cause.NETWORK,
+    Local.HANDSHAKE_TIMEOUT: Cause.HANDSHAKE_TIMEOUT,
     Local.HANDSHAKE_FAILED: Cause.UNTRUSTED_SERVER,
     Local.CERTIFICATE: Cause.UNTRUSTED_SERVER,
-    Local.MALFORMED: Cause.NETWORK,
-    Local.KEEPALIVE: Cause.NETWORK,
+    Local.MALFORMED: Cause.MALFORMED,
+    Local.KEEPALIVE: Cause.KEEPALIVE,
+    Local.HALF_OPEN: Cause.HALF_OPEN,
+    Local.DEAF: Cause.DEAF,
+    Local.CLOCK_JUMP: Cause.CLOCK_JUMP,
     Local.STORAGE: Cause.STORAGE,
     Local.STALE_EPOCH: Cause.OWNERSHIP_LOST,
     Local.PAIRING_EXPIRED: Cause.PAIRING_EXPIRED,
     Local.PAIRING_REFUSED: Cause.PAIRING_REFUSED,
     Local.UNREADABLE_STATE: Cause.UNREADABLE_STATE,
     Local.INTERNAL: Cause.INTERNAL,
+    Local.RESTARTED: Cause.RESTARTED,
     Local.STOPPED: Cause.STOPPED,
 }
 
+_NETWORK = (Reaction.RETRY, 30, Exhausted.GO_ON_SLOWLY)
 REACTIONS = {
-    Cause.RESTART_REQUIRED: Reaction.RESTART,
-    Cause.STREAM_ENDED: Reaction.RETRY,
-    Cause.NETWORK: Reaction.RETRY,
-    Cause.SERVER_UNAVAILABLE: Reaction.RETRY,
-    Cause.RATE_LIMITED: Reaction.RETRY,
+    Cause.RESTART_REQUIRED: (Reaction.RETRY, 10, Exhausted.REPAIR),
+    Cause.STREAM_ENDED: _NETWORK,
+    Cause.NETWORK: _NETWORK,
+    Cause.DNS: _NETWORK,
+    Cause.UNREACHABLE: _NETWORK,
+    Cause.TLS: _NETWORK,
+    Cause.PROXY: _NETWORK,
+    Cause.HANDSHAKE_TIMEOUT: _NETWORK,
+    Cause.KEEPALIVE: _NETWORK,
+    Cause.HALF_OPEN: _NETWORK,
+    Cause.DEAF: _NETWORK,
+    Cause.MALFORMED: _NETWORK,
+    Cause.SERVER_UNAVAILABLE: _NETWORK,
+    Cause.RATE_LIMITED: _NETWORK,
+    Cause.UNTRUSTED_SERVER: _NETWORK,
+    Cause.INTERNAL: _NETWORK,
+    Cause.FAULTY: (Reaction.RETRY, 10, Exhausted.STOP),
+    Cause.UNKNOWN: (Reaction.RETRY, 5, Exhausted.STOP),
+    Cause.OUTDATED: (Reaction.NEW_VERSION, 1, Exhausted.STOP),
+}
+ONLY_REACTION = {
+    Cause.CLOCK_JUMP: Reaction.CHECK,
     Cause.TEMPORARY_BAN: Reaction.WAIT_UNTIL,
     Cause.LOCKED: Reaction.STOP,
     Cause.BANNED: Reaction.STOP,
     Cause.UNLINKED: Reaction.REPAIR,
     Cause.REPLACED: Reaction.STOP,
-    Cause.OUTDATED: Reaction.STOP,
     Cause.REFUSED: Reaction.STOP,
-    Cause.UNTRUSTED_SERVER: Reaction.RETRY,
-    Cause.STORAGE: Reaction.RETRY,
+    Cause.STORAGE: Reaction.WAIT_FOR_STORE,
     Cause.OWNERSHIP_LOST: Reaction.STOP,
     Cause.PAIRING_EXPIRED: Reaction.NEW_CODE,
     Cause.PAIRING_REFUSED: Reaction.NEW_CODE,
     Cause.UNREADABLE_STATE: Reaction.STOP,
-    Cause.INTERNAL: Reaction.RETRY,
-    Cause.UNKNOWN: Reaction.RETRY,
+    Cause.RESTARTED: Reaction.NONE,
     Cause.STOPPED: Reaction.NONE,
 }
 
@@ -93,7 +117,7 @@ NOT_ON_THE_WIRE = ("408", "411", "412", "419", "421", "428", "440", "463", "475"
 
 
 def reaction(ending: Ending) -> Reaction:
-    return VERDICTS[classify(ending)].reaction
+    return POLICIES[classify(ending)].reaction
 
 
 @pytest.mark.parametrize(("code", "cause"), FAILURES.items())
@@ -193,14 +217,73 @@ def test_a_local_ending_without_a_row_is_a_mistake_of_ours(code: str) -> None:
 
 @pytest.mark.parametrize("cause", Cause)
 def test_every_cause_has_one_reaction_and_a_sentence_for_people(cause: Cause) -> None:
-    verdict = VERDICTS[cause]
-    assert verdict.reaction is REACTIONS[cause]
-    assert verdict.sentence[0].isupper()
-    assert verdict.sentence.endswith(".")
+    policy = POLICIES[cause]
+    if cause in REACTIONS:
+        assert (policy.reaction, policy.limit, policy.then) == REACTIONS[cause]
+    else:
+        assert policy.reaction is ONLY_REACTION[cause]
+    assert policy.sentence[0].isupper()
+    assert policy.sentence.endswith(".")
+
+
+@pytest.mark.requirement("D2")
+def test_only_an_unlinked_or_locked_device_loses_its_credentials_at_once() -> None:
+    assert {cause for cause in Cause if POLICIES[cause].archive} == {Cause.UNLINKED, Cause.LOCKED}
 
 
 def test_no_two_causes_say_the_same() -> None:
-    assert len({verdict.sentence for verdict in VERDICTS.values()}) == len(Cause)
+    assert len({policy.sentence for policy in POLICIES.values()}) == len(Cause)
+
+
+@pytest.mark.requirement("D3")
+def test_restarts_and_unknown_causes_are_counted_apart() -> None:
+    assert POLICIES[Cause.RESTART_REQUIRED].count is Count.RESTARTS
+    assert POLICIES[Cause.UNKNOWN].count is Count.UNKNOWN
+
+
+@pytest.mark.requirement("D4")
+def test_restarts_follow_at_once_and_then_five_minutes_later_each_time() -> None:
+    schedule = POLICIES[Cause.RESTART_REQUIRED].schedule
+    assert schedule is not None
+    waits = [schedule.wait(n, 0.9).total_seconds() for n in range(10)]
+    assert waits == [300.0 * n for n in range(10)]
+
+
+def test_settings_change_schedules_and_limits_and_nothing_else() -> None:
+    changed = policies_with({"network.limit": "50", "dns.schedule": "fixed:60..60"})
+    assert changed[Cause.NETWORK].limit == 50
+    schedule = changed[Cause.DNS].schedule
+    assert schedule is not None
+    assert schedule.growth is Growth.FIXED
+    assert changed[Cause.UNKNOWN] is POLICIES[Cause.UNKNOWN]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("nothing.limit", "5"),
+        ("network.limit", "0"),
+        ("network.limit", "many"),
+        ("network.reaction", "stop"),
+        ("banned.limit", "5"),
+        ("dns.schedule", "now"),
+        ("dns.schedule", "fixed:0"),
+        ("dns.schedule", "fibonacci:60..10"),
+    ],
+)
+def test_a_wrong_change_of_a_policy_names_its_entry(name: str, value: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        policies_with({name: value})
+
+
+@given(st.sampled_from(Growth), st.integers(1, 1000), st.integers(0, 200), st.floats(0, 1))
+def test_a_wait_is_never_longer_than_its_cap(
+    growth: Growth, seconds: int, earlier: int, jitter: float
+) -> None:
+    cap = timedelta(seconds=max(900, seconds))
+    schedule = Schedule(growth=growth, step=timedelta(seconds=seconds), cap=cap)
+    assert timedelta() <= schedule.wait(earlier, jitter) <= cap * 1.1
+    assert schedule.describe()
 
 
 def test_every_cause_can_happen() -> None:
@@ -208,28 +291,36 @@ def test_every_cause_can_happen() -> None:
     assert found == set(Cause)
 
 
+def test_a_server_that_answers_429_to_the_upgrade_limits_the_rate() -> None:
+    ending = Ending(kind=Kind.LOCAL, code=Local.HTTP_REFUSED, attributes={"status": "429"})
+    assert classify(ending) is Cause.RATE_LIMITED
+
+
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
+
+
 @given(st.integers(min_value=1, max_value=1_000_000_000))
 def test_a_ban_lasts_as_many_seconds_as_the_server_says(seconds: int) -> None:
-    assert ban_duration({"code": "101", "expire": str(seconds)}) == timedelta(seconds=seconds)
+    until = banned_until({"code": "101", "expire": str(seconds)}, NOW)
+    assert until == NOW + timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize("expire", ["", "soon", "-5", "0", "1.5", "1e3", "٣x", "99999999999999999"])
 def test_a_ban_whose_end_makes_no_sense_has_none(expire: str) -> None:
-    assert ban_duration({"expire": expire}) is None
+    assert banned_until({"expire": expire}, NOW) is None
 
 
 def test_a_ban_without_an_end_has_none() -> None:
-    assert ban_duration({}) is None
+    assert banned_until({}, NOW) is None
 
 
-@given(st.integers(min_value=1_000_000_001))
+@given(st.integers(min_value=1_000_000_001, max_value=4_000_000_000))
 def test_a_date_is_never_taken_for_a_duration(epoch: int) -> None:
-    assert ban_duration({"expire": str(epoch)}) is None
+    assert banned_until({"expire": str(epoch)}, NOW) == datetime.fromtimestamp(epoch, UTC)
 
 
 @given(st.dictionaries(st.sampled_from(["expire", "code"]), st.text(max_size=30)))
 def test_no_attribute_of_the_server_can_break_the_reading_of_a_ban(
     attributes: dict[str, str],
 ) -> None:
-    lasts = ban_duration(attributes)
-    assert lasts is None or lasts > timedelta()
+    banned_until(attributes, NOW)

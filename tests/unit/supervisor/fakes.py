@@ -14,6 +14,7 @@ from perene.core.sessions import Desired, SessionOptions, SessionRecord
 from perene.core.unit import Committed, Unit
 from perene.engine.ports import SessionStore
 from perene.supervisor.committer import Committer, Lane, SavePolicy
+from perene.supervisor.storage import OutageRow
 from perene.supervisor.supervisor import Supervisor
 from tests.support.virtual_clock import START, VirtualClock
 
@@ -37,6 +38,7 @@ class MemoryStore:
         self.records: dict[SessionId, SessionRecord] = {}
         self.outbox: list[Row] = []
         self.archived: list[SessionId] = []
+        self.destroyed: list[SessionId] = []
         self.failing: StorageError | None = None
         self.on_look: Callable[[], None] = lambda: None
         """Called after the outbox has been looked at, before the answer arrives."""
@@ -114,6 +116,19 @@ class MemoryStore:
         )
         return True
 
+    async def destroy_credentials(self, session: SessionId, epoch: Epoch) -> None:
+        if self.failing is not None:
+            raise self.failing
+        self.destroyed.append(session)
+        self.records[session] = replace(
+            self.records[session], has_credentials=False, pn=None, lid=None
+        )
+
+    async def outages(
+        self, session: SessionId, *, before: int | None, limit: int
+    ) -> Sequence[OutageRow]:
+        return []
+
     # The outbox
 
     async def events_after(
@@ -140,7 +155,9 @@ class FakeEngine:
         self.observer = observer
         self.ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self.woken = 0
+        self.checked = 0
         self.stopped = False
+        self.logged_out = False
         self.drains = True
         """False for a connection that takes its time to end."""
         self.pairing_code: str | Exception = "ABCD-EFGH"
@@ -156,7 +173,11 @@ class FakeEngine:
             raise self.pairing_code
         return self.pairing_code
 
-    def stop(self) -> None:
+    def check(self) -> None:
+        self.checked += 1
+
+    def stop(self, *, log_out: bool = False) -> None:
+        self.logged_out = log_out
         self.stopped = True
         if self.drains:
             self.end(Ending(kind=Kind.LOCAL, code=Local.STOPPED))

@@ -12,12 +12,14 @@ from perene.core.errors import StorageUnavailable
 from perene.core.events import EventType
 from perene.core.ids import Epoch, SessionId
 from perene.core.notices import Observer, Opened, PhoneLinked, QrShown
-from perene.core.sessions import Connection, SessionOptions
+from perene.core.sessions import Connection, Desired, SessionOptions, SessionRecord
 from perene.core.unit import Committed, Unit
 from perene.engine.ports import SessionStore
+from perene.supervisor.metrics import Metrics
 from perene.supervisor.session_task import SessionTask
+from perene.supervisor.start_gate import StartGate
 from tests.support.units import ANA
-from tests.support.virtual_clock import VirtualClock
+from tests.support.virtual_clock import START, VirtualClock
 
 
 def failure(reason: str, **attributes: str) -> Ending:
@@ -39,6 +41,8 @@ class ScriptedEngine:
         self.observer = observer
         self.ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self.woken = 0
+        self.checked = 0
+        self.logged_out = False
 
     async def run(self) -> Ending:
         return await self.ending
@@ -49,7 +53,11 @@ class ScriptedEngine:
     async def request_pairing_code(self, phone: str) -> str:
         return phone
 
-    def stop(self) -> None:
+    def check(self) -> None:
+        self.checked += 1
+
+    def stop(self, *, log_out: bool = False) -> None:
+        self.logged_out = log_out
         if not self.ending.done():
             self.ending.set_result(local(Local.STOPPED))
 
@@ -76,7 +84,7 @@ class FakeStore:
 class Fixture:
     """A session task and everything around it."""
 
-    def __init__(self) -> None:
+    def __init__(self, standing: str | None = None) -> None:
         self.clock = VirtualClock()
         self.engines: list[ScriptedEngine] = []
         self.units: list[Unit] = []
@@ -86,14 +94,27 @@ class Fixture:
         self.storage_down = False
         self.broken_connect = False
         self._made = asyncio.Event()
+        self.destroyed = 0
+        self.versions: list[bool] = []
+        """What each look for a newer client version finds; nothing when it is empty."""
+        record = SessionRecord(
+            id=ANA,
+            name=None,
+            desired=Desired.RUNNING,
+            epoch=Epoch(0),
+            created_at=START,
+            has_credentials=True,
+            pn="5511900000001:7@s.whatsapp.net",
+            standing=standing,
+        )
         self.task = SessionTask(
-            session=ANA,
-            options=SessionOptions(),
-            paired=True,
+            record=record,
             ownership=self,
             connect=self.connect,
             clock=self.clock,
             rng=random.Random(1),
+            gate=StartGate(self.clock, at_once=10, per_second=1000),
+            watch=Metrics(),
         )
         self.running: asyncio.Task[None] | None = None
 
@@ -116,6 +137,17 @@ class Fixture:
         assert (session, epoch > 0) == (ANA, True)
         self.archived.append(reason)
         return True
+
+    async def destroy_credentials(self, session: SessionId, epoch: Epoch) -> None:
+        assert (session, epoch > 0) == (ANA, True)
+        self.destroyed += 1
+
+    def presented_version(self) -> tuple[int, int, int]:
+        return (2, 3000, 1)
+
+    async def find_version(self, refused: tuple[int, int, int] | None) -> bool:
+        assert refused == (2, 3000, 1)
+        return self.versions.pop(0) if self.versions else False
 
     def connect(
         self, store: SessionStore, options: SessionOptions, observer: Observer
@@ -253,25 +285,137 @@ async def test_a_ban_is_waited_out(one: Fixture) -> None:
     assert one.archived == []
 
 
+async def settled(one: Fixture, state: Connection) -> None:
+    """Wait until the session is in a state."""
+    async with asyncio.timeout(10):
+        while one.state is not state:
+            await one.task.live.changed()
+
+
 @pytest.mark.parametrize(
     "ending",
     [
-        failure("403"),
-        failure("405"),
         failure("406"),
+        failure("409"),
         stream_error("", "replaced"),
         local(Local.UNREADABLE_STATE),
         local(Local.STALE_EPOCH),
     ],
 )
-async def test_what_needs_a_person_ends_the_task_and_keeps_the_credentials(
+async def test_what_needs_a_person_waits_and_keeps_the_credentials(
     one: Fixture, ending: Ending
 ) -> None:
     await one.end(1, ending)
-    await ended(one)
-    assert one.state is Connection.NEEDS_ATTENTION
+    await settled(one, Connection.NEEDS_ATTENTION)
     assert one.task.live.last_error
     assert one.archived == []
+    assert len(one.events(EventType.SESSION_NEEDS_ATTENTION)) == 1
+    await one.clock.advance(86_400)
+    assert len(one.engines) == 1
+
+    one.task.start()
+    await one.engine(2)
+
+
+async def test_a_locked_account_waits_with_its_credentials_set_aside(one: Fixture) -> None:
+    await one.end(1, failure("403"))
+    await settled(one, Connection.NEEDS_ATTENTION)
+    assert one.archived == ["locked"]
+    await one.clock.advance(86_400)
+    assert len(one.engines) == 1
+
+
+async def test_an_outdated_client_looks_for_a_newer_version_and_tries_it_once(
+    one: Fixture,
+) -> None:
+    one.versions = [False, True]
+    await one.end(1, failure("405"))
+    await one.clock.until_asleep(3600, within=360)
+    assert len(one.engines) == 1
+    await one.clock.advance(3960)
+    await one.end(2, failure("405"))
+    await settled(one, Connection.NEEDS_ATTENTION)
+    assert len(one.engines) == 2
+    assert one.archived == []
+
+
+async def test_a_logout_is_the_only_thing_that_destroys_credentials(one: Fixture) -> None:
+    engine = await one.engine(1)
+    one.task.log_out()
+    await ended(one)
+    assert (engine.logged_out, one.destroyed, one.archived) == (True, 1, [])
+    assert one.state is Connection.STOPPED
+
+
+async def next_attempt(one: Fixture) -> None:
+    """Wait out the delay before the next attempt."""
+    await settled(one, Connection.WAITING)
+    delay = one.events(EventType.SESSION_DISCONNECTED)[-1]["retry_in_s"]
+    assert isinstance(delay, float)
+    await one.clock.until_asleep(delay, within=0.01)
+    await one.clock.advance(delay)
+
+
+@pytest.mark.requirement("D3")
+async def test_an_unknown_code_gets_five_attempts(one: Fixture) -> None:
+    for number in range(1, 6):
+        await one.end(number, stream_error("777"))
+        await next_attempt(one)
+    await one.end(6, stream_error("777"))
+    await settled(one, Connection.NEEDS_ATTENTION)
+    assert len(one.engines) == 6
+    assert one.archived == []
+
+
+@pytest.mark.requirement("C5")
+async def test_the_network_gets_thirty_attempts_before_a_person_is_asked(one: Fixture) -> None:
+    for number in range(1, 33):
+        await one.end(number, local(Local.DNS))
+        await next_attempt(one)
+        told = one.events(EventType.SESSION_NEEDS_ATTENTION)
+        assert len(told) == (0 if number <= 30 else 1)
+    assert one.archived == []
+
+
+async def test_a_ban_survives_a_restart_of_the_service(one: Fixture) -> None:
+    await one.end(1, failure("402", code="101", expire="3600"))
+    await one.clock.until_asleep(3600)
+    standing = [unit.standing for unit in one.units if unit.standing][-1]
+    again = Fixture(standing)
+    running = asyncio.create_task(again.task.run())
+    await again.clock.until_asleep(3600)
+    again.task.restart()
+    again.task.start()
+    await again.clock.advance(3599)
+    assert again.engines == []
+    assert again.task.live.ban_code == "101"
+    await again.clock.advance(1)
+    await again.engine(1)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_an_outage_is_a_row_from_the_loss_to_the_next_stable_connection(
+    one: Fixture,
+) -> None:
+    engine = await one.engine(1)
+    engine.observer.notice(Opened(at=one.clock.now()))
+    await one.clock.advance(31)
+    engine.ending.set_result(stream_error("503"))
+    await one.clock.until_asleep(1, within=0.1)
+    await one.clock.advance(1.1)
+    await one.end(2, local(Local.DNS))
+    await one.clock.until_asleep(1, within=0.1)
+    await one.clock.advance(1.1)
+    (await one.engine(3)).observer.notice(Opened(at=one.clock.now()))
+    await one.clock.until_asleep(30)
+    await one.clock.advance(30)
+    rows = [unit.outage for unit in one.units if unit.outage]
+    assert len({row.id for row in rows}) == 1
+    last = rows[-1]
+    assert (last.cause, last.last_cause, last.attempts) == ("server_unavailable", "dns", 2)
+    assert (last.end, last.code) == ("recovered", "503")
+    assert len(one.events(EventType.SESSION_RECOVERED)) == 1
 
 
 @pytest.mark.parametrize("when", ["connected", "waiting"])
@@ -288,11 +432,11 @@ async def test_a_stop_ends_the_task_in_whatever_state(one: Fixture, when: str) -
 
 async def test_a_bug_in_a_connection_ends_that_connection_only(one: Fixture) -> None:
     (await one.engine(1)).ending.set_exception(ZeroDivisionError())
-    await one.clock.until_asleep(1, within=0.1)
+    await one.clock.until_asleep(5, within=0.5)
     one.broken_connect = True
-    await one.clock.advance(1.1)
-    await one.clock.until_asleep(1, within=0.1)
-    await one.clock.advance(1.1)
+    await one.clock.advance(5.5)
+    await one.clock.until_asleep(5, within=0.5)
+    await one.clock.advance(5.5)
     await one.engine(2)
     causes = [told["cause"] for told in one.events(EventType.SESSION_DISCONNECTED)]
     assert causes == ["internal", "internal"]
@@ -301,15 +445,16 @@ async def test_a_bug_in_a_connection_ends_that_connection_only(one: Fixture) -> 
 @pytest.mark.requirement("E8")
 async def test_a_database_that_is_away_delays_and_loses_nothing(one: Fixture) -> None:
     one.storage_down = True
+    before = len(one.units)
     await one.end(1, local(Local.STORAGE))
-    await one.clock.until_asleep(1, within=0.1)
-    assert one.units == []
+    await one.clock.until_asleep(2, within=0.2)
+    assert len(one.units) == before
     one.storage_down = False
     one.acquisitions_to_fail = 2
-    await one.clock.advance(1.1)
-    for _ in range(2):
-        await one.clock.until_asleep(5)
-        await one.clock.advance(5)
+    await one.clock.advance(2.2)
+    for seconds in (2, 4):
+        await one.clock.until_asleep(seconds, within=seconds / 10)
+        await one.clock.advance(seconds * 1.1)
     await one.engine(2)
     assert one.archived == []
 

@@ -65,10 +65,8 @@ async def test_when_the_service_starts_every_session_with_saved_credentials_conn
     for number in range(45):
         world.store.add(f"s{number}", paired=True)
     life = await begin(world)
-    for pause in range(2):
-        assert len(world.engines) == 20 * (pause + 1)
-        await world.clock.until_asleep(0.2)
-        await world.clock.advance(0.2)
+    assert len(world.engines) < 45
+    await world.clock.advance(1)
     await turns()
     assert world.engines.keys() == world.store.records.keys()
     assert all(len(engines) == 1 for engines in world.engines.values())
@@ -245,7 +243,7 @@ async def test_what_does_not_exist_can_be_neither_started_nor_stopped_nor_delete
 # --- one beside the other -------------------------------------------------------------------------
 
 
-async def test_a_task_that_fails_asks_for_attention_and_leaves_the_others_alone(
+async def test_a_task_that_fails_is_started_again_and_leaves_the_others_alone(
     running: World,
 ) -> None:
     running.store.add("ana")
@@ -253,35 +251,78 @@ async def test_a_task_that_fails_asks_for_attention_and_leaves_the_others_alone(
     running.broken.add(ANA)
     await running.supervisor.start(BOB)
     await running.supervisor.start(ANA)
-    await gone(running.supervisor, ANA)
-    assert running.supervisor.live(ANA).connection is Connection.NEEDS_ATTENTION
+    await running.clock.until_asleep(5)
+    assert running.supervisor.live(ANA).connection is Connection.WAITING
     assert running.supervisor.live(ANA).last_error
+    assert running.supervisor.task_failures == 1
     assert not (await running.engine("bob")).ending.done()
-    assert running.supervisor.is_running(BOB)
-
-
-async def test_a_session_that_failed_can_be_started_again(running: World) -> None:
-    running.store.add("ana")
-    running.broken.add(ANA)
-    await running.supervisor.start(ANA)
-    await gone(running.supervisor, ANA)
     running.broken.clear()
-    await running.supervisor.start(ANA)
+    await running.clock.advance(5)
     await running.engine("ana")
 
 
-async def test_a_session_that_needs_a_person_has_ended_and_can_be_started_again(
+async def test_a_session_that_failed_can_be_started_or_stopped_at_once(running: World) -> None:
+    running.store.add("ana")
+    running.broken.add(ANA)
+    await running.supervisor.start(ANA)
+    await running.clock.until_asleep(5)
+    running.broken.clear()
+    await running.supervisor.start(ANA)
+    await running.engine("ana")
+    running.broken.add(ANA)
+    (await running.engine("ana")).end(LOST)
+    await running.clock.until_asleep(5)
+    await running.supervisor.stop(ANA)
+    assert running.supervisor.live(ANA).connection is Connection.STOPPED
+
+
+async def test_a_session_that_needs_a_person_stays_and_can_be_started_again(
     running: World,
 ) -> None:
     running.store.add("ana", paired=True)
     await running.supervisor.start(ANA)
     (await running.engine("ana")).end(REPLACED)
-    await gone(running.supervisor, ANA)
+    await turns()
     assert running.supervisor.live(ANA).connection is Connection.NEEDS_ATTENTION
-    with pytest.raises(NotFound):
-        running.supervisor.task(ANA)
+    assert running.supervisor.is_running(ANA)
     await running.supervisor.start(ANA)
     await running.engine("ana", 2)
+
+
+async def test_a_logout_unlinks_destroys_and_stays_stopped(running: World) -> None:
+    running.store.add("ana", paired=True)
+    await running.supervisor.start(ANA)
+    engine = await running.engine("ana")
+    await running.supervisor.logout(ANA)
+    assert engine.logged_out
+    assert running.store.destroyed == [ANA]
+    assert running.store.records[ANA].desired is Desired.STOPPED
+    assert not running.supervisor.is_running(ANA)
+    running.store.add("bob", desired=Desired.STOPPED, paired=True)
+    await running.supervisor.logout(BOB)
+    assert running.store.destroyed == [ANA, BOB]
+
+
+async def test_a_restart_makes_a_new_connection_of_whatever_there_was(running: World) -> None:
+    running.store.add("ana", paired=True)
+    await running.supervisor.start(ANA)
+    await running.engine("ana")
+    await running.supervisor.restart(ANA)
+    (await running.engine("ana", 2)).end(REPLACED)
+    await turns()
+    await running.supervisor.restart(ANA)
+    await running.engine("ana", 3)
+
+
+async def test_a_jump_of_the_clock_makes_every_connection_prove_itself(running: World) -> None:
+    running.store.add("ana", paired=True)
+    await running.supervisor.start(ANA)
+    engine = await running.engine("ana")
+    running.clock.jump(3600)
+    await running.clock.advance(10)
+    await turns()
+    assert engine.checked == 1
+    assert not engine.ending.done()
 
 
 @pytest.mark.requirement("D5")
