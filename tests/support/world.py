@@ -372,12 +372,17 @@ class World:
                 await self.sessions.create_session(
                     name, name=None, options=SessionOptions(), start=True
                 )
+            # Those who wait for their turn to connect wait for time to pass.
+            await self.pass_time(60, until=lambda batch=batch: self._all_have_codes(batch))
             for name in batch:
                 qr = await self.sessions.current_qr(name, wait_s=PATIENCE_S)
                 phones.append(self.simulator.scan_qr(qr.text).account.phone)
             await self.pass_time(60, until=lambda batch=batch: self.all_open(batch))
             assert self.all_open(batch), "not all were paired"
         return phones
+
+    def _all_have_codes(self, sessions: Sequence[SessionId]) -> bool:
+        return all(self.supervisor.live(session).qr is not None for session in sessions)
 
     def all_open(self, sessions: Sequence[SessionId]) -> bool:
         """Tell whether the connections of all of these are open."""
