@@ -192,7 +192,7 @@ async def test_a_node_out_of_form_ends_the_connection_and_what_came_before_is_ke
     session_of(world, phone).connection.send_encoded(payload)
 
     ended = await world.event(EventType.SESSION_DISCONNECTED, since=position)
-    assert (ended.event.payload["cause"], ended.event.payload["code"]) == ("network", "malformed")
+    assert (ended.event.payload["cause"], ended.event.payload["code"]) == ("malformed", "malformed")
     assert await world.texts() == ["before"]
     assert world.counters(phone).answered["receipt"] == 1
     await world.come_back(since=position)
@@ -206,6 +206,6 @@ async def test_bytes_out_of_form_end_the_connection_with_a_cause(world: World, d
     position = await world.now()
     world.transports[-1].inner.write(data)
     ended = await world.event(EventType.SESSION_DISCONNECTED, since=position)
-    assert ended.event.payload["cause"] == "network"
+    assert ended.event.payload["cause"] == "malformed"
     await world.come_back(since=position)
     assert world.device(phone).logins == 2

@@ -142,9 +142,7 @@ async def test_a_banned_session_waits_until_the_ban_is_over(world: World) -> Non
     assert world.simulator.evidence.events["logins_refused_402"] <= 2
 
 
-@pytest.mark.parametrize(
-    ("reason", "cause"), [(403, "locked"), (405, "outdated"), (406, "banned"), (409, "refused")]
-)
+@pytest.mark.parametrize(("reason", "cause"), [(406, "banned"), (409, "refused"), (415, "refused")])
 async def test_a_refusal_that_a_person_must_see_to_stops_and_keeps_the_credentials(
     world: World, reason: int, cause: str
 ) -> None:
@@ -158,9 +156,21 @@ async def test_a_refusal_that_a_person_must_see_to_stops_and_keeps_the_credentia
 
     assert (ended["cause"], ended["retry_in_s"]) == (cause, None)
     assert (await world.sessions.session(DESK)).record.has_credentials
-    await world.until(lambda: not world.supervisor.is_running(DESK), "the end of the task")
     await world.sessions.start(DESK)
     await world.event(EventType.SESSION_CONNECTED, since=position)
+
+
+async def test_a_locked_account_stops_with_its_credentials_set_aside(world: World) -> None:
+    phone = await world.pair()
+    await world.sessions.stop(DESK)
+    position = await world.now()
+    world.simulator.add_fault("refuse_login", phone=phone, reason=403)
+    await world.sessions.start(DESK)
+    ended = await last_end(world, position)
+    assert (ended["cause"], ended["retry_in_s"]) == ("locked", None)
+    await world.event(EventType.SESSION_LOCKED, since=position)
+    await world.event(EventType.SESSION_NEEDS_ATTENTION, since=position)
+    assert not (await world.sessions.session(DESK)).record.has_credentials
 
 
 @pytest.mark.requirement("D9")
@@ -180,13 +190,14 @@ async def test_a_server_that_is_silent_is_given_up_and_tried_again(
     phone = await world.pair()
     position = await world.now()
     world.simulator.add_fault(fault, phone=phone)  # pyright: ignore[reportArgumentType]  # a literal
-    await world.clock.until_asleep(10)
+    # One of the two is the monitor.
+    await world.until(lambda: world.clock.asleep.count(10) >= 2, "the keepalive")
     await world.clock.advance(10)
     await world.clock.until_asleep(ANSWER_WITHIN_S)
     await world.clock.advance(ANSWER_WITHIN_S)
 
     ended = await last_end(world, position)
-    assert (ended["cause"], ended["code"]) == ("network", "keepalive")
+    assert (ended["cause"], ended["code"]) == ("keepalive", "keepalive")
     await world.come_back(since=position)
 
 

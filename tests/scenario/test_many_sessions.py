@@ -11,6 +11,8 @@ PER_SECOND = 200
 """As the supervisor's own gate has it."""
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(240)
 async def test_all_of_300_sessions_come_back_after_a_restart_in_turns(
     tmp_path: Path, template: Path
 ) -> None:

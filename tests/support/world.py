@@ -18,8 +18,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from perene.engine.listening import HearingMemory
-
 from perene.core.account import ReachOutPolicy
 from perene.core.errors import StorageError
 from perene.core.events import EventType
@@ -32,6 +30,7 @@ from perene.engine.client_payload import ClientIdentity
 from perene.engine.config import EngineConfig
 from perene.engine.connection import Connection
 from perene.engine.content import readable_fields, text_message
+from perene.engine.listening import HearingMemory
 from perene.engine.ports import SessionStore
 from perene.engine.transport import Endpoint
 from perene.sim import Settings, Simulator

@@ -55,8 +55,8 @@ DESCRIPTIONS: Mapping[EventType, str] = {
     EventType.SESSION_STOPPED: "The session was stopped on request.",
     EventType.SESSION_DELETED: "The session and all that belongs to it was deleted.",
     EventType.SESSION_ERROR_515: "The server asked for a restart of the stream.",
-    EventType.SESSION_ERROR_515_MAX_ATTEMPTS: "The last restart was in vain: the credentials are set"
-    " aside, and a new QR code is offered.",
+    EventType.SESSION_ERROR_515_MAX_ATTEMPTS: "The last restart was in vain: the credentials are"
+    " set aside, and a new QR code is offered.",
     EventType.SESSION_RECOVERED: "A connection has stayed stable; the outage is over.",
     EventType.SESSION_NEEDS_ATTENTION: "No attempt will be made before a person acts.",
     EventType.SESSION_BANNED: "WhatsApp banned the number, for a time (`until`) or for good.",

@@ -67,7 +67,6 @@ from perene.core.transitions import (
     Waiting,
 )
 
-
 _ROUNDING_S = 0.001
 """Clocks count in microseconds and deadlines in floats: what is so near has come."""
 

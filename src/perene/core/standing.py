@@ -16,8 +16,8 @@ from perene.core.policy import Count
 class Standing:
     """How a session stands with WhatsApp.
 
-    `counts` are attempts in vain, in a row. `not_before` bars every attempt until then, `held` until
-    a person acts. `ban_code` is the sub-code of a ban that has not been seen to end.
+    `counts` are attempts in vain, in a row. `not_before` bars every attempt until then, `held`
+    until a person acts. `ban_code` is the sub-code of a ban that has not been seen to end.
     """
 
     counts: Mapping[Count, int] = field(default_factory=dict[Count, int])

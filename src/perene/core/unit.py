@@ -90,8 +90,9 @@ class Unit:
 
     A later unit of the same session builds on the earlier ones: when one fails, those behind it
     must fail too (the committer's lanes see to that). `ciphertexts` are the 32-byte hashes under
-    which a redelivery is recognised. `credentials` replaces the stored credentials, `standing` what
-    a later run must know of how connections ended (see `core.standing`), `outage` the row of its id.
+    which a redelivery is recognised. `credentials` replaces the stored credentials, `standing`
+    what a later run must know of how connections ended (see `core.standing`), `outage` the row of
+    its id.
     """
 
     session: SessionId

@@ -335,7 +335,7 @@ class Supervisor:
         unit = Unit(session=task.session, epoch=epoch, events=(event,))
         try:
             await self.open_store(task.session, epoch).submit(unit)
-        except Exception as unsaved:  # the bug may be here, too; the log has the first one
+        except Exception as unsaved:  # noqa: BLE001  # the bug may be here, too; the first is logged
             log.warning("failure_not_recorded", error=type(unsaved).__name__)
 
     async def _monitor(self) -> None:
