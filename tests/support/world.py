@@ -400,7 +400,9 @@ class World:
                 return
             delay = last.payload["retry_in_s"]
             assert isinstance(delay, int | float), f"no attempt will be made: {last}"
-            if self.state(session) is State.WAITING and delay in self.clock.asleep:
+            if self.state(session) is State.WAITING and any(
+                abs(seconds - delay) < 0.001 for seconds in self.clock.asleep
+            ):
                 await self.clock.advance(delay)
                 continue
             async with asyncio.timeout(PATIENCE_S):
