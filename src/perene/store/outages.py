@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, select
+from sqlalchemy import Connection, Row, delete, select, update
 
 from perene.core.causes import Cause, Kind
 from perene.core.ids import SessionId
@@ -52,6 +52,21 @@ def write_outages(connection: Connection, entries: Iterable[Entry]) -> None:
         if entry.unit.outage is not None:
             last[entry.unit.outage.id] = (entry.session, entry.unit.outage)
     _UPSERT.run(connection, [_values(session.key, outage) for session, outage in last.values()])
+
+
+def write_outage(connection: Connection, session: int, outage: Outage) -> None:
+    """Store one outage, over what was stored of it before. The caller holds the session's lock."""
+    _UPSERT.run(connection, [_values(session, outage)])
+
+
+def end_outages(connection: Connection, session: int, end: OutageEnd, now: datetime) -> None:
+    """End every outage of a session that is still open. The caller holds the session's lock."""
+    table = outages.c
+    connection.execute(
+        update(outages)
+        .where(table.session == session, table.ended_at.is_(None))
+        .values(ended_at=micros(now), end=end.value, retry_at=None)
+    )
 
 
 def list_outages(

@@ -14,6 +14,7 @@ from perene.core.errors import NotFound, StaleEpoch
 from perene.core.events import Event, EventType
 from perene.core.ids import Epoch, MessageId, SessionId
 from perene.core.messages import Fate, LedgerEntry, Message, Status
+from perene.core.outages import Outage
 from perene.core.sessions import Desired, SessionOptions, SessionRecord
 from perene.core.unit import Committed, PeerMessage, Unit
 from perene.store import (
@@ -46,6 +47,7 @@ from perene.store.outbox import StoredEvent
 from perene.store.sealing import Sealer
 from perene.store.sending import Queued
 from perene.store.session_store import SessionReader
+from perene.store.unlinking import Farewell, log_out, unlink
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -129,21 +131,38 @@ class Store(Evidence):
         """Return the reads of the engine's SessionStore for one session."""
         return SessionReader(self.database, self.keyring, session, epoch)
 
-    async def archive_credentials(self, session: SessionId, epoch: Epoch, reason: str) -> bool:
+    async def archive_credentials(
+        self,
+        session: SessionId,
+        epoch: Epoch,
+        reason: str,
+        *,
+        events: Sequence[Event] = (),
+        outage: Outage | None = None,
+    ) -> bool:
         """Move a session's credentials to the archive, with the end of all that belonged to them.
 
-        Returns whether there were any. Raises StaleEpoch when the caller is not the owner.
+        `events` and the last state of an `outage` are committed with it; an outage that is still
+        open then ends as logged out. The same call again repeats no event. Returns whether there
+        were any credentials. Raises StaleEpoch when the caller is not the owner.
         """
-        return await self.database.write(
-            _archive, self.keyring, session, epoch, reason, self._clock.now()
-        )
+        farewell = Farewell(events=events, outage=outage, now=self._clock.now())
+        return await self.database.write(unlink, self.keyring, session, epoch, reason, farewell)
 
-    async def destroy_credentials(self, session: SessionId, epoch: Epoch) -> None:
+    async def destroy_credentials(
+        self,
+        session: SessionId,
+        epoch: Epoch,
+        *,
+        events: Sequence[Event] = (),
+        outage: Outage | None = None,
+    ) -> None:
         """Delete a session's credentials, archived ones too, with all that belonged to them.
 
-        For an explicit logout only. Raises StaleEpoch when the caller is not the owner.
+        For an explicit logout only. `events`, `outage` and the error as in `archive_credentials`.
         """
-        await self.database.write(_destroy, session, epoch)
+        farewell = Farewell(events=events, outage=outage, now=self._clock.now())
+        await self.database.write(log_out, session, epoch, farewell)
 
     async def archived_credentials(self, session: SessionId) -> list[ArchivedCredentials]:
         """Return the session's unlinked credentials, newest first."""
@@ -383,23 +402,6 @@ class Store(Evidence):
 
 def _ping(connection: Connection) -> None:
     connection.execute(text("SELECT 1"))
-
-
-def _archive(
-    connection: Connection,
-    keyring: Keyring,
-    session_id: SessionId,
-    epoch: Epoch,
-    reason: str,
-    now: datetime,
-) -> bool:
-    session = sessions.own_session(connection, keyring, session_id, epoch)
-    return credentials.archive_credentials(connection, session, reason, now)
-
-
-def _destroy(connection: Connection, session_id: SessionId, epoch: Epoch) -> None:
-    locked = sessions.lock_as_owner(connection, session_id, epoch)
-    credentials.destroy_credentials(connection, locked.key)
 
 
 def _counts(connection: Connection, session: int, since: datetime | None) -> Counts:

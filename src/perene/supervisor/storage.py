@@ -97,12 +97,30 @@ class Sessions(Protocol):
         """
         ...
 
-    async def archive_credentials(self, session: SessionId, epoch: Epoch, reason: str) -> bool:
-        """Move credentials to the archive; returns whether there were any. StaleEpoch if late."""
+    async def archive_credentials(
+        self,
+        session: SessionId,
+        epoch: Epoch,
+        reason: str,
+        *,
+        events: Sequence[Event] = (),
+        outage: Outage | None = None,
+    ) -> bool:
+        """Move credentials to the archive; returns whether there were any. StaleEpoch if late.
+
+        Events and the outage's last state come true with it; one still open ends as logged out.
+        """
         ...
 
-    async def destroy_credentials(self, session: SessionId, epoch: Epoch) -> None:
-        """Delete credentials, archived ones too, for an explicit logout. StaleEpoch if late."""
+    async def destroy_credentials(
+        self,
+        session: SessionId,
+        epoch: Epoch,
+        *,
+        events: Sequence[Event] = (),
+        outage: Outage | None = None,
+    ) -> None:
+        """Delete credentials, archived ones too, for an explicit logout; else as archiving."""
         ...
 
     async def outages(

@@ -11,7 +11,7 @@ from perene.core.errors import Conflict, NotFound, StaleEpoch, StorageError, Unr
 from perene.core.events import EventType
 from perene.core.ids import Epoch, SessionId
 from perene.core.messages import Fate
-from perene.core.outages import OutageId
+from perene.core.outages import OutageEnd, OutageId
 from perene.core.sessions import Desired, SessionOptions, SessionRecord
 from perene.core.unit import (
     AddressPair,
@@ -279,6 +279,39 @@ async def test_a_logout_destroys_all_credentials_and_nothing_else(store: Store) 
     await store.destroy_credentials(ANA, Epoch(0))
     await store.commit([full()])
     assert await store.reader(ANA, Epoch(0)).credentials() == b"credentials"
+
+
+@pytest.mark.parametrize("ending", ["archive", "destroy"])
+async def test_what_is_told_of_unlinked_credentials_is_committed_with_them(
+    store: Store, ending: str
+) -> None:
+    await store.create_session(BOB)
+    await store.create_session(ANA)
+    forgotten = replace(OUTAGE, id=OutageId("forgotten"), session=ANA, ended_at=None, end=None)
+    theirs = replace(forgotten, id=OutageId("theirs"), session=BOB)
+    known = replace(forgotten, id=OutageId("known"), attempts=7)
+    await store.commit([full(), unit(outage=forgotten), unit(session=BOB, outage=theirs)])
+    since = await store.last_seq()
+    over = replace(known, ended_at=START + timedelta(hours=5), end=OutageEnd.STOPPED)
+    told = event(EventType.SESSION_LOGGED_OUT, by="a person")
+
+    async def end(epoch: Epoch) -> None:
+        if ending == "archive":
+            await store.archive_credentials(ANA, epoch, "401", events=[told], outage=over)
+        else:
+            await store.destroy_credentials(ANA, epoch, events=[told], outage=over)
+
+    with pytest.raises(StaleEpoch):
+        await end(Epoch(3))
+    assert await store.last_seq() == since
+    for _ in range(2):  # the second time, because nobody knew whether the first was committed
+        await end(Epoch(0))
+    assert [one.event for one in await store.events_after(since)] == [told]
+    kept = {one.outage.id: one.outage for one in await store.outages(ANA)}
+    assert kept[known.id] == over
+    assert (kept[forgotten.id].end, kept[forgotten.id].retry_at) == (OutageEnd.LOGGED_OUT, None)
+    assert kept[forgotten.id].ended_at == store._clock.now()
+    assert [one.outage for one in await store.outages(BOB)] == [theirs]
 
 
 async def test_credentials_that_do_not_open_can_be_destroyed(store: Store) -> None:

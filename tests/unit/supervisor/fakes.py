@@ -10,6 +10,7 @@ from perene.core.errors import Conflict, NotFound, StaleEpoch, StorageError
 from perene.core.events import Event, EventType
 from perene.core.ids import Epoch, SessionId
 from perene.core.notices import Observer
+from perene.core.outages import Outage
 from perene.core.sessions import Desired, SessionOptions, SessionRecord
 from perene.core.unit import Committed, Unit
 from perene.engine.ports import SessionStore
@@ -107,19 +108,38 @@ class MemoryStore:
         self.records[session] = replace(record, epoch=epoch)
         return epoch
 
-    async def archive_credentials(self, session: SessionId, epoch: Epoch, reason: str) -> bool:
+    async def archive_credentials(
+        self,
+        session: SessionId,
+        epoch: Epoch,
+        reason: str,
+        *,
+        events: Sequence[Event] = (),
+        outage: Outage | None = None,
+    ) -> bool:
         if self.failing is not None:
             raise self.failing
         self.archived.append(session)
+        for event in events:
+            self.emit(event, session)
         self.records[session] = replace(
             self.records[session], has_credentials=False, pn=None, lid=None
         )
         return True
 
-    async def destroy_credentials(self, session: SessionId, epoch: Epoch) -> None:
+    async def destroy_credentials(
+        self,
+        session: SessionId,
+        epoch: Epoch,
+        *,
+        events: Sequence[Event] = (),
+        outage: Outage | None = None,
+    ) -> None:
         if self.failing is not None:
             raise self.failing
         self.destroyed.append(session)
+        for event in events:
+            self.emit(event, session)
         self.records[session] = replace(
             self.records[session], has_credentials=False, pn=None, lid=None
         )

@@ -1,0 +1,57 @@
+"""The end of a session's link to its phone: its credentials, its outage and its events, at once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from perene.core.events import Event
+from perene.core.ids import Epoch, SessionId
+from perene.core.outages import Outage, OutageEnd
+from perene.store.credentials import archive_credentials, destroy_credentials
+from perene.store.keyring import Keyring
+from perene.store.outages import end_outages, write_outage
+from perene.store.outbox import append_events
+from perene.store.sessions import lock_as_owner, own_session
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Farewell:
+    """What is told of an unlinked session: events, and the last state of its outage, if any."""
+
+    events: Sequence[Event]
+    outage: Outage | None
+    now: datetime
+
+
+def unlink(
+    connection: Connection,
+    keyring: Keyring,
+    session_id: SessionId,
+    epoch: Epoch,
+    reason: str,
+    farewell: Farewell,
+) -> bool:
+    """Archive a session's credentials; returns whether there were any. Raises StaleEpoch."""
+    session = own_session(connection, keyring, session_id, epoch)
+    found = archive_credentials(connection, session, reason, farewell.now)
+    _tell(connection, session_id, session.key, farewell)
+    return found
+
+
+def log_out(
+    connection: Connection, session_id: SessionId, epoch: Epoch, farewell: Farewell
+) -> None:
+    """Destroy a session's credentials, archived ones too. Raises StaleEpoch."""
+    locked = lock_as_owner(connection, session_id, epoch)
+    destroy_credentials(connection, locked.key)
+    _tell(connection, session_id, locked.key, farewell)
+
+
+def _tell(connection: Connection, session_id: SessionId, key: int, farewell: Farewell) -> None:
+    if farewell.outage is not None:
+        write_outage(connection, key, farewell.outage)
+    # Also what nobody remembers any more: a session that is not linked has nothing to recover.
+    end_outages(connection, key, OutageEnd.LOGGED_OUT, farewell.now)
+    append_events(connection, [(session_id, event) for event in farewell.events])
