@@ -1,0 +1,88 @@
+"""The engine's connections, made as the settings want them."""
+
+import asyncio
+
+from perene.core.clock import Clock
+from perene.core.ids import Epoch, SessionId
+from perene.core.notices import Observer
+from perene.core.sessions import SessionOptions
+from perene.core.unit import Committed, Unit
+from perene.engine.client_payload import ClientIdentity
+from perene.engine.config import EngineConfig
+from perene.engine.connection import Connection
+from perene.engine.listening import HearingMemory
+from perene.engine.ports import SessionStore
+from perene.engine.transport import Endpoint
+from perene.settings import Settings
+from perene.store.session_store import SessionReader
+from perene.store.store import Store
+from perene.supervisor.committer import Lane
+from perene.supervisor.versions import ClientVersions
+from perene.wire.certificates import WHATSAPP_ROOT_KEY
+
+
+class OwnedStore(SessionReader):
+    """The engine's SessionStore for one connection: the store's reads, and a lane for units."""
+
+    __slots__ = ("_lane",)
+
+    def __init__(self, store: Store, session: SessionId, epoch: Epoch, lane: Lane) -> None:
+        super().__init__(store.database, store.keyring, session, epoch)
+        self._lane = lane
+
+    def submit(self, unit: Unit) -> "asyncio.Future[Committed]":
+        """Hand a unit to the committer; see `perene.engine.ports.SessionStore.submit`."""
+        return self._lane.submit(unit)
+
+
+class Connections:
+    """Makes a connection each time it is called: a `MakeEngine` of the supervisor.
+
+    Keeps what each session has learned of its own traffic, for as long as the service runs.
+    """
+
+    def __init__(self, settings: Settings, versions: ClientVersions, clock: Clock) -> None:
+        self._settings = settings
+        self._versions = versions
+        self._clock = clock
+        self._hearing: dict[SessionId, HearingMemory] = {}
+
+    def __call__(
+        self, store: SessionStore, options: SessionOptions, observer: Observer
+    ) -> Connection:
+        return Connection(
+            store=store,
+            config=self._config(options),
+            clock=self._clock,
+            observer=observer,
+            hearing=self._hearing.setdefault(store.session, HearingMemory()),
+        )
+
+    def _config(self, options: SessionOptions) -> EngineConfig:
+        settings = self._settings
+        history = settings.history_sync if options.history_sync is None else options.history_sync
+        online = settings.mark_online if options.mark_online is None else options.mark_online
+        return EngineConfig(
+            endpoint=self._endpoint(options),
+            root_key=settings.noise_root_key_bytes or WHATSAPP_ROOT_KEY,
+            client=ClientIdentity(version=self._versions.current(), full_history=history),
+            query_timeout_s=settings.query_timeout_s,
+            keepalive_s=settings.keepalive_s,
+            heartbeat_s=settings.heartbeat_s,
+            qr_timeout_s=settings.qr_timeout_s,
+            retry_delay_s=settings.retry_delay_ms / 1000,
+            max_retries=settings.max_message_retries,
+            sent_cache=settings.cached_sent_messages,
+            mark_online=online,
+            limit_hold_s=settings.limit_hold_s,
+        )
+
+    def _endpoint(self, options: SessionOptions) -> Endpoint:
+        settings = self._settings
+        return Endpoint(
+            url=settings.endpoint,
+            proxy=options.proxy or (settings.proxy.get_secret_value() if settings.proxy else None),
+            ca_file=str(settings.tls_ca_file) if settings.tls_ca_file else None,
+            tls_verify=settings.tls_verify,
+            connect_timeout_s=settings.connect_timeout_s,
+        )

@@ -1,0 +1,134 @@
+"""The life of the service: open, wire, run until asked to stop, drain."""
+
+import asyncio
+import gc
+import signal
+import sys
+
+import structlog
+
+from perene import __version__
+from perene.api import HttpServer, announce_first_key
+from perene.app.sessions import Sessions, wire_sessions
+from perene.app.watch import wire_watch
+from perene.app.web import wire_server
+from perene.core.clock import SystemClock
+from perene.data_directory import held_data_directory
+from perene.key_rotation import RotationInterrupted, next_key_file
+from perene.logs import setup_logs
+from perene.settings import Settings, unknown_variables
+from perene.store.errors import WrongMasterKey
+from perene.store.store import Store
+from perene.supervisor.metrics import Metrics
+
+log = structlog.stdlib.get_logger()
+
+
+async def serve(settings: Settings) -> None:
+    """Run the service until SIGTERM or SIGINT, then drain.
+
+    Draining takes no more stanzas, commits and answers those that were taken, and closes every
+    connection in order. Raises RefusedToStart before anything was changed.
+    """
+    setup_logs(settings.log_level, settings.log_format)
+    for sentence in unknown_variables():
+        log.warning("unknown_setting", detail=sentence)
+    with held_data_directory(settings.data_dir):
+        store = await asyncio.to_thread(_open_store, settings)
+        try:
+            await _run(settings, store)
+        finally:
+            await store.close()
+
+
+async def _run(settings: Settings, store: Store) -> None:
+    clock, metrics = SystemClock(), Metrics()
+    sessions = await wire_sessions(settings, store, clock, metrics)
+    watch = wire_watch(settings, store, clock, metrics, sessions)
+    server = wire_server(settings, store, clock, metrics, sessions, watch)
+    # First, so that a port that is taken refuses the start before any session connects.
+    port = await server.start()
+    watching = asyncio.create_task(watch.run(), name="watch")
+    try:
+        await _announce(settings, store, port)
+        _spare_the_collector()
+        await _live(settings, server, sessions)
+    finally:
+        watching.cancel()
+        await server.stop()
+    log.info("stopped")
+
+
+async def _live(settings: Settings, server: HttpServer, sessions: Sessions) -> None:
+    """Run until a signal, or until a part fails; then drain, and raise what failed."""
+    stopping = asyncio.create_task(_signalled(), name="signals")
+    committing = asyncio.create_task(sessions.committer.run(), name="committer")
+    supervising = asyncio.create_task(sessions.supervisor.run(), name="supervisor")
+    tasks = (stopping, committing, supervising)
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        log.info("stopping")
+        await server.stop()
+        sessions.supervisor.close()
+        async with asyncio.timeout(settings.shutdown_timeout_s):
+            await supervising
+            if not committing.done():
+                await sessions.committer.drained()
+    except TimeoutError:
+        # What is not answered is delivered again, and recognised; leaving late helps nobody.
+        log.warning("not_drained_in_time", limit_s=settings.shutdown_timeout_s)
+    finally:
+        for task in tasks:
+            task.cancel()
+        failures = [
+            result
+            for result in await asyncio.gather(*tasks, return_exceptions=True)
+            if isinstance(result, Exception)
+        ]
+    if failures:
+        raise ExceptionGroup("a part of the service failed", failures)
+
+
+async def _announce(settings: Settings, store: Store, port: int) -> None:
+    if not await store.list_api_keys():
+        _, text = await store.create_api_key("first")
+        announce_first_key(text)
+    url = f"http://{settings.host}:{port}"
+    log.info("serving", url=url, version=__version__, endpoint=settings.endpoint)
+    sys.stdout.write(f"Perene {__version__} serves at {url} (API: {url}/docs)\n")
+    sys.stdout.flush()
+
+
+def _open_store(settings: Settings) -> Store:
+    key = settings.master_key.get_secret_value() if settings.master_key else None
+    try:
+        return Store.open(
+            settings.database,
+            clock=SystemClock(),
+            key_file=settings.master_key_path,
+            master_key=key,
+        )
+    except WrongMasterKey as error:
+        if next_key_file(settings).exists():
+            raise RotationInterrupted("A rotation of the master key was interrupted.") from error
+        raise
+
+
+def _spare_the_collector() -> None:
+    """Take everything made so far, modules above all, out of the garbage collector's sight.
+
+    Walking over it again and again costs time under load, and stalls every session meanwhile; and
+    what a message makes is freed by its last reference, so that collecting often finds nothing.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
+
+
+async def _signalled() -> None:
+    """Return at the first SIGTERM or SIGINT."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    await stopping.wait()

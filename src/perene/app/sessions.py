@@ -1,0 +1,87 @@
+"""What drives the sessions: supervisor, committer, and what they tell the outside."""
+
+import random
+from dataclasses import dataclass
+from datetime import timedelta
+
+from perene.app.connections import Connections, OwnedStore
+from perene.app.versions import client_versions
+from perene.core.account import ReachOutPolicy
+from perene.core.clock import Clock
+from perene.core.policy import policies_with
+from perene.settings import Settings
+from perene.store.store import Store
+from perene.supervisor.account import AccountDesk
+from perene.supervisor.committer import Committer, SavePolicy
+from perene.supervisor.feed import EventFeed
+from perene.supervisor.metrics import Metrics
+from perene.supervisor.start_gate import StartGate
+from perene.supervisor.supervisor import Supervisor
+from perene.supervisor.versions import ClientVersions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sessions:
+    """The parts that drive sessions; `supervisor` and `committer` have a life to be run."""
+
+    supervisor: Supervisor
+    committer: Committer
+    connections: Connections
+    versions: ClientVersions
+    accounts: AccountDesk
+    feed: EventFeed
+
+
+async def wire_sessions(
+    settings: Settings, store: Store, clock: Clock, metrics: Metrics
+) -> Sessions:
+    """Make the parts that drive sessions. Nothing runs yet."""
+    feed = EventFeed(store)
+    committer = Committer(
+        commit=store.commit,
+        clock=clock,
+        policy=_save_policy(settings),
+        on_commit=feed.ring,
+        measure=metrics.committed,
+    )
+    versions = client_versions(settings, store, clock)
+    await versions.load()
+    connections = Connections(settings, versions, clock)
+    supervisor = Supervisor(
+        store=store,
+        open_store=lambda session, epoch, lane: OwnedStore(store, session, epoch, lane),
+        committer=committer,
+        connect=connections,
+        clock=clock,
+        ring=feed.ring,
+        rng=random.Random(),  # noqa: S311  # jitter of delays, nothing secret
+        metrics=metrics,
+        versions=versions,
+        gate=StartGate(clock, at_once=settings.start_at_once, per_second=settings.start_per_second),
+        policies=policies_with(settings.policy_overrides),
+    )
+    return Sessions(
+        supervisor=supervisor,
+        committer=committer,
+        connections=connections,
+        versions=versions,
+        accounts=AccountDesk(store, feed, clock, _reach_out_policy(settings), ring=feed.ring),
+        feed=feed,
+    )
+
+
+def _save_policy(settings: Settings) -> SavePolicy:
+    return SavePolicy(
+        attempts=settings.save_attempts,
+        timeout_s=settings.save_timeout_s,
+        wait_s=settings.save_wait_s,
+        max_units=settings.commit_max_units,
+    )
+
+
+def _reach_out_policy(settings: Settings) -> ReachOutPolicy:
+    return ReachOutPolicy(
+        new_chats_per_day=settings.new_chats_per_day,
+        new_chat_pause=timedelta(seconds=settings.new_chat_pause_s),
+        hold_after_limit=timedelta(seconds=settings.limit_hold_s),
+    )

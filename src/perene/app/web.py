@@ -1,0 +1,54 @@
+"""What faces outward: the HTTP API over the parts that it asks."""
+
+from perene.api import HttpServer, Ports, Streams, create_app
+from perene.app.sessions import Sessions
+from perene.app.watch import Watch
+from perene.core.clock import Clock
+from perene.engine.content import readable_fields, text_message
+from perene.settings import Settings
+from perene.store.store import Store
+from perene.supervisor.gateway import SessionDesk
+from perene.supervisor.health import Keyholder
+from perene.supervisor.message_desk import MessageDesk
+from perene.supervisor.metrics import Metrics
+
+
+def wire_server(
+    settings: Settings,
+    store: Store,
+    clock: Clock,
+    metrics: Metrics,
+    sessions: Sessions,
+    watch: Watch,
+) -> HttpServer:
+    """Make the HTTP server. It does not listen yet."""
+    streams = Streams(limit=settings.max_event_streams)
+    ports = Ports(
+        gateway=SessionDesk(store, sessions.supervisor, clock, ring=sessions.feed.ring),
+        messages=MessageDesk(
+            store,
+            clock,
+            compose=lambda text: text_message(text).SerializeToString(),
+            read_fields=readable_fields,
+            wake=sessions.supervisor.wake_sender,
+            admission=sessions.accounts.admission,
+        ),
+        accounts=sessions.accounts,
+        events=sessions.feed,
+        keys=Keyholder(store),
+        health=watch.vitals,
+        metrics=metrics,
+        alerts=watch.alerting,
+        streams=streams,
+    )
+    return HttpServer(
+        create_app(
+            ports,
+            max_body_bytes=settings.max_body_bytes,
+            metrics_public=settings.metrics_without_key,
+        ),
+        host=settings.host,
+        port=settings.port,
+        streams=streams,
+        shutdown_timeout_s=settings.shutdown_timeout_s,
+    )
