@@ -7,8 +7,11 @@ from perene.wire.errors import JidError
 from perene.wire.jid import Jid
 from perene.wire.node import Node
 
-_FOR_THE_SERVER = frozenset({"sender", "peer_msg", "hist_sync", "server-error"})
-"""Types that settle a stanza, or concern the phone, and are not shown to the sender."""
+_FOR_THE_SERVER = frozenset({"hist_sync", "server-error"})
+"""Types that concern the phone, and are not shown to the sender."""
+_FROM_OWN = frozenset({"sender", "peer_msg"})
+"""Types by which an own device says that it has a copy; for the one that sent it only
+(whatsmeow types/presence.go, 2026-08)."""
 _NOT_AN_ANSWER = frozenset({"retry", "read", "read-self", "played", "hist_sync", "server-error"})
 """Types that come in addition to the receipt, or ack, that settles the stanza."""
 
@@ -101,6 +104,9 @@ class Receipts:
         if kind == "retry":
             asked = account.devices.get(author.device)
             targets = [asked] if asked is not None else []
+        elif kind in _FROM_OWN:
+            sent_by = account.devices.get(author.device)
+            targets = [sent_by] if sent_by is not None else []
         elif kind == "read-self":
             # Only the reader's own devices learn what was read.
             targets = [device for device in sender.account.devices.values() if device is not sender]

@@ -100,3 +100,17 @@ async def test_read_self_reaches_only_the_readers_own_devices(simulator: Simulat
     (receipt,) = second.take("receipt", type="read-self")
     assert receipt.attr("recipient") == jid
     assert "read-self" not in contact.party.receipts.get(sent, {})
+
+
+async def test_a_companion_hears_that_its_phone_has_a_copy_of_what_it_sent(
+    simulator: Simulator,
+) -> None:
+    client = await Client.online(simulator)
+    second = await Client.online(simulator, await Client.paired(simulator, client.me.phone))
+    contact = simulator.add_contact().account
+    own = str(client.me.jid)
+    devices = await client.devices(str(contact.jid("pn")), own)
+    await client.send_text(str(contact.jid("pn")), "hi", "A", *devices)
+    receipts = client.take("receipt", type="sender")
+    assert [Jid.parse(one.attr("from")).device for one in receipts] == [0]
+    assert second.take("receipt", type="sender") == []
