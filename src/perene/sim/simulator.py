@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Unpack
 
 from perene.crypto import KeyPair
+from perene.sim.absence import Absences
 from perene.sim.addresses import Numbers
 from perene.sim.agenda import Agenda
 from perene.sim.channel import Link
@@ -63,6 +64,7 @@ class Simulator:
         self.certificate: bytes | None = None
         """The TLS certificate (PEM) of the server that listens, if it has one."""
         self.injection = Injection(self.service)
+        self.absences = Absences(self.service)
         self.media = MediaStore()
         self.web_version = WebVersion()
 
@@ -183,13 +185,15 @@ class Simulator:
         return count
 
     def set_online(self, phone: str, online: bool) -> None:
-        """Switch a phone off or on; while it is off the server holds what it should get."""
+        """Switch a phone off or on; while it is off the server holds what it should get.
+
+        Its companions go on working. After 14 days they are unlinked, as `unlink` does.
+        """
         person = self.person(phone)
-        mailbox = person.party.desk.device.mailbox
-        if not online:
-            mailbox.close(person.party)
-        elif not mailbox.is_open:
-            mailbox.open(person.party)
+        if online:
+            self.absences.switch_on(person)
+        else:
+            self.absences.switch_off(person)
         self.world.agenda.run()
 
     def lose_ratchets(self, phone: str, peer: Device | None = None) -> None:
