@@ -37,7 +37,14 @@ class Alive:
     at: datetime
 
 
-Notice = LoginStarted | QrShown | PhoneLinked | Opened | Alive
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhoneSeen:
+    """The account's phone has been online at this time, which may lie some days back."""
+
+    at: datetime
+
+
+Notice = LoginStarted | QrShown | PhoneLinked | Opened | Alive | PhoneSeen
 
 
 class Observer(Protocol):

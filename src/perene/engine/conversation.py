@@ -27,6 +27,7 @@ from perene.engine.linking import Linking
 from perene.engine.listening import HearingMemory, Listening
 from perene.engine.notifications import Notifications, Work
 from perene.engine.offline import OfflineDelivery
+from perene.engine.phone import PhoneWatch
 from perene.engine.prekeys import PreKeys
 from perene.engine.queries import Queries
 from perene.engine.reach_out import ReachOut
@@ -85,6 +86,7 @@ class Conversation:
             memory=hearing, stage=stage, answers=self._answers, queries=self._queries, clock=clock
         )
         channel.on_sent = self._listening.sent
+        self._phone = PhoneWatch(stage=stage, clock=clock, observer=observer)
         self._processing = asyncio.Lock()
         self._logged_in_once = False
         self._sending: asyncio.Task[None] | None = None
@@ -252,6 +254,7 @@ class Conversation:
         for node in nodes:
             self._offline.arrived(node)
             await self._take(node, known)
+            self._phone.took(node)
         self._listening.took(nodes)
 
     async def _take(self, node: Node, known: frozenset[bytes]) -> None:

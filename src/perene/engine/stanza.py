@@ -77,7 +77,7 @@ def read_envelope(node: Node, own: Credentials) -> Envelope:
         chat=chat,
         sender=sender,
         from_me=from_me,
-        timestamp=_timestamp(node.attrs.get("t", "")),
+        timestamp=timestamp(node.attrs.get("t", "")),
         push_name=node.attrs.get("notify"),
         category=node.attrs.get("category", ""),
         is_group=is_group,
@@ -110,7 +110,8 @@ def _pairs(one: Jid, other: str | None) -> tuple[AddressPair, ...]:
     return ()
 
 
-def _timestamp(text: str) -> datetime | None:
+def timestamp(text: str) -> datetime | None:
+    """Read a time from an attribute, in seconds since 1970: None if it is none."""
     if not text.isascii() or not text.isdecimal() or len(text) > 11:
         return None
     return datetime.fromtimestamp(int(text), UTC)

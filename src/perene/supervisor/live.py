@@ -5,7 +5,15 @@ from collections.abc import Callable
 from datetime import datetime
 
 from perene.core.causes import Cause
-from perene.core.notices import Alive, LoginStarted, Notice, Opened, PhoneLinked, QrShown
+from perene.core.notices import (
+    Alive,
+    LoginStarted,
+    Notice,
+    Opened,
+    PhoneLinked,
+    PhoneSeen,
+    QrShown,
+)
 from perene.core.sessions import Connection
 from perene.supervisor.ports import QrView
 
@@ -28,6 +36,7 @@ class LiveState:
     def __init__(self, *, on_transition: OnTransition | None = None) -> None:
         self.connected_at: datetime | None = None
         self.alive_at: datetime | None = None
+        self.phone_seen_at: datetime | None = None
         self.last_error: str | None = None
         self.qr: QrView | None = None
         self.paired = False
@@ -66,6 +75,8 @@ class LiveState:
                 self.qr = None
             case Alive():
                 self.alive_at = notice.at
+            case PhoneSeen():
+                self.phone_seen_at = max(notice.at, self.phone_seen_at or notice.at)
         self._ring()
 
     def moved(self, connection: Connection, *, error: str | None = None) -> None:

@@ -5,7 +5,15 @@ from datetime import timedelta
 
 import pytest
 
-from perene.core.notices import Alive, LoginStarted, Notice, Opened, PhoneLinked, QrShown
+from perene.core.notices import (
+    Alive,
+    LoginStarted,
+    Notice,
+    Opened,
+    PhoneLinked,
+    PhoneSeen,
+    QrShown,
+)
 from perene.core.sessions import Connection
 from perene.supervisor.live import LiveState
 from perene.supervisor.ports import QrView
@@ -136,3 +144,8 @@ def test_a_session_that_never_ran_has_no_history() -> None:
     assert (live.attempt, live.deaf_suspicions) == (0, 0)
     assert (live.cause, live.limit, live.retry_at, live.outage_began_at) == (None,) * 4
     assert (live.ban_until, live.ban_code) == (None, None)
+
+
+def test_the_phone_was_seen_at_the_latest_of_its_sightings() -> None:
+    live = after(PhoneSeen(at=LATER), PhoneSeen(at=START))
+    assert live.phone_seen_at == LATER
