@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.simulator import Simulator
@@ -87,7 +86,7 @@ async def _main(url: str, root_key: bytes, credentials: Sequence[bytes], at_once
                 static=own.noise,
                 root_key=root_key,
                 payload=client_payload(own, ClientIdentity(version=_VERSION)),
-                now=datetime.now(UTC),
+                clock=SystemClock(),
                 routing_info=None,
                 timeout_s=60,
             )

@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.perene import Perene
@@ -91,7 +90,7 @@ async def _main(url: str, root_key: str, data: Path) -> None:
         static=credentials.noise,
         root_key=bytes.fromhex(root_key),
         payload=client_payload(credentials, ClientIdentity(version=_VERSION)),
-        now=datetime.now(UTC),
+        clock=SystemClock(),
         routing_info=None,
         timeout_s=20,
     )

@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
@@ -34,6 +36,34 @@ class Clock(Protocol):
 def instant(clock: Clock) -> Instant:
     """Return the present by both clocks."""
     return Instant(wall=clock.now(), monotonic=clock.monotonic())
+
+
+@asynccontextmanager
+async def time_limit(clock: Clock, seconds: float) -> AsyncGenerator[None]:
+    """Raise TimeoutError from the block when it takes longer than so many seconds of the clock.
+
+    As `asyncio.timeout`, which goes by the clock of the event loop. A cancellation from elsewhere
+    stays one.
+    """
+    task = asyncio.current_task()
+    assert task is not None  # this is awaited, so there is one
+    before, expired = task.cancelling(), False
+
+    async def ring() -> None:
+        nonlocal expired
+        await clock.sleep(seconds)
+        expired = True
+        task.cancel()
+
+    alarm = asyncio.create_task(ring(), name="time limit")
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        if expired and task.uncancel() <= before:
+            raise TimeoutError from error
+        raise
+    finally:
+        alarm.cancel()
 
 
 class SystemClock:

@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from datetime import datetime
 
 from perene.core.causes import Ending, Kind, Local
+from perene.core.clock import Clock, time_limit
 from perene.crypto import KeyPair
 from perene.engine.errors import ConnectionEnded
 from perene.engine.transport import Transport
@@ -39,15 +39,18 @@ class Channel:
         static: KeyPair,
         root_key: bytes,
         payload: bytes,
-        now: datetime,
+        clock: Clock,
         routing_info: bytes | None,
         timeout_s: float,
     ) -> "Channel":
-        """Shake hands, and prove to the server who we are with `payload` (a ClientPayload)."""
+        """Shake hands, and prove to the server who we are with `payload` (a ClientPayload).
+
+        `timeout_s` is counted by the clock. The transport is left open when this raises.
+        """
         reader = FrameReader()
-        handshake = ClientHandshake(static=static, root_key=root_key, now=now)
+        handshake = ClientHandshake(static=static, root_key=root_key, now=clock.now())
         try:
-            async with asyncio.timeout(timeout_s):
+            async with time_limit(clock, timeout_s):
                 await transport.send(client_intro(routing_info) + frame(handshake.hello()))
                 frames: list[bytes] = []
                 while not frames:
@@ -65,6 +68,11 @@ class Channel:
         channel = cls(transport, reader, handshake.transport)
         channel._frames = frames[1:]
         return channel
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the socket has yet to take what was given to `send`."""
+        return self._sending.locked()
 
     async def receive(self) -> list[Node]:
         """Wait for the next nodes: all that have arrived complete, in order, at least one.

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from perene.core.causes import Ending, Kind, Local
-from perene.core.clock import Clock
+from perene.core.clock import Clock, time_limit
 from perene.core.errors import StorageError
 from perene.core.notices import LoginStarted, Observer
 from perene.engine import endings
@@ -19,6 +19,7 @@ from perene.engine.listening import HearingMemory
 from perene.engine.ports import SessionStore
 from perene.engine.stage import Stage
 from perene.engine.transport import SocketTransport, Transport
+from perene.engine.unreachable import unreachable
 from perene.wire.errors import WireError
 
 Dial = Callable[[], Awaitable[Transport]]
@@ -131,14 +132,19 @@ class Connection:
                 await asyncio.wait((opening,))
 
     async def _open(self, credentials: Credentials) -> Channel:
-        transport = await self._dial()
+        endpoint = self._config.endpoint
+        try:
+            async with time_limit(self._clock, endpoint.connect_timeout_s):
+                transport = await self._dial()
+        except TimeoutError as error:
+            raise unreachable(error, proxied=endpoint.proxy is not None) from error
         try:
             return await Channel.open(
                 transport,
                 static=credentials.noise,
                 root_key=self._config.root_key,
                 payload=client_payload(credentials, self._config.client),
-                now=self._clock.now(),
+                clock=self._clock,
                 routing_info=credentials.routing_info,
                 timeout_s=self._config.handshake_timeout_s,
             )
