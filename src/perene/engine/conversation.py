@@ -7,7 +7,7 @@ from datetime import datetime
 import structlog
 
 from perene.core.causes import Local
-from perene.core.clock import Clock
+from perene.core.clock import Clock, time_limit
 from perene.core.events import Event, EventType
 from perene.core.notices import Observer, Opened
 from perene.core.unit import Profile
@@ -37,6 +37,7 @@ from perene.engine.resend import RetryRequests
 from perene.engine.send import Sender
 from perene.engine.sending import SendLoop
 from perene.engine.stage import Stage
+from perene.engine.welcome import Welcome
 from perene.wire.jid import Jid
 from perene.wire.node import Node
 
@@ -78,10 +79,13 @@ class Conversation:
             queries=self._queries,
             clock=clock,
             observer=observer,
+            reading=self._intake,
+            writing=channel,
             silence_s=config.keepalive_s,
             heartbeat_s=config.heartbeat_s,
         )
         self._intake.on_any = self._keepalive.heard
+        self._welcome = Welcome(clock, within_s=config.query_timeout_s)
         self._listening = Listening(
             memory=hearing, stage=stage, answers=self._answers, queries=self._queries, clock=clock
         )
@@ -177,6 +181,9 @@ class Conversation:
                 self._tasks = tasks
                 for name, job in (
                     ("read", self._read()),
+                    # From the first moment, as the web client does (Baileys socket.ts, 2026-08).
+                    ("keepalive", self._keepalive.run()),
+                    ("welcome", self._welcome.run()),
                     ("process", self._process()),
                     ("answer", self._answers.run()),
                     ("work", self._do_work()),
@@ -228,7 +235,7 @@ class Conversation:
 
     async def _finish(self, *first: Awaitable[None]) -> None:
         try:
-            async with asyncio.timeout(self._config.drain_timeout_s):
+            async with time_limit(self._clock, self._config.drain_timeout_s):
                 for step in first:
                     await step
                 async with self._processing:
@@ -283,9 +290,11 @@ class Conversation:
 
     async def _take_iq(self, node: Node) -> None:
         if node.child("pair-device") is not None:
+            self._welcome.greeted()
             self.linking.offer(node)
         elif node.child("pair-success") is not None:
             await self.linking.complete(node)
+            self._welcome.linked()
         elif node.child("ping") is not None or node.attrs.get("xmlns") == "urn:xmpp:ping":
             # The server drops a connection that does not answer (facts/protocol.md §1.7).
             reply = {"type": "result", "to": node.attrs.get("from", "s.whatsapp.net")}
@@ -323,6 +332,7 @@ class Conversation:
         if self._logged_in_once:
             return
         self._logged_in_once = True
+        self._welcome.greeted()
         self._listening.opened()
         lid = node.attrs.get("lid")
         async with self._stage.lock:
@@ -337,8 +347,7 @@ class Conversation:
         self._tasks.create_task(self._begin(), name="begin")
 
     async def _begin(self) -> None:
-        """Do what follows a login: pre-keys, active, then the queue and the keepalive."""
-        self._tasks.create_task(self._keepalive.run(), name="keepalive")
+        """Do what follows a login: pre-keys, active, then the queue."""
         try:
             await self._supply_pre_keys()
             await self._queries.ask("passive", "set", Node("active"))

@@ -32,7 +32,14 @@ class Intake:
         self._room = asyncio.Event()
         self._room.set()
         self._closed = False
+        self.pauses = 0
+        """How often the socket was left alone because the processing did not keep up."""
         self.on_any: Callable[[], None] | None = None
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the socket is left alone now: what the server has sent may lie in it unread."""
+        return not self._room.is_set()
 
     async def read(self) -> None:
         """Read until the connection ends; raises ConnectionEnded with the server's last words."""
@@ -70,8 +77,9 @@ class Intake:
                     return
         self._waiting.append(node)
         self._arrived.set()
-        if len(self._waiting) >= MAX_WAITING:
+        if len(self._waiting) >= MAX_WAITING and not self.is_paused:
             self._room.clear()
+            self.pauses += 1
 
     async def batch(self) -> list[Node]:
         """Wait for stanzas and return what is there, at most MAX_BATCH, in order."""

@@ -1,24 +1,45 @@
 """Proving that the connection is alive, whatever else it is busy with."""
 
 import asyncio
+from typing import Protocol
 
 from perene.core.causes import Local
 from perene.core.clock import Clock
 from perene.core.notices import Alive, Observer
 from perene.engine import endings
-from perene.engine.errors import QueryFailed, QueryTimedOut
+from perene.engine.errors import ConnectionEnded, QueryFailed, QueryTimedOut
 from perene.engine.queries import Queries
 from perene.wire.node import Node
 
 ANSWER_WITHIN_S = 20.0
 """WhatsApp Web's own deadline (facts/protocol.md §1.7)."""
 
+BEATS = 2
+"""Pings within the time that may pass without a proof: a single one may be answered late."""
+
+
+class Reading(Protocol):
+    """The side of the connection that takes what the server sends."""
+
+    pauses: int
+
+    @property
+    def is_paused(self) -> bool: ...
+
+
+class Writing(Protocol):
+    """The side of the connection that gives what the server is to get."""
+
+    @property
+    def is_stuck(self) -> bool: ...
+
 
 class Keepalive:
-    """Pings when nothing has been heard for a while, and now and then in any case.
+    """Pings when nothing has been heard for a while, and at a fixed beat in any case.
 
-    `heard` is called for everything that arrives. A busy connection needs few pings, but a proof
-    at a fixed interval shows in one number that it lives (requirement A5: heartbeat).
+    `heard` is called for everything that arrives; a busy connection needs no ping for silence. The
+    heartbeat does not depend on that, nor on the processing: twice in `heartbeat_s`, every 15 s by
+    default, the server is asked to prove that it is there (requirements A5, C2).
     """
 
     def __init__(
@@ -27,16 +48,20 @@ class Keepalive:
         queries: Queries,
         clock: Clock,
         observer: Observer,
+        reading: Reading,
+        writing: Writing,
         silence_s: float,
         heartbeat_s: float,
     ) -> None:
         self._queries = queries
         self._clock = clock
         self._observer = observer
+        self._reading = reading
+        self._writing = writing
         self._silence_s = silence_s
-        self._heartbeat_s = heartbeat_s
+        self._beat_s = heartbeat_s / BEATS
         self._heard_at = clock.monotonic()
-        self._proved_at = clock.monotonic()
+        self._asked_at = clock.monotonic()
         self._hurried = asyncio.Event()
 
     def heard(self) -> None:
@@ -50,16 +75,18 @@ class Keepalive:
     async def run(self) -> None:
         """Keep on until cancelled; raises ConnectionEnded when no answer comes."""
         while True:
-            due = min(self._heard_at + self._silence_s, self._proved_at + self._heartbeat_s)
+            due = min(self._heard_at + self._silence_s, self._asked_at + self._beat_s)
             wait = due - self._clock.monotonic()
             if wait > 0 and not self._hurried.is_set():
                 await self._sleep(wait)
                 continue
+            hurried = self._hurried.is_set()
             self._hurried.clear()
-            await self._ping()
-            self._proved_at = self._clock.monotonic()
-            self._heard_at = max(self._heard_at, self._proved_at)
-            self._observer.notice(Alive(at=self._clock.now()))
+            # The beat counts from question to question: answers that take long slow nothing down.
+            self._asked_at = self._clock.monotonic()
+            if await self._is_answered(hurried=hurried):
+                self._heard_at = self._clock.monotonic()
+                self._observer.notice(Alive(at=self._clock.now()))
 
     async def _sleep(self, seconds: float) -> None:
         """Wait, unless somebody is in a hurry."""
@@ -71,13 +98,28 @@ class Keepalive:
             sleeping.cancel()
             hurried.cancel()
 
-    async def _ping(self) -> None:
+    async def _is_answered(self, *, hurried: bool) -> bool:
+        """Ask for a proof. False if there is none, but the answer may lie in the socket unread.
+
+        Raises ConnectionEnded if the server had its chance.
+        """
+        pauses, paused = self._reading.pauses, self._reading.is_paused
         try:
             await self._queries.ask("w:p", "get", Node("ping"), timeout_s=ANSWER_WITHIN_S)
         except QueryTimedOut as error:
-            raise endings.local(
-                Local.KEEPALIVE, "The server did not answer a keepalive."
-            ) from error
+            if paused or self._reading.pauses > pauses:
+                return False
+            raise self._ending(hurried=hurried) from error
         except QueryFailed:
             # Any answer proves that somebody is there.
-            return
+            return True
+        return True
+
+    def _ending(self, *, hurried: bool) -> ConnectionEnded:
+        if hurried:
+            return endings.local(
+                Local.CLOCK_JUMP, "After the clock had jumped, the server did not answer."
+            )
+        if self._writing.is_stuck:
+            return endings.local(Local.HALF_OPEN, "The socket did not even take a keepalive.")
+        return endings.local(Local.KEEPALIVE, "The server did not answer a keepalive.")

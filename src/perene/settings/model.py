@@ -216,7 +216,8 @@ class Settings(BaseSettings):
         default=30,
         ge=0.001,
         le=3600,
-        description="Time between two proofs that an open connection is alive, in seconds.",
+        description="Time within which an open connection proves that it is alive, in seconds;"
+        " the server is asked twice in that time.",
     )
     query_timeout_s: float = Field(
         default=60,

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 
@@ -12,7 +13,7 @@ from perene.engine.errors import ConnectionEnded, QueryFailed, QueryTimedOut
 from perene.engine.keepalive import ANSWER_WITHIN_S, Keepalive
 from perene.engine.queries import Queries
 from perene.wire.node import Node
-from tests.support.virtual_clock import VirtualClock
+from tests.support.virtual_clock import START, VirtualClock
 from tests.unit.engine.fakes import Wire
 
 
@@ -118,10 +119,15 @@ class Pulse(Line):
     def __init__(self) -> None:
         super().__init__()
         self.notices: list[Notice] = []
+        self.pauses = 0
+        self.is_paused = False
+        self.is_stuck = False
         self.keepalive = Keepalive(
             queries=self.queries,
             clock=self.clock,
             observer=self,
+            reading=self,
+            writing=self,
             silence_s=10.0,
             heartbeat_s=30.0,
         )
@@ -151,14 +157,32 @@ async def test_silence_is_answered_by_a_ping_and_an_answer_proves_life(pulse: Pu
     assert pulse.notices == [Alive(at=pulse.clock.now())]
 
 
+@pytest.mark.requirement("C2")
 async def test_a_busy_connection_is_pinged_for_the_heartbeat_only(pulse: Pulse) -> None:
     await pulse.clock.until_asleep(10)
-    for _ in range(29):
+    for _ in range(14):
         await pulse.clock.advance(1)
         pulse.keepalive.heard()
     assert pulse.wire.sent == []
     await pulse.clock.advance(1)
     await pulse.asked(1)
+
+
+@pytest.mark.requirement("A5", "C2")
+async def test_the_heartbeat_keeps_its_beat_however_late_the_answers_come(pulse: Pulse) -> None:
+    asked_at: list[float] = []
+    await pulse.clock.until_asleep(10)
+    for number in range(1, 5):
+        while len(pulse.wire.sent) < number:
+            await pulse.clock.advance(1)
+            pulse.keepalive.heard()
+        asked_at.append(pulse.clock.monotonic())
+        ping = await pulse.asked(number)
+        await pulse.clock.advance(9)
+        pulse.answer(ping)
+        await pulse.clock.until_asleep(6)
+    assert asked_at == [15, 30, 45, 60]
+    assert pulse.notices == [Alive(at=START + timedelta(seconds=at + 9)) for at in asked_at]
 
 
 async def test_any_answer_counts_even_a_refusal(pulse: Pulse) -> None:
@@ -178,3 +202,46 @@ async def test_no_answer_ends_the_connection(pulse: Pulse) -> None:
     with pytest.raises(ConnectionEnded) as caught:
         await pulse.task
     assert caught.value.ending.code == Local.KEEPALIVE
+
+
+async def unanswered(pulse: Pulse) -> str:
+    """Let the next ping have no answer; return the code of what follows."""
+    await pulse.asked(1)
+    await pulse.clock.until_asleep(ANSWER_WITHIN_S)
+    await pulse.clock.advance(ANSWER_WITHIN_S)
+    with pytest.raises(ConnectionEnded) as caught:
+        await pulse.task
+    return caught.value.ending.code
+
+
+async def test_a_socket_that_does_not_even_take_the_ping_is_half_open(pulse: Pulse) -> None:
+    await pulse.clock.until_asleep(10)
+    pulse.is_stuck = True
+    await pulse.clock.advance(10)
+    assert await unanswered(pulse) == Local.HALF_OPEN
+
+
+async def test_a_check_that_finds_nobody_says_that_the_clock_had_jumped(pulse: Pulse) -> None:
+    await pulse.clock.until_asleep(10)
+    pulse.keepalive.hurry()
+    assert await unanswered(pulse) == Local.CLOCK_JUMP
+
+
+@pytest.mark.requirement("C2")
+@pytest.mark.parametrize("over", [False, True], ids=["still", "for a moment"])
+async def test_while_the_socket_is_left_unread_no_answer_proves_nothing(
+    pulse: Pulse, over: bool
+) -> None:
+    await pulse.clock.until_asleep(10)
+    await pulse.clock.advance(10)
+    await pulse.asked(1)
+    pulse.pauses += 1
+    pulse.is_paused = not over
+    await pulse.clock.until_asleep(ANSWER_WITHIN_S)
+    await pulse.clock.advance(ANSWER_WITHIN_S)
+    await pulse.asked(2)
+    assert pulse.notices == []
+    pulse.is_paused = False
+    pulse.answer(await pulse.asked(2))
+    await pulse.clock.until_asleep(10)
+    assert pulse.notices == [Alive(at=pulse.clock.now())]
