@@ -136,6 +136,9 @@ class SessionOut(BaseModel):
     limit: int | None = Field(description="Attempts before a person is asked; null for no limit.")
     retry_at: datetime | None = Field(description="When the next attempt is made, if one is.")
     outage_began_at: datetime | None = Field(description="Since when the session is down.")
+    deaf_suspicions: int = Field(
+        description="Times since the start that the open connection seemed to deliver nothing."
+    )
     ban: BanOut | None = Field(description="The temporary ban of the number, if there is one.")
     created_at: datetime
     options: OptionsOut
@@ -164,6 +167,7 @@ class SessionOut(BaseModel):
             limit=view.limit,
             retry_at=view.retry_at,
             outage_began_at=view.outage_began_at,
+            deaf_suspicions=view.deaf_suspicions,
             ban=None if view.ban is None else BanOut.of(view.ban),
             created_at=record.created_at,
             options=OptionsOut(

@@ -58,6 +58,10 @@ class Connections:
             hearing=self._hearing.setdefault(store.session, HearingMemory()),
         )
 
+    def forget(self, session: SessionId) -> None:
+        """Let go of what a session has learned."""
+        self._hearing.pop(session, None)
+
     def _config(self, options: SessionOptions) -> EngineConfig:
         settings = self._settings
         history = settings.history_sync if options.history_sync is None else options.history_sync

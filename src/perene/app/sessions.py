@@ -8,6 +8,7 @@ from perene.app.connections import Connections, OwnedStore
 from perene.app.versions import client_versions
 from perene.core.account import ReachOutPolicy
 from perene.core.clock import Clock
+from perene.core.ids import SessionId
 from perene.core.policy import policies_with
 from perene.settings import Settings
 from perene.store.store import Store
@@ -30,6 +31,11 @@ class Sessions:
     versions: ClientVersions
     accounts: AccountDesk
     feed: EventFeed
+
+    def forget(self, session: SessionId) -> None:
+        """Let go of what is remembered of a session that was deleted."""
+        self.connections.forget(session)
+        self.accounts.forget(session)
 
 
 async def wire_sessions(

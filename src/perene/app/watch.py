@@ -4,6 +4,7 @@ import asyncio
 import shutil
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
 import structlog
 
@@ -15,8 +16,11 @@ from perene.settings import Settings
 from perene.settings.alert_rules import read_alert_rules
 from perene.store.store import Store
 from perene.supervisor.alerting import Alerting
+from perene.supervisor.database_watch import DatabaseWatch
 from perene.supervisor.health import Vitals
 from perene.supervisor.host_watch import HostWatch
+from perene.supervisor.janitor import Janitor
+from perene.supervisor.limit_watch import LimitWatch
 from perene.supervisor.metrics import Metrics
 from perene.supervisor.ports import ComponentHealth
 from perene.supervisor.signals import SignalSource
@@ -27,24 +31,42 @@ _AGAIN_AFTER_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Watch:
-    """The parts that look at the service and tell of it."""
+class Looks:
+    """The parts that look at something now and then, so that it can be told from memory."""
 
     host: HostWatch
+    database: DatabaseWatch
+    limits: LimitWatch
+    janitor: Janitor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """The parts that look at the service, and those that tell of it."""
+
+    looks: Looks
     alerting: Alerting
     vitals: Vitals
     clock: Clock
 
     async def run(self) -> None:
         """Look until cancelled. A look that fails by a bug is begun anew, and ends no other."""
-        async with asyncio.TaskGroup() as looks:
-            for name, look in (("host", self.host.run), ("alerts", self.alerting.run)):
-                looks.create_task(self._kept_up(name, look), name=f"watch {name}")
+        looks = self.looks
+        lives = {
+            "host": looks.host.run,
+            "database": looks.database.run,
+            "limits": looks.limits.run,
+            "janitor": looks.janitor.run,
+            "alerts": self.alerting.run,
+        }
+        async with asyncio.TaskGroup() as group:
+            for name, life in lives.items():
+                group.create_task(self._kept_up(name, life), name=f"watch {name}")
 
-    async def _kept_up(self, name: str, look: Callable[[], Awaitable[None]]) -> None:
+    async def _kept_up(self, name: str, life: Callable[[], Awaitable[None]]) -> None:
         while True:
             try:
-                await look()
+                await life()
             except Exception:  # whoever watches must not end the service, nor stay silent for long
                 log.exception("watch_failed", part=name)
             await self.clock.sleep(_AGAIN_AFTER_S)
@@ -54,36 +76,49 @@ def wire_watch(
     settings: Settings, store: Store, clock: Clock, metrics: Metrics, sessions: Sessions
 ) -> Watch:
     """Make the parts that look at the service. Nothing runs yet."""
-    host = HostWatch(clock, disk_free=lambda: shutil.disk_usage(settings.data_dir).free)
-    vitals = Vitals(
-        sessions.supervisor,
-        sessions.committer,
-        parts=[
-            host.event_loop,
-            host.disk,
-            _master_key_loaded,
-            lambda: version_health(sessions.versions),
-        ],
+    looks = Looks(
+        host=HostWatch(clock, disk_free=lambda: shutil.disk_usage(settings.data_dir).free),
+        database=DatabaseWatch(store.probe, sessions.committer, clock),
+        limits=LimitWatch(sessions.feed, clock),
+        janitor=Janitor(store, clock, retention=timedelta(days=settings.retention_days)),
     )
-    metrics.watch_sessions(vitals.count)
     alerting = Alerting(
         store=store,
         notifiers=notifiers_for(
             settings.alert_urls.get_secret_value() if settings.alert_urls else ""
         ),
         rules=read_alert_rules(settings.alert_rules_file),
-        signals=SignalSource(
-            sessions.supervisor,
-            sessions.committer,
-            clock,
-            disk_free=lambda: host.free_bytes,
-            key_missing=lambda: (
-                settings.master_key is None and not settings.master_key_path.exists()
-            ),
-        ),
+        signals=_signals(settings, clock, sessions, looks),
         clock=clock,
     )
-    return Watch(host=host, alerting=alerting, vitals=vitals, clock=clock)
+    vitals = Vitals(
+        sessions.supervisor,
+        sessions.committer,
+        database=looks.database.health,
+        parts=[
+            looks.host.event_loop,
+            looks.host.disk,
+            _master_key_loaded,
+            lambda: version_health(sessions.versions),
+            alerting.health,
+            looks.janitor.health,
+        ],
+    )
+    metrics.watch_sessions(vitals.count)
+    metrics.watch_alerts(alerting.firing)
+    return Watch(looks=looks, alerting=alerting, vitals=vitals, clock=clock)
+
+
+def _signals(settings: Settings, clock: Clock, sessions: Sessions, looks: Looks) -> SignalSource:
+    return SignalSource(
+        sessions.supervisor,
+        looks.database,
+        clock,
+        janitor=looks.janitor,
+        disk_free=lambda: looks.host.free_bytes,
+        key_missing=lambda: settings.master_key is None and not settings.master_key_path.exists(),
+        limited=looks.limits.limited,
+    )
 
 
 def _master_key_loaded() -> ComponentHealth:

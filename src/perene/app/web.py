@@ -24,7 +24,9 @@ def wire_server(
     """Make the HTTP server. It does not listen yet."""
     streams = Streams(limit=settings.max_event_streams)
     ports = Ports(
-        gateway=SessionDesk(store, sessions.supervisor, clock, ring=sessions.feed.ring),
+        gateway=SessionDesk(
+            store, sessions.supervisor, clock, ring=sessions.feed.ring, forget=sessions.forget
+        ),
         messages=MessageDesk(
             store,
             clock,

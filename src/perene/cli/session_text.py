@@ -36,6 +36,7 @@ def session_page(session: JsonObject, outages: Sequence[JsonObject], now: dateti
             ("last error", text(session, "last_error")),
             ("attempt", _attempt(session)),
             ("next attempt", _next_attempt(session, now)),
+            ("suspected deaf", _times(session.get("deaf_suspicions"))),
             ("ban", _ban(session.get("ban"))),
             ("created", shown_moment(session.get("created_at"))),
             *((words(name), _option(value)) for name, value in options.items()),
@@ -83,6 +84,10 @@ def _attempt(session: JsonObject) -> str:
     if not attempt:
         return ""
     return f"{attempt} of {limit}" if limit is not None else str(attempt)
+
+
+def _times(count: object) -> str:
+    return f"{count} times since the start" if count else ""
 
 
 def _next_attempt(session: JsonObject, now: datetime) -> str:

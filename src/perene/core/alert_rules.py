@@ -20,7 +20,8 @@ SIGNALS: Mapping[Scope, Mapping[str, str]] = {
         "limited": "1 when WhatsApp lately refused to send to new people (463, 475).",
     },
     Scope.SERVICE: {
-        "database_failing": "1 while the last transaction could not be saved.",
+        "database_failing": "1 while the database takes no writes.",
+        "retention_failing": "1 when old rows could not be removed at the last try.",
         "sessions_down": "Sessions that shall run and are not connected.",
         "sessions_down_share": "The same as a share of the sessions that shall run.",
         "task_failures_last_hour": "Sessions' tasks that ended by a bug in the last hour.",
@@ -210,6 +211,14 @@ SERVICE_RULES: tuple[Rule, ...] = (
         above=0,
         for_s=20,
         resolve_after_s=20,
+    ),
+    _service(
+        "retention_failing",
+        "retention_failing",
+        Severity.WARNING,
+        "Old events, outages and alerts could not be removed; the database grows.",
+        "Look for old_rows_not_removed in the log; it is tried again every hour.",
+        above=0,
     ),
     _service(
         "many_sessions_down",

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 
 
@@ -44,7 +45,21 @@ class PhoneSeen:
     at: datetime
 
 
-Notice = LoginStarted | QrShown | PhoneLinked | Opened | Alive | PhoneSeen
+class DeafOutcome(StrEnum):
+    """What came of a suspicion that the connection is deaf."""
+
+    CONFIRMED = "confirmed"
+    FALSE_ALARM = "false_alarm"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HearingDoubted:
+    """The connection seems to deliver nothing and is reopened; later, what came of that."""
+
+    outcome: DeafOutcome | None = None
+
+
+Notice = LoginStarted | QrShown | PhoneLinked | Opened | Alive | PhoneSeen | HearingDoubted
 
 
 class Observer(Protocol):

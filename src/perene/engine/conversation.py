@@ -87,7 +87,12 @@ class Conversation:
         self._intake.on_any = self._keepalive.heard
         self._welcome = Welcome(clock, within_s=config.query_timeout_s)
         self._listening = Listening(
-            memory=hearing, stage=stage, answers=self._answers, queries=self._queries, clock=clock
+            memory=hearing,
+            stage=stage,
+            answers=self._answers,
+            queries=self._queries,
+            clock=clock,
+            observer=observer,
         )
         channel.on_sent = self._listening.sent
         self._phone = PhoneWatch(stage=stage, clock=clock, observer=observer)

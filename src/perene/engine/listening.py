@@ -26,6 +26,7 @@ from perene.core.hearing import (
     Reopen,
     StanzaKind,
 )
+from perene.core.notices import DeafOutcome, HearingDoubted, Observer
 from perene.engine import endings
 from perene.engine.answers import Answers
 from perene.engine.errors import QueryFailed, QueryTimedOut
@@ -75,12 +76,14 @@ class Listening:
         answers: Answers,
         queries: Queries,
         clock: Clock,
+        observer: Observer,
     ) -> None:
         self._memory = memory
         self._stage = stage
         self._answers = answers
         self._queries = queries
         self._clock = clock
+        self._observer = observer
         # The wall may be set while we listen; a silence is measured by the steady clock.
         self._began, self._began_s = clock.now(), clock.monotonic()
         self._performing: list[HearingEffect] = []
@@ -156,6 +159,7 @@ class Listening:
             case Probe():
                 self._step(await self._probe())
             case Reopen():
+                self._observer.notice(HearingDoubted())
                 await self._tell("suspected", effect, reason=effect.reason.value)
                 raise endings.local(
                     Local.DEAF,
@@ -163,9 +167,11 @@ class Listening:
                     f" ({effect.reason.value}, {effect.silence.total_seconds():.0f} s).",
                 )
             case Confirmed():
+                self._observer.notice(HearingDoubted(outcome=DeafOutcome.CONFIRMED))
                 delay_s = round(effect.delay.total_seconds(), 1)
                 await self._tell("confirmed", effect, noticed_after_s=delay_s)
             case FalseAlarm():
+                self._observer.notice(HearingDoubted(outcome=DeafOutcome.FALSE_ALARM))
                 pause_s = effect.paused_for.total_seconds()
                 await self._tell("false_alarm", effect, next_not_before_s=pause_s)
 

@@ -293,6 +293,15 @@ class Settings(BaseSettings):
         description="Stanzas whose changes are committed in one transaction, at most.",
     )
 
+    retention_days: int = Field(
+        default=90,
+        ge=1,
+        le=3650,
+        description="Days for which events, outages that are over, resolved alerts and used"
+        " idempotency keys are kept. Messages stay. A limit that WhatsApp set is known by its"
+        " event.",
+    )
+
     # --- alerts ---
     alert_urls: SecretStr | None = Field(
         default=None,

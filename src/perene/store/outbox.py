@@ -16,6 +16,7 @@ from perene.store.moments import micros, moment
 from perene.store.schema import counters, outbox
 
 _COUNTER: Final = "outbox"
+_PROBES: Final = "probes"
 
 # ASCII: a lone surrogate or a NUL in a payload is escaped, and so can be stored. One encoder for
 # all: `json.dumps` makes a new one for each call that names separators.
@@ -114,9 +115,14 @@ def purge_events(connection: Connection, before: datetime, *, limit: int) -> int
     return connection.execute(delete(outbox).where(outbox.c.seq <= gone)).rowcount
 
 
-def _take_numbers(connection: Connection, count: int) -> int:
+def count_probe(connection: Connection) -> None:
+    """Write a row that nobody reads: whether it can be committed is what is asked."""
+    _take_numbers(connection, 1, counter=_PROBES)
+
+
+def _take_numbers(connection: Connection, count: int, *, counter: str = _COUNTER) -> int:
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(counters).values(name=_COUNTER, value=count)
+    statement = dialect.insert(counters).values(name=counter, value=count)
     taken = connection.execute(
         statement.on_conflict_do_update(
             index_elements=["name"],

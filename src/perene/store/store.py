@@ -112,6 +112,10 @@ class Store(Evidence):
         """Return when the database answers, or raise StorageUnavailable."""
         await self.database.read(_ping)
 
+    async def probe(self) -> None:
+        """Return when the database has taken a write, or raise StorageUnavailable."""
+        await self.database.write(outbox.count_probe)
+
     # The owner of a session
 
     async def commit(self, batch: Sequence[Unit]) -> list[Committed | StaleEpoch]:

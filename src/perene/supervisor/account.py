@@ -97,6 +97,10 @@ class AccountDesk:
             next_chat_at=None if verdict.allowed else now + verdict.retry_after,
         )
 
+    def forget(self, session: SessionId) -> None:
+        """Let go of what was read of a session; one that exists is read anew."""
+        self._accounts.pop(session, None)
+
     async def lift(self, session: SessionId) -> AccountView:
         """Take a person's word that the limit is over. Raises NotFound."""
         await self._store.get_session(session)

@@ -1,8 +1,8 @@
 """The alert engine at work: looks, tells, and keeps what it told."""
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -12,6 +12,7 @@ from perene.core.alerts import Alert, Key, Notification, Rule, Signals, Watch, e
 from perene.core.clock import Clock
 from perene.core.errors import PereneError, StorageError
 from perene.core.ids import SessionId
+from perene.supervisor.ports import ComponentHealth
 
 log = structlog.stdlib.get_logger()
 
@@ -22,6 +23,9 @@ _TELL_AGAIN_S = (10.0, 30.0, 60.0, 300.0, 900.0)
 
 _TELL_ATTEMPTS = 100
 """About a day. What cannot be told by then is in the log and in the history."""
+
+_LATE_S = 120.0
+"""A round lasts as long as the slowest receiver and the database may take; this is longer."""
 
 _TELL_TIMEOUT_S = 20.0
 _SAVE_TIMEOUT_S = 10.0
@@ -109,6 +113,7 @@ class Alerting:
         self._unsaved: dict[str, None] = {}
         self._tellings: list[_Telling] = []
         self._restored = False
+        self._looked_at = clock.monotonic()
 
     async def run(self) -> None:
         """Look every ten seconds until cancelled."""
@@ -128,9 +133,30 @@ class Alerting:
         )
         for change in changes:
             self._change(change)
+        self._looked_at = self._clock.monotonic()
         await self._tell_all()
         await self._save_all()
         self._forget()
+
+    def firing(self) -> Mapping[tuple[str, str], int]:
+        """Return how many alerts are open, by rule and severity."""
+        return Counter(
+            (alert.rule, alert.severity.value)
+            for alert in self._alerts.values()
+            if alert.resolved_at is None
+        )
+
+    def health(self) -> ComponentHealth:
+        """Tell whether the rules are looked at, how many alerts are open, and who is not told."""
+        now = self._clock.monotonic()
+        late = now - self._looked_at > _LATE_S
+        untold = sum(telling.attempts > 0 for telling in self._tellings)
+        told = f"Open alerts: {sum(self.firing().values())}."
+        if late:
+            told = f"The rules were not looked at for {_LATE_S:.0f} s. {told}"
+        if untold:
+            told += f" Messages not delivered yet: {untold}; they are tried again."
+        return ComponentHealth(name="alerts", ok=not (late or untold), detail=told)
 
     async def alerts(
         self, *, open_only: bool, session: SessionId | None, limit: int

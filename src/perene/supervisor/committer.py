@@ -97,6 +97,16 @@ class Committer:
         """How many units wait for the transaction under way to end."""
         return len(self._waiting)
 
+    @property
+    def busy(self) -> bool:
+        """Whether a unit waits, or a transaction is under way."""
+        return not self._idle.is_set()
+
+    def forget_failure(self) -> None:
+        """The database took a write of somebody else: an outage that nobody waits out is over."""
+        if not self.busy:
+            self.failing = False
+
     def lane(self) -> Lane:
         """Open the lane of a new connection."""
         return Lane(self)

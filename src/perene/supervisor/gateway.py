@@ -26,7 +26,10 @@ from perene.supervisor.supervisor import Supervisor
 
 
 class SessionDesk:
-    """Implements `ports.Gateway` on the store and the supervisor."""
+    """Implements `ports.Gateway` on the store and the supervisor.
+
+    `forget` is called with each session that was deleted: what is remembered of it goes, too.
+    """
 
     def __init__(
         self,
@@ -35,8 +38,10 @@ class SessionDesk:
         clock: Clock,
         *,
         ring: Callable[[], None],
+        forget: Callable[[SessionId], None] = lambda _: None,
     ) -> None:
         self._ring = ring
+        self._forget = forget
         self._store = store
         self._supervisor = supervisor
         self._clock = clock
@@ -56,6 +61,7 @@ class SessionDesk:
             )
         except Conflict as error:
             raise AlreadyExists(f"There is a session {session} already.") from error
+        self._supervisor.known(session)
         self._ring()
         if start:
             await self._supervisor.start(session)
@@ -97,6 +103,7 @@ class SessionDesk:
 
     async def delete(self, session: SessionId) -> None:
         await self._supervisor.delete(session)
+        self._forget(session)
 
     async def current_qr(self, session: SessionId, *, wait_s: float) -> QrView:
         live = await self._to_be_paired(session)
@@ -146,6 +153,7 @@ class SessionDesk:
             limit=live.limit,
             retry_at=live.retry_at,
             outage_began_at=live.outage_began_at,
+            deaf_suspicions=live.deaf_suspicions,
             ban=_ban(live),
         )
 

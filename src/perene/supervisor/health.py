@@ -19,7 +19,7 @@ class Lives(Protocol):
     """The supervisor, as far as health goes."""
 
     def lives(self) -> Mapping[SessionId, LiveState]:
-        """Return the live half of every session that has run, by its id."""
+        """Return the live half of every session, by its id."""
         ...
 
 
@@ -42,9 +42,10 @@ class Vitals:
     """
 
     def __init__(
-        self, supervisor: Lives, committer: Committer, *, parts: Sequence[Part] = ()
+        self, supervisor: Lives, committer: Committer, *, database: Part, parts: Sequence[Part] = ()
     ) -> None:
         self._supervisor = supervisor
+        self._database = database
         self._committer = committer
         self._parts = parts
 
@@ -62,14 +63,6 @@ class Vitals:
     def count(self) -> Mapping[Connection, int]:
         """Return how many sessions are in each state."""
         return Counter(live.connection for live in self._supervisor.lives().values())
-
-    def _database(self) -> ComponentHealth:
-        failing, last = self._committer.failing, self._committer.committed_at
-        detail = "The last transaction could not be saved." if failing else None
-        if last is not None:
-            saved = f"Last saved at {last.isoformat(timespec='seconds')}."
-            detail = f"{detail} {saved}" if detail else saved
-        return ComponentHealth(name="database", ok=not failing, detail=detail)
 
     def _queue(self) -> ComponentHealth:
         waiting = self._committer.waiting
@@ -89,4 +82,5 @@ def _session(session: SessionId, live: LiveState) -> SessionHealth:
         limit=live.limit,
         retry_at=live.retry_at,
         outage_began_at=live.outage_began_at,
+        deaf_suspicions=live.deaf_suspicions,
     )

@@ -7,6 +7,8 @@ from datetime import datetime
 from perene.core.causes import Cause
 from perene.core.notices import (
     Alive,
+    DeafOutcome,
+    HearingDoubted,
     LoginStarted,
     Notice,
     Opened,
@@ -19,6 +21,9 @@ from perene.supervisor.ports import QrView
 
 OnTransition = Callable[[Connection, Connection], None]
 """Told the state before and after; returns at once and raises nothing."""
+
+OnDeaf = Callable[[DeafOutcome], None]
+"""Told what came of a suspicion that the connection is deaf; returns at once, raises nothing."""
 
 _DOWN = (Connection.WAITING, Connection.NEEDS_ATTENTION)
 """The states in which a next attempt may be planned."""
@@ -33,13 +38,17 @@ class LiveState:
     connection was suspected to be deaf.
     """
 
-    def __init__(self, *, on_transition: OnTransition | None = None) -> None:
+    def __init__(
+        self, *, on_transition: OnTransition | None = None, on_deaf: OnDeaf | None = None
+    ) -> None:
         self.connected_at: datetime | None = None
         self.alive_at: datetime | None = None
         self.phone_seen_at: datetime | None = None
         self.last_error: str | None = None
         self.qr: QrView | None = None
-        self.paired = False
+        self.needs_pairing = False
+        """Whether the device was linked, and is no longer so without anybody's wish."""
+        self._paired = False
         self.cause: Cause | None = None
         self.attempt = 0
         self.limit: int | None = None
@@ -50,7 +59,18 @@ class LiveState:
         self.deaf_suspicions = 0
         self._connection = Connection.STOPPED
         self._on_transition = on_transition
+        self._on_deaf = on_deaf
         self._changed = asyncio.Event()
+
+    @property
+    def paired(self) -> bool:
+        """Whether the device is linked to a phone."""
+        return self._paired
+
+    @paired.setter
+    def paired(self, paired: bool) -> None:
+        self.needs_pairing = not paired and (self._paired or self.needs_pairing)
+        self._paired = paired
 
     @property
     def connection(self) -> Connection:
@@ -77,11 +97,15 @@ class LiveState:
                 self.alive_at = notice.at
             case PhoneSeen():
                 self.phone_seen_at = max(notice.at, self.phone_seen_at or notice.at)
+            case HearingDoubted():
+                self._doubted(notice.outcome)
         self._ring()
 
     def moved(self, connection: Connection, *, error: str | None = None) -> None:
         """The connection is in another state, by the session's own task."""
         self._become(connection)
+        if connection is Connection.STOPPED:
+            self.needs_pairing = False
         if connection is not Connection.OPEN:
             self.connected_at = None
             self.qr = None
@@ -92,6 +116,12 @@ class LiveState:
     async def changed(self) -> None:
         """Wait for the next change."""
         await self._changed.wait()
+
+    def _doubted(self, outcome: DeafOutcome | None) -> None:
+        if outcome is None:
+            self.deaf_suspicions += 1
+        elif self._on_deaf is not None:
+            self._on_deaf(outcome)
 
     def _become(self, connection: Connection) -> None:
         before, self._connection = self._connection, connection

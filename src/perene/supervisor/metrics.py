@@ -20,6 +20,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from perene.core.causes import Cause
+from perene.core.notices import DeafOutcome
 from perene.core.outages import OutageEnd
 from perene.core.sessions import Connection
 
@@ -58,7 +59,7 @@ TRANSITIONS = Definition(
 SESSIONS = Definition(
     name="perene_sessions",
     kind=Kind.GAUGE,
-    meaning="Sessions that have run since the start, by the state of their connection.",
+    meaning="Sessions by the state of their connection.",
     labels=("state",),
 )
 DISCONNECTS = Definition(
@@ -171,9 +172,9 @@ class Metrics:
         """A session's task ended by a bug."""
         self._failures.inc()
 
-    def deaf(self, outcome: str) -> None:
-        """A suspicion that a connection is deaf came to an end: "confirmed", "refuted" …"""
-        self._deaf.labels(outcome).inc()
+    def deaf(self, outcome: DeafOutcome) -> None:
+        """A suspicion that a connection is deaf was confirmed, or was a false alarm."""
+        self._deaf.labels(outcome.value).inc()
 
     # Told by the committer
 

@@ -86,6 +86,8 @@ class SessionView:
     retry_at: datetime | None = None
     """When the next attempt will be made; None unless one is planned."""
     outage_began_at: datetime | None = None
+    deaf_suspicions: int = 0
+    """How often since the start an open connection seemed to deliver nothing, and was reopened."""
     ban: BanView | None = None
 
 
@@ -200,11 +202,12 @@ class SessionHealth:
     limit: int | None = None
     retry_at: datetime | None = None
     outage_began_at: datetime | None = None
+    deaf_suspicions: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetailedHealth:
-    """Every component, and every session that has run since the service started."""
+    """Every component, and every session."""
 
     components: Sequence[ComponentHealth]
     sessions: Sequence[SessionHealth]

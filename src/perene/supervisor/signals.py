@@ -25,14 +25,15 @@ class Lives(Protocol):
     task_failures: int
 
     def lives(self) -> Mapping[SessionId, LiveState]:
-        """Return the live half of every session that has run, by its id."""
+        """Return the live half of every session, by its id."""
         ...
 
 
-class Saving(Protocol):
-    """The committer, as far as signals go."""
+class Part(Protocol):
+    """A part of the service that fails or does not: the database, the removal of old rows."""
 
-    failing: bool
+    @property
+    def failing(self) -> bool: ...
 
 
 class Recent:
@@ -73,15 +74,17 @@ class SignalSource:
     def __init__(
         self,
         supervisor: Lives,
-        committer: Saving,
+        database: Part,
         clock: Clock,
         *,
+        janitor: Part | None = None,
         disk_free: Callable[[], int | None] = lambda: None,
         key_missing: Callable[[], bool] = lambda: False,
         limited: Callable[[SessionId], bool] = lambda _: False,
     ) -> None:
         self._supervisor = supervisor
-        self._committer = committer
+        self._database = database
+        self._janitor = janitor
         self._clock = clock
         self._disk_free = disk_free
         self._key_missing = key_missing
@@ -118,7 +121,7 @@ class SignalSource:
             "needs_attention": float(live.connection is Connection.NEEDS_ATTENTION),
             "banned": float(cause in _BANNED),
             "replaced": float(cause is Cause.REPLACED),
-            "needs_pairing": float(cause is Cause.UNLINKED),
+            "needs_pairing": float(live.needs_pairing),
             "outdated": float(cause is Cause.OUTDATED),
             "deaf": float(memory.deaf.of(live.deaf_suspicions, steady)),
             "reconnects_last_hour": float(memory.reopened.of(memory.opened, steady)),
@@ -139,7 +142,8 @@ class SignalSource:
             self._jump_s, self._jumped_at = self._supervisor.clock_jump_s, now
         jumped = self._jump_s != 0.0 and now - self._jumped_at < _HOUR_S
         numbers = {
-            "database_failing": float(self._committer.failing),
+            "database_failing": float(self._database.failing),
+            "retention_failing": float(self._janitor is not None and self._janitor.failing),
             "sessions_down": float(down),
             "sessions_down_share": down / len(lives) if lives else 0.0,
             "task_failures_last_hour": float(

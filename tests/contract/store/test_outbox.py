@@ -18,6 +18,14 @@ pytestmark = pytest.mark.usefixtures("ana")
 BOB = SessionId("bob")
 
 
+async def test_a_probe_writes_and_is_no_event(store: Store) -> None:
+    before = await store.last_seq()
+    await store.probe()
+    await store.probe()
+    assert await store.last_seq() == before
+    assert await store.events_after(0) == []
+
+
 async def test_events_are_read_in_the_order_of_their_commits(store: Store) -> None:
     assert await store.last_seq() == 0
     events = [event(number=n) for n in range(10)]

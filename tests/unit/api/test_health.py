@@ -50,6 +50,7 @@ async def test_detailed_health_shows_every_connection_and_every_component(
             "limit": 30,
             "retry_at": "2026-05-01T12:00:05Z",
             "outage_began_at": "2026-05-01T12:00:00Z",
+            "deaf_suspicions": 0,
         }
     ]
 

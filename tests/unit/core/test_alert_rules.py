@@ -27,6 +27,7 @@ ROWS: dict[str, tuple[float, float, str]] = {
     "session_heartbeat": (121, 15, "121 seconds"),
     "session_limited": (1, 0, "463"),
     "database_failing": (1, 0, "cannot be written"),
+    "retention_failing": (1, 0, "database grows"),
     "many_sessions_down": (21, 20, "21 sessions"),
     "most_sessions_down": (0.75, 0.5, "75 %"),
     "task_failures": (1, 0, "1 times"),

@@ -312,3 +312,37 @@ async def test_it_looks_every_ten_seconds_and_a_bug_in_one_round_does_not_end_it
     assert pager.told == [(["one"], True)]
     running.cancel()
     await asyncio.wait([running])
+
+
+# --- how the engine itself is ---------------------------------------------------------------------
+
+
+async def test_open_alerts_are_counted_by_rule_and_severity(desk: Desk):
+    await desk.look(one=11, two=11, service=11)
+    assert desk.alerting.firing() == {("hot", "warning"): 2, ("database", "critical"): 1}
+    await desk.look(one=5, two=11)
+    assert desk.alerting.firing() == {("hot", "warning"): 1}
+
+
+async def test_an_engine_that_looks_and_tells_is_well(desk: Desk):
+    await desk.look(one=11)
+    health = desk.alerting.health()
+    assert (health.ok, health.detail) == (True, "Open alerts: 1.")
+
+
+async def test_an_engine_that_stopped_looking_is_not_well(desk: Desk):
+    await desk.look()
+    await desk.clock.advance(121)
+    assert not desk.alerting.health().ok
+    await desk.look()
+    assert desk.alerting.health().ok
+
+
+async def test_an_engine_whose_receiver_cannot_be_reached_is_not_well(desk: Desk, pager: Receiver):
+    pager.failing = NotTold("no route")
+    await desk.look(one=11)
+    assert not desk.alerting.health().ok
+    assert "not delivered yet: 1" in (desk.alerting.health().detail or "")
+    pager.failing = None
+    await desk.look(one=11)
+    assert desk.alerting.health().ok

@@ -1,6 +1,5 @@
 """How the service is, told from memory."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -8,12 +7,12 @@ from datetime import timedelta
 import pytest
 
 from perene.core.causes import Cause
-from perene.core.ids import Epoch, SessionId
+from perene.core.ids import SessionId
 from perene.core.notices import Alive, Opened
 from perene.core.sessions import Connection
 from perene.core.unit import Committed, Unit
 from perene.supervisor.committer import Committer, SavePolicy
-from perene.supervisor.health import Keyholder, Vitals
+from perene.supervisor.health import Keyholder, Part, Vitals
 from perene.supervisor.live import LiveState
 from perene.supervisor.ports import ComponentHealth
 from tests.support.virtual_clock import START, VirtualClock
@@ -41,6 +40,7 @@ class Fleet:
     sessions: dict[SessionId, LiveState] = field(default_factory=dict[SessionId, LiveState])
 
     def __post_init__(self) -> None:
+        self.database = ComponentHealth(name="database", ok=True)
         self.committer = Committer(
             commit=self._commit,
             clock=VirtualClock(),
@@ -56,24 +56,24 @@ class Fleet:
         live.moved(connection)
         return live
 
+    def vitals(self, *parts: Part) -> Vitals:
+        return Vitals(self, self.committer, database=lambda: self.database, parts=parts)
+
     async def _commit(self, units: Sequence[Unit]) -> Sequence[Committed]:
         return [Committed(new_messages=0) for _ in units]
 
 
-@pytest.mark.parametrize("failing", [False, True])
-async def test_the_database_is_well_unless_the_last_save_failed(failing: bool) -> None:
+async def test_the_service_is_as_well_as_its_database() -> None:
     fleet = Fleet()
-    fleet.committer.failing = failing
-    [database] = (await Vitals(fleet, fleet.committer).health()).components
-    assert (database.name, database.ok) == ("database", not failing)
-    assert (database.detail is not None) is failing
+    fleet.database = ComponentHealth(name="database", ok=False, detail="Gone.")
+    assert (await fleet.vitals().health()).components == [fleet.database]
 
 
 async def test_sessions_are_counted_by_the_state_of_their_connection() -> None:
     fleet = Fleet()
     for number, connection in enumerate((Connection.OPEN, Connection.OPEN, Connection.WAITING)):
         fleet.add(f"s{number}", connection)
-    health = await Vitals(fleet, fleet.committer).health()
+    health = await fleet.vitals().health()
     assert health.sessions == {Connection.OPEN: 2, Connection.WAITING: 1}
 
 
@@ -89,27 +89,23 @@ async def test_detailed_health_shows_every_session_with_its_last_heartbeat_and_n
     down.cause, down.attempt, down.limit = Cause.DNS, 4, 30
     down.retry_at = START + timedelta(seconds=5)
     down.outage_began_at = START
-    first, second = (await Vitals(fleet, fleet.committer).detailed()).sessions
+    down.deaf_suspicions = 2
+    first, second = (await fleet.vitals().detailed()).sessions
     assert (first.id, first.connection, first.connected_at) == ("up", Connection.OPEN, START)
     assert first.alive_at == START + timedelta(seconds=15)
     assert (second.id, second.connection, second.cause) == ("down", Connection.WAITING, Cause.DNS)
     assert (second.attempt, second.limit) == (4, 30)
     assert second.retry_at == START + timedelta(seconds=5)
-    assert second.outage_began_at == START
+    assert (second.outage_began_at, second.deaf_suspicions) == (START, 2)
 
 
 @pytest.mark.requirement("C16")
 async def test_detailed_health_shows_every_component_that_it_was_given() -> None:
     fleet = Fleet()
-    life = asyncio.create_task(fleet.committer.run())
-    await fleet.committer.lane().submit(Unit(session=SessionId("ana"), epoch=Epoch(1)))
-    life.cancel()
     full = ComponentHealth(name="disk", ok=False, detail="Full.")
-    vitals = Vitals(fleet, fleet.committer, parts=[lambda: full])
+    vitals = fleet.vitals(lambda: full)
     database, queue, disk = (await vitals.detailed()).components
-    assert database.ok
-    assert database.detail is not None
-    assert START.isoformat(timespec="seconds") in database.detail
+    assert database is fleet.database
     assert (queue.name, queue.ok, queue.detail) == ("commit_queue", True, "0 units wait.")
     assert disk is full
 
@@ -117,5 +113,5 @@ async def test_detailed_health_shows_every_component_that_it_was_given() -> None
 async def test_a_further_part_that_is_not_well_takes_the_service_out_of_no_rotation() -> None:
     fleet = Fleet()
     full = ComponentHealth(name="disk", ok=False)
-    health = await Vitals(fleet, fleet.committer, parts=[lambda: full]).health()
+    health = await fleet.vitals(lambda: full).health()
     assert all(part.ok for part in health.components)

@@ -7,6 +7,8 @@ import pytest
 
 from perene.core.notices import (
     Alive,
+    DeafOutcome,
+    HearingDoubted,
     LoginStarted,
     Notice,
     Opened,
@@ -149,3 +151,34 @@ def test_a_session_that_never_ran_has_no_history() -> None:
 def test_the_phone_was_seen_at_the_latest_of_its_sightings() -> None:
     live = after(PhoneSeen(at=LATER), PhoneSeen(at=START))
     assert live.phone_seen_at == LATER
+
+
+@pytest.mark.requirement("F3")
+def test_suspicions_of_deafness_are_counted_and_their_outcomes_told() -> None:
+    told: list[DeafOutcome] = []
+    live = LiveState(on_deaf=told.append)
+    for outcome in (None, DeafOutcome.FALSE_ALARM, None, DeafOutcome.CONFIRMED):
+        live.notice(HearingDoubted(outcome=outcome))
+    assert live.deaf_suspicions == 2
+    assert told == [DeafOutcome.FALSE_ALARM, DeafOutcome.CONFIRMED]
+
+
+def test_a_device_that_was_linked_and_is_not_needs_pairing_until_it_is_linked_again() -> None:
+    live = LiveState()
+    live.paired = False
+    assert not live.needs_pairing
+    live.paired = True
+    assert not live.needs_pairing
+    live.paired = False
+    live.paired = False
+    assert live.needs_pairing
+    live.notice(PhoneLinked())
+    assert not live.needs_pairing
+
+
+def test_a_session_that_a_person_stopped_waits_for_no_pairing() -> None:
+    live = LiveState()
+    live.paired = True
+    live.paired = False
+    live.moved(Connection.STOPPED)
+    assert not live.needs_pairing

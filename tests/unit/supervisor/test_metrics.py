@@ -7,6 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from perene.core.causes import Cause
 from perene.core.ids import Epoch, SessionId
+from perene.core.notices import DeafOutcome
 from perene.core.outages import OutageEnd
 from perene.core.sessions import Connection
 from perene.core.unit import Committed, Unit
@@ -34,7 +35,7 @@ def test_what_is_told_is_counted() -> None:
     metrics.recovered(3.0)
     metrics.outage_ended(OutageEnd.RECOVERED)
     metrics.task_failed()
-    metrics.deaf("confirmed")
+    metrics.deaf(DeafOutcome.CONFIRMED)
     metrics.committed(0.02, 5, 3)
     values = shown(metrics)
     assert values["perene_disconnects_total", (("cause", "dns"),)] == 2

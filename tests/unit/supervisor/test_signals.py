@@ -2,11 +2,13 @@
 
 from datetime import timedelta
 
+import pytest
+
 from perene.core.alert_rules import SIGNALS
 from perene.core.alerts import SERVICE, Scope
 from perene.core.causes import Cause
 from perene.core.ids import SessionId
-from perene.core.notices import Opened
+from perene.core.notices import HearingDoubted, Opened
 from perene.core.sessions import Connection
 from perene.supervisor.live import LiveState
 from perene.supervisor.signals import Recent, SignalSource
@@ -16,7 +18,7 @@ ONE = SessionId("one")
 
 
 class Service:
-    """A supervisor and a committer of one session."""
+    """A supervisor of one session, and every part that can fail."""
 
     def __init__(self) -> None:
         self.clock = VirtualClock()
@@ -25,7 +27,15 @@ class Service:
         self.failing = False
         self.live = LiveState()
         self.live.moved(Connection.CONNECTING)
-        self.source = SignalSource(self, self, self.clock, disk_free=lambda: 7)
+        self.limited = False
+        self.source = SignalSource(
+            self,
+            self,
+            self.clock,
+            janitor=self,
+            disk_free=lambda: 7,
+            limited=lambda session: self.limited and session == ONE,
+        )
 
     def lives(self) -> dict[SessionId, LiveState]:
         return {ONE: self.live}
@@ -81,3 +91,41 @@ async def test_a_jump_of_the_clock_is_told_for_an_hour() -> None:
 def test_a_count_that_began_anew_is_counted_from_nothing() -> None:
     recent = Recent()
     assert [recent.of(count, 0) for count in (2, 5, 1)] == [2, 5, 6]
+
+
+def test_parts_that_fail_are_told() -> None:
+    service = Service()
+    before = service.source()[SERVICE]
+    assert (before["database_failing"], before["retention_failing"]) == (0, 0)
+    service.failing = True
+    after = service.source()[SERVICE]
+    assert (after["database_failing"], after["retention_failing"]) == (1, 1)
+
+
+@pytest.mark.requirement("F10")
+def test_a_limited_account_is_told() -> None:
+    service = Service()
+    assert service.source()[ONE]["limited"] == 0
+    service.limited = True
+    assert service.source()[ONE]["limited"] == 1
+
+
+@pytest.mark.requirement("D7")
+def test_a_device_whose_credentials_were_archived_needs_pairing_whatever_it_does_now() -> None:
+    service = Service()
+    service.live.paired = True
+    service.live.paired = False
+    for connection in (Connection.WAITING, Connection.CONNECTING, Connection.PAIRING):
+        service.live.moved(connection)
+        assert service.source()[ONE]["needs_pairing"] == 1
+
+
+@pytest.mark.requirement("F3")
+async def test_suspicions_of_deafness_are_told_for_an_hour() -> None:
+    service = Service()
+    service.open()
+    service.live.notice(HearingDoubted())
+    service.live.notice(HearingDoubted())
+    assert service.source()[ONE]["deaf"] == 2
+    await service.clock.advance(3600)
+    assert service.source()[ONE]["deaf"] == 0

@@ -61,6 +61,9 @@ class SessionHealthOut(BaseModel):
     limit: int | None = Field(description="Attempts before a person is asked; null for no limit.")
     retry_at: datetime | None = Field(description="When the next attempt is made, if one is.")
     outage_began_at: datetime | None = Field(description="Since when the session is down.")
+    deaf_suspicions: int = Field(
+        description="Times since the start that the open connection seemed to deliver nothing."
+    )
 
     @classmethod
     def of(cls, session: SessionHealth) -> "SessionHealthOut":
@@ -75,6 +78,7 @@ class SessionHealthOut(BaseModel):
             limit=session.limit,
             retry_at=session.retry_at,
             outage_began_at=session.outage_began_at,
+            deaf_suspicions=session.deaf_suspicions,
         )
 
 
@@ -84,9 +88,7 @@ class DetailedHealthOut(BaseModel):
     status: Literal["ok", "degraded"] = Field(description="ok when every component is.")
     version: str
     components: list[ComponentOut]
-    sessions: list[SessionHealthOut] = Field(
-        description="Every session that has run since the service started."
-    )
+    sessions: list[SessionHealthOut] = Field(description="Every session, stopped ones too.")
 
     @classmethod
     def of(cls, health: DetailedHealth) -> "DetailedHealthOut":

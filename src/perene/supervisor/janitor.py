@@ -1,0 +1,84 @@
+"""Removes what is kept for a time only, once a day."""
+
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import structlog
+
+from perene.core.clock import Clock
+from perene.core.errors import StorageError
+from perene.supervisor.ports import ComponentHealth
+
+log = structlog.stdlib.get_logger()
+
+_FIRST_AFTER_S = 600.0
+"""A service that starts has better to do; one that is restarted daily must come to it, too."""
+
+_EVERY_S = 86_400.0
+_AGAIN_AFTER_S = 3600.0
+
+
+class Purging(Protocol):
+    """What removes old rows, a little at a time. Raises StorageError."""
+
+    async def purge(
+        self,
+        *,
+        ciphertexts_before: datetime | None,
+        idempotency_keys_before: datetime | None,
+        events_before: datetime | None,
+        outages_before: datetime | None,
+        alerts_before: datetime | None,
+    ) -> int: ...
+
+
+class Janitor:
+    """Keeps events, outages, alerts and what recognises repetitions for `retention` each."""
+
+    def __init__(self, store: Purging, clock: Clock, *, retention: timedelta) -> None:
+        self._store = store
+        self._clock = clock
+        self._retention = retention
+        self._problem: str | None = None
+        self._done_at: datetime | None = None
+
+    @property
+    def failing(self) -> bool:
+        """Whether the last round failed."""
+        return self._problem is not None
+
+    async def run(self) -> None:
+        """Remove what is old every day, until cancelled; a round that failed again in an hour."""
+        await self._clock.sleep(_FIRST_AFTER_S)
+        while True:
+            await self.clean()
+            await self._clock.sleep(_AGAIN_AFTER_S if self.failing else _EVERY_S)
+
+    async def clean(self) -> None:
+        """Remove what is old, once. Never fails: what stays is removed by the next round."""
+        before = self._clock.now() - self._retention
+        try:
+            gone = await self._store.purge(
+                ciphertexts_before=before,
+                idempotency_keys_before=before,
+                events_before=before,
+                outages_before=before,
+                alerts_before=before,
+            )
+        except StorageError as error:
+            self._problem = str(error)
+            log.error("old_rows_not_removed", reason=self._problem, retry_in_s=_AGAIN_AFTER_S)
+            return
+        self._problem = None
+        self._done_at = self._clock.now()
+        log.info("old_rows_removed", rows=gone, before=before.isoformat(timespec="seconds"))
+
+    def health(self) -> ComponentHealth:
+        """Tell whether old rows were removed, and when."""
+        if self._problem is not None:
+            detail = f"Old rows could not be removed: {self._problem}."
+        elif self._done_at is None:
+            detail = "Old rows are removed ten minutes after the start, then every day."
+        else:
+            detail = f"Old rows were last removed at {self._done_at.isoformat(timespec='seconds')}."
+        return ComponentHealth(name="retention", ok=not self.failing, detail=detail)

@@ -1,0 +1,127 @@
+"""The parts of the service are wired to each other."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from perene.app.sessions import Sessions, wire_sessions
+from perene.app.watch import Watch, wire_watch
+from perene.core.account import limit_event
+from perene.core.alerts import SERVICE
+from perene.core.errors import StorageUnavailable
+from perene.core.ids import Epoch, SessionId
+from perene.core.notices import Notice
+from perene.core.sessions import Connection, SessionOptions
+from perene.settings import Settings
+from perene.store.store import Store
+from perene.supervisor.gateway import SessionDesk
+from perene.supervisor.metrics import Metrics
+from tests.support.virtual_clock import VirtualClock
+
+ANA = SessionId("ana")
+
+
+class Wired:
+    """The parts as the service makes them; nothing runs but what a test starts."""
+
+    def __init__(
+        self, store: Store, clock: VirtualClock, metrics: Metrics, sessions: Sessions, watch: Watch
+    ) -> None:
+        self.store = store
+        self.clock = clock
+        self.metrics = metrics
+        self.sessions = sessions
+        self.watch = watch
+        self.desk = SessionDesk(
+            store, sessions.supervisor, clock, ring=sessions.feed.ring, forget=sessions.forget
+        )
+
+    def notice(self, notice: Notice) -> None:
+        """Take what a connection tells."""
+
+
+@asynccontextmanager
+async def wired(folder: Path) -> AsyncGenerator[Wired]:
+    clock, metrics = VirtualClock(), Metrics()
+    settings = Settings(data_dir=folder)
+    store = Store.open(settings.database, clock=clock, key_file=settings.master_key_path)
+    sessions = await wire_sessions(settings, store, clock, metrics)
+    watch = wire_watch(settings, store, clock, metrics, sessions)
+    try:
+        yield Wired(store, clock, metrics, sessions, watch)
+    finally:
+        await store.close()
+
+
+@pytest.fixture
+async def service(tmp_path: Path) -> AsyncGenerator[Wired]:
+    async with wired(tmp_path) as one:
+        yield one
+
+
+@pytest.mark.requirement("C16")
+async def test_detailed_health_names_every_part_of_the_service(service: Wired) -> None:
+    parts = (await service.watch.vitals.detailed()).components
+    assert [part.name for part in parts] == [
+        "database",
+        "commit_queue",
+        "event_loop",
+        "disk",
+        "master_key",
+        "client_version",
+        "alerts",
+        "retention",
+    ]
+    assert all(part.ok for part in parts)
+
+
+@pytest.mark.requirement("C16")
+async def test_a_database_that_dies_in_silence_is_seen_by_health_and_alerts(
+    service: Wired, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def gone() -> None:
+        raise StorageUnavailable("the disk is gone")
+
+    monkeypatch.setattr(service.watch.looks.database, "_probe", gone)
+    await service.watch.looks.database.look()
+    [database] = (await service.watch.vitals.health()).components
+    assert not database.ok
+    await service.watch.alerting.look()
+    await service.clock.advance(20)
+    await service.watch.alerting.look()
+    fired = await service.watch.alerting.alerts(open_only=True, session=None, limit=10)
+    assert [(alert.rule, alert.subject) for alert in fired] == [("database_failing", SERVICE)]
+    page = service.metrics.exposition().decode()
+    assert 'perene_alerts_firing{rule="database_failing",severity="critical"} 1.0' in page
+
+
+@pytest.mark.requirement("F10")
+async def test_an_account_under_a_limit_raises_an_alert(service: Wired) -> None:
+    await service.desk.create_session(ANA, name=None, options=SessionOptions(), start=False)
+    service.sessions.supervisor.live(ANA).moved(Connection.OPEN)
+    event = limit_event("463", service.clock.now(), hold=timedelta(hours=1))
+    await service.store.append_events([(ANA, event)])
+    await service.watch.looks.limits.look()
+    await service.watch.alerting.look()
+    fired = await service.watch.alerting.alerts(open_only=True, session=ANA, limit=10)
+    assert [alert.rule for alert in fired] == ["session_limited"]
+
+
+async def test_a_deleted_session_leaves_no_memory_behind(service: Wired) -> None:
+    life = asyncio.create_task(service.sessions.supervisor.run())
+    await service.desk.create_session(ANA, name=None, options=SessionOptions(), start=False)
+    connections = service.sessions.connections
+    store = service.store.reader(ANA, Epoch(0))
+    connections(store, SessionOptions(), service)  # pyright: ignore[reportArgumentType]  # only read
+    await service.sessions.accounts.account(ANA)
+    assert ANA in connections._hearing
+    assert ANA in service.sessions.accounts._accounts
+    await service.desk.delete(ANA)
+    assert ANA not in connections._hearing
+    assert ANA not in service.sessions.accounts._accounts
+    service.sessions.supervisor.close()
+    await life
