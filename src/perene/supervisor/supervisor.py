@@ -123,6 +123,8 @@ class Supervisor:
         """Start every session that shall run, then live until `close` has drained them all."""
         async with asyncio.TaskGroup() as self._group:
             records = await self._patiently(self._store.list_sessions)
+            for record in records:
+                self.known(record.id)
             wanted = [record for record in records if record.desired is Desired.RUNNING]
             log.info("sessions_found", total=len(records), starting=len(wanted))
             monitor = self._group.create_task(self._monitor(), name="monitor")
@@ -232,12 +234,16 @@ class Supervisor:
         return self._states.get(session) or LiveState()
 
     def lives(self) -> Mapping[SessionId, LiveState]:
-        """Return the live half of every session that has run, by its id."""
+        """Return the live half of every session, by its id."""
         return self._states
 
-    def states(self) -> list[LiveState]:
-        """Return the live half of every session that has run."""
-        return list(self._states.values())
+    def known(self, session: SessionId) -> LiveState:
+        """Take note of a session that exists, though it may never run; return its live half."""
+        live = self._states.get(session)
+        if live is None:
+            live = LiveState(on_transition=self._metrics.transition, on_deaf=self._metrics.deaf)
+            self._states[session] = live
+        return live
 
     def task(self, session: SessionId) -> SessionTask:
         """Return the task of a running session, or raise NotFound."""
@@ -269,9 +275,6 @@ class Supervisor:
         self._running[record.id] = running
 
     def _new_task(self, record: SessionRecord) -> SessionTask:
-        live = self._states.get(record.id)
-        if live is None:
-            live = LiveState(on_transition=self._metrics.transition)
         task = SessionTask(
             record=record,
             ownership=self,
@@ -281,10 +284,9 @@ class Supervisor:
             gate=self._gate,
             watch=self._metrics,
             policies=self._policies,
-            live=live,
+            live=self.known(record.id),
         )
         self._tasks[record.id] = task
-        self._states[record.id] = task.live
         return task
 
     async def _supervised(self, task: SessionTask, *, by_person: bool) -> None:

@@ -228,8 +228,20 @@ async def test_a_deleted_session_leaves_nothing_but_its_event(running: World) ->
     assert ANA not in running.store.records
     assert running.store.told(ANA)[-1] is EventType.SESSION_DELETED
     assert running.rung == 1
-    assert running.supervisor.states() == []
+    assert running.supervisor.lives() == {}
     assert running.supervisor.live(ANA).connection is Connection.STOPPED
+
+
+@pytest.mark.requirement("C16")
+async def test_a_session_that_never_ran_is_known_from_the_start() -> None:
+    world = World()
+    world.store.add("ana", desired=Desired.STOPPED)
+    life = asyncio.create_task(world.supervisor.run())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert world.supervisor.lives()[ANA].connection is Connection.STOPPED
+    world.supervisor.close()
+    await life
 
 
 async def test_what_does_not_exist_can_be_neither_started_nor_stopped_nor_deleted(
