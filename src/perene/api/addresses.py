@@ -5,7 +5,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-_PHONE = re.compile(r"\+?([1-9][0-9]{6,14})")  # E.164: at most 15 digits, the country's first
+from perene.core.phone_numbers import phone_number
+
 _USER = re.compile(r"([1-9][0-9]{6,14})@(?:s\.whatsapp\.net|c\.us)")
 _LID = re.compile(r"[1-9][0-9]{0,19}@lid")
 _GROUP = re.compile(r"[0-9]{5,20}(?:-[0-9]{5,20})?@g\.us")
@@ -19,25 +20,21 @@ def recipient(text: str) -> str:
 
     A phone number may begin with "+"; `@c.us`, which other programs use, is understood too.
     """
-    if match := _PHONE.fullmatch(text) or _USER.fullmatch(text):
+    if match := _USER.fullmatch(text):
         return f"{match[1]}@s.whatsapp.net"
     if _LID.fullmatch(text) or _GROUP.fullmatch(text):
         return text
     if ":" in text.partition("@")[0]:
         raise ValueError("name the person, not a device: leave out the colon and what follows it")
-    raise ValueError(f"not an address: give {_FORMS}")
+    try:
+        return f"{phone_number(text)}@s.whatsapp.net"
+    except ValueError:
+        raise ValueError(f"not an address: give {_FORMS}") from None
 
 
 def chat(text: str) -> str:
     """Return the bare JID of any chat; as `recipient`, and channels and broadcasts besides."""
     return text if _OTHER.fullmatch(text) else recipient(text)
-
-
-def phone_number(text: str) -> str:
-    """Return the digits of a phone number; ValueError says what is expected."""
-    if match := _PHONE.fullmatch(text):
-        return match[1]
-    raise ValueError("not a phone number: give 7 to 15 digits, the country code first")
 
 
 Recipient = Annotated[

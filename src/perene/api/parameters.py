@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Header, Path, Query
 from pydantic import AfterValidator, Field
 
-SESSION_ID = r"^[a-z0-9][a-z0-9_-]{0,63}$"
+from perene.core.ids import SESSION_ID
 
 
 def _printable(text: str) -> str:

@@ -9,9 +9,10 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from perene.api.addresses import PhoneNumber, Recipient
-from perene.api.parameters import SESSION_ID, Name, Text
+from perene.api.parameters import Name, Text
 from perene.core.causes import Cause
 from perene.core.events import EventType, Json
+from perene.core.ids import SESSION_ID
 from perene.core.messages import Status
 from perene.core.sessions import Connection, Desired, SessionOptions
 from perene.supervisor.ports import (

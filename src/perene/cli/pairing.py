@@ -58,7 +58,7 @@ class Pairing:
             if not code:
                 code = self._offered(found, lambda: self._pairing_code(phone))
                 if code:
-                    print(f"Type this code on the phone: {code[:4]}-{code[4:]}")
+                    print(f"Type this code on the phone: {code}")
                     print("WhatsApp, Linked devices, Link a device, Link with phone number instead")
                     sys.stdout.flush()
             time.sleep(_LOOK_S)

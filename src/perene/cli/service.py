@@ -154,7 +154,8 @@ def _key(file: Path | None) -> str:
     if not key:
         raise CannotAsk(
             "No API key was given.",
-            "Set PERENE_API_KEY, or name a file that holds the key with --api-key-file.",
+            "Set PERENE_API_KEY to the one that `perene serve` showed at its first start, or name a"
+            " file that holds it with --api-key-file.",
             status=REFUSED,
         )
     if not key.isascii() or not key.isprintable() or " " in key:
@@ -190,13 +191,26 @@ def _refusal(answer: httpx2.Response) -> CannotAsk:
             status=REFUSED_BY_SERVICE,
             code=code,
         )
+    if code == "not_found":
+        sentence = _sentence(str(told.get("detail", "")))
+        remedy = "`perene session list` shows the sessions that exist."
+        return CannotAsk(sentence, remedy, status=REFUSED_BY_SERVICE, code=code)
     title, detail, remedy = (str(told.get(part, "")) for part in ("title", "detail", "remedy"))
-    sentences = [f"{title.rstrip('.')}: {detail}" if title.rstrip(".") not in detail else detail]
     wrong = cast("list[JsonObject]", told.get("errors") or [])
-    sentences += [f"  {part.get('field')}: {part.get('message')}" for part in wrong]
+    if wrong:
+        sentences = [
+            f"The service refuses the {part.get('field')}: {part.get('message')}." for part in wrong
+        ]
+        return CannotAsk(*sentences, status=REFUSED_BY_SERVICE, code=code)
+    sentences = [f"{title.rstrip('.')}: {detail}" if title.rstrip(".") not in detail else detail]
     if "reference" in told:
         sentences.append(f"Its log has more under {told['reference']}.")
     return CannotAsk(*sentences, remedy, status=REFUSED_BY_SERVICE, code=code)
+
+
+def _sentence(text: str) -> str:
+    """Return a text that begins and ends as a sentence does."""
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
 def _not_perene(answer: httpx2.Response) -> CannotAsk:

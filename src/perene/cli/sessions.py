@@ -1,6 +1,7 @@
 """The commands `perene session …`: a running service is asked over HTTP."""
 
 import json
+import re
 import sys
 from datetime import UTC, datetime
 from typing import Annotated, cast
@@ -10,8 +11,10 @@ from cyclopts import App, Parameter
 
 from perene.cli.exits import INTERRUPTED, REFUSED
 from perene.cli.pairing import Pairing
-from perene.cli.service import LOCAL, JsonObject, Reach, Service, asking
+from perene.cli.service import LOCAL, CannotAsk, JsonObject, Reach, Service, asking
 from perene.cli.session_text import session_page, sessions_table, state_line
+from perene.core.ids import SESSION_ID
+from perene.core.phone_numbers import phone_number
 
 app = App(name="session", help="See and drive the sessions of a running service.")
 
@@ -162,9 +165,10 @@ def pair(
 
     def ask(service: Service) -> int:
         pairing = Pairing(service, session, path(session))
+        number = None if phone is None else _phone_number(phone)
         try:
             pairing.prepare(name)
-            return pairing.by_code(phone) if phone else pairing.by_qr()
+            return pairing.by_code(number) if number else pairing.by_qr()
         except KeyboardInterrupt:
             print(f"\nNot linked yet. `perene session stop {session}` ends the waiting.")
             return INTERRUPTED
@@ -173,8 +177,23 @@ def pair(
 
 
 def path(session: str, *rest: str) -> str:
-    """Return the path of a session, or of something of it."""
+    """Return the path of a session, or of something of it; CannotAsk for what is no id."""
+    if not re.fullmatch(SESSION_ID, session):
+        raise CannotAsk(
+            f'"{session}" is not the id of a session.',
+            "An id has up to 64 of a-z, 0-9, _ and -, and begins with a letter or a digit.",
+            status=REFUSED,
+        )
     return "/".join(("/v1/sessions", quote(session, safe=""), *rest))
+
+
+def _phone_number(text: str) -> str:
+    try:
+        return phone_number(re.sub(r"[\s().-]", "", text))
+    except ValueError as error:
+        raise CannotAsk(
+            f'"{text}" is {error}.', "As in --phone 5511999990000.", status=REFUSED
+        ) from error
 
 
 def _act(reach: Reach, session: str, action: str) -> int:

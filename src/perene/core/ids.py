@@ -6,6 +6,9 @@ from typing import NewType
 SessionId = NewType("SessionId", str)
 """A linked device as Perene's user sees it: `s_` and 16 hex digits, or the user's own slug."""
 
+SESSION_ID = r"^[a-z0-9][a-z0-9_-]{0,63}$"
+"""What an id that a user chooses looks like."""
+
 Epoch = NewType("Epoch", int)
 """Fencing number of a session's owner; it only grows."""
 

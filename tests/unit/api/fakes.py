@@ -152,7 +152,7 @@ class FakeGateway:
 
     async def request_pairing_code(self, session: SessionId, phone: str) -> str:
         await self._pairable(session)
-        return f"CODE{phone[-4:]}"
+        return f"CODE-{phone[-4:]}"  # as the engine makes it
 
     async def _pairable(self, session: SessionId) -> None:
         view = await self.session(session)

@@ -134,4 +134,4 @@ async def test_what_is_paired_cannot_be_paired(client: httpx.AsyncClient, fakes:
 async def test_a_pairing_code_is_for_one_number(client: httpx.AsyncClient, fakes: Fakes):
     fakes.gateway.add("one", paired=False)
     response = await client.post("/v1/sessions/one/pairing-code", json={"phone": "+5511999990000"})
-    assert response.json() == {"code": "CODE0000"}
+    assert response.json() == {"code": "CODE-0000"}

@@ -119,5 +119,18 @@ def test_ctrl_c_leaves_in_order(shell: Shell, fakes: Fakes, meanwhile: Callable[
 
 def test_a_number_that_is_none_is_refused(shell: Shell, fakes: Fakes):
     fakes.gateway.add("desk", paired=False)
-    assert shell("session", "pair", "desk", "--phone", "abc") == 1
-    assert "phone" in shell.err
+    assert shell("session", "pair", "desk", "--phone", "abc") == 2
+    assert '"abc" is not a phone number' in shell.err
+
+
+def test_a_wrong_number_makes_no_session(shell: Shell, fakes: Fakes):
+    assert shell("session", "pair", "desk", "--phone", "123") == 2
+    assert fakes.gateway.calls == []
+
+
+def test_a_number_may_be_written_as_people_write_it(
+    shell: Shell, fakes: Fakes, meanwhile: Callable[..., None]
+):
+    fakes.gateway.add("desk", paired=False)
+    meanwhile(lambda: link(fakes))
+    assert "CODE-1234" in shell.read("session", "pair", "desk", "--phone", "+55 (11) 99999-1234")

@@ -101,11 +101,12 @@ def test_a_session_is_stopped_and_started(shell: Shell, fakes: Fakes):
 def test_a_session_that_does_not_exist_is_refused_in_sentences(shell: Shell, fakes: Fakes):
     assert shell("session", "start", "nobody") == 1
     assert "There is no such session." in shell.err
-    assert "list what exists first" in shell.err
+    assert "`perene session list` shows the sessions that exist." in shell.err
 
 
 def test_an_id_that_cannot_be_one_reaches_no_other_address(shell: Shell, fakes: Fakes):
-    assert shell("session", "start", "../events?x") == 1
+    assert shell("session", "start", "../events?x") == 2
+    assert '"../events?x" is not the id of a session.' in shell.err
     assert fakes.gateway.calls == []
 
 

@@ -7,10 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from perene.api.parameters import SESSION_ID, Limit
+from perene.api.parameters import Limit
 from perene.api.ports import AlertsPort
 from perene.core.alerts import Alert, Notification, Severity
-from perene.core.ids import SessionId
+from perene.core.ids import SESSION_ID, SessionId
 
 router = APIRouter(prefix="/alerts", tags=["alerts"])
 

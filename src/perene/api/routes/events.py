@@ -6,13 +6,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
-from perene.api.parameters import SESSION_ID, Limit
+from perene.api.parameters import Limit
 from perene.api.ports import EventsPort, StreamsPort
 from perene.api.problems import documented
 from perene.api.shapes import EventsOut
 from perene.api.streams import EventStream, Selection, frames
 from perene.core.events import EventType
-from perene.core.ids import SessionId
+from perene.core.ids import SESSION_ID, SessionId
 
 router = APIRouter(prefix="/events", tags=["events"])
 
