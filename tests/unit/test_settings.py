@@ -203,21 +203,27 @@ def test_limits_and_schedules_can_be_changed(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "told"),
     [
-        "network.limit",
-        "network.limit=0",
-        "nobody.limit=3",
-        "banned.limit=3",
-        "network.sentence=x",
-        "network.limit=3,network.limit=4",
-        "unknown.schedule=often",
+        ("network.limit", '"network.limit" is no entry'),
+        ("network.limit=0", '"network.limit=0" cannot be used: give a whole number from 1 to 1000'),
+        ("nobody.limit=3", '"nobody.limit" names no cause that can be set. There are: restart_req'),
+        ("netwrk.limit=3", "did you mean network?"),
+        ("banned.limit=3", '"banned.limit" names no cause that can be set'),
+        ("network.sentence=x", "give network.limit or network.schedule"),
+        ("network.limit=3,network.limit=4", '"network.limit" is given twice'),
+        ("unknown.schedule=often", '"unknown.schedule=often" cannot be used: give fixed:60'),
+        ("dns.limit=3,unknown.schedule=fixed:0", '"unknown.schedule=fixed:0" cannot be used'),
     ],
 )
-def test_a_policy_that_cannot_be_is_refused(monkeypatch: pytest.MonkeyPatch, text: str):
+def test_a_policy_that_cannot_be_is_refused_by_its_entry_with_what_can(
+    monkeypatch: pytest.MonkeyPatch, text: str, told: str
+):
     monkeypatch.setenv("PERENE_POLICIES", text)
-    with pytest.raises(WrongSetting, match="PERENE_POLICIES"):
+    with pytest.raises(WrongSetting) as caught:
         read_settings()
+    assert str(caught.value).startswith("PERENE_POLICIES: ")
+    assert told in str(caught.value)
 
 
 def test_variables_of_commands_are_known(monkeypatch: pytest.MonkeyPatch):

@@ -8,7 +8,9 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from perene.core.policy import policies_with
+
+class Explained(ValueError):
+    """What is wrong with a value, in a sentence that may be shown as it is."""
 
 
 def key_of_32_bytes(text: str) -> bytes:
@@ -59,23 +61,6 @@ def check_endpoint(value: str) -> str:
 def check_web_address(value: str) -> str:
     """Return the address of a page."""
     _check_address(value, frozenset({"http", "https"}), needs_host=True)
-    return value
-
-
-def policy_entries(text: str) -> dict[str, str]:
-    """Return "network.limit=50, dns.schedule=fixed:60" as names and values."""
-    entries: dict[str, str] = {}
-    for entry in filter(None, (part.strip() for part in text.split(","))):
-        name, sign, value = entry.partition("=")
-        if not sign or name.strip() in entries:
-            raise ValueError("not an entry, or one that was given before")
-        entries[name.strip()] = value.strip()
-    return entries
-
-
-def check_policies(value: str) -> str:
-    """Return a text of entries that change limits and schedules of causes that have them."""
-    policies_with(policy_entries(value))
     return value
 
 

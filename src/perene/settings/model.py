@@ -17,15 +17,14 @@ from perene.settings.checks import (
     check_database,
     check_endpoint,
     check_key,
-    check_policies,
     check_proxy,
     check_web_address,
     is_loopback,
     key_of_32_bytes,
-    policy_entries,
     secret_key,
 )
 from perene.settings.inherited import InheritedSource
+from perene.settings.policies import check_policies, policy_entries
 
 PREFIX = "PERENE_"
 

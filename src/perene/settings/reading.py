@@ -7,8 +7,10 @@ from typing import cast, get_args
 from annotated_types import Ge, Le
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from perene.core.errors import RefusedToStart
+from perene.settings.checks import Explained
 from perene.settings.inherited import INHERITED
 from perene.settings.model import PREFIX, Settings
 
@@ -55,8 +57,17 @@ def read_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        fields = dict.fromkeys(str(detail["loc"][0]) for detail in error.errors())
-        raise WrongSetting(" ".join(_sentence(name) for name in fields)) from None
+        found = {str(detail["loc"][0]): _explanation(detail) for detail in error.errors()}
+        sentences = (
+            f"{variable(name)}: {told}" if told else _sentence(name) for name, told in found.items()
+        )
+        raise WrongSetting(" ".join(sentences)) from None
+
+
+def _explanation(detail: ErrorDetails) -> str:
+    """Return what a check of ours says of a value, "" when there is nothing more to say."""
+    told = detail.get("ctx", {}).get("error")
+    return str(told) if isinstance(told, Explained) else ""
 
 
 def unknown_variables() -> tuple[str, ...]:

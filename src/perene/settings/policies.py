@@ -1,0 +1,58 @@
+"""The text of `PERENE_POLICIES`: entries that change limits and schedules of reconnection."""
+
+import difflib
+from collections.abc import Sequence
+
+from perene.core.causes import Cause
+from perene.core.policy import POLICIES, policies_with
+from perene.settings.checks import Explained
+
+_FORMS = {
+    "limit": "a whole number from 1 to 1000",
+    "schedule": "fixed:60, linear:300 or fibonacci:1..900 (seconds, a step from 1 up to its cap,"
+    " a cap of at most seven days)",
+}
+
+
+def policy_entries(text: str) -> dict[str, str]:
+    """Return "network.limit=50, dns.schedule=fixed:60" as names and values.
+
+    Raises Explained for what is no entry, or one that was given before.
+    """
+    entries: dict[str, str] = {}
+    for entry in filter(None, (part.strip() for part in text.split(","))):
+        name, sign, value = (part.strip() for part in entry.partition("="))
+        if not sign:
+            raise Explained(f'"{entry}" is no entry: give cause.limit=… or cause.schedule=….')
+        if name in entries:
+            raise Explained(f'"{name}" is given twice: leave one of the two.')
+        entries[name] = value
+    return entries
+
+
+def check_policies(value: str) -> str:
+    """Return a text of entries that can all be used; else Explained names the first that cannot."""
+    for name, given in policy_entries(value).items():
+        cause, _, part = name.partition(".")
+        if cause not in POLICIES or not _settable(Cause(cause)):
+            raise Explained(f'"{name}" names no cause that can be set{_hint(cause)}')
+        parts = _settable(Cause(cause))
+        if part not in parts:
+            choices = " or ".join(f"{cause}.{one}" for one in parts)
+            raise Explained(f'"{name}" cannot be set: give {choices}.')
+        try:
+            policies_with({name: given})
+        except ValueError as error:
+            raise Explained(f'"{name}={given}" cannot be used: give {_FORMS[part]}.') from error
+    return value
+
+
+def _settable(cause: Cause) -> Sequence[str]:
+    return [part for part in _FORMS if getattr(POLICIES[cause], part) is not None]
+
+
+def _hint(cause: str) -> str:
+    causes = [one.value for one in POLICIES if _settable(one)]
+    near = difflib.get_close_matches(cause, causes, n=1, cutoff=0.6)
+    meant = f"; did you mean {near[0]}?" if near else "."
+    return f"{meant} There are: {', '.join(causes)}."
