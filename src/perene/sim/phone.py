@@ -1,6 +1,7 @@
 """What a phone does for its companions: shares keys, sends history, resends what they miss."""
 
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ ProtocolMessage = wa_pb2.Message.ProtocolMessage
 _HISTORY = wa_pb2.Message.HistorySyncType
 _REQUEST = wa_pb2.Message.PeerDataOperationRequestType
 _KEY_EPOCH = 1
+APP_STATE_KEY_ID = (0).to_bytes(2) + _KEY_EPOCH.to_bytes(4)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -74,22 +76,25 @@ class Phone:
                 progress=100 * number // len(chunks),
             )
 
-    def share_key(self, companion: Device) -> None:
-        """Send the app-state key."""
+    def share_key(self, companion: Device, asked: Iterable[bytes] = (APP_STATE_KEY_ID,)) -> None:
+        """Send those of the asked app-state keys that there are: the only one, or none."""
         share = wa_pb2.Message.AppStateSyncKeyShare()
-        key = share.keys.add()
-        key.keyId.keyId = (0).to_bytes(2) + _KEY_EPOCH.to_bytes(4)
-        key.keyData.keyData = self.app_state_key
-        key.keyData.timestamp = int(self._world.now().timestamp())
-        key.keyData.fingerprint.rawId = self._party.desk.device.account.raw_id
-        key.keyData.fingerprint.currentIndex = _KEY_EPOCH
-        key.keyData.fingerprint.deviceIndexes.append(0)
+        if APP_STATE_KEY_ID in asked:
+            self._add_key(share.keys.add())
         self._party.sender.send_to_companion(
             companion,
             ProtocolMessage(
                 type=ProtocolMessage.APP_STATE_SYNC_KEY_SHARE, appStateSyncKeyShare=share
             ),
         )
+
+    def _add_key(self, key: wa_pb2.Message.AppStateSyncKey) -> None:
+        key.keyId.keyId = APP_STATE_KEY_ID
+        key.keyData.keyData = self.app_state_key
+        key.keyData.timestamp = int(self._world.now().timestamp())
+        key.keyData.fingerprint.rawId = self._party.desk.device.account.raw_id
+        key.keyData.fingerprint.currentIndex = _KEY_EPOCH
+        key.keyData.fingerprint.deviceIndexes.append(0)
 
     def _send_history(
         self,
@@ -156,7 +161,9 @@ class Phone:
 
     def _receive(self, companion: Device, content: ProtocolMessage, message_id: str) -> None:
         if content.type == ProtocolMessage.APP_STATE_SYNC_KEY_REQUEST:
-            self.share_key(companion)
+            self._party.desk.counts["phone_key_requests"] += 1
+            asked = content.appStateSyncKeyRequest.keyIds
+            self.share_key(companion, [key.keyId for key in asked])
         elif content.type == ProtocolMessage.PEER_DATA_OPERATION_REQUEST_MESSAGE:
             self._party.desk.counts["phone_requests"] += 1
             request = content.peerDataOperationRequestMessage

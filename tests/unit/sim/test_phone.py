@@ -5,7 +5,7 @@ import zlib
 import pytest
 
 from perene.sim import Settings, Simulator
-from perene.sim.phone import PastMessage
+from perene.sim.phone import APP_STATE_KEY_ID, PastMessage
 from perene.wire.jid import Jid
 from perene.wire.node import Node
 from perene.wire.proto import wa_pb2
@@ -126,9 +126,17 @@ async def request_of_phone(
     client: Client, request: wa_pb2.Message.PeerDataOperationRequestMessage
 ) -> list[Node]:
     """Send a request to the own phone; return what it answers."""
-    content = Protocol(
-        type=Protocol.PEER_DATA_OPERATION_REQUEST_MESSAGE, peerDataOperationRequestMessage=request
+    return await tell_phone(
+        client,
+        Protocol(
+            type=Protocol.PEER_DATA_OPERATION_REQUEST_MESSAGE,
+            peerDataOperationRequestMessage=request,
+        ),
     )
+
+
+async def tell_phone(client: Client, content: wa_pb2.Message.ProtocolMessage) -> list[Node]:
+    """Send a protocol message to the own phone; return what it answers."""
     own = str(Jid.parse(client.me.lid).bare)
     enc = await client.encrypt(own, wa_pb2.Message(protocolMessage=content))
     attrs = {"id": "R", "to": own, "type": "text", "category": "peer"}
@@ -162,3 +170,48 @@ async def test_a_phone_that_will_not_or_cannot_resend_is_silent(simulator: Simul
     person.phone.resends = False
     assert await request_resend(client, "UNKNOWN", "1@lid") == []
     assert person.party.desk.counts["phone_requests"] == 2
+
+
+def request_for_keys(*ids: bytes) -> wa_pb2.Message.ProtocolMessage:
+    content = Protocol(type=Protocol.APP_STATE_SYNC_KEY_REQUEST)
+    content.appStateSyncKeyRequest.SetInParent()
+    for key_id in ids:
+        content.appStateSyncKeyRequest.keyIds.add(keyId=key_id)
+    return content
+
+
+@pytest.mark.parametrize(
+    ("asked", "shared"),
+    [
+        ([APP_STATE_KEY_ID], [APP_STATE_KEY_ID]),
+        ([b"unknown", APP_STATE_KEY_ID], [APP_STATE_KEY_ID]),
+        ([b"unknown"], []),
+        ([], []),
+    ],
+)
+async def test_the_phone_shares_those_of_the_asked_keys_that_it_has(
+    simulator: Simulator, asked: list[bytes], shared: list[bytes]
+) -> None:
+    client = await first_login(simulator)
+    for stanza in client.take("message"):
+        client.decrypt(stanza)
+    (answer,) = await tell_phone(client, request_for_keys(*asked))
+    content = client.decrypt(answer)[0].protocolMessage
+    assert content.type == Protocol.APP_STATE_SYNC_KEY_SHARE
+    keys = content.appStateSyncKeyShare.keys
+    assert [key.keyId.keyId for key in keys] == shared
+    assert all(len(key.keyData.keyData) == 32 for key in keys)
+    assert simulator.person(client.me.phone).party.desk.counts["phone_key_requests"] == 1
+
+
+async def test_a_phone_that_is_off_shares_its_key_when_it_is_back(simulator: Simulator) -> None:
+    client = await first_login(simulator)
+    for stanza in client.take("message"):
+        client.decrypt(stanza)
+    simulator.set_online(client.me.phone, False)
+    assert await tell_phone(client, request_for_keys(APP_STATE_KEY_ID)) == []
+    simulator.set_online(client.me.phone, True)
+    await client.read()
+    (answer,) = client.take("message")
+    content = client.decrypt(answer)[0].protocolMessage
+    assert content.type == Protocol.APP_STATE_SYNC_KEY_SHARE
