@@ -8,7 +8,7 @@ from perene.core.account import ChatStanding
 from perene.core.events import Event
 from perene.core.ids import Epoch, MessageId, SessionId
 from perene.core.messages import LedgerEntry, Message, MessageKey
-from perene.core.unit import AddressPair, Committed, PreKeyWrite, Unit
+from perene.core.unit import AddressPair, Committed, PeerMessage, PreKeyWrite, Unit
 
 
 class LimitHistory(Protocol):
@@ -85,6 +85,10 @@ class SessionStore(Protocol):
 
     async def queued_messages(self, limit: int) -> Sequence[Message]:
         """Return own messages without a server's answer, oldest first."""
+        ...
+
+    async def peer_messages(self, kind: str, *, limit: int) -> Sequence[PeerMessage]:
+        """Return the newest messages of a kind that own devices have sent us, newest first."""
         ...
 
     async def limit_history(self, after: int) -> LimitHistory:

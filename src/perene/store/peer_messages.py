@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Select, select
 
 from perene.core.unit import PeerMessage
 from perene.store.batch import Entry
@@ -32,13 +32,33 @@ def read_peer_messages(
 ) -> list[PeerMessage]:
     """Return stored peer messages, oldest first."""
     table = peer_messages.c
-    rows = connection.execute(
-        select(table.id, table.kind, table.sealed)
-        .where(table.session == session)
-        .order_by(table.at, table.id)
+    wanted = _of_session(session).order_by(table.at, table.id).limit(limit)
+    return _opened(connection, wanted, sealer)
+
+
+def newest_peer_messages(
+    connection: Connection, session: int, sealer: Sealer, kind: str, *, limit: int
+) -> list[PeerMessage]:
+    """Return stored peer messages of one kind, newest first."""
+    table = peer_messages.c
+    wanted = (
+        _of_session(session)
+        .where(table.kind == storable(kind))
+        .order_by(table.at.desc(), table.id.desc())
         .limit(limit)
     )
+    return _opened(connection, wanted, sealer)
+
+
+def _of_session(session: int) -> Select[str, str, bytes]:
+    table = peer_messages.c
+    return select(table.id, table.kind, table.sealed).where(table.session == session)
+
+
+def _opened(
+    connection: Connection, wanted: Select[str, str, bytes], sealer: Sealer
+) -> list[PeerMessage]:
     return [
         PeerMessage(id=id_, kind=kind, body=sealer.open(_TABLE, id_, sealed))
-        for id_, kind, sealed in rows
+        for id_, kind, sealed in connection.execute(wanted)
     ]

@@ -8,12 +8,13 @@ from sqlalchemy import Connection
 from perene.core.account import ChatStanding
 from perene.core.ids import Epoch, MessageId, SessionId
 from perene.core.messages import LedgerEntry, Message, MessageKey
-from perene.core.unit import AddressPair, PreKeyWrite
+from perene.core.unit import AddressPair, PeerMessage, PreKeyWrite
 from perene.store import account, ciphertexts, credentials, ledger, messages, pre_keys, ratchets
 from perene.store.account import LimitHistory
 from perene.store.addresses import pairs_with
 from perene.store.database import Database
 from perene.store.keyring import Keyring
+from perene.store.peer_messages import newest_peer_messages
 from perene.store.sealing import Sealer
 from perene.store.sessions import session_key
 
@@ -104,6 +105,10 @@ class SessionReader:
         """Return own messages without a server's answer, oldest first."""
         found = await self._read_sealed(messages.queued_messages, limit)
         return [stored.message for stored in found]
+
+    async def peer_messages(self, kind: str, *, limit: int) -> Sequence[PeerMessage]:
+        """Return the newest messages of a kind that own devices have sent us, newest first."""
+        return await self._read_sealed(newest_peer_messages, kind, limit=limit)
 
     async def limit_history(self, after: int) -> LimitHistory:
         """Return what was said of the account's limits behind a position (0 for all)."""

@@ -21,7 +21,18 @@ from perene.core.unit import (
 )
 from perene.store.store import Store
 from perene.store.units import commit_units
-from tests.support.units import ANA, GROUP, START, Bytes, entry, event, key, message, unit
+from tests.support.units import (
+    ANA,
+    GROUP,
+    START,
+    Bytes,
+    ManualClock,
+    entry,
+    event,
+    key,
+    message,
+    unit,
+)
 
 pytestmark = pytest.mark.usefixtures("ana")
 
@@ -338,3 +349,21 @@ async def test_another_process_reads_what_was_committed(
     await store.commit([unit(ratchets=(RatchetWrite(address="1.0", state=Bytes(b"r")),))])
     other = open_store()
     assert await other.reader(ANA, Epoch(0)).ratchets(["1.0"]) == {"1.0": b"r"}
+
+
+async def test_messages_of_own_devices_are_read_by_kind_newest_first(
+    store: Store, clock: ManualClock
+) -> None:
+    stored = [
+        PeerMessage(id=id_, kind=kind, body=id_.encode())
+        for id_, kind in (("C", "share"), ("B", "history"), ("A", "share"), ("D", "share"))
+    ]
+    for one in stored:
+        await store.commit([unit(peer_messages=(one,))])
+        await clock.sleep(1)
+
+    reader = store.reader(ANA, Epoch(0))
+    found = await reader.peer_messages("share", limit=2)
+    assert [(one.id, one.body) for one in found] == [("D", b"D"), ("A", b"A")]
+    assert [one.id for one in await reader.peer_messages("share", limit=9)] == ["D", "A", "C"]
+    assert await reader.peer_messages("key", limit=9) == []

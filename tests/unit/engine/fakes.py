@@ -9,7 +9,7 @@ from perene.core.errors import StorageError
 from perene.core.events import Event
 from perene.core.ids import Epoch, MessageId, SessionId
 from perene.core.messages import LedgerEntry, Message, MessageKey
-from perene.core.unit import AddressPair, Committed, PreKeyWrite, Unit
+from perene.core.unit import AddressPair, Committed, PeerMessage, PreKeyWrite, Unit
 from perene.engine.addresses import AddressBook
 from perene.engine.credentials import Credentials
 from perene.engine.stage import Stage
@@ -53,6 +53,7 @@ class MemoryStore:
         self.pairs: list[AddressPair] = []
         self.own: dict[MessageId, Message] = {}
         self.queued: list[Message] = []
+        self.from_own_devices: list[PeerMessage] = []
         self.standings: dict[str, ChatStanding] = {}
         self.reads: list[str] = []
 
@@ -96,6 +97,10 @@ class MemoryStore:
 
     async def queued_messages(self, limit: int) -> Sequence[Message]:
         return self.queued[:limit]
+
+    async def peer_messages(self, kind: str, *, limit: int) -> Sequence[PeerMessage]:
+        found = [one for one in reversed(self.from_own_devices) if one.kind == kind]
+        return found[:limit]
 
     async def limit_history(self, after: int) -> History:
         found = [event for unit in self.units for event in unit.events]
