@@ -80,6 +80,11 @@ class Connection:
         if self._conversation is not None:
             self._conversation.check()
 
+    def ping_phone(self) -> None:
+        """Ask the account's phone for a sign of life; does nothing while not logged in."""
+        if self._conversation is not None:
+            self._conversation.ping_phone()
+
     def stop(self, *, log_out: bool = False) -> None:
         """End in order: take nothing more, commit, answer what is committed, close.
 

@@ -28,6 +28,7 @@ from perene.engine.listening import HearingMemory, Listening
 from perene.engine.notifications import Notifications, Work
 from perene.engine.offline import OfflineDelivery
 from perene.engine.phone import PhoneWatch
+from perene.engine.phone_ping import PhonePing
 from perene.engine.prekeys import PreKeys
 from perene.engine.queries import Queries
 from perene.engine.reach_out import ReachOut
@@ -139,6 +140,7 @@ class Conversation:
             hold_s=config.limit_hold_s,
             later=self._later,
         )
+        self._phone_ping = PhonePing(stage=stage, answers=answers, queries=queries, clock=clock)
         self._send_loop = SendLoop(stage.store, sender, clock, reach_out)
         self._retry_answers = RetryAnswers(
             stage=stage,
@@ -175,6 +177,11 @@ class Conversation:
     def check(self) -> None:
         """Prove soon that the server is there, or end."""
         self._keepalive.hurry()
+
+    def ping_phone(self) -> None:
+        """Ask the phone for a sign of life, once the login is complete."""
+        if self._sending is not None:
+            self._later(self._phone_ping.send)
 
     async def run(self, stopping: asyncio.Event, *, log_out: Callable[[], bool]) -> None:
         """Converse until `stopping` is set, then drain; or raise what ended the connection.
@@ -278,7 +285,8 @@ class Conversation:
             case "receipt":
                 await self._own_messages.receipt(node)
             case "ack" if node.attrs.get("class") == "message":
-                await self._own_messages.acknowledged(node)
+                if not self._phone_ping.answered(node):
+                    await self._own_messages.acknowledged(node)
             case "notification":
                 await self._notifications.take(node)
             case "call":
