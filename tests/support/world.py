@@ -61,7 +61,7 @@ class OwnedStore(SessionReader):
     __slots__ = ("_lane",)
 
     def __init__(self, store: Store, session: SessionId, epoch: Epoch, lane: Lane) -> None:
-        super().__init__(store.database, store.keyring, session, epoch)
+        super().__init__(store.database, store.keyring, store.opening, session, epoch)
         self._lane = lane
 
     def submit(self, unit: Unit) -> "asyncio.Future[Committed]":

@@ -5,18 +5,23 @@ from typing import Protocol
 
 from perene.core.events import Event
 from perene.core.ids import Epoch, SessionId
-from perene.core.unit import Unit
+from perene.core.unit import Profile, Unit
 from perene.store.sealing import Sealer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owned:
-    """A session whose row is locked, and whose owner was found to be the writer."""
+    """A session whose row is locked, and whose owner was found to be the writer.
+
+    `profile` and `standing` are what the row says before the transaction changes it.
+    """
 
     key: int
     id: SessionId
     epoch: Epoch
     sealer: Sealer
+    profile: Profile
+    standing: str | None
 
 
 @dataclass(slots=True, kw_only=True)

@@ -5,7 +5,7 @@ more than all of SQLite's work. Here a statement is compiled once per dialect. S
 many rows at a time; PostgreSQL receives one array per column and unnests them.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -123,6 +123,32 @@ class BulkInsert:
     def _arrays(self, rows: Sequence[Row]) -> dict[str, list[Any]]:
         columns = zip(*rows, strict=True)
         return {name: list(values) for name, values in zip(self._columns, columns, strict=True)}
+
+
+def update_rows(
+    connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[Row]
+) -> None:
+    """Set columns of many rows, each known by the first of `columns`, which none names twice."""
+    key, *changed = columns
+    changes = ", ".join(f"{name} = new.column{place}" for place, name in enumerate(changed, 2))
+    for values, parameters in in_values(connection, rows):
+        connection.exec_driver_sql(
+            f"UPDATE {table.name} SET {changes} FROM {values} AS new"  # noqa: S608  # names of ours
+            f" WHERE {table.name}.{key} = new.column1",
+            parameters,
+        )
+
+
+def in_values(connection: Connection, rows: Sequence[Row]) -> Iterator[tuple[str, Row]]:
+    """Yield the rows as tables to write into statements, with the parameters of each.
+
+    Their columns are named column1, column2 and so on, by both databases.
+    """
+    mark = "?" if connection.dialect.name == "sqlite" else "%s"
+    for start in range(0, len(rows), _ROWS):
+        part = rows[start : start + _ROWS]
+        row = f"({', '.join([mark] * len(part[0]))})"
+        yield f"(VALUES {', '.join([row] * len(part))})", tuple(chain.from_iterable(part))
 
 
 def _for_rows(statement: str, columns: int, rows: int) -> str:

@@ -58,7 +58,12 @@ def read_credentials(connection: Connection, session: int, sealer: Sealer) -> by
     sealed = connection.execute(
         select(credentials.c.sealed).where(credentials.c.session == session)
     ).scalar()
-    return None if sealed is None else sealer.open(_TABLE, "", sealed)
+    return None if sealed is None else open_credentials(sealer, sealed)
+
+
+def open_credentials(sealer: Sealer, sealed: bytes) -> bytes:
+    """Return what a row of credentials holds, or raise UnreadableState."""
+    return sealer.open(_TABLE, "", sealed)
 
 
 def archive_credentials(connection: Connection, session: Owned, reason: str, now: datetime) -> bool:

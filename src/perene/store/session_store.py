@@ -9,11 +9,12 @@ from perene.core.account import ChatStanding
 from perene.core.ids import Epoch, MessageId, SessionId
 from perene.core.messages import LedgerEntry, Message, MessageKey
 from perene.core.unit import AddressPair, PeerMessage, PreKeyWrite
-from perene.store import account, ciphertexts, credentials, ledger, messages, pre_keys, ratchets
+from perene.store import account, ciphertexts, ledger, messages, pre_keys, ratchets
 from perene.store.account import LimitHistory
 from perene.store.addresses import pairs_with
 from perene.store.database import Database
 from perene.store.keyring import Keyring
+from perene.store.opening import OpeningReads
 from perene.store.peer_messages import newest_peer_messages
 from perene.store.sealing import Sealer
 from perene.store.sessions import session_key
@@ -31,16 +32,23 @@ class SessionReader:
     UnreadableState.
     """
 
-    __slots__ = ("_database", "_epoch", "_key", "_keyring", "_session")
+    __slots__ = ("_database", "_epoch", "_key", "_keyring", "_looked", "_opening", "_session")
 
     def __init__(
-        self, database: Database, keyring: Keyring, session: SessionId, epoch: Epoch
+        self,
+        database: Database,
+        keyring: Keyring,
+        opening: OpeningReads,
+        session: SessionId,
+        epoch: Epoch,
     ) -> None:
         self._database = database
         self._keyring = keyring
+        self._opening = opening
         self._session = session
         self._epoch = epoch
         self._key: int | None = None
+        self._looked = False
 
     @property
     def session(self) -> SessionId:
@@ -54,7 +62,8 @@ class SessionReader:
 
     async def credentials(self) -> bytes | None:
         """Return the engine's own serialised credentials, None before the first are stored."""
-        return await self._read_sealed(credentials.read_credentials)
+        self._key, found = await self._opening.credentials(self._session)
+        return found
 
     async def ratchets(self, addresses: Collection[str]) -> Mapping[str, bytes]:
         """Return the serialised ratchets that exist among these addresses ("name.device")."""
@@ -103,6 +112,11 @@ class SessionReader:
 
     async def queued_messages(self, limit: int) -> Sequence[Message]:
         """Return own messages without a server's answer, oldest first."""
+        if not self._looked:
+            # A connection that opens mostly finds none, and opens together with others.
+            self._looked = True
+            if not await self._opening.has_queued(self._session):
+                return []
         found = await self._read_sealed(messages.queued_messages, limit)
         return [stored.message for stored in found]
 

@@ -1,8 +1,8 @@
 """Sessions: what the user created, who owns it, and what is wanted of it."""
 
 import json
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, cast
 
@@ -15,6 +15,7 @@ from perene.core.sessions import Desired, SessionOptions, SessionRecord
 from perene.core.unit import Profile
 from perene.store import schema
 from perene.store.batch import Entry, Owned
+from perene.store.bulk import update_rows
 from perene.store.keyring import Keyring
 from perene.store.moments import micros, moment
 from perene.store.outbox import append_events
@@ -25,10 +26,12 @@ from perene.store.texts import storable_or_none
 
 @dataclass(frozen=True, slots=True)
 class LockedSession:
-    """A session's key and the epoch of its owner, while its row is locked."""
+    """A session's row, as far as units may change it, while it is locked."""
 
     key: int
     epoch: Epoch
+    profile: Profile
+    standing: str | None
 
 
 def lock_sessions(
@@ -40,13 +43,23 @@ def lock_sessions(
     """
     found: dict[SessionId, LockedSession] = {}
     rows = connection.execute(
-        select(sessions.c.key, sessions.c.id, sessions.c.epoch)
+        select(
+            sessions.c.key,
+            sessions.c.id,
+            sessions.c.epoch,
+            sessions.c.pn,
+            sessions.c.lid,
+            sessions.c.push_name,
+            sessions.c.platform,
+            sessions.c.standing,
+        )
         .where(sessions.c.id.in_(list(ids)))
         .order_by(sessions.c.key)
         .with_for_update(key_share=True)
     )
-    for key, id_, epoch in rows:
-        found[id_] = LockedSession(key, epoch)
+    for key, id_, epoch, pn, lid, push_name, platform, standing in rows:
+        profile = Profile(pn=pn, lid=lid, push_name=push_name, platform=platform)
+        found[id_] = LockedSession(key, epoch, profile, standing)
     return found
 
 
@@ -82,7 +95,19 @@ def own_session(
     """Lock a session for writing; with an epoch, raise StaleEpoch unless it is the owner's."""
     locked = lock_as_owner(connection, session_id, epoch)
     sealer = keyring.sealer(connection, locked.key, session_id)
-    return Owned(key=locked.key, id=session_id, epoch=locked.epoch, sealer=sealer)
+    return owned(session_id, locked, sealer)
+
+
+def owned(session_id: SessionId, locked: LockedSession, sealer: Sealer) -> Owned:
+    """Return a locked session with what seals its rows."""
+    return Owned(
+        key=locked.key,
+        id=session_id,
+        epoch=locked.epoch,
+        sealer=sealer,
+        profile=locked.profile,
+        standing=locked.standing,
+    )
 
 
 def create_session(
@@ -160,17 +185,37 @@ def set_options(
     _write_options(connection, keyring.sealer(connection, key, session_id), key, options)
 
 
-def acquire(connection: Connection, session_id: SessionId, held: Epoch | None = None) -> Epoch:
-    """Become the owner of a session: every earlier owner's writes are refused from now on.
+def acquire(
+    connection: Connection, asked: Sequence[tuple[SessionId, Epoch | None]]
+) -> list[Epoch | StaleEpoch | NotFound]:
+    """Become the owner of sessions: every earlier owner's writes are refused from now on.
 
-    With `held`, only while that is still the epoch: StaleEpoch when somebody else owns it by now.
+    With an epoch, only while that is still a session's: StaleEpoch is the answer when somebody else
+    owns it by now, NotFound when there is no such session. The others are taken all the same.
     """
-    present = lock_session(connection, session_id).epoch
-    if held is not None and present != held:
-        raise StaleEpoch(f"session {session_id} has another owner")
-    epoch = Epoch(present + 1)
-    connection.execute(update(sessions).where(sessions.c.id == session_id).values(epoch=epoch))
-    return epoch
+    locked = lock_sessions(connection, {session_id for session_id, _ in asked})
+    epochs = {session_id: session.epoch for session_id, session in locked.items()}
+    answers: list[Epoch | StaleEpoch | NotFound] = []
+    for session_id, held in asked:
+        present = epochs.get(session_id)
+        if present is None:
+            answers.append(NotFound(f"there is no session {session_id}"))
+        elif held is not None and present != held:
+            answers.append(StaleEpoch(f"session {session_id} has another owner"))
+        else:
+            epochs[session_id] = Epoch(present + 1)
+            answers.append(epochs[session_id])
+    update_rows(
+        connection,
+        sessions,
+        ("key", "epoch"),
+        [
+            (session.key, epochs[session_id])
+            for session_id, session in locked.items()
+            if epochs[session_id] != session.epoch
+        ],
+    )
+    return answers
 
 
 def delete_session(connection: Connection, session_id: SessionId, *, event: Event | None) -> int:
@@ -195,28 +240,40 @@ def delete_session(connection: Connection, session_id: SessionId, *, event: Even
 
 def write_profiles(connection: Connection, entries: Iterable[Entry]) -> None:
     """Store what a batch tells about the sessions' own accounts; unknown fields stay."""
-    changes: dict[int, dict[str, str]] = {}
+    told: dict[int, Profile] = {}
+    before: dict[int, Profile] = {}
     for entry in entries:
         if entry.unit.profile is not None:
-            changes.setdefault(entry.session.key, {}).update(_known(entry.unit.profile))
-    for key, values in changes.items():
-        if values:
-            connection.execute(update(sessions).where(sessions.c.key == key).values(**values))
+            key = entry.session.key
+            known = told.get(key, entry.session.profile)
+            before[key] = entry.session.profile
+            told[key] = replace(known, **_known(entry.unit.profile))
+    # Every login tells it again; a row that says so already is not written.
+    update_rows(
+        connection,
+        sessions,
+        ("key", "pn", "lid", "push_name", "platform"),
+        [
+            (key, profile.pn, profile.lid, profile.push_name, profile.platform)
+            for key, profile in told.items()
+            if profile != before[key]
+        ],
+    )
 
 
 def write_standings(connection: Connection, entries: Iterable[Entry]) -> None:
     """Store the last standing that a batch gives each session; an empty one clears it."""
-    last = {
-        entry.session.key: entry.unit.standing
-        for entry in entries
-        if entry.unit.standing is not None
-    }
-    for key, standing in last.items():
-        connection.execute(
-            update(sessions)
-            .where(sessions.c.key == key)
-            .values(standing=storable_or_none(standing or None))
-        )
+    last: dict[int, tuple[str | None, str | None]] = {}
+    for entry in entries:
+        if entry.unit.standing is not None:
+            text = storable_or_none(entry.unit.standing or None)
+            last[entry.session.key] = (entry.session.standing, text)
+    update_rows(
+        connection,
+        sessions,
+        ("key", "standing"),
+        [(key, text) for key, (before, text) in last.items() if text != before],
+    )
 
 
 def _known(profile: Profile) -> dict[str, str]:

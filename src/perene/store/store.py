@@ -40,9 +40,11 @@ from perene.store.conversations import Conversation
 from perene.store.credentials import ArchivedCredentials
 from perene.store.database import Database
 from perene.store.evidence import Evidence
+from perene.store.gathering import Gathering
 from perene.store.keyring import Keyring, in_use
 from perene.store.master_key import find_master_key
 from perene.store.messages import StoredMessage
+from perene.store.opening import OpeningReads
 from perene.store.outbox import StoredEvent
 from perene.store.sealing import Sealer
 from perene.store.sending import Queued
@@ -78,6 +80,8 @@ class Store(Evidence):
         super().__init__(database)
         self.keyring = keyring
         self.caches = Caches()
+        self.opening = OpeningReads(database, keyring)
+        self._acquiring = Gathering[tuple[SessionId, Epoch | None], Epoch](self._acquire)
         self._clock = clock
 
     @classmethod
@@ -129,11 +133,16 @@ class Store(Evidence):
 
         With `held` only while that is still the epoch, else StaleEpoch is raised.
         """
-        return await self.database.write(sessions.acquire, session, held)
+        return await self._acquiring.ask((session, held))
+
+    async def _acquire(
+        self, asked: Sequence[tuple[SessionId, Epoch | None]]
+    ) -> list[Epoch | StaleEpoch | NotFound]:
+        return await self.database.write(sessions.acquire, asked)
 
     def reader(self, session: SessionId, epoch: Epoch) -> SessionReader:
         """Return the reads of the engine's SessionStore for one session."""
-        return SessionReader(self.database, self.keyring, session, epoch)
+        return SessionReader(self.database, self.keyring, self.opening, session, epoch)
 
     async def archive_credentials(
         self,

@@ -22,7 +22,13 @@ from perene.store.outbox import append_events
 from perene.store.peer_messages import write_peer_messages
 from perene.store.pre_keys import write_pre_keys
 from perene.store.ratchets import write_holders, write_ratchets, write_sender_keys
-from perene.store.sessions import LockedSession, lock_sessions, write_profiles, write_standings
+from perene.store.sessions import (
+    LockedSession,
+    lock_sessions,
+    owned,
+    write_profiles,
+    write_standings,
+)
 from perene.store.statuses import apply_statuses
 
 
@@ -47,9 +53,9 @@ def commit_units(
     """
     locked = lock_sessions(connection, {unit.session for unit in units})
     results = [_admit(unit, locked) for unit in units]
-    owned = _owned(connection, keyring, units, results, locked)
+    sessions = _owned(connection, keyring, units, results, locked)
     entries = [
-        Entry(position=position, session=owned[unit.session], unit=unit)
+        Entry(position=position, session=sessions[unit.session], unit=unit)
         for position, unit in enumerate(units)
         if isinstance(results[position], Committed)
     ]
@@ -88,15 +94,7 @@ def _owned(
         if isinstance(result, Committed)
     }
     sealers = keyring.sealers(connection, {locked[id_].key: id_ for id_ in admitted})
-    return {
-        id_: Owned(
-            key=locked[id_].key,
-            id=id_,
-            epoch=locked[id_].epoch,
-            sealer=sealers[locked[id_].key],
-        )
-        for id_ in admitted
-    }
+    return {id_: owned(id_, locked[id_], sealers[locked[id_].key]) for id_ in admitted}
 
 
 def _write(connection: Connection, caches: Caches, entries: Sequence[Entry], now: int) -> None:

@@ -1,11 +1,13 @@
 """Sessions: created, owned, unlinked and deleted."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import Connection, func, select, update
+from sqlalchemy.event import listen, remove
 
 from perene.core.errors import Conflict, NotFound, StaleEpoch, StorageError, UnreadableState
 from perene.core.events import EventType
@@ -363,3 +365,97 @@ async def test_an_api_key_is_shown_once_and_stored_as_a_hash(store: Store) -> No
     assert await store.verify_api_key(text) is None
     with pytest.raises(NotFound):
         await store.revoke_api_key(key_.id)
+
+
+async def test_sessions_acquired_together_each_get_an_answer_of_their_own(store: Store) -> None:
+    await store.create_session(ANA)
+    await store.create_session(BOB)
+    mine = await store.acquire(ANA)
+    answers = await asyncio.gather(
+        store.acquire(SessionId("nobody")),
+        store.acquire(ANA, mine),
+        store.acquire(BOB),
+        store.acquire(ANA, mine),
+        store.acquire(BOB),
+        return_exceptions=True,
+    )
+    assert [type(answer) for answer in answers] == [NotFound, int, int, StaleEpoch, int]
+    assert (answers[1], answers[4]) == (mine + 1, Epoch(2))
+    assert [record.epoch for record in await store.list_sessions()] == [mine + 1, 2]
+
+
+async def test_credentials_read_together_reach_their_own_sessions(store: Store) -> None:
+    await store.create_session(ANA)
+    await store.create_session(BOB)
+    await store.commit([unit(credentials=Bytes(b"ana's"))])
+    epoch = Epoch(0)
+    ana, bob, nobody = await asyncio.gather(
+        store.reader(ANA, epoch).credentials(),
+        store.reader(BOB, epoch).credentials(),
+        store.reader(SessionId("nobody"), epoch).credentials(),
+        return_exceptions=True,
+    )
+    assert (ana, bob) == (b"ana's", None)
+    assert isinstance(nobody, NotFound)
+
+
+async def test_credentials_that_do_not_open_keep_no_other_session_from_theirs(
+    store: Store,
+) -> None:
+    await store.create_session(ANA)
+    await store.create_session(BOB)
+    await store.commit(
+        [unit(credentials=Bytes(b"ana's")), unit(session=BOB, credentials=Bytes(b"bob's"))]
+    )
+
+    def harm(connection: Connection) -> None:
+        of_ana = select(schema.sessions.c.key).where(schema.sessions.c.id == ANA)
+        connection.execute(
+            update(schema.credentials)
+            .where(schema.credentials.c.session == of_ana.scalar_subquery())
+            .values(sealed=b"damaged")
+        )
+
+    await store.database.write(harm)
+    ana, bob = await asyncio.gather(
+        store.reader(ANA, Epoch(0)).credentials(),
+        store.reader(BOB, Epoch(0)).credentials(),
+        return_exceptions=True,
+    )
+    assert isinstance(ana, UnreadableState)
+    assert bob == b"bob's"
+
+
+async def test_each_connection_sees_what_was_queued_before_it_looked_first(store: Store) -> None:
+    await store.create_session(ANA)
+    await store.create_session(BOB)
+    queued = message(key(from_me=True))
+    await store.queue_message(ANA, queued)
+    ana, bob = store.reader(ANA, Epoch(0)), store.reader(BOB, Epoch(0))
+    first, none = await asyncio.gather(ana.queued_messages(9), bob.queued_messages(9))
+    assert [one.key for one in first] == [queued.key]
+    assert list(none) == []
+    await store.queue_message(BOB, queued)
+    assert [one.key for one in await bob.queued_messages(9)] == [queued.key]
+
+
+async def test_a_login_that_tells_nothing_new_leaves_the_session_s_row_alone(store: Store) -> None:
+    await store.create_session(ANA)
+    profile = Profile(pn=PN, lid=LID)
+    await store.commit([unit(profile=profile, standing=STANDING)])
+    statements: list[str] = []
+
+    def note(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+        statements.append(statement)
+
+    engine = store.database._writer
+    listen(engine, "before_cursor_execute", note)
+    try:
+        await store.commit([unit(profile=profile, standing=STANDING)])
+        assert not any("UPDATE sessions" in statement for statement in statements)
+        await store.commit([unit(profile=Profile(push_name="Ana"), standing="")])
+        assert sum("UPDATE sessions" in statement for statement in statements) == 2
+    finally:
+        remove(engine, "before_cursor_execute", note)
+    record = await store.get_session(ANA)
+    assert (record.pn, record.push_name, record.standing) == (PN, "Ana", None)
