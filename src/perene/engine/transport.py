@@ -2,7 +2,10 @@
 
 import asyncio
 import ssl
+import time
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Protocol
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -17,6 +20,10 @@ ORIGIN = "https://web.whatsapp.com"
 
 MAX_SOCKET_MESSAGE = 2**24 + 2**16
 """One frame has at most 2**24 bytes; a socket message may hold parts of two."""
+
+
+_SHARED_FOR_S = 3600
+"""How long a change of the system's authorities may go unnoticed; that of a named file does not."""
 
 
 class Transport(Protocol):
@@ -103,7 +110,7 @@ class SocketTransport:
 
 
 def tls_context(*, ca_file: str | None, verify: bool) -> ssl.SSLContext:
-    """Return what TLS trusts: the system's authorities and those of a PEM file.
+    """Return a new context that trusts the system's authorities and those of a PEM file.
 
     Raises OSError for a file that cannot be read, ssl.SSLError for one without certificates.
     """
@@ -118,11 +125,31 @@ def tls_context(*, ca_file: str | None, verify: bool) -> ssl.SSLContext:
 
 
 def _tls(endpoint: Endpoint) -> ssl.SSLContext | None:
+    """Return the context that every dial with this endpoint's trust shares, None without TLS."""
     if not endpoint.url.startswith("wss:"):
         return None
     try:
-        return tls_context(ca_file=endpoint.ca_file, verify=endpoint.tls_verify)
+        return _shared_context(
+            endpoint.ca_file,
+            endpoint.tls_verify,
+            None if endpoint.ca_file is None else _edition(endpoint.ca_file),
+            int(time.monotonic() // _SHARED_FOR_S),
+        )
     except OSError as error:
         sentence = f"The file of TLS authorities cannot be used ({type(error).__name__})."
         ending = Ending(kind=Kind.LOCAL, code=Local.TLS, sentence=sentence)
         raise ConnectionEnded(ending) from error
+
+
+@lru_cache(maxsize=4)
+def _shared_context(
+    ca_file: str | None, verify: bool, _edition: tuple[int, ...] | None, _period: int
+) -> ssl.SSLContext:
+    # Reading the system's authorities takes 20 to 80 ms: too long for every dial of a thousand.
+    return tls_context(ca_file=ca_file, verify=verify)
+
+
+def _edition(path: str) -> tuple[int, ...]:
+    """Return what changes with a file's content."""
+    found = Path(path).stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
