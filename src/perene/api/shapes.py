@@ -57,10 +57,17 @@ class OptionsIn(_Request):
         | None
     ) = Field(default=None, description="Proxy for the connection to WhatsApp.")
 
+    query_timeout_s: Annotated[float, Field(ge=0.001, le=3600)] | None = Field(
+        default=None, description="Time to wait for the chat server's answer, in seconds."
+    )
+
     def options(self) -> SessionOptions:
         """Return the options as the core knows them."""
         return SessionOptions(
-            history_sync=self.history_sync, mark_online=self.mark_online, proxy=self.proxy
+            history_sync=self.history_sync,
+            mark_online=self.mark_online,
+            proxy=self.proxy,
+            query_timeout_s=self.query_timeout_s,
         )
 
 
@@ -101,6 +108,7 @@ class OptionsOut(BaseModel):
     history_sync: bool | None
     mark_online: bool | None
     proxy: str | None = Field(description="The proxy, without its password.")
+    query_timeout_s: float | None
 
 
 class BanOut(BaseModel):
@@ -175,6 +183,7 @@ class SessionOut(BaseModel):
                 history_sync=record.options.history_sync,
                 mark_online=record.options.mark_online,
                 proxy=_without_password(record.options.proxy),
+                query_timeout_s=record.options.query_timeout_s,
             ),
         )
 

@@ -70,7 +70,7 @@ class Connections:
             endpoint=self._endpoint(options),
             root_key=settings.noise_root_key_bytes or WHATSAPP_ROOT_KEY,
             client=ClientIdentity(version=self._versions.current(), full_history=history),
-            query_timeout_s=settings.query_timeout_s,
+            query_timeout_s=options.query_timeout_s or settings.query_timeout_s,
             keepalive_s=settings.keepalive_s,
             heartbeat_s=settings.heartbeat_s,
             qr_timeout_s=settings.qr_timeout_s,

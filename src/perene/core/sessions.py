@@ -35,6 +35,7 @@ class SessionOptions:
     history_sync: bool | None = None
     mark_online: bool | None = None
     proxy: str | None = None
+    query_timeout_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

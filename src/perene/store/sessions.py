@@ -4,7 +4,7 @@ import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy import Connection, Row, Select, delete, exists, insert, select, update
 
@@ -313,14 +313,21 @@ def _record(connection: Connection, keyring: Keyring, row: Row[Any]) -> SessionR
 
 
 def _options_text(options: SessionOptions) -> str:
-    return json.dumps({"history_sync": options.history_sync, "mark_online": options.mark_online})
+    return json.dumps(
+        {
+            "history_sync": options.history_sync,
+            "mark_online": options.mark_online,
+            "query_timeout_s": options.query_timeout_s,
+        }
+    )
 
 
 def _options(text: str, proxy: str | None) -> SessionOptions:
-    stored = cast("dict[str, bool | None]", json.loads(text))
+    stored = json.loads(text)
     return SessionOptions(
         history_sync=stored.get("history_sync"),
         mark_online=stored.get("mark_online"),
+        query_timeout_s=stored.get("query_timeout_s"),
         proxy=proxy,
     )
 

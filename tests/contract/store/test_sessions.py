@@ -81,7 +81,9 @@ async def rows(store: Store) -> dict[str, int]:
 async def test_a_session_is_kept_as_it_was_created(
     store: Store, open_store: Callable[[], Store]
 ) -> None:
-    options = SessionOptions(history_sync=True, mark_online=False, proxy="socks5://u:p@proxy:1080")
+    options = SessionOptions(
+        history_sync=True, mark_online=False, proxy="socks5://u:p@proxy:1080", query_timeout_s=7.5
+    )
     told = event(EventType.SESSION_CREATED)
     created = await store.create_session(
         ANA, name="Desk \N{GRINNING FACE}", desired=Desired.STOPPED, options=options, event=told

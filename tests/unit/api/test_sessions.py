@@ -30,6 +30,7 @@ async def test_a_session_takes_what_its_creator_says(client: httpx.AsyncClient):
     assert body["options"] == {
         "history_sync": False,
         "mark_online": None,
+        "query_timeout_s": None,
         "proxy": "http://***@10.0.0.1:1080",
     }
 
