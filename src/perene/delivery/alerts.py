@@ -143,7 +143,7 @@ def _subject(alert: Alert) -> str:
 
 def _when(alert: Alert) -> str:
     if alert.resolved_at is None:
-        return f"Since {_time(alert.began_at)}"
+        return f"Alert since {_time(alert.began_at)}"
     return f"From {_time(alert.began_at)} to {_time(alert.resolved_at)}"
 
 

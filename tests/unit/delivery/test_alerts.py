@@ -180,7 +180,7 @@ def test_a_wrong_address_refuses_the_start_by_its_place_only(
 def test_a_message_says_what_and_since_when_and_what_to_do():
     assert message([ALERT], "Look at the outages.") == (
         "Session shop: Not connected for 5 minutes.",
-        "Since 2026-09-01 12:00:00 UTC (warning, rule session_down)\nLook at the outages.",
+        "Alert since 2026-09-01 12:00:00 UTC (warning, rule session_down)\nLook at the outages.",
     )
 
 
@@ -200,6 +200,6 @@ def test_many_alerts_are_told_in_one_message_of_bounded_length():
     title, body = message([replace(ALERT, subject=f"s{n}") for n in range(300)], "Look.")
     assert title == "300 sessions: Not connected for 5 minutes."
     lines = body.splitlines()
-    assert lines[0] == "Session s0: Since 2026-09-01 12:00:00 UTC"
+    assert lines[0] == "Session s0: Alert since 2026-09-01 12:00:00 UTC"
     assert lines[-3:] == ["… and 280 more", "(warning, rule session_down)", "Look."]
     assert len(lines) == 23
