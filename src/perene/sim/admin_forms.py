@@ -95,6 +95,7 @@ class NewFault(Form):
     reason: int = 0
     code: int | None = None
     expire: int | None = None
+    how: Ending | None = None
 
 
 class Disconnect(Form):

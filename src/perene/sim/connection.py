@@ -5,6 +5,7 @@ from typing import Protocol
 
 from perene.crypto import KeyPair
 from perene.sim.channel import Channel, Link
+from perene.sim.endings import Ending, last_word
 from perene.sim.world import World
 from perene.wire.errors import NodeError, WireError
 from perene.wire.node import Node
@@ -86,6 +87,13 @@ class Connection:
         self.closed = True
         self.channel.link.close_link(abrupt=last is None)
         self._leave()
+
+    def end_by(self, how: Ending, code: int) -> None:
+        """End in one of the server's ways; by `silence` the connection stays, and is dead."""
+        if how == "silence":
+            self.silent = True
+        else:
+            self.end(last_word(how, code))
 
     def lost(self) -> None:
         """The client is gone."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal, TypedDict, Unpack
 
+from perene.sim.endings import Ending
 from perene.sim.model import Device
 
 FaultKind = Literal[
@@ -22,6 +23,8 @@ FaultKind = Literal[
     "lost_message",
     "refuse_message",
     "refuse_login",
+    "refuse_pairing",
+    "end_linking",
     "wrong_pre_key",
 ]
 
@@ -30,7 +33,7 @@ KINDS: Final[dict[str, str]] = {
     "duplicate": "deliver the next `count` messages to the device twice",
     "reorder": "deliver each of the next `count` messages to the device after the one behind it",
     "close_after": "close the socket after delivering each of the next `count` messages, before"
-    " its answer",
+    " its answer; or end the stream by `how` (and `code`)",
     "half_frames": "send the next `count` frames in two WebSocket messages each",
     "paired_frames": "put two frames into each of the next `count` WebSocket messages",
     "silence": "send nothing and read nothing more on the present connection",
@@ -41,7 +44,12 @@ KINDS: Final[dict[str, str]] = {
     "lost_ack": "relay the next `count` messages of the device, without acknowledging them",
     "lost_message": "lose the next `count` messages of the device before anything is done",
     "refuse_message": "answer the next `count` messages of the device with error `code`",
-    "refuse_login": "answer the next `count` logins with failure `reason` (and `code`, `expire`)",
+    "refuse_login": "answer the next `count` logins with failure `reason` (and `code`, `expire`);"
+    " or end the stream by `how` (and `code`)",
+    "refuse_pairing": "end the stream of the next `count` clients without an account by `how` (and"
+    " `code`) instead of offering to pair",
+    "end_linking": "end the stream of the next `count` clients that were linked by `how` (and"
+    " `code`), not by 515",
     "wrong_pre_key": "let the next `count` new ratchets of that phone or contact name a one-time"
     " pre-key that nobody has",
 }
@@ -62,6 +70,7 @@ class FaultDetails(TypedDict, total=False):
     reason: int
     code: int | None
     expire: int | None
+    how: Ending | None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -78,9 +87,12 @@ class Fault:
     reason: int = 0
     code: int | None = None
     expire: int | None = None
+    how: Ending | None = None
 
-    def fits(self, device: Device) -> bool:
-        """Whether the fault concerns this device."""
+    def fits(self, device: Device | None) -> bool:
+        """Whether the fault concerns this device, or a client without an account (None)."""
+        if device is None:
+            return self.phone is None and self.device is None
         return (self.phone is None or self.phone == device.account.phone) and (
             self.device is None or self.device == device.id
         )
@@ -114,7 +126,9 @@ class Faults:
         self._waiting.append(fault)
         return fault
 
-    def take(self, kind: FaultKind, device: Device, xmlns: str | None = None) -> Fault | None:
+    def take(
+        self, kind: FaultKind, device: Device | None, xmlns: str | None = None
+    ) -> Fault | None:
         """Return the fault that happens now, if any, and count it down."""
         for fault in self._waiting:
             if fault.kind == kind and fault.fits(device) and fault.xmlns in (None, xmlns):

@@ -41,6 +41,9 @@ class Gatekeeper:
         if self._is_outdated(payload):
             return self._refuse(connection, OUTDATED)
         if payload.HasField("devicePairingData"):
+            fault = self._world.faults.take("refuse_pairing", None)
+            if fault is not None:
+                return connection.end_by(fault.how or "failure", fault.code or 0)
             return self._pairing.admit(connection, finish, payload)
         return self._log_in(connection, finish, payload)
 
@@ -68,6 +71,8 @@ class Gatekeeper:
                 return self._refuse(connection, BANNED, more)
             del self._world.faults.bans[phone]
         fault = self._world.faults.take("refuse_login", device)
+        if fault is not None and fault.how is not None:
+            return connection.end_by(fault.how, fault.code or 0)
         if fault is not None:
             numbers = {"code": fault.code, "expire": fault.expire}
             more = {name: str(value) for name, value in numbers.items() if value is not None}

@@ -27,6 +27,7 @@ NEXT_REF = timedelta(seconds=20)
 """How long the first ref is shown, and each further one (facts §3.1)."""
 CODE_LIFETIME = timedelta(seconds=180)
 CODE_ATTEMPTS = 3
+RESTART = 515
 _QR_FIELDS = 5
 
 
@@ -249,7 +250,11 @@ class Pairing:
         self.world.evidence.events["pairings"] += 1
         proposal.device.signed_identity = complete
         self.people.link(proposal.device)
-        candidate.connection.end(Node("stream:error", {"code": "515"}))
+        fault = self.world.faults.take("end_linking", proposal.device)
+        if fault is None:
+            candidate.connection.end_by("stream_error", RESTART)
+        else:
+            candidate.connection.end_by(fault.how or "close", fault.code or 0)
 
     # --- the phone types a code -------------------------------------------------------------------
 

@@ -192,9 +192,9 @@ class Session:
             return True
         if faults.take("duplicate", self.device):
             self._send(held, offline=offline)
-        if faults.take("close_after", self.device):
+        if (ending := faults.take("close_after", self.device)) is not None:
             self._send(held, offline=offline)
-            self.connection.end()
+            self.connection.end_by(ending.how or "close", ending.code or 0)
             return True
         return False
 

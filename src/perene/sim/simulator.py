@@ -10,7 +10,7 @@ from perene.sim.addresses import Numbers
 from perene.sim.agenda import Agenda
 from perene.sim.channel import Link
 from perene.sim.connection import Connection
-from perene.sim.endings import Ending, last_word
+from perene.sim.endings import Ending
 from perene.sim.evidence import Evidence
 from perene.sim.faults import Ban, Fault, FaultDetails, FaultKind, Faults
 from perene.sim.groups import Group
@@ -250,13 +250,14 @@ class Simulator:
     def disconnect(self, phone: str | None = None, how: Ending = "close", code: int = 503) -> int:
         """End the sessions of a number, or of all, in one of the server's ways; return how many.
 
-        `code` is that of the stream error or failure. Nothing is remembered: the next login works.
+        `code` is that of the stream error or failure, 0 for none. Nothing is remembered: the next
+        login works.
         """
         sessions = self.service.gatekeeper.each(
             lambda device: phone in (None, device.account.phone)
         )
         for session in sessions:
-            session.connection.end(last_word(how, code))
+            session.connection.end_by(how, code)
         self.world.agenda.run()
         return len(sessions)
 

@@ -162,8 +162,8 @@ class Client:
 
     # --- pairing and login ------------------------------------------------------------------------
 
-    async def register(self, name: str = "") -> list[str]:
-        """Connect without an account; return the QR texts."""
+    async def send_registration(self, name: str = "") -> None:
+        """Connect without an account."""
         data = self.payload.devicePairingData
         data.eRegid = self.me.local.registration_id.to_bytes(4)
         data.eKeytype = KEY_TYPE
@@ -175,6 +175,10 @@ class Client:
         if name:
             self.payload.pushName = name
         await self.open()
+
+    async def register(self, name: str = "") -> list[str]:
+        """Connect without an account; return the QR texts."""
+        await self.send_registration(name)
         (asked,) = self.take("iq", type="set")
         await self.send(Node("iq", {"id": asked.attr("id"), "type": "result", "to": SERVER_JID}))
         refs = [ref.data.decode() for ref in asked.need("pair-device").children]

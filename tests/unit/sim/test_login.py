@@ -7,6 +7,7 @@ import pytest
 from perene.crypto import KeyPair
 from perene.sim import Simulator
 from perene.wire.jid import Jid
+from perene.wire.node import Node
 from tests.unit.sim.client import Client, Clock, Identity
 
 
@@ -107,6 +108,8 @@ async def test_any_refusal_can_be_asked_for_and_happens_once(
     [
         ("stream_error", "stream:error", {"code": "515"}),
         ("failure", "failure", {"reason": "515"}),
+        ("conflict", "stream:error", {}),
+        ("xml_not_well_formed", "stream:error", {}),
         ("xmlstreamend", "xmlstreamend", {}),
     ],
 )
@@ -121,9 +124,47 @@ async def test_a_session_can_be_ended_in_every_way(
     await welcome(simulator, client.me)
 
 
-async def test_a_client_can_unlink_itself(simulator: Simulator) -> None:
-    from perene.wire.node import Node
+async def test_a_session_can_go_silent_and_stay(simulator: Simulator) -> None:
+    client = await Client.online(simulator)
+    assert simulator.disconnect(client.me.phone, "silence") == 1
+    await client.send(Node("iq", {"id": "1", "type": "get", "xmlns": "w:p"}))
+    assert client.nodes == []
+    assert not client.is_closed
 
+
+async def test_a_login_can_be_ended_as_a_session_can(simulator: Simulator) -> None:
+    me = await Client.paired(simulator)
+    simulator.add_fault("refuse_login", phone=me.phone, how="stream_error", code=0)
+    client = Client(simulator, me)
+    await client.log_in()
+    (error,) = client.take("stream:error")
+    assert error.attrs == {}
+    assert client.is_closed
+    await welcome(simulator, me)
+
+
+async def test_a_client_without_an_account_can_be_refused(simulator: Simulator) -> None:
+    simulator.add_fault("refuse_pairing", how="failure", code=405)
+    client = Client(simulator)
+    await client.send_registration()
+    assert client.take("failure", reason="405")
+    assert client.is_closed
+
+
+async def test_a_linked_client_can_be_told_something_else_than_to_restart(
+    simulator: Simulator,
+) -> None:
+    simulator.add_fault("end_linking", how="xmlstreamend")
+    client = Client(simulator)
+    texts = await client.register()
+    device = simulator.scan_qr(texts[0])
+    await client.answer_pairing()
+    assert client.take("stream:error") == []
+    assert client.take("xmlstreamend")
+    assert device.account.companions == [device]
+
+
+async def test_a_client_can_unlink_itself(simulator: Simulator) -> None:
     client = await Client.online(simulator)
     removal = Node("remove-companion-device", {"jid": client.me.jid, "reason": "user_initiated"})
     reply = await client.iq("md", "set", removal)
