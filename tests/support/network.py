@@ -5,41 +5,60 @@ import errno
 import os
 import socket
 import ssl
+from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
 from enum import Enum
 
+from websockets.datastructures import Headers
+from websockets.exceptions import InvalidProxyStatus, InvalidStatus
+from websockets.http11 import Response
+
 from perene.engine.unreachable import unreachable
 from perene.sim import MemoryTransport, Simulator
 from perene.sim.connection import Connection
+from perene.sim.identity import ServerIdentity
+from perene.wire.frames import frame
 from tests.support.virtual_clock import VirtualClock
-
-CONNECT_TIMEOUT_S = 90.0
 
 
 class Weather(Enum):
-    """What happens to those who dial."""
+    """What happens to those who dial, and to the handshake of those who get through."""
 
     FAIR = "fair"
     DOWN = "down"
     DNS_BROKEN = "dns broken"
     REFUSING = "refusing"
     TLS_BROKEN = "tls broken"
+    PROXY_REFUSING = "proxy refusing"
+    HTTP_FORBIDDEN = "http 403"
+    HTTP_RATE_LIMITED = "http 429"
+    HTTP_UNAVAILABLE = "http 503"
     STALLING_CONNECT = "stalling connect"
     STALLING_HANDSHAKE = "stalling handshake"
+    CLOSING_HANDSHAKE = "closing handshake"
+    GARBLING_HANDSHAKE = "garbling handshake"
+    IMPOSTOR = "impostor"
 
 
 class Wire:
-    """One connection to the simulator: it carries, it is cut, or its bytes vanish both ways."""
+    """One connection to the simulator: it carries, it is reset, or it only seems to carry.
+
+    `half_open`: the bytes vanish both ways. `stuck`: they are not even taken any more.
+    """
 
     def __init__(self, inner: MemoryTransport, server_side: Connection) -> None:
         self.server_side = server_side
         self.half_open = False
+        self.stuck = False
+        self.is_closed = False
         self._inner = inner
         self._closed = asyncio.Event()
 
     async def send(self, data: bytes) -> None:
-        if not self.half_open:
+        if self.stuck:
+            await self._closed.wait()
+        if not self._is_dead:
             await self._inner.send(data)
         elif self._closed.is_set():
             raise ConnectionResetError("the connection is closed")
@@ -48,10 +67,10 @@ class Wire:
         try:
             while True:
                 data = await self._inner.receive()
-                if not self.half_open:
+                if not self._is_dead:
                     return data
         except ConnectionError:
-            if self.half_open:
+            if self._is_dead:
                 await self._closed.wait()  # that the other side hung up is not heard either
             raise
 
@@ -59,31 +78,59 @@ class Wire:
         """Let bytes arrive that the simulator never sent."""
         self._inner.write(data)
 
-    async def close(self) -> None:
-        """End the connection: both sides notice, unless its bytes vanish."""
+    async def reset(self) -> None:
+        """Let the network end the connection: both sides notice."""
         self._closed.set()
         await self._inner.close()
 
+    async def close(self) -> None:
+        """End the connection from Perene's side. A server behind a dead one does not hear of it."""
+        self.is_closed = True
+        self._closed.set()
+        if not self._is_dead:
+            await self._inner.close()
+
+    @property
+    def _is_dead(self) -> bool:
+        return self.half_open or self.stuck
+
+
+class _Handshaking(Wire):
+    """A connection whose first words get the wrong answer: garbage, or none and the end."""
+
+    def __init__(self, inner: MemoryTransport, server_side: Connection, answer: bytes) -> None:
+        super().__init__(inner, server_side)
+        self._answer = answer
+
+    async def send(self, data: bytes) -> None:
+        if self._answer:
+            self.write(self._answer)
+        else:
+            await self.reset()
+
 
 class Network:
-    """Dials the simulator, and fails as a socket does: with the endings of `unreachable`."""
+    """Dials the simulator, and fails as a socket does: with the endings of `unreachable`.
 
-    def __init__(
-        self,
-        clock: VirtualClock,
-        simulator: Simulator,
-        *,
-        connect_timeout_s: float = CONNECT_TIMEOUT_S,
-    ) -> None:
+    The weather is that of all sessions, or of one. A connection counts from the moment it is
+    dialled until Perene has closed it.
+    """
+
+    def __init__(self, clock: VirtualClock, simulator: Simulator) -> None:
         self.weather = Weather.FAIR
         self.dials: list[float] = []
         """When each dial began, by the monotonic clock."""
         self.handshakes: list[float] = []
         """When each connection was made."""
-        self.wires: list[Wire] = []
+        self.dialled_by: dict[str, list[float]] = {}
+        """When each dial of a session began."""
+        self.most_at_once: Counter[str] = Counter()
+        """The most connections that a session ever had at the same time, dials included."""
+        self._wires: dict[str, list[Wire]] = {}
+        self._dialling: Counter[str] = Counter()
+        self._local: dict[str, Weather] = {}
         self._clock = clock
         self._simulator = simulator
-        self._connect_timeout_s = connect_timeout_s
         self._changed = asyncio.Event()
 
     # --- what dials find --------------------------------------------------------------------------
@@ -110,12 +157,20 @@ class Network:
         self._turn(Weather.TLS_BROKEN)
 
     def stall_connect(self) -> None:
-        """Let dials get no answer until they time out."""
+        """Let dials get no answer."""
         self._turn(Weather.STALLING_CONNECT)
 
     def stall_handshake(self) -> None:
         """Let connections be made that carry nothing."""
         self._turn(Weather.STALLING_HANDSHAKE)
+
+    def befall(self, session: str, weather: Weather) -> None:
+        """Let the dials of one session find this weather, until `clear`."""
+        self._local[session] = weather
+
+    def clear(self, session: str) -> None:
+        """Let a session have the weather of all."""
+        self._local.pop(session, None)
 
     @contextmanager
     def flap(self, every_s: float) -> Generator[None]:
@@ -129,49 +184,87 @@ class Network:
 
     # --- connections that stand -------------------------------------------------------------------
 
-    async def cut(self, phone: str) -> None:
-        """Reset the newest connection of a number."""
-        await self._wire(phone).close()
+    def wire(self, session: str) -> Wire:
+        """Return the connection of a session."""
+        return self._open_wires(session)[-1]
+
+    async def cut(self, session: str) -> None:
+        """Reset the connection of a session."""
+        await self.wire(session).reset()
 
     async def cut_all(self) -> None:
         """Reset every connection."""
-        wires, self.wires = self.wires, []
-        for wire in wires:
-            await wire.close()
+        for session in list(self._wires):
+            for wire in self._open_wires(session):
+                await wire.reset()
 
-    def half_open(self, phone: str) -> None:
-        """Let the bytes of a number's newest connection vanish, both ways, from now on."""
-        self._wire(phone).half_open = True
+    def half_open(self, session: str) -> None:
+        """Let the bytes of a session's connection vanish, both ways, from now on."""
+        self.wire(session).half_open = True
+
+    def stick(self, session: str) -> None:
+        """Let a session's connection take nothing more, and bring nothing."""
+        self.wire(session).stuck = True
+
+    def open_now(self, session: str) -> int:
+        """Return how many connections a session has, dials included."""
+        return self._dialling[session] + len(self._open_wires(session))
 
     # --- dialling ---------------------------------------------------------------------------------
 
-    async def dial(self) -> Wire:
+    async def dial(self, session: str) -> Wire:
         """Make a connection, or raise ConnectionEnded as `SocketTransport.dial` does."""
-        self.dials.append(self._clock.monotonic())
-        if self.weather is Weather.STALLING_CONNECT:
-            await self._stall()
-        if (error := _error(self.weather)) is not None:
-            raise unreachable(error, proxied=False) from error
-        self.handshakes.append(self._clock.monotonic())
-        transport = MemoryTransport()
-        connection = self._simulator.accept(transport)
-        transport.attach(connection)
-        wire = Wire(transport, connection)
-        wire.half_open = self.weather is Weather.STALLING_HANDSHAKE
-        self.wires.append(wire)
+        began = self._clock.monotonic()
+        self.dials.append(began)
+        self.dialled_by.setdefault(session, []).append(began)
+        self._dialling[session] += 1
+        self.most_at_once[session] = max(self.most_at_once[session], self.open_now(session))
+        try:
+            wire = await self._dial(session)
+            self._wires.setdefault(session, []).append(wire)
+        finally:
+            self._dialling[session] -= 1
         return wire
 
-    async def _stall(self) -> None:
-        changed = self._changed
-        timeout = asyncio.ensure_future(self._clock.sleep(self._connect_timeout_s))
-        change = asyncio.ensure_future(changed.wait())
-        try:
-            await asyncio.wait((timeout, change), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            timeout.cancel()
-            change.cancel()
-        if not changed.is_set():
-            raise unreachable(TimeoutError(), proxied=False)
+    async def _dial(self, session: str) -> Wire:
+        while self._weather_of(session) is Weather.STALLING_CONNECT:
+            await self._changed.wait()
+        weather = self._weather_of(session)
+        if (error := _error(weather)) is not None:
+            raise unreachable(error, proxied=weather is Weather.PROXY_REFUSING) from error
+        self.handshakes.append(self._clock.monotonic())
+        transport = MemoryTransport()
+        connection = self._accept(transport, weather)
+        transport.attach(connection)
+        match weather:
+            case Weather.CLOSING_HANDSHAKE:
+                return _Handshaking(transport, connection, b"")
+            case Weather.GARBLING_HANDSHAKE:
+                return _Handshaking(transport, connection, frame(b"no handshake at all"))
+            case _:
+                wire = Wire(transport, connection)
+                wire.half_open = weather is Weather.STALLING_HANDSHAKE
+                return wire
+
+    def _accept(self, transport: MemoryTransport, weather: Weather) -> Connection:
+        if weather is not Weather.IMPOSTOR:
+            return self._simulator.accept(transport)
+        other = ServerIdentity.issue(now=self._clock.now(), root=None)
+        return Connection(
+            transport,
+            world=self._simulator.world,
+            gate=self._simulator.service.gatekeeper.admit,
+            static=other.static,
+            chain=other.chain,
+        )
+
+    def _weather_of(self, session: str) -> Weather:
+        return self._local.get(session, self.weather)
+
+    def _open_wires(self, session: str) -> list[Wire]:
+        still = [wire for wire in self._wires.get(session, []) if not wire.is_closed]
+        self._wires[session] = still
+        return still
 
     async def _flap(self, every_s: float) -> None:
         while True:
@@ -186,10 +279,6 @@ class Network:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
-    def _wire(self, phone: str) -> Wire:
-        session = self._simulator.service.gatekeeper.sessions[self._simulator.device(phone)]
-        return next(wire for wire in self.wires if wire.server_side is session.connection)
-
 
 def _error(weather: Weather) -> Exception | None:
     match weather:
@@ -203,5 +292,13 @@ def _error(weather: Weather) -> Exception | None:
             error = ssl.SSLCertVerificationError(1, "certificate verify failed")
             error.verify_message = "self-signed certificate"
             return error
+        case Weather.PROXY_REFUSING:
+            return InvalidProxyStatus(Response(407, "Proxy Authentication Required", Headers()))
+        case Weather.HTTP_FORBIDDEN:
+            return InvalidStatus(Response(403, "Forbidden", Headers()))
+        case Weather.HTTP_RATE_LIMITED:
+            return InvalidStatus(Response(429, "Too Many Requests", Headers()))
+        case Weather.HTTP_UNAVAILABLE:
+            return InvalidStatus(Response(503, "Service Unavailable", Headers()))
         case _:
             return None

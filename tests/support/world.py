@@ -15,6 +15,7 @@ import shutil
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -257,12 +258,12 @@ class World:
             config=config,
             clock=self.clock,
             observer=_Watched(observer, self.tell),
-            dial=self._dial,
+            dial=partial(self._dial, store.session),
             hearing=self.hearing.setdefault(store.session, HearingMemory()),
         )
 
-    async def _dial(self) -> WatchedTransport:
-        transport = WatchedTransport(await self.network.dial(), self.tell)
+    async def _dial(self, session: SessionId) -> WatchedTransport:
+        transport = WatchedTransport(await self.network.dial(session), self.tell)
         self.transports.append(transport)
         return transport
 
