@@ -311,6 +311,9 @@ def _ended(state: SessionState, ending: Ending, now: Instant, chances: Chances) 
     policy = chances.policies[cause]
     linking = state.just_linked and cause is Cause.RESTART_REQUIRED
     state = replace(state, just_linked=False)
+    if linking:
+        # A linking is a new beginning: its restart comes at once, whatever was before it.
+        state = replace(state, standing=replace(state.standing, counts={}))
     if state.paired and not linking and policy.reaction is not Reaction.NONE:
         state = _outage_goes_on(state, ending, cause, policy, now, chances.outage_id)
     match policy.reaction:
