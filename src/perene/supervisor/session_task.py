@@ -389,9 +389,10 @@ class SessionTask:
             self._turn.leave()
 
     async def _archive(self, reason: Cause) -> None:
-        epoch = self.state.epoch
-        assert epoch is not None  # there was a connection
         try:
+            # What the connection left to commit must not bring them back: it fails from here on.
+            epoch = await self._ownership.acquire(self.session, self.state.epoch)
+            self.state = replace(self.state, epoch=epoch)
             await self._ownership.archive_credentials(self.session, epoch, reason.value)
         except StaleEpoch:
             log.error("session_lost_to_another_owner")
