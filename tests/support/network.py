@@ -171,6 +171,7 @@ class Network:
     def clear(self, session: str) -> None:
         """Let a session have the weather of all."""
         self._local.pop(session, None)
+        self._ring()
 
     @contextmanager
     def flap(self, every_s: float) -> Generator[None]:
@@ -276,6 +277,9 @@ class Network:
 
     def _turn(self, weather: Weather) -> None:
         self.weather = weather
+        self._ring()
+
+    def _ring(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 

@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from perene.core.account import ReachOutPolicy
 from perene.core.errors import StorageError
@@ -45,7 +45,7 @@ from perene.supervisor.feed import EventFeed
 from perene.supervisor.gateway import SessionDesk
 from perene.supervisor.message_desk import MessageDesk
 from perene.supervisor.ports import MessageView, StoredEvent
-from perene.supervisor.supervisor import Supervisor
+from perene.supervisor.supervisor import Supervisor, Versions
 from tests.support.network import Network, Wire
 from tests.support.record import PATIENCE_S
 from tests.support.virtual_clock import VirtualClock
@@ -121,6 +121,8 @@ class World:
         """Errors that the next transactions end with, instead of being made."""
         self.hearing: dict[SessionId, HearingMemory] = {}
         """What each session has learned of its traffic."""
+        self.versions: Versions | None = None
+        """Where a live client version is found; a change counts from the next start."""
         self.policy = ReachOutPolicy()
         """How new chats are paced; a change counts from the next start."""
         self._folder = folder
@@ -138,11 +140,13 @@ class World:
         *,
         settings: Settings | None = None,
         seed: int = 7,
+        versions: Versions | None = None,
         **config: Any,
-    ) -> AsyncGenerator["World"]:
+    ) -> AsyncGenerator[Self]:
         """Start on a copy of an empty database; `config` goes to the engine."""
         shutil.copyfile(template, folder / "perene.db")
         world = cls(folder, settings=settings, seed=seed, **config)
+        world.versions = versions
         await world.start()
         try:
             yield world
@@ -171,6 +175,7 @@ class World:
             clock=self.clock,
             ring=self._committed,
             rng=random.Random(self.seed),
+            versions=self.versions,
         )
         self.sessions = SessionDesk(self.store, self.supervisor, self.clock, ring=self._committed)
         self.accounts = AccountDesk(
