@@ -12,7 +12,7 @@ from perene.core.messages import Status
 from perene.core.sessions import Connection
 from perene.engine.reach_out import REFUSED_HERE
 from perene.engine.sending import WINDOW
-from perene.supervisor.account_ports import ReachOutLimited
+from perene.supervisor.ports import ReachOutLimited
 from tests.support.world import DESK, World, inbox
 
 pytestmark = pytest.mark.requirement("F10")

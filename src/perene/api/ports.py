@@ -6,8 +6,8 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from perene.api.streams import Streams
-from perene.supervisor.account_ports import Accounts
 from perene.supervisor.ports import (
+    Accounts,
     Alerts,
     Events,
     Gateway,

@@ -20,7 +20,7 @@ from perene.core.errors import (
     PereneError,
     StorageUnavailable,
 )
-from perene.supervisor.account_ports import ReachOutLimited
+from perene.supervisor.ports import ReachOutLimited
 
 log = structlog.stdlib.get_logger()
 

@@ -29,8 +29,7 @@ from perene.core.clock import Clock
 from perene.core.events import Event, EventType
 from perene.core.ids import SessionId
 from perene.core.sessions import SessionRecord
-from perene.supervisor.account_ports import AccountView, ReachOutLimited
-from perene.supervisor.ports import Events
+from perene.supervisor.ports import AccountView, Events, ReachOutLimited
 
 _PERSONS: Final = ("@s.whatsapp.net", "@lid", "@hosted", "@hosted.lid")
 
@@ -63,7 +62,7 @@ class _Account:
 
 
 class AccountDesk:
-    """Implements `account_ports.Accounts`, and admits messages to new chats."""
+    """Implements `ports.Accounts`, and admits messages to new chats."""
 
     def __init__(
         self,

@@ -8,7 +8,6 @@ from perene.core.events import Json
 from perene.core.ids import MessageId, SessionId
 from perene.core.messages import Message, MessageKey, Status, new_message_id
 from perene.core.sessions import SessionRecord
-from perene.supervisor.account_ports import ReachOutLimited
 from perene.supervisor.cursors import row_of
 from perene.supervisor.ports import (
     Accepted,
@@ -17,6 +16,7 @@ from perene.supervisor.ports import (
     MessagePage,
     MessageView,
     NotPaired,
+    ReachOutLimited,
 )
 from perene.supervisor.storage import MessageRow, Messages
 

@@ -15,9 +15,9 @@ from perene.core.ids import Epoch, MessageId, SessionId, new_session_id
 from perene.core.messages import Message, MessageKey, Status
 from perene.core.outages import Outage, OutageId
 from perene.core.sessions import Connection, Desired, SessionOptions, SessionRecord
-from perene.supervisor.account_ports import AccountView, ReachOutLimited
 from perene.supervisor.ports import (
     Accepted,
+    AccountView,
     AlreadyExists,
     AlreadyPaired,
     ComponentHealth,
@@ -33,6 +33,7 @@ from perene.supervisor.ports import (
     OutagePage,
     PairingNotReady,
     QrView,
+    ReachOutLimited,
     SessionHealth,
     SessionView,
     StoredEvent,

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from perene.core.account import BAN_MEANINGS, LIMIT_MEANINGS, Ban, Limit
-from perene.supervisor.account_ports import AccountView, ReachOutLimited
+from perene.supervisor.ports import AccountView, ReachOutLimited
 from tests.unit.api.fakes import NOW, Fakes
 
 pytestmark = pytest.mark.requirement("F10")

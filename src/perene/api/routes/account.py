@@ -10,7 +10,7 @@ from perene.api.ports import AccountsPort
 from perene.api.problems import documented
 from perene.core.account import ban_meaning, limit_meaning
 from perene.core.ids import SessionId
-from perene.supervisor.account_ports import AccountView
+from perene.supervisor.ports import AccountView
 
 router = APIRouter(prefix="/sessions/{session_id}/account", tags=["sessions"])
 
