@@ -34,6 +34,10 @@ class VirtualClock:
     def now(self) -> datetime:
         return START + self._passed + self._jumped
 
+    def now_elsewhere(self) -> datetime:
+        """Return what other machines take the time to be: `jump` is of this one alone."""
+        return START + self._passed
+
     def monotonic(self) -> float:
         return self._passed.total_seconds()
 

@@ -111,7 +111,9 @@ class World:
         self.seed = seed
         self.clock = VirtualClock()
         self.simulator = Simulator(
-            now=self.clock.now, seed=seed, settings=settings or Settings(initial_sync=False)
+            now=self.clock.now_elsewhere,
+            seed=seed,
+            settings=settings or Settings(initial_sync=False),
         )
         self.network = Network(self.clock, self.simulator)
         self.clock.on_move = self.simulator.run_due

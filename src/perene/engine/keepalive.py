@@ -109,7 +109,7 @@ class Keepalive:
         except QueryTimedOut as error:
             if paused or self._reading.pauses > pauses:
                 return False
-            raise self._ending(hurried=hurried) from error
+            raise self._ending(hurried=hurried or self._hurried.is_set()) from error
         except QueryFailed:
             # Any answer proves that somebody is there.
             return True
