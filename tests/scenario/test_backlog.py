@@ -1,0 +1,49 @@
+"""More has come than can be stored at the moment: the connection is not blamed for it."""
+
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from perene.core.events import EventType
+from perene.core.sessions import Connection as State
+from perene.engine import answers, intake
+from tests.support.phases import HoldingWorld
+from tests.support.world import DESK
+
+MESSAGES = 600
+
+
+@pytest.mark.requirement("C2", "C13")
+async def test_a_socket_left_unread_while_nothing_is_stored_is_no_dead_connection(
+    tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "MAX_WAITING", 100)
+    monkeypatch.setattr(answers, "MAX_WAITING", 100)
+    async with HoldingWorld.open(tmp_path, template) as world:
+        phone = await world.pair()
+        await world.pass_time(35)
+        ana = world.simulator.add_contact(name="Ana").account.phone
+        position = await world.now()
+        world.hold()
+        texts = [f"message {number}" for number in range(MESSAGES)]
+        for text in texts:
+            world.simulator.send_text(ana, phone, text)
+        await world.pass_time(120)
+        assert world.state() is State.OPEN
+        unanswered_s = (world.clock.now() - _alive(world)).total_seconds()
+        assert unanswered_s > 60, "the answers lay in the socket"
+
+        world.release()
+        await world.event_many(EventType.MESSAGE_RECEIVED, MESSAGES, since=position)
+        await world.answered(phone)
+        await world.pass_time(40)
+        assert (world.clock.now() - _alive(world)).total_seconds() <= 15
+        assert await world.texts() == texts
+        assert await world.events(EventType.SESSION_DISCONNECTED, since=position) == []
+
+
+def _alive(world: HoldingWorld) -> datetime:
+    alive_at = world.supervisor.live(DESK).alive_at
+    assert alive_at is not None
+    return alive_at
