@@ -1,27 +1,16 @@
 """What the store keeps for people who ask how sessions fared: outages, alerts, client versions."""
 
-from collections.abc import Callable
 from datetime import datetime
-from typing import Concatenate, ParamSpec, TypeVar
-
-from sqlalchemy import Connection
 
 from perene.core.alerts import Alert
 from perene.core.ids import SessionId
 from perene.store import alerts, client_versions, outages
-from perene.store.database import Database
+from perene.store.base import StoreBase
 from perene.store.outages import OutageRow
-from perene.store.sessions import session_key
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
-class Evidence:
+class Evidence(StoreBase):
     """The part of the Store that no connection needs. Outages are written by units."""
-
-    def __init__(self, database: Database) -> None:
-        self.database = database
 
     async def outages(
         self, session: SessionId, *, before: int | None = None, limit: int = 50
@@ -58,15 +47,3 @@ class Evidence:
     async def save_client_version(self, endpoint: str, version: str, now: datetime) -> None:
         """Store the version that an endpoint asks for, over the earlier one."""
         await self.database.write(client_versions.write_client_version, endpoint, version, now)
-
-    async def _read(
-        self,
-        session: SessionId,
-        fn: Callable[Concatenate[Connection, int, P], T],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> T:
-        def read(connection: Connection) -> T:
-            return fn(connection, session_key(connection, session), *args, **kwargs)
-
-        return await self.database.read(read)

@@ -1,0 +1,123 @@
+"""Sessions in the store: made, owned, changed, unlinked, deleted."""
+
+from collections.abc import Sequence
+
+from perene.core.clock import Clock
+from perene.core.errors import NotFound, StaleEpoch
+from perene.core.events import Event
+from perene.core.ids import Epoch, SessionId
+from perene.core.outages import Outage
+from perene.core.sessions import Desired, SessionOptions, SessionRecord
+from perene.store import credentials, sessions
+from perene.store.base import StoreBase
+from perene.store.credentials import ArchivedCredentials
+from perene.store.database import Database
+from perene.store.gathering import Gathering
+from perene.store.keyring import Keyring
+from perene.store.unlinking import Farewell, log_out, unlink
+
+
+class SessionShelf(StoreBase):
+    """The part of the Store that knows what sessions there are, whose they are, and their keys."""
+
+    def __init__(self, database: Database, keyring: Keyring, clock: Clock) -> None:
+        super().__init__(database, keyring, clock)
+        self._acquiring = Gathering[tuple[SessionId, Epoch | None], Epoch](self._acquire)
+
+    async def create_session(
+        self,
+        session: SessionId,
+        *,
+        name: str | None = None,
+        desired: Desired = Desired.RUNNING,
+        options: SessionOptions | None = None,
+        event: Event | None = None,
+    ) -> SessionRecord:
+        """Create a session; raises Conflict when the id is taken."""
+        return await self.database.write(
+            sessions.create_session,
+            self.keyring,
+            session,
+            name=name,
+            desired=desired,
+            options=options or SessionOptions(),
+            now=self._clock.now(),
+            event=event,
+        )
+
+    async def list_sessions(self) -> list[SessionRecord]:
+        """Return every session, oldest first."""
+        return await self.database.read(sessions.list_sessions, self.keyring)
+
+    async def get_session(self, session: SessionId) -> SessionRecord:
+        """Return one session."""
+        found = await self.database.read(sessions.get_session, self.keyring, session)
+        if found is None:
+            raise NotFound(f"there is no session {session}")
+        return found
+
+    async def set_desired(self, session: SessionId, desired: Desired) -> None:
+        """Store what is wanted of a session."""
+        await self.database.write(sessions.set_desired, session, desired)
+
+    async def set_name(self, session: SessionId, name: str | None) -> None:
+        """Give a session another name."""
+        await self.database.write(sessions.set_name, session, name)
+
+    async def set_options(self, session: SessionId, options: SessionOptions) -> None:
+        """Replace a session's options."""
+        await self.database.write(sessions.set_options, self.keyring, session, options)
+
+    async def delete_session(self, session: SessionId, *, event: Event | None = None) -> None:
+        """Delete a session and everything of it; `event` is what remains in the outbox."""
+        key = await self.database.write(sessions.delete_session, session, event=event)
+        self.keyring.forget(key)
+
+    async def acquire(self, session: SessionId, held: Epoch | None = None) -> Epoch:
+        """Become the session's owner; every earlier owner's writes are refused from now on.
+
+        With `held` only while that is still the epoch, else StaleEpoch is raised.
+        """
+        return await self._acquiring.ask((session, held))
+
+    async def _acquire(
+        self, asked: Sequence[tuple[SessionId, Epoch | None]]
+    ) -> list[Epoch | StaleEpoch | NotFound]:
+        return await self.database.write(sessions.acquire, asked)
+
+    async def archive_credentials(
+        self,
+        session: SessionId,
+        epoch: Epoch,
+        reason: str,
+        *,
+        events: Sequence[Event] = (),
+        outage: Outage | None = None,
+    ) -> bool:
+        """Move a session's credentials to the archive, with the end of all that belonged to them.
+
+        `events` and the last state of an `outage` are committed with it; an outage that is still
+        open then ends as logged out. The same call again repeats no event. Returns whether there
+        were any credentials. Raises StaleEpoch when the caller is not the owner.
+        """
+        farewell = Farewell(events=events, outage=outage, now=self._clock.now())
+        return await self.database.write(unlink, self.keyring, session, epoch, reason, farewell)
+
+    async def destroy_credentials(
+        self,
+        session: SessionId,
+        epoch: Epoch,
+        *,
+        events: Sequence[Event] = (),
+        outage: Outage | None = None,
+    ) -> None:
+        """Delete a session's credentials, archived ones too, with all that belonged to them.
+
+        For an explicit logout only. `events`, `outage` and the error as in `archive_credentials`.
+        """
+        farewell = Farewell(events=events, outage=outage, now=self._clock.now())
+        await self.database.write(log_out, session, epoch, farewell)
+
+    async def archived_credentials(self, session: SessionId) -> list[ArchivedCredentials]:
+        """Return the session's unlinked credentials, newest first."""
+        return await self._read_sealed(session, credentials.read_archive)
