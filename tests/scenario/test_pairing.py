@@ -9,8 +9,8 @@ import pytest
 from perene.core.events import EventType
 from perene.core.sessions import Connection as State
 from perene.core.sessions import SessionOptions
+from perene.engine.config import FIRST_PRE_KEYS
 from perene.engine.credentials import Credentials
-from perene.engine.prekeys import INITIAL
 from tests.support.record import PATIENCE_S
 from tests.support.world import DESK, World
 
@@ -42,7 +42,7 @@ async def test_a_linked_session_offers_pre_keys_that_it_has_stored(world: World)
 
     offered = world.device(phone).keys.one_time
     counts = await world.store.counts(DESK)
-    assert (len(offered), counts.pre_keys) == (INITIAL, INITIAL)
+    assert (len(offered), counts.pre_keys) == (FIRST_PRE_KEYS, FIRST_PRE_KEYS)
 
 
 async def test_a_code_typed_on_the_phone_links_the_session(world: World) -> None:
@@ -155,8 +155,8 @@ async def test_no_key_of_a_linked_session_is_on_the_disk_in_the_clear(
     stored = await reader.credentials()
     assert stored is not None
     own = Credentials.parse(stored)
-    [(key_id, pre_key)] = (await reader.pre_keys([INITIAL - 1])).items()
-    assert key_id == INITIAL - 1
+    [(key_id, pre_key)] = (await reader.pre_keys([FIRST_PRE_KEYS - 1])).items()
+    assert key_id == FIRST_PRE_KEYS - 1
 
     secrets = (own.noise.private, own.identity.private, own.adv_secret, pre_key)
     on_disk = await asyncio.to_thread(

@@ -5,12 +5,16 @@ from dataclasses import dataclass
 from perene.engine.client_payload import ClientIdentity
 from perene.engine.transport import Endpoint
 
+FIRST_PRE_KEYS = 812
+"""First supply, and the refill of an empty one (facts/protocol.md §1.6)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfig:
     """The settings of the engine. Times in seconds; defaults as in requirement A5.
 
-    `mark_online` decides whether senders see a second tick at once (C7: off).
+    `mark_online` decides whether senders see a second tick at once (C7: off). `first_pre_keys` is
+    how many one-time pre-keys a new device offers.
     """
 
     endpoint: Endpoint
@@ -26,4 +30,5 @@ class EngineConfig:
     sent_cache: int = 100
     drain_timeout_s: float = 10.0
     limit_hold_s: float = 24 * 3600.0
+    first_pre_keys: int = FIRST_PRE_KEYS
     mark_online: bool = False

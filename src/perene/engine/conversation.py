@@ -108,7 +108,9 @@ class Conversation:
         config = self._config
         devices, groups = Devices(queries, clock), Groups(queries, clock)
         self._foresight = Foresight(stage)
-        self._pre_keys = PreKeys(stage=stage, answers=answers, queries=queries)
+        self._pre_keys = PreKeys(
+            stage=stage, answers=answers, queries=queries, first=config.first_pre_keys
+        )
         self.linking = Linking(
             stage=stage,
             answers=answers,

@@ -12,9 +12,6 @@ from perene.engine.stanza import small_number
 from perene.signal.bundle import PreKey
 from perene.wire.node import Node
 
-INITIAL = 812
-"""First supply, and the refill of an empty one (facts/protocol.md §1.6)."""
-
 REFILL = 50
 """whatsmeow's refill; few enough to be quick, enough for a day."""
 
@@ -27,12 +24,16 @@ _KEY_TYPE = b"\x05"
 
 
 class PreKeys:
-    """Keeps the server supplied. One upload at a time per connection."""
+    """Keeps the server supplied. One upload at a time per connection.
 
-    def __init__(self, *, stage: Stage, answers: Answers, queries: Queries) -> None:
+    `first` keys are the first supply, and the refill of an empty one.
+    """
+
+    def __init__(self, *, stage: Stage, answers: Answers, queries: Queries, first: int) -> None:
         self._stage = stage
         self._answers = answers
         self._queries = queries
+        self._first = first
         self._uploading = asyncio.Lock()
 
     async def ensure(self, count: int | None = None) -> None:
@@ -46,7 +47,7 @@ class PreKeys:
                 value = answer.need("count").attr("value")
                 count = small_number(value, most=MAX_COUNT) or 0
             if count < LOW_WATER:
-                await self._upload(INITIAL if count == 0 else REFILL)
+                await self._upload(self._first if count == 0 else REFILL)
 
     async def _upload(self, wanted: int) -> None:
         keys = await self._stored(wanted)
