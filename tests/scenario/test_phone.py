@@ -1,18 +1,8 @@
 """The account's phone, as far as its companion can see it."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
-
-import pytest
 
 from tests.support.world import DESK, World
-
-
-@pytest.fixture
-async def world(tmp_path: Path, template: Path) -> AsyncIterator[World]:
-    async with World.open(tmp_path, template) as world:
-        yield world
 
 
 def seen_at(world: World) -> datetime | None:
