@@ -12,7 +12,7 @@ Nothing listens, nothing sleeps: waits end by what happens, and time passes by `
 import asyncio
 import random
 import shutil
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence, Sized
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -48,12 +48,10 @@ from perene.supervisor.ports import MessageView, StoredEvent
 from perene.supervisor.supervisor import Supervisor, Versions
 from tests.support.network import Network, Wire
 from tests.support.record import PATIENCE_S
+from tests.support.storage import Storage
 from tests.support.virtual_clock import VirtualClock
 
 DESK = SessionId("desk")
-
-_QUIET_TURNS = 25
-"""Longer than any chain of tasks that hand work to each other, in rounds of the event loop."""
 
 
 class OwnedStore(SessionReader):
@@ -116,6 +114,7 @@ class World:
             settings=settings or Settings(initial_sync=False),
         )
         self.network = Network(self.clock, self.simulator)
+        self.storage = Storage()
         self.clock.on_move = self.simulator.run_due
         self.clock.on_sleep = self.tell
         self.transports: list[WatchedTransport] = []
@@ -165,6 +164,7 @@ class World:
             clock=self.clock,
             key_file=self._folder / "master.key",
         )
+        self.storage.attach(self.store.database)
         self.feed = EventFeed(self.store)
         self.committer = Committer(
             commit=self._commit, clock=self.clock, policy=SavePolicy(), on_commit=self._committed
@@ -293,13 +293,15 @@ class World:
 
     async def settled(self) -> None:
         """Return once everybody waits for time or for the other side: nothing is under way."""
-        quiet = 0
-        while quiet < _QUIET_TURNS:
+        # Whoever will go on is in the loop's queue, or waits for a thread. To ask the loop is not
+        # its public way; to give it many turns instead takes most of a long scenario's time.
+        ready: Sized = getattr(asyncio.get_running_loop(), "_ready")  # noqa: B009  # not public
+        while True:
             await asyncio.sleep(0)
-            quiet += 1
             if self._at_work:
                 await asyncio.wait(self._at_work, return_when=asyncio.FIRST_COMPLETED)
-                quiet = 0
+            elif not ready:
+                return
 
     async def pass_time(
         self, seconds: float, *, until: Callable[[], bool] = lambda: False

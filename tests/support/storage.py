@@ -1,0 +1,66 @@
+"""The database under Perene, as sick as a test wants it: every transaction and every read."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from enum import Enum
+from typing import TypeVar
+
+from perene.core.errors import StorageUnavailable
+from perene.store.database import Database
+
+T = TypeVar("T")
+
+
+class Health(Enum):
+    """What the database does with what it is asked."""
+
+    WELL = "well"
+    FAILING = "failing"
+    """It refuses at once, as a server that is down."""
+    HANGING = "hanging"
+    """It does nothing until it is well again; what nobody waits for any more is never done."""
+    MUTE = "mute"
+    """It does all, commits included, and answers only when it is well again."""
+
+
+class Storage:
+    """Stands before the database of each start of Perene; `asked` counts what came by."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self._health = Health.WELL
+        self._well = asyncio.Event()
+        self._well.set()
+
+    def falls_ill(self, health: Health) -> None:
+        """Let nothing be answered as it should be from now on."""
+        self._health = health
+        self._well.clear()
+
+    def recovers(self) -> None:
+        """Answer again, also what has waited."""
+        self._health = Health.WELL
+        self._well.set()
+
+    def attach(self, database: Database) -> None:
+        """Stand before a database that was just opened."""
+        # The one way to its threads, for reads and writes alike; it has no public name.
+        inner = getattr(database, "_run")  # noqa: B009  # not public
+
+        async def run(pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+            self.asked += 1
+            match self._health:
+                case Health.FAILING:
+                    raise StorageUnavailable("the server closed the connection unexpectedly")
+                case Health.HANGING:
+                    await self._well.wait()
+                    return await inner(pool, work)
+                case Health.MUTE:
+                    result = await inner(pool, work)
+                    await self._well.wait()
+                    return result
+                case Health.WELL:
+                    return await inner(pool, work)
+
+        setattr(database, "_run", run)  # noqa: B010  # not public
