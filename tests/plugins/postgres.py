@@ -27,6 +27,18 @@ class Postgres:
     """A running server that trusts whoever can reach its socket."""
 
     folder: Path
+    binaries: Path
+    options: str
+
+    def start(self) -> None:
+        """Start the server; returns once it takes connections."""
+        data, log = self.folder / "data", self.folder / "log"
+        _run(self.binaries / "pg_ctl", "start", "-w", "-D", data, "-l", log, "-o", self.options)
+
+    def stop(self) -> None:
+        """Stop the server at once, as a crash would; its connections break."""
+        data = self.folder / "data"
+        _run(self.binaries / "pg_ctl", "stop", "-w", "-m", "immediate", "-D", data)
 
     def conninfo(self, database: str) -> str:
         """Return what `psycopg.connect` takes."""
@@ -53,12 +65,12 @@ def running_postgres(settings: str) -> Generator[Postgres]:
         binaries = _binaries(folder)
         _prepare(folder, binaries)
         options = f"-h '' -k {folder} {settings}"
-        data, log = folder / "data", folder / "log"
-        _run(binaries / "pg_ctl", "start", "-w", "-D", data, "-l", log, "-o", options)
+        server = Postgres(folder=folder, binaries=binaries, options=options)
+        server.start()
         try:
-            yield Postgres(folder=folder)
+            yield server
         finally:
-            _run(binaries / "pg_ctl", "stop", "-w", "-m", "immediate", "-D", data)
+            server.stop()
     finally:
         shutil.rmtree(folder)
 

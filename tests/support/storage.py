@@ -43,6 +43,11 @@ class Storage:
         self._health = Health.WELL
         self._well.set()
 
+    @property
+    def is_ill(self) -> bool:
+        """Whether it does not do as it should."""
+        return not self._well.is_set()
+
     def attach(self, database: Database) -> None:
         """Stand before a database that was just opened."""
         # The one way to its threads, for reads and writes alike; it has no public name.

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from perene.core.account import ReachOutPolicy
+from perene.core.clock import time_limit
 from perene.core.errors import StorageError
 from perene.core.events import EventType
 from perene.core.ids import Epoch, SessionId
@@ -103,7 +104,13 @@ class World:
     """
 
     def __init__(
-        self, folder: Path, *, settings: Settings | None = None, seed: int = 7, **config: Any
+        self,
+        folder: Path,
+        *,
+        url: str | None = None,
+        settings: Settings | None = None,
+        seed: int = 7,
+        **config: Any,
     ) -> None:
         print(f"seed {seed}")
         self.seed = seed
@@ -127,6 +134,7 @@ class World:
         self.policy = ReachOutPolicy()
         """How new chats are paced; a change counts from the next start."""
         self._folder = folder
+        self._url = url or f"sqlite:///{folder / 'perene.db'}"
         self._config = config
         self._changed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -139,14 +147,16 @@ class World:
         folder: Path,
         template: Path,
         *,
+        url: str | None = None,
         settings: Settings | None = None,
         seed: int = 7,
         versions: Versions | None = None,
         **config: Any,
     ) -> AsyncGenerator[Self]:
-        """Start on a copy of an empty database; `config` goes to the engine."""
-        shutil.copyfile(template, folder / "perene.db")
-        world = cls(folder, settings=settings, seed=seed, **config)
+        """Start on a copy of an empty database, or at a URL; `config` goes to the engine."""
+        if url is None:
+            shutil.copyfile(template, folder / "perene.db")
+        world = cls(folder, url=url, settings=settings, seed=seed, **config)
         world.versions = versions
         await world.start()
         try:
@@ -160,7 +170,7 @@ class World:
         """Start the service; sessions that shall run are started."""
         self._watch_threads()
         self.store = Store.open(
-            f"sqlite:///{self._folder / 'perene.db'}",
+            self._url,
             clock=self.clock,
             key_file=self._folder / "master.key",
         )
@@ -244,7 +254,12 @@ class World:
     async def _commit(self, units: Sequence[Unit]) -> Sequence[Outcome]:
         if self.commit_failures and any(unit.messages or unit.ratchets for unit in units):
             raise self.commit_failures.pop(0)
-        return await self.store.commit(units)
+        if not self.storage.is_ill:
+            return await self.store.commit(units)
+        # The committer's own limit goes by the loop's clock, as it must: a transaction runs in a
+        # thread, for which no virtual time passes. This one ends the wait for a sick database.
+        async with time_limit(self.clock, SavePolicy().timeout_s):
+            return await self.store.commit(units)
 
     def _committed(self) -> None:
         self.feed.ring()

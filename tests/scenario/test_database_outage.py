@@ -1,0 +1,154 @@
+"""Ten minutes without a database, in the middle of traffic, and what must not come of it."""
+
+import asyncio
+import sqlite3
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from perene.core.errors import StorageError
+from perene.core.events import EventType
+from perene.core.outages import OutageEnd
+from perene.core.sessions import Connection as State
+from perene.sim.mailbox import Held
+from tests.plugins.postgres import running_postgres
+from tests.support.storage import Health
+from tests.support.world import DESK, World, inbox
+
+OUTAGE_S = 600.0
+EVERY_S = 20.0
+RECOVERED_S = 120.0
+
+
+OnDisk = Callable[[str], bool]
+"""Tells whether somebody else than Perene finds a message of this id in the database."""
+
+
+class Traffic:
+    """A friend and the session write to each other; it is noted who may count on what."""
+
+    def __init__(self, world: World, phone: str, on_disk: OnDisk) -> None:
+        self.world = world
+        self.phone = phone
+        self.friend = world.simulator.add_contact(name="Ana").account.phone
+        self.received: list[str] = []
+        self.accepted: list[str] = []
+        self.refused = 0
+        self.acknowledged = 0
+        self._requests: list[asyncio.Task[None]] = []
+        self.acknowledged_unstored: list[str] = []
+        self._on_disk = on_disk
+        self._watch_answers()
+
+    def _watch_answers(self) -> None:
+        """Look, whenever the server is told to forget a message, whether a disk has it."""
+        mailbox = self.world.device(self.phone).mailbox
+        settle = mailbox.settle
+
+        def watched(held: Held, how: str) -> None:
+            message_id = held.stanza.attrs.get("id", "")
+            if held.stanza.tag == "message":
+                self.acknowledged += 1
+                if not self._on_disk(message_id):
+                    self.acknowledged_unstored.append(message_id)
+            settle(held, how)
+
+        setattr(mailbox, "settle", watched)  # noqa: B010  # a method
+
+    async def flow(self, seconds: float) -> None:
+        """Let each write to the other now and then."""
+        for _ in range(int(seconds / EVERY_S)):
+            await self.world.pass_time(EVERY_S)
+            text = f"in {len(self.received)}"
+            self.received.append(text)
+            self.world.simulator.send_text(self.friend, self.phone, text)
+            self._requests.append(asyncio.create_task(self._send(f"out {len(self._requests)}")))
+
+    async def _send(self, text: str) -> None:
+        """Ask the session to send, and wait for its word as long as it takes."""
+        try:
+            await self.world.send(f"{self.friend}@s.whatsapp.net", text)
+        except StorageError:
+            self.refused += 1
+        else:
+            self.accepted.append(text)
+
+    async def check(self) -> None:
+        """Nothing was lost, nothing came twice, nothing was answered too early."""
+        world = self.world
+        await asyncio.gather(*self._requests)
+        await world.answered(self.phone)
+        assert Counter(await world.texts()) == Counter([*self.received, *self.accepted])
+        assert Counter(inbox(world, self.friend)) == Counter(self.accepted)
+        assert self.acknowledged == len(self.received)
+        assert self.acknowledged_unstored == []
+        assert world.simulator.evidence.reused_keys == []
+
+
+@pytest.mark.parametrize("health", [Health.FAILING, Health.HANGING, Health.MUTE])
+@pytest.mark.requirement("C13", "D9", "E1", "E8", "F1")
+async def test_a_database_outage_of_ten_minutes_loses_nothing_and_storms_nobody(
+    world: World, tmp_path: Path, health: Health
+) -> None:
+    def on_disk(message_id: str) -> bool:
+        with closing(sqlite3.connect(f"file:{tmp_path / 'perene.db'}?mode=ro", uri=True)) as disk:
+            query = "SELECT count(*) FROM ledger WHERE external_id = ?"
+            return disk.execute(query, (message_id,)).fetchone() == (1,)
+
+    traffic = Traffic(world, await world.pair(), on_disk)
+    await live_through(traffic, lambda: world.storage.falls_ill(health), world.storage.recovers)
+
+
+@pytest.mark.requirement("C6", "C13", "E8", "F1")
+async def test_a_postgresql_that_crashes_and_is_away_for_ten_minutes_loses_nothing(
+    tmp_path: Path, template: Path
+) -> None:
+    def on_disk(message_id: str) -> bool:
+        try:
+            with psycopg.connect(server.conninfo("postgres")) as disk:
+                query = "SELECT count(*) FROM ledger WHERE external_id = %s"
+                return disk.execute(query, (message_id,)).fetchone() == (1,)
+        except psycopg.OperationalError:
+            return False
+
+    with running_postgres("-c max_connections=20 -c shared_buffers=16MB") as server:
+        async with World.open(tmp_path, template, url=server.url("postgres")) as world:
+            traffic = Traffic(world, await world.pair(), on_disk)
+            await live_through(traffic, server.stop, server.start)
+
+
+async def live_through(
+    traffic: Traffic, begin: Callable[[], None], end: Callable[[], None]
+) -> None:
+    """Let the traffic flow before, during and after an outage, and look at what came of it."""
+    world = traffic.world
+    await traffic.flow(120)
+    since, dials, began = await world.now(), len(world.network.dials), world.clock.now()
+    begin()
+    asked, accepted = world.storage.asked, len(traffic.accepted)
+    await traffic.flow(OUTAGE_S)
+    assert len(traffic.accepted) == accepted, "who cannot keep a message does not take it"
+    assert world.state() is not State.OPEN, "what is not read waits at WhatsApp, which keeps it"
+    assert world.network.dials[dials:] == [], "to connect without a database would be of no use"
+    assert world.storage.asked - asked < 200, "a sick database is asked with patience"
+    end()
+    took = await world.pass_time(RECOVERED_S, until=lambda: world.state() is State.OPEN)
+    assert took <= 33, "one look at the database, every 30 s at most"
+    assert len(world.network.dials) - dials == 1
+    await traffic.flow(120)
+    await world.pass_time(60)
+    await traffic.check()
+    page = await world.sessions.outages(DESK, cursor=None, limit=10)
+    outage = page.items[0]
+    assert (outage.cause, outage.end) == ("storage", OutageEnd.RECOVERED)
+    assert 0 <= (outage.began_at - began).total_seconds() < 60
+    assert outage.ended_at is not None
+    assert outage.ended_at - outage.began_at > timedelta(seconds=OUTAGE_S - 60)
+    (recovered,) = await world.events(EventType.SESSION_RECOVERED, since=since)
+    assert recovered.event.payload["cause"] == "storage"
+    assert recovered.event.payload["outage"] == outage.id
