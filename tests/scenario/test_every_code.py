@@ -9,6 +9,7 @@ import pytest
 from perene.core.events import EventType
 from perene.core.outages import OutageEnd
 from perene.core.sessions import Connection as State
+from perene.engine import prekeys
 from perene.sim import Settings
 from tests.support import phases
 from tests.support.network import Weather
@@ -120,15 +121,17 @@ SOCKETS = [
     Way(name="stuck", cause="half_open", told="half_open"),
 ]
 NOBODY_SCANS = Way(name="nobody scans", cause="pairing_expired", told="pairing_expired")
+STEP_UNANSWERED = Way(name="step unanswered", cause="keepalive", told="keepalive")
 
 PHASES: Sequence[tuple[type[Phase], Sequence[Way]]] = [
     (phases.Connecting, [*DIALS, *HANDSHAKES]),
     (phases.Pairing, [*UNPAIRED_FAILURES, *STREAM_ERRORS, *CLOSINGS, SILENCE, NOBODY_SCANS]),
     (phases.Linked, [*STREAM_ERRORS, *CLOSINGS, SILENCE]),
-    (phases.LoggingIn, [*FAILURES, *STREAM_ERRORS, *CLOSINGS, SILENCE]),
+    (phases.LoggingIn, [*FAILURES, *STREAM_ERRORS, *CLOSINGS, SILENCE, STEP_UNANSWERED]),
     (phases.OfflineDelivery, [*STREAM_ERRORS, *CLOSINGS, SILENCE]),
     (phases.Open, [*STREAM_ERRORS, *CLOSINGS, SILENCE, *SOCKETS]),
     (phases.Draining, [*STREAM_ERRORS, *CLOSINGS, SILENCE]),
+    (phases.Restarting, [*STREAM_ERRORS, *CLOSINGS, SILENCE]),
 ]
 
 
@@ -141,7 +144,9 @@ async def test_every_way_to_end_has_one_cause_one_reaction_and_loses_nothing(
     tmp_path: Path,
     template: Path,
     subtests: pytest.Subtests,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(prekeys, "INITIAL", 20)  # hundreds of sessions need no more
     async with HoldingWorld.open(
         tmp_path, template, settings=Settings(initial_sync=False), versions=OneVersion()
     ) as world:
@@ -159,7 +164,7 @@ def judge(phase: Phase, way: Way, seen: Seen) -> None:
     assert seen.unanswered == 0
     assert list(seen.texts) in expected_texts(phase, way)
     if isinstance(phase, phases.Draining):
-        judge_stopped(seen)
+        judge_drained(phase, seen)
         return
     assert (seen.ended["cause"], seen.ended["code"]) == (way.cause, way.evidence)
     judge_wait(way, seen.ended["retry_in_s"])
@@ -231,9 +236,11 @@ def judge_outages(phase: Phase, way: Way, seen: Seen) -> None:
     assert gone or outage.attempts >= 1
 
 
-def judge_stopped(seen: Seen) -> None:
-    """Who is being stopped stops, whatever the server says to that; nothing of it is an outage."""
-    assert seen.then is State.STOPPED
+def judge_drained(phase: phases.Draining, seen: Seen) -> None:
+    """Who drains goes where it was to go, whatever the server says to that; it is no outage."""
+    restarts = isinstance(phase, phases.Restarting)
+    assert seen.then is (State.OPEN if restarts else State.STOPPED)
+    assert (EventType.SESSION_CONNECTED in seen.told) is restarts
+    assert (EventType.SESSION_STOPPED in seen.told) is not restarts
     assert seen.is_linked
-    assert EventType.SESSION_STOPPED in seen.told
     assert seen.outages == []

@@ -287,14 +287,16 @@ class Connecting(Phase):
 
 
 class LoggingIn(Phase):
-    """From the end of the handshake to the server's welcome."""
+    """From the end of the handshake to the last step of the login."""
 
     async def arrive(self) -> None:
         await self.open_all()
         await self.stop_all()
         self.send(self.meanwhile)
         for way, phone in self.phones.items():
-            if (way.how, way.code) == ("failure", 402):
+            if way.how is None:
+                self.world.simulator.add_fault("iq_drop", phone=phone, xmlns="passive")
+            elif (way.how, way.code) == ("failure", 402):
                 self.world.simulator.add_fault(
                     "refuse_login", phone=phone, reason=402, code=101, expire=BAN_S
                 )
@@ -356,7 +358,7 @@ class Draining(Phase):
         world.hold()
         self.send(self.meanwhile)
         await world.settled()
-        stopping = [asyncio.create_task(world.sessions.stop(name)) for name in self.names.values()]
+        turning = [asyncio.create_task(self.turn(name)) for name in self.names.values()]
         await world.settled()
         for way, name in self.names.items():
             assert world.network.open_now(name) == 1, "it drains"
@@ -365,11 +367,22 @@ class Draining(Phase):
         await world.pass_time(11)
         assert all(world.network.open_now(name) == 0 for name in self.names.values())
         world.release()
-        await asyncio.gather(*stopping)
+        await asyncio.gather(*turning)
+
+    async def turn(self, name: SessionId) -> None:
+        """Let a person do what makes a session drain."""
+        await self.world.sessions.stop(name)
 
     async def wait_for_the_patient(self) -> None:
         """Nobody comes back by itself."""
         await self.world.pass_time(60)
+
+
+class Restarting(Draining):
+    """The same, but a new connection follows at once."""
+
+    async def turn(self, name: SessionId) -> None:
+        await self.world.sessions.restart(name)
 
 
 class Pairing(Phase):
