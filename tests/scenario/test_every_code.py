@@ -9,7 +9,6 @@ import pytest
 from perene.core.events import EventType
 from perene.core.outages import OutageEnd
 from perene.core.sessions import Connection as State
-from perene.engine import prekeys
 from perene.sim import Settings
 from tests.support import phases
 from tests.support.network import Weather
@@ -144,11 +143,13 @@ async def test_every_way_to_end_has_one_cause_one_reaction_and_loses_nothing(
     tmp_path: Path,
     template: Path,
     subtests: pytest.Subtests,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(prekeys, "INITIAL", 20)  # hundreds of sessions need no more
     async with HoldingWorld.open(
-        tmp_path, template, settings=Settings(initial_sync=False), versions=OneVersion()
+        tmp_path,
+        template,
+        settings=Settings(initial_sync=False),
+        versions=OneVersion(),
+        first_pre_keys=20,
     ) as world:
         phase = kind(world, ways)
         seen = await phase.play()
