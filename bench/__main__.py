@@ -17,6 +17,7 @@ from bench import deaf, report
 from bench.baileys import Baileys
 from bench.blind import Blind
 from bench.contestant import Contestant
+from bench.gate import measure_gate
 from bench.idle import Idle, Start, measure_idle
 from bench.inbound import measure_rounds
 from bench.perene import Perene
@@ -79,6 +80,8 @@ def main(arguments: Sequence[str]) -> int:
             lines += _idle(Path(name), extent)
         if options.only in (None, "start"):
             lines += _start(Path(name), options.sessions or extent.starting)
+        if options.only == "gate":
+            lines += _gate(Path(name), options.sessions or extent.starting)
     if options.only == "deaf":
         lines += _deaf(quick=options.quick)
     print("\n".join(lines))
@@ -174,11 +177,20 @@ def _start(folder: Path, sessions: int) -> list[str]:
     return [
         *_section(
             "Start of many sessions",
-            f"{sessions} sessions log in from nothing, {AT_ONCE} at a time, in {_STARTS} rounds; a "
-            "client that does nothing but the handshake, the login and its two queries does the "
-            "same in turns with it.",
+            f"{sessions} sessions log in from nothing, {AT_ONCE} at a time, in {_STARTS} rounds; "
+            "in turns with it, a bare client does nothing but the handshake, the login and its two "
+            "queries.",
         ),
         *report.start_table(found),
+    ]
+
+
+def _gate(folder: Path, sessions: int) -> list[str]:
+    with Simulator.started(folder) as simulator:
+        found = measure_gate(simulator, folder / "gate", sessions=sessions)
+    return [
+        *_section("The start gate", f"{sessions} sessions, one start with each setting."),
+        *report.gate_table(found),
     ]
 
 
@@ -197,7 +209,9 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a short form; writes nothing")
     parser.add_argument(
-        "--only", choices=("inbound", "idle", "start", "deaf"), help="one part; writes nothing"
+        "--only",
+        choices=("inbound", "idle", "start", "gate", "deaf"),
+        help="one part; writes nothing",
     )
     parser.add_argument("--sessions", type=int, help="how many are started, instead of 1,000")
     return parser.parse_args(arguments)

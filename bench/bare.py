@@ -2,25 +2,23 @@
 
     python -m bench.bare URL ROOT_KEY CREDENTIALS AT_ONCE
 
-CREDENTIALS holds the credentials of a Perene session in each line, in hex. Nothing is stored, and
-no stanza but the login's is looked at. It prints the seconds from the first dial to the last login.
+CREDENTIALS holds the credentials of a Perene session in each line, in hex. Socket, handshake and
+codec are the engine's own; nothing is stored, and no stanza but the login's is looked at. It prints
+the seconds from the first dial to the last login. It imports no more than that takes, because its
+own start counts, too.
 """
 
 import asyncio
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.simulator import Simulator
 from perene.core.clock import SystemClock
-from perene.core.ids import Epoch, SessionId
 from perene.engine.channel import Channel
 from perene.engine.client_payload import ClientIdentity, client_payload
 from perene.engine.credentials import Credentials
 from perene.engine.transport import Endpoint, SocketTransport
-from perene.store.store import Store
 from perene.wire.node import Node
 
 _VERSION = (2, 3000, 1045649367)
@@ -31,50 +29,8 @@ _QUERIES = (
 )
 
 
-def log_in_all(simulator: Simulator, credentials: Path, at_once: int) -> tuple[float, float]:
-    """Log in once with each of these credentials, in a process of its own.
-
-    Returns the seconds from its start, and from its first dial, to the last login.
-    """
-    command = [sys.executable, "-m", "bench.bare", simulator.url, simulator.root_key]
-    began = time.monotonic()
-    with subprocess.Popen(
-        [*command, str(credentials), str(at_once)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        said = process.stdout.readline()
-        took = time.monotonic() - began
-        process.stdin.close()
-    return took, float(said)
-
-
-def write_credentials(data: Path, sessions: Sequence[str], path: Path) -> None:
-    """Write the credentials of the sessions of a stopped service, for `log_in_all`."""
-    path.write_text("\n".join(asyncio.run(_credentials(data, sessions))))
-
-
-async def _credentials(data: Path, sessions: Sequence[str]) -> list[str]:
-    store = await asyncio.to_thread(
-        Store.open,
-        f"sqlite:///{data / 'perene.db'}",
-        clock=SystemClock(),
-        key_file=data / "master.key",
-    )
-    lines: list[str] = []
-    try:
-        for session in sessions:
-            stored = await store.reader(SessionId(session), Epoch(0)).credentials()
-            if stored is None:
-                raise RuntimeError("the session has no credentials")
-            lines.append(stored.hex())
-    finally:
-        await store.close()
-    return lines
-
-
 async def _main(url: str, root_key: bytes, credentials: Sequence[bytes], at_once: int) -> None:
-    endpoint = Endpoint(url=url)
+    endpoint, clock = Endpoint(url=url), SystemClock()
     places = asyncio.Semaphore(at_once)
     channels: list[Channel] = []
 
@@ -86,8 +42,8 @@ async def _main(url: str, root_key: bytes, credentials: Sequence[bytes], at_once
                 static=own.noise,
                 root_key=root_key,
                 payload=client_payload(own, ClientIdentity(version=_VERSION)),
-                clock=SystemClock(),
-                routing_info=None,
+                clock=clock,
+                routing_info=own.routing_info,
                 timeout_s=60,
             )
             channels.append(channel)

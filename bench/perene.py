@@ -6,7 +6,7 @@ import re
 import subprocess
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from bench.simulator import Simulator
 from bench.usage import Memory, family, memory
 
 _PATIENCE_S = 120
-_LOOK_S = 0.05
+_LOOK_S = 0.02
+_ASK_EVERY_S = 0.1
 _PAIRING_AT_ONCE = 25
 _GREETING = re.compile(r"serves at http://127\.0\.0\.1:(\d+)")
 _KEY = re.compile(r"\bpk_[A-Za-z0-9_-]+")
@@ -30,6 +31,10 @@ class Perene:
     def __init__(self, pid: int, server: int | None, port: int, key: str) -> None:
         self.port = port
         self.key = key
+        self.ready_s = 0.0
+        """From the start of the process until it serves, which is when it begins to dial."""
+        self.open_s = 0.0
+        """From the start of the process until every session was open."""
         self._pid = pid
         self._server = server
         self._http = httpx.Client(
@@ -49,13 +54,15 @@ class Perene:
         server: int | None = None,
         read: bool = False,
         paired: bool = False,
+        settings: Mapping[str, str] | None = None,
     ) -> Generator["Perene"]:
         """Run a service with so many sessions until the block ends; new ones are paired.
 
         With `paired` all of them are there already, and nothing is asked but whether they are open.
 
         `database` is the URL of a PostgreSQL database, `server` the process of its server. `read`
-        holds an event stream open, as a program does that wants to know of each message.
+        holds an event stream open, as a program does that wants to know of each message. `settings`
+        are further ones, by the names of their variables.
         """
         folder.mkdir(parents=True, exist_ok=True)
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PERENE_")} | {
@@ -64,20 +71,24 @@ class Perene:
             "PERENE_ENDPOINT": simulator.url,
             "PERENE_NOISE_ROOT_KEY": simulator.root_key,
             "PERENE_DATABASE_URL": database or "",
+            **(settings or {}),
         }
         log = folder / "log"
         before = log.stat().st_size if log.exists() else 0
+        began = time.monotonic()
         with log.open("ab") as output:
             process = subprocess.Popen(
                 [PERENE, "serve"], stdout=output, stderr=subprocess.STDOUT, env=environment
             )
         with stopping(process):
             port = _port(process, log, before)
+            ready = time.monotonic()
             keys = _KEY.findall(log.read_text())
             service = cls(process.pid, server, port, keys[0])
             if not paired:
                 service._pair(simulator, sessions)
             service._wait_until_open(sessions)
+            service.ready_s, service.open_s = ready - began, time.monotonic() - began
             if read:
                 service._reader = _Reader(port, keys[0])
             yield service
@@ -139,7 +150,7 @@ class Perene:
         while (states := self._states()).get("open") != sessions:
             if time.monotonic() > deadline:
                 raise RuntimeError(f"not logged in: {states}")
-            time.sleep(_LOOK_S)
+            time.sleep(_ASK_EVERY_S)
 
     def _states(self) -> dict[str, int]:
         return self._http.get("/health").raise_for_status().json()["sessions"]
@@ -168,7 +179,9 @@ def _port(process: "subprocess.Popen[bytes]", log: Path, before: int) -> int:
     said = ""
     deadline = time.monotonic() + _PATIENCE_S
     while process.poll() is None and time.monotonic() < deadline:
-        said = log.read_bytes()[before:].decode(errors="replace")
+        with log.open("rb") as file:
+            file.seek(before)
+            said = file.read().decode(errors="replace")
         if found := _GREETING.search(said):
             return int(found[1])
         time.sleep(_LOOK_S)

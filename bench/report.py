@@ -8,9 +8,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 import perene
+from bench.gate import Gate, gate_rows
 from bench.idle import Idle
 from bench.inbound import Run, Spread
-from bench.start import Starts
+from bench.logins import Start
+from bench.start import Cuts, Starts, percentile
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
 _BEGIN, _END = "<!-- measured by make bench -->", "<!-- end of what make bench measured -->"
@@ -52,27 +54,56 @@ def idle_table(found: Mapping[str, Idle]) -> list[str]:
 
 def start_table(found: Starts) -> list[str]:
     """Return the table of starts, and of what follows when sockets are cut."""
-    rows = [["", "seconds", "least-most"], ["---", "---:", "---:"]]
-    for name, values in (
-        ("`perene serve`, from the start of the process to all open", found.service),
-        ("a client that only logs in, the same", found.bare),
-        ("of these, from its first dial", found.bare_logins),
-    ):
-        spread = Spread.of(values)
-        rows.append([name, f"{spread.median:.2f}", f"{spread.least:.2f}-{spread.most:.2f}"])
-    median, late = found.cut_percentile(50), found.cut_percentile(99)
-    cut = (
-        f"From a cut socket to an open session, {len(found.cuts)} cuts: median {median:.2f} s, "
-        f"99th percentile {late:.2f} s. Most of that is the wait before the first attempt, "
-        "which is spread out by chance."
+    heads = ["", "all open, s", "least-most", "of these from the first dial", "least-most"]
+    rows = [[*heads, "CPU s", "of the simulator"], ["---", *["---:"] * 6]]
+    for name, starts in (("`perene serve`", found.service), ("a bare client", found.bare)):
+        opened, logins = (
+            Spread.of([part(one) for one in starts]) for part in (_opened, _from_first_dial)
+        )
+        rows.append(
+            [
+                name,
+                *(text for one in (opened, logins) for text in _seconds(one)),
+                f"{Spread.of([one.client_cpu for one in starts]).median:.1f}",
+                f"{Spread.of([one.server_cpu for one in starts]).median:.1f}",
+            ]
+        )
+    ratios = (
+        f"Perene takes {found.ratio(_opened):.2f} times the bare cost from the start of the "
+        f"process, {found.ratio(_from_first_dial):.2f} times from the first dial."
     )
-    return [
-        *_lines(rows),
-        "",
-        f"Perene takes {found.ratio:.2f} times the bare cost.",
-        "",
-        cut,
+    return [*_lines(rows), "", ratios, "", *_cuts(found.cuts)]
+
+
+def gate_table(found: Sequence[Gate]) -> list[str]:
+    """Return the table of the start gate's settings."""
+    return _lines(gate_rows(found))
+
+
+def _opened(start: Start) -> float:
+    return start.opened
+
+
+def _from_first_dial(start: Start) -> float:
+    return start.logins
+
+
+def _seconds(spread: Spread) -> tuple[str, str]:
+    return f"{spread.median:.2f}", f"{spread.least:.2f}-{spread.most:.2f}"
+
+
+def _cuts(cuts: Cuts) -> list[str]:
+    rows = [
+        ["from a cut socket to an open session", "sessions", "median", "99th percentile", "last"],
+        ["---", "---:", "---:", "---:", "---:"],
     ]
+    for name, values in (
+        ("one cut every 0.1 s", cuts.single),
+        ("all cut at once, as when the server restarts", cuts.together),
+    ):
+        figures = (percentile(values, 50), percentile(values, 99), max(values))
+        rows.append([name, str(len(values)), *(f"{figure:.2f} s" for figure in figures)])
+    return _lines(rows)
 
 
 def surroundings(command: str, node: str) -> list[str]:

@@ -71,6 +71,17 @@ class Simulator:
         if self._ask("POST", "/disconnect", json={"phone": phone})["ended"] != 1:
             raise RuntimeError(f"{phone} was not connected")
 
+    def cut_all(self) -> None:
+        """Close every session's socket in one moment."""
+        self._ask("POST", "/disconnect", json={})
+
+    def answer_late(self, seconds: float, logins: int) -> None:
+        """Let both queries of so many logins wait for their answers, as a distant server does."""
+        self._ask("DELETE", "/faults")
+        for namespace in ("encrypt", "passive"):
+            fault = {"kind": "iq_delay", "xmlns": namespace, "seconds": seconds, "count": logins}
+            self._ask("POST", "/faults", json=fault)
+
     def prepare(self, phone: str, load: Load) -> str:
         """Encrypt a load for the newest device of `phone`; returns its number."""
         form = {

@@ -1,107 +1,157 @@
 """How long many sessions take to be open: from a cold start, and after their sockets were cut."""
 
 import http.client
-import itertools
 import json
 import statistics
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.bare import log_in_all, write_credentials
+from bench.logins import Start, log_in_all, write_credentials
 from bench.perene import Perene
 from bench.simulator import Simulator
+from bench.usage import cpu_seconds
 
 AT_ONCE = 50
 """Logins at the same time, as PERENE_START_AT_ONCE has it; the bare client keeps to it, too."""
 
 _CUT_EVERY_S = 0.1
-_PATIENCE_S = 60
+_PATIENCE_S = 120
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cuts:
+    """Seconds from a cut socket to an open session, one for each.
+
+    `single` were cut one after the other, `together` all in one moment, as a server does that ends.
+    """
+
+    single: Sequence[float]
+    together: Sequence[float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Starts:
-    """What was measured, in seconds; each list has a value for each round.
+    """What was measured; the lists of starts have one for each round."""
 
-    `service` and `bare` count from the start of the process. `bare_logins` is the part of `bare`
-    from the first dial on. `cuts` has one value for each socket that was cut.
-    """
+    service: Sequence[Start]
+    bare: Sequence[Start]
+    cuts: Cuts
 
-    sessions: int
-    service: Sequence[float]
-    bare: Sequence[float]
-    bare_logins: Sequence[float]
-    cuts: Sequence[float]
-
-    @property
-    def ratio(self) -> float:
+    def ratio(self, part: Callable[[Start], float]) -> float:
         """How many times the bare cost a start of the service takes: median to median."""
-        return statistics.median(self.service) / statistics.median(self.bare)
+        mine, bare = (statistics.median(map(part, one)) for one in (self.service, self.bare))
+        return mine / bare
 
-    def cut_percentile(self, percent: int) -> float:
-        """Return the seconds within which so many of the cut sockets were open again."""
-        return sorted(self.cuts)[min(len(self.cuts) - 1, len(self.cuts) * percent // 100)]
+
+def percentile(values: Sequence[float], percent: int) -> float:
+    """Return the value that so many percent of the values do not exceed."""
+    return sorted(values)[min(len(values) - 1, len(values) * percent // 100)]
 
 
 def measure_start(simulator: Simulator, folder: Path, *, sessions: int, rounds: int) -> Starts:
     """Pair sessions, then start them again and again, in turns with the bare client."""
-    with Perene.started(simulator, folder, sessions=sessions) as service:
-        phones = service.phones
-    names = [f"s{number}" for number in range(sessions)]
+    phones = pair(simulator, folder, sessions)
     credentials = folder / "credentials"
-    write_credentials(folder / "data", names, credentials)
-    service_s: list[float] = []
-    bare_s: list[float] = []
-    logins_s: list[float] = []
-    cuts: list[float] = []
-    for number in range(rounds):
-        took, logins = log_in_all(simulator, credentials, AT_ONCE)
-        bare_s.append(took)
-        logins_s.append(logins)
+    write_credentials(folder / "data", [f"s{number}" for number in range(sessions)], credentials)
+    bare: list[Start] = []
+    mine: list[Start] = []
+    for _ in range(rounds):
+        bare.append(log_in_all(simulator, credentials, AT_ONCE))
+        mine.append(start_all(simulator, folder, sessions))
+        print(f"  start {mine[-1].opened:6.2f} s, bare {bare[-1].opened:6.2f} s", flush=True)
+    with Perene.started(simulator, folder, sessions=sessions, paired=True) as service:
+        cuts = _cut(simulator, service, phones)
+    return Starts(service=mine, bare=bare, cuts=cuts)
+
+
+def pair(simulator: Simulator, folder: Path, sessions: int) -> Sequence[str]:
+    """Pair so many sessions of a service that is stopped then; return their numbers."""
+    with Perene.started(simulator, folder, sessions=sessions) as service:
+        return service.phones
+
+
+def start_all(
+    simulator: Simulator, folder: Path, sessions: int, settings: dict[str, str] | None = None
+) -> Start:
+    """Start a service whose sessions are paired, and stop it when all of them are open."""
+    server = cpu_seconds([simulator.pid])
+    with Perene.started(
+        simulator, folder, sessions=sessions, paired=True, settings=settings
+    ) as service:
+        return Start(
+            ready=service.ready_s,
+            opened=service.open_s,
+            client_cpu=cpu_seconds(service.pids),
+            server_cpu=cpu_seconds([simulator.pid]) - server,
+        )
+
+
+def cut_together(simulator: Simulator, service: Perene, sessions: int) -> dict[str, float]:
+    """Cut every socket at once; return for each number the seconds until it is open again."""
+    with closing(_Connected(service)) as reader:
         began = time.monotonic()
-        with Perene.started(simulator, folder, sessions=sessions, paired=True) as service:
-            service_s.append(time.monotonic() - began)
-            if number == rounds - 1:
-                cuts = _cut(simulator, service, phones)
-        print(f"  start {service_s[-1]:6.2f} s, bare {took:6.2f} s", flush=True)
-    return Starts(
-        sessions=sessions, service=service_s, bare=bare_s, bare_logins=logins_s, cuts=cuts
-    )
+        simulator.cut_all()
+        return {phone: at - began for phone, at in reader.wait_for(sessions).items()}
 
 
-def _cut(simulator: Simulator, service: Perene, phones: Sequence[str]) -> list[float]:
-    """Cut 200 sockets one after the other; return for each the seconds until it is open again."""
-    reader = _Connected(service)
+def _cut(simulator: Simulator, service: Perene, phones: Sequence[str]) -> Cuts:
+    """Cut a fifth of the sockets one by one, then all; who was cut twice counts the first time.
+
+    A session that has lost its connection lately waits longer after the next loss.
+    """
+    single = phones[: len(phones) // 5]
     cut_at: dict[str, float] = {}
-    for phone in itertools.islice(phones, 200):
-        cut_at[phone] = time.monotonic()
-        simulator.cut(phone)
-        time.sleep(_CUT_EVERY_S)
-    deadline = time.monotonic() + _PATIENCE_S
-    while len(reader.at) < len(cut_at):
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"{len(cut_at) - len(reader.at)} sessions did not come back")
-        time.sleep(_CUT_EVERY_S)
-    return [reader.at[phone] - at for phone, at in cut_at.items()]
+    with closing(_Connected(service)) as reader:
+        for phone in single:
+            cut_at[phone] = time.monotonic()
+            simulator.cut(phone)
+            time.sleep(_CUT_EVERY_S)
+        opened = reader.wait_for(len(cut_at))
+    together = cut_together(simulator, service, len(phones))
+    return Cuts(
+        single=[opened[phone] - at for phone, at in cut_at.items()],
+        together=[together[phone] for phone in phones[len(single) :]],
+    )
 
 
 class _Connected:
     """Follows the event stream, and notes when each number was connected first from now on."""
 
     def __init__(self, service: Perene) -> None:
-        self.at: dict[str, float] = {}
-        connection = http.client.HTTPConnection("127.0.0.1", service.port)
-        connection.request(
+        self._at: dict[str, float] = {}
+        self._connection = http.client.HTTPConnection("127.0.0.1", service.port)
+        self._connection.request(
             "GET", "/v1/events?type=session.connected", headers={"X-Api-Key": service.key}
         )
-        self._response = connection.getresponse()
+        self._response = self._connection.getresponse()
         threading.Thread(target=self._follow, daemon=True).start()
 
+    def wait_for(self, sessions: int) -> dict[str, float]:
+        """Return the moments once so many were connected."""
+        deadline = time.monotonic() + _PATIENCE_S
+        while len(self._at) < sessions:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{sessions - len(self._at)} sessions did not come back")
+            time.sleep(_CUT_EVERY_S)
+        return dict(self._at)
+
+    def close(self) -> None:
+        """Follow no longer."""
+        self._connection.close()
+
     def _follow(self) -> None:
-        while line := self._response.readline():
+        while line := self._line():
             if line.startswith(b"data:"):
                 now = time.monotonic()
                 payload = json.loads(line.removeprefix(b"data:"))["payload"]
-                self.at.setdefault(payload["pn"].partition("@")[0], now)
+                self._at.setdefault(payload["pn"].partition("@")[0], now)
+
+    def _line(self) -> bytes:
+        try:
+            return self._response.readline()
+        except (OSError, ValueError, AttributeError):
+            return b""  # closed meanwhile
