@@ -1,0 +1,116 @@
+"""A person stops or restarts a session that is halfway: it obeys at once, and leaves no socket."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from perene.core.sessions import Connection as State
+from perene.core.sessions import SessionOptions
+from tests.support.network import Network
+from tests.support.record import PATIENCE_S
+from tests.support.world import DESK, World
+
+Halfway = Callable[[World], Awaitable[None]]
+
+AT_ONCE_S = 1.0
+
+
+def network(change: Callable[[Network], None]) -> Halfway:
+    """Get halfway by trouble of the network, from the next dial on."""
+
+    async def halfway(world: World) -> None:
+        await linked(world)
+        change(world.network)
+        await world.network.cut(DESK)
+        await world.pass_time(5)
+
+    return halfway
+
+
+async def linked(world: World) -> str:
+    phone = await world.pair()
+    await world.pass_time(31)
+    return phone
+
+
+async def no_welcome(world: World) -> None:
+    """The handshake is done, and the server says nothing more."""
+    phone = await linked(world)
+    world.simulator.add_fault("refuse_login", phone=phone, how="silence", count=2)
+    await world.network.cut(DESK)
+    await world.pass_time(5)
+    assert world.state() is State.LOGGING_IN
+
+
+async def waiting(world: World) -> None:
+    """Down for long, and the next attempt is minutes away."""
+    await linked(world)
+    await world.network.down()
+    await world.pass_time(1200)
+    assert world.state() is State.WAITING
+
+
+async def code_shown(world: World) -> None:
+    """Nobody has scanned the code yet."""
+    await world.sessions.create_session(DESK, name=None, options=SessionOptions(), start=True)
+    await world.sessions.current_qr(DESK, wait_s=PATIENCE_S)
+
+
+async def replaced(world: World) -> None:
+    """A person has to act."""
+    world.simulator.disconnect(await linked(world), "replaced")
+    await world.pass_time(1)
+    assert world.state() is State.NEEDS_ATTENTION
+
+
+everywhere = pytest.mark.parametrize(
+    "halfway",
+    [
+        pytest.param(network(Network.stall_connect), id="dialling"),
+        pytest.param(network(Network.stall_handshake), id="handshake"),
+        pytest.param(no_welcome, id="logging in"),
+        pytest.param(waiting, id="waiting"),
+        pytest.param(code_shown, id="code shown"),
+        pytest.param(replaced, id="replaced"),
+    ],
+)
+
+
+@pytest.mark.requirement("D5", "D9")
+@everywhere
+async def test_a_session_stops_at_once_wherever_it_is(world: World, halfway: Halfway) -> None:
+    await halfway(world)
+    began = world.clock.monotonic()
+    async with asyncio.timeout(PATIENCE_S):
+        await world.sessions.stop(DESK)
+    assert world.clock.monotonic() - began <= AT_ONCE_S
+    assert world.state() is State.STOPPED
+    assert world.network.open_now(DESK) == 0
+    dials = len(world.network.dials)
+    world.network.up()
+    await world.pass_time(3600)
+    assert len(world.network.dials) == dials, "it stays so"
+    assert world.state() is State.STOPPED
+
+
+@pytest.mark.requirement("D5", "D9")
+@everywhere
+async def test_a_session_restarts_at_once_wherever_it_is(world: World, halfway: Halfway) -> None:
+    await halfway(world)
+    world.network.up()
+    world.simulator.faults.clear()
+    was_linked = world.supervisor.live(DESK).paired
+    dials = len(world.network.dials)
+    await world.sessions.restart(DESK)
+    await world.pass_time(
+        AT_ONCE_S,
+        until=lambda: (
+            len(world.network.dials) > dials
+            and world.state() is (State.OPEN if was_linked else State.PAIRING)
+        ),
+    )
+    assert world.state() is (State.OPEN if was_linked else State.PAIRING)
+    await world.pass_time(35)
+    assert world.network.most_at_once[DESK] == 1
+    assert world.simulator.evidence.events["replaced"] == 0
