@@ -40,6 +40,7 @@ class SendLoop:
         self._clock = clock
         self._wake = asyncio.Event()
         self._wake.set()
+        self._busy = asyncio.Event()
         self._on_wire: dict[MessageId, float] = {}
         self._overdue: Counter[MessageId] = Counter()
         self._looked = False
@@ -65,6 +66,9 @@ class SendLoop:
     async def _watch(self) -> None:
         """Put back what the server has not answered; each time it gets longer."""
         while True:
+            if not self._on_wire:
+                self._busy.clear()
+                await self._busy.wait()
             await self._clock.sleep(ANSWER_WITHIN_S / 5)
             now = self._clock.monotonic()
             late = [m for m, since in self._on_wire.items() if now - since > self._patience(m)]
@@ -97,6 +101,7 @@ class SendLoop:
 
     async def _send(self, message: Message) -> bool:
         self._on_wire[message.key.id] = self._clock.monotonic()
+        self._busy.set()
         try:
             if await self._reach_out.may_send(message):
                 await self._sender.send(message)
