@@ -3,6 +3,7 @@
 import pytest
 
 from perene.sim import Simulator
+from perene.sim.phone import APP_STATE_KEY_ID
 from perene.wire.jid import Jid
 from perene.wire.node import Node
 from perene.wire.proto import wa_pb2
@@ -130,6 +131,7 @@ async def test_a_peer_message_reaches_the_own_phone_alone(simulator: Simulator) 
     phone = simulator.person(alice.me.phone)
     kinds = wa_pb2.Message.ProtocolMessage
     request = kinds(type=kinds.APP_STATE_SYNC_KEY_REQUEST)
+    request.appStateSyncKeyRequest.keyIds.add().keyId = APP_STATE_KEY_ID
     enc = await alice.encrypt(bare(alice.me.lid), wa_pb2.Message(protocolMessage=request))
     attrs = {"id": "P", "to": bare(alice.me.jid), "type": "text", "category": "peer"}
     await alice.send(Node("message", attrs, (enc,)))
