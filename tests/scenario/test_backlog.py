@@ -8,7 +8,7 @@ import pytest
 from perene.core.events import EventType
 from perene.core.sessions import Connection as State
 from perene.engine import answers, intake
-from tests.support.phases import HoldingWorld
+from tests.support.phase import HoldingWorld
 from tests.support.world import DESK
 
 MESSAGES = 600

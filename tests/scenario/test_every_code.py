@@ -12,7 +12,7 @@ from perene.core.sessions import Connection as State
 from perene.sim import Settings
 from tests.support import phases
 from tests.support.network import Weather
-from tests.support.phases import BAN_S, After, HoldingWorld, OneVersion, Phase, Seen, Way
+from tests.support.phase import BAN_S, After, HoldingWorld, OneVersion, Phase, Seen, Way
 
 AT_ONCE = (0.0, 0.0)
 RATE_LIMITED = (7.2, 8.8)
