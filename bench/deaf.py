@@ -1,15 +1,21 @@
 """Noticing deaf connections: the machine of `core.hearing` against weeks of made-up traffic.
 
-Nothing is simulated but arrivals and what the server does with them: a deaf connection swallows
-what it should deliver, a reopening costs `_REOPENING` and brings what was kept. Runs in seconds.
+Nothing is simulated but traffic and what the server does with it: a deaf connection answers pings
+and takes what is sent, and keeps what it should deliver; a reopening costs `_REOPENING` and brings
+what was kept. The own phone answers a question with the probability `reach`, at once or not at all.
 """
 
+import math
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from functools import partial
 
+from bench.deaf_traffic import MODELS, START, Happening, Kind
 from perene.core.hearing import (
+    Answered,
     Closed,
     Confirmed,
     FalseAlarm,
@@ -19,72 +25,35 @@ from perene.core.hearing import (
     HearingEvent,
     HearingPolicy,
     Opened,
+    Phase,
     Probe,
     ProbeAnswered,
     Reopen,
+    Sent,
     StanzaKind,
     Ticked,
     next_deadline,
     step,
 )
 
-START = datetime(2026, 9, 7, tzinfo=UTC)
-"""A Monday."""
 _PROBE = timedelta(seconds=0.3)
 _REOPENING = timedelta(seconds=2)
-_LEARNING = timedelta(days=7)
-"""The first week is told apart: a session that is not known yet raises more false alarms."""
+LEARNING = timedelta(days=14)
+"""The first fortnight is told apart: days of the week have to be known, each twice."""
 _MONTH_S = 30 * 86_400.0
+_KINDS = {Kind.MESSAGE: StanzaKind.MESSAGE, Kind.RECEIPT: StanzaKind.RECEIPT}
 
-Arrivals = Callable[[random.Random, timedelta], Iterator[datetime]]
-
-
-def busy(rng: random.Random, length: timedelta) -> Iterator[datetime]:
-    """A message every 10 s on weekdays from about 8 to about 22 h, one an hour else."""
-    for day in _days(length):
-        works = day.weekday() < 5
-        opens = day + timedelta(hours=8 + rng.gauss(0, 0.2))
-        closes = day + timedelta(hours=22 + rng.gauss(0, 0.3))
-        if works:
-            yield from _poisson(rng, day, opens, 3600)
-            yield from _poisson(rng, opens, closes, 10)
-            yield from _poisson(rng, closes, day + timedelta(days=1), 3600)
-        else:
-            yield from _poisson(rng, day, day + timedelta(days=1), 3600)
-
-
-def slow(rng: random.Random, length: timedelta) -> Iterator[datetime]:
-    """A message every 20 min from about 8 to about 22 h, none at night."""
-    for day in _days(length):
-        opens = day + timedelta(hours=8 + rng.gauss(0, 0.5))
-        closes = day + timedelta(hours=22 + rng.gauss(0, 0.5))
-        yield from _poisson(rng, opens, closes, 1200)
-
-
-def silent(rng: random.Random, length: timedelta) -> Iterator[datetime]:
-    """One message a day, at any time."""
-    yield from _poisson(rng, START, START + length, 86_400)
-
-
-def bursty(rng: random.Random, length: timedelta) -> Iterator[datetime]:
-    """Bursts of about 30 messages within minutes, about every two hours of the day."""
-    last = START
-    for day in _days(length):
-        opens, closes = day + timedelta(hours=7), day + timedelta(hours=23)
-        for begin in _poisson(rng, opens, closes, 7200):
-            moment = max(begin, last)
-            for _ in range(1 + int(rng.expovariate(1 / 30))):
-                moment += timedelta(seconds=rng.expovariate(1 / 5))
-                yield moment
-            last = moment
-
-
-MODELS: Mapping[str, Arrivals] = {"busy": busy, "slow": slow, "silent": silent, "bursty": bursty}
+_OFTEN, _SELDOM = timedelta(days=2), timedelta(days=40)
+REACH = 0.95
+"""How often the phone answers. Made up; 0 is measured beside it."""
+TUNED_ON = range(1, 7)
+HELD_OUT = range(101, 121)
+"""Seeds. What is reported was not looked at while the policy was made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noticed:
-    """A deafness that was noticed: its first message, how long after that, how many by then."""
+    """A deafness that was noticed: its first missed stanza, how long after that, how many then."""
 
     first_missed: datetime
     after_s: float
@@ -101,43 +70,90 @@ class Findings:
     """What one model gave. Times in seconds."""
 
     months: float = 0.0
-    first_weeks: float = 0.0
-    false_first_week: int = 0
-    false_later: int = 0
+    early: float = 0.0
+    false_early: int = 0
+    false_at: list[datetime] = field(default_factory=list[datetime])
+    asked: int = 0
     deaf: int = 0
+    confirmed: int = 0
+    reopened_deaf: int = 0
     unnoticed: int = 0
     noticed: list["Noticed"] = field(default_factory=list["Noticed"])
 
     @property
     def false_per_month(self) -> float:
-        """False restarts in a session-month, the first week left out."""
-        return self.false_later / self.months if self.months else 0.0
+        """False restarts in a session-month, the first fortnight left out."""
+        return len(self.false_at) / self.months if self.months else 0.0
+
+    @property
+    def asked_per_month(self) -> float:
+        """Questions to the phone in a session-month, the first fortnight left out."""
+        return self.asked / self.months if self.months else 0.0
+
+    def add(self, other: "Findings") -> None:
+        """Take another run of the same model in."""
+        self.months += other.months
+        self.early += other.early
+        self.false_early += other.false_early
+        self.false_at += other.false_at
+        self.asked += other.asked
+        self.deaf += other.deaf
+        self.confirmed += other.confirmed
+        self.reopened_deaf += other.reopened_deaf
+        self.unnoticed += other.unnoticed
+        self.noticed += other.noticed
 
 
-class _Session:
-    """One session: its machine, and a server that may be deaf towards it."""
+class Session:
+    """One session: its machine, its phone, and a server that may be deaf towards it."""
 
-    def __init__(self, policy: HearingPolicy, found: Findings) -> None:
+    def __init__(self, policy: HearingPolicy, found: Findings, rng: random.Random, reach: float):
         self.state = Hearing(policy=policy)
         self.found = found
         self.deaf = False
-        self.kept: list[datetime] = []
-        self.reopenings = 0
+        self._rng = rng
+        self._reach = reach
+        self._kept: list[tuple[datetime, StanzaKind]] = []
+        self._answer_at: datetime | None = None
         self._step(Opened(), START)
 
     def until(self, moment: datetime) -> None:
         """Let all happen that time brings before this moment."""
-        while (due := next_deadline(self.state)) is not None and due <= moment:
+        while self._answer_at is not None or self._may_be_due(moment):
+            due, answer = next_deadline(self.state), self._answer_at
+            if answer is not None and answer <= moment and (due is None or answer <= due):
+                self._answer_at = None
+                self._deliver(StanzaKind.PHONE, answer)
+                continue
+            if due is None or due > moment:
+                return
             self._step(Ticked(), due)
             if next_deadline(self.state) == due:
+                # Times are rounded to microseconds; a look is never earlier than a millisecond.
                 self._step(Ticked(), due + timedelta(milliseconds=1))
-                return
 
-    def arrive(self, moment: datetime) -> None:
-        if self.deaf:
-            self.kept.append(moment)
+    def _may_be_due(self, moment: datetime) -> bool:
+        """Tell whether time may bring anything; quick, as most stanzas come close together."""
+        state = self.state
+        if state.phase is not Phase.LISTENING or state.since is None:
+            return True
+        if state.replies.began is not None or state.untaken:
+            return True
+        return moment - state.since > state.policy.least_silence
+
+    def happen(self, one: Happening) -> None:
+        """Let a message come or go, or a receipt come."""
+        if one.kind is Kind.SENT:
+            self._step(Sent(), one.at)
+            self._step(Answered(), one.at)
         else:
-            self._step(Heard(kind=StanzaKind.MESSAGE), moment)
+            self._deliver(_KINDS[one.kind], one.at)
+
+    def _deliver(self, kind: StanzaKind, at: datetime) -> None:
+        if self.deaf:
+            self._kept.append((at, kind))
+        else:
+            self._step(Heard(kind=kind), at)
 
     def _step(self, event: HearingEvent, now: datetime) -> None:
         self.state, effects = step(self.state, event, now)
@@ -145,127 +161,185 @@ class _Session:
             self._perform(effect, now)
 
     def _perform(self, effect: HearingEffect, now: datetime) -> None:
+        learning = now - START < LEARNING
         match effect:
             case Probe():
-                self._step(ProbeAnswered(), now + _PROBE)
+                if effect.ask_phone:
+                    self.found.asked += not learning
+                    if self._rng.random() < self._reach:
+                        after_s = self._rng.lognormvariate(math.log(2), 0.5)
+                        self._answer_at = now + timedelta(seconds=after_s)
+                self._step(ProbeAnswered(phone_asked=effect.ask_phone), now + _PROBE)
             case Reopen():
                 self._reopen(now)
+            case FalseAlarm() if learning:
+                self.found.false_early += 1
             case FalseAlarm():
-                if now - START < _LEARNING:
-                    self.found.false_first_week += 1
-                else:
-                    self.found.false_later += 1
+                self.found.false_at.append(now)
             case Confirmed():
-                pass
+                self.found.confirmed += 1
 
     def _reopen(self, now: datetime) -> None:
-        self.reopenings += 1
         self._step(Closed(), now)
         was_deaf, self.deaf = self.deaf, False
         back = now + _REOPENING
-        kept, self.kept = self.kept, []
-        if was_deaf and kept:
-            after_s = (now - kept[0]).total_seconds()
+        kept, self._kept = self._kept, []
+        missed = [at for at, kind in kept if kind is not StanzaKind.PHONE]
+        if was_deaf and missed:
+            after_s = (now - missed[0]).total_seconds()
+            self.found.reopened_deaf += 1
             self.found.noticed.append(
-                Noticed(first_missed=kept[0], after_s=after_s, missed=len(kept))
+                Noticed(first_missed=missed[0], after_s=after_s, missed=len(missed))
             )
         self._step(Opened(), back)
-        for queued in kept:
-            stamp = queued.replace(microsecond=0)
-            self._step(Heard(kind=StanzaKind.MESSAGE, queued=True, queued_at=stamp), back)
+        for at, kind in kept:
+            stamp = at.replace(microsecond=0)
+            self._step(Heard(kind=kind, queued=True, queued_at=stamp), back)
 
 
-def run_quiet(name: str, *, seed: int, days: int, policy: HearingPolicy, found: Findings) -> None:
+def run_quiet(
+    name: str, *, seed: int, days: int, policy: HearingPolicy, reach: float = REACH
+) -> Findings:
     """Let a session live that never turns deaf, and count its false restarts."""
     rng = random.Random(f"{seed} {name}")
     length = timedelta(days=days)
-    session = _Session(policy, found)
-    for moment in MODELS[name](rng, length):
-        session.until(moment)
-        session.arrive(moment)
+    found = Findings()
+    session = Session(policy, found, random.Random(f"{seed} phone"), reach)
+    for one in MODELS[name](rng, length):
+        session.until(one.at)
+        session.happen(one)
     session.until(START + length)
-    found.months += max(0.0, (length - _LEARNING).total_seconds()) / _MONTH_S
-    found.first_weeks += min(length, _LEARNING) / _LEARNING
+    found.months += max(0.0, (length - LEARNING).total_seconds()) / _MONTH_S
+    found.early += min(length, LEARNING) / LEARNING
+    return found
 
 
-def run_deaf(name: str, *, seed: int, days: int, policy: HearingPolicy, found: Findings) -> None:
+def run_deaf(
+    name: str,
+    *,
+    seed: int,
+    days: int,
+    policy: HearingPolicy,
+    reach: float = REACH,
+    every: timedelta | None = None,
+) -> Findings:
     """Let a session turn deaf every few days, at random times, and measure until it is noticed."""
     rng = random.Random(f"{seed} {name} deaf")
-    every = 3 * 86_400.0 if name != "silent" else 40 * 86_400.0
-    counted = Findings()
-    session = _Session(policy, counted)
-    turns = START + _LEARNING + timedelta(seconds=rng.expovariate(1 / every))
-    for moment in MODELS[name](rng, timedelta(days=days)):
-        session.until(moment)
-        if not session.deaf and moment >= turns:
-            # It turns deaf between two messages; the next is the first that it misses.
+    every_s = (every or (_OFTEN if name != "silent" else _SELDOM)).total_seconds()
+    found = Findings()
+    session = Session(policy, found, random.Random(f"{seed} phone"), reach)
+    turns = START + LEARNING + timedelta(seconds=rng.expovariate(1 / every_s))
+    for one in MODELS[name](rng, timedelta(days=days)):
+        session.until(one.at)
+        if not session.deaf and one.at >= turns and one.kind is not Kind.SENT:
+            # It turns deaf between two stanzas; the next is the first that it misses.
             session.deaf = True
             found.deaf += 1
-            turns = moment + timedelta(seconds=rng.expovariate(1 / every))
-        session.arrive(moment)
+            turns = one.at + timedelta(seconds=rng.expovariate(1 / every_s))
+        session.happen(one)
         if session.deaf:
-            turns = max(turns, moment + timedelta(hours=6))
+            turns = max(turns, one.at + min(timedelta(hours=6), timedelta(seconds=every_s)))
     found.unnoticed += session.deaf
-    found.noticed += counted.noticed
+    return Findings(
+        deaf=found.deaf,
+        confirmed=found.confirmed,
+        reopened_deaf=found.reopened_deaf,
+        unnoticed=found.unnoticed,
+        noticed=found.noticed,
+    )
 
 
 def measure(
-    *, seed: int, days: int, sessions: int, policy: HearingPolicy | None = None
-) -> Mapping[str, Findings]:
-    """Return the findings of every model over `sessions` sessions of `days` days each."""
-    results: dict[str, Findings] = {}
-    for name in MODELS:
-        found = Findings()
-        # A silent session needs long to be measured, and costs nothing to simulate.
-        length, many = (days, sessions) if name in ("busy", "bursty") else (days * 4, sessions * 2)
-        for number in range(many):
-            for run in (run_quiet, run_deaf):
-                run(
-                    name,
-                    seed=seed + number,
-                    days=length,
-                    policy=policy or HearingPolicy(),
-                    found=found,
-                )
-        results[name] = found
-    return results
+    name: str,
+    *,
+    seeds: Iterable[int],
+    days: int,
+    policy: HearingPolicy | None = None,
+    reach: float = REACH,
+) -> Findings:
+    """Return the findings of a model: for each seed a session that hears, and one that turns deaf.
+
+    A silent session needs four times as long to be measured, and costs nothing to simulate.
+    """
+    found = Findings()
+    length = days * 4 if name in ("silent", "slow") else days
+    for seed in seeds:
+        for run in (run_quiet, run_deaf):
+            found.add(
+                run(name, seed=seed, days=length, policy=policy or HearingPolicy(), reach=reach)
+            )
+    return found
 
 
-def table(results: Mapping[str, Findings], *, seed: int) -> list[str]:
-    """Return the table for docs/benchmarks.md."""
+def measure_all(
+    *, seeds: range, days: int, names: Iterable[str] = MODELS
+) -> Mapping[tuple[str, float], Findings]:
+    """Return the findings of models with a phone and without, measured in two processes."""
+    found: dict[tuple[str, float], Findings] = {}
+    with ProcessPoolExecutor(2) as pool:
+        for name in names:
+            for reach in (REACH, 0.0):
+                one = partial(_of_seed, name=name, days=days, reach=reach)
+                found[name, reach] = Findings()
+                for part in pool.map(one, seeds):
+                    found[name, reach].add(part)
+    return found
+
+
+def _of_seed(seed: int, *, name: str, days: int, reach: float) -> Findings:
+    return measure(name, seeds=(seed,), days=days, reach=reach)
+
+
+def table(results: Mapping[tuple[str, float], Findings], *, seeds: range) -> list[str]:
+    """Return the tables for docs/benchmarks.md."""
     lines = [
-        f"Seed {seed}. Times run from the first message that was not delivered to the reopening.",
+        f"Seeds {seeds.start} to {seeds.stop - 1}.",
         "",
-        "| traffic | session-months | false restarts a month | in the first week |",
-        "|---|---:|---:|---:|",
+        "| traffic | phone | months | false restarts a month | in a first fortnight | questions |",
+        "|---|---|---:|---:|---:|---:|",
     ]
-    for name, found in results.items():
-        first = found.false_first_week / found.first_weeks if found.first_weeks else 0.0
-        lines.append(f"| {name} | {found.months:.0f} | {found.false_per_month:.2f} | {first:.1f} |")
+    lines += [_restarts(*_named(key), found) for key, found in results.items()]
     lines += [
         "",
-        "| traffic | deaf | noticed after, median | p99 | messages missed, median | p99 |",
-        "|---|---:|---:|---:|---:|---:|",
+        "| traffic | phone | deaf | median | least to p95 | p99 | messages missed, median | p99 |",
+        "|---|---|---:|---:|---:|---:|---:|---:|",
     ]
-    for name, found in results.items():
-        lines += _noticed(name, found)
+    for key, found in results.items():
+        lines += _noticed(*_named(key), found)
     return lines
 
 
-def _noticed(name: str, found: Findings) -> list[str]:
-    if name != "busy":
-        return [_row(name, found.noticed)]
+def _named(key: tuple[str, float]) -> tuple[str, str]:
+    name, reach = key
+    return name, "answers" if reach else "off"
+
+
+def _restarts(name: str, phone: str, found: Findings) -> str:
+    first = found.false_early / found.early if found.early else 0.0
+    return (
+        f"| {name} | {phone} | {found.months:.0f} | {found.false_per_month:.2f} | {first:.1f} |"
+        f" {found.asked_per_month:.1f} |"
+    )
+
+
+def _noticed(name: str, phone: str, found: Findings) -> list[str]:
+    if name not in ("busy", "uneven"):
+        return [_row(name, phone, found.noticed)]
     working = [one for one in found.noticed if one.in_working_hours]
     other = [one for one in found.noticed if not one.in_working_hours]
-    return [_row("busy, 9 to 21 h", working), _row("busy, nights and weekends", other)]
+    return [
+        _row(f"{name}, 9 to 21 h", phone, working),
+        _row(f"{name}, nights and weekends", phone, other),
+    ]
 
 
-def _row(name: str, noticed: Sequence[Noticed]) -> str:
+def _row(name: str, phone: str, noticed: Sequence[Noticed]) -> str:
     times, missed = [one.after_s for one in noticed], [float(one.missed) for one in noticed]
     return (
-        f"| {name} | {len(noticed)} | {_time(share_of(times, 0.5))} | "
-        f"{_time(share_of(times, 0.99))} | {share_of(missed, 0.5):.0f} | "
-        f"{share_of(missed, 0.99):.0f} |"
+        f"| {name} | {phone} | {len(noticed)} | {_time(share_of(times, 0.5))} |"
+        f" {_time(share_of(times, 0.0))} to {_time(share_of(times, 0.95))} |"
+        f" {_time(share_of(times, 0.99))} |"
+        f" {share_of(missed, 0.5):.0f} | {share_of(missed, 0.99):.0f} |"
     )
 
 
@@ -278,17 +352,3 @@ def _time(seconds: float) -> str:
     if seconds < 600:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6 * 3600 else f"{seconds / 3600:.1f} h"
-
-
-def _days(length: timedelta) -> Iterator[datetime]:
-    for number in range(length.days):
-        yield START + timedelta(days=number)
-
-
-def _poisson(
-    rng: random.Random, start: datetime, end: datetime, every_s: float
-) -> Iterator[datetime]:
-    moment = start + timedelta(seconds=rng.expovariate(1 / every_s))
-    while moment < end:
-        yield moment
-        moment += timedelta(seconds=rng.expovariate(1 / every_s))

@@ -94,8 +94,22 @@ async def test_a_silent_session_is_left_alone(patient: World) -> None:
     assert await ends(world, position) == []
 
 
+async def test_a_silence_that_the_phone_can_explain_costs_no_reopening(world: World) -> None:
+    phone = await world.pair()
+    await traffic(world, phone, every_s=10, count=120)
+    position = await world.now()
+    seen = len(world.simulator.person(phone).party.reader.inbox)
+    await world.pass_time(25 * MINUTE_S)
+    assert await suspicions(world, position) == []
+    assert await ends(world, position) == []
+    assert world.state() is State.OPEN
+    assert await world.texts() == [f"message {number}" for number in range(120)]
+    assert len(world.simulator.person(phone).party.reader.inbox) == seen, "nobody sees a message"
+
+
 async def test_a_silence_of_its_own_is_a_false_alarm_and_the_next_waits(world: World) -> None:
     phone = await world.pair()
+    world.simulator.set_online(phone, online=False)
     await traffic(world, phone, every_s=10, count=120)
     position = await world.now()
     await world.pass_time(25 * MINUTE_S)

@@ -31,6 +31,7 @@ from perene.engine import endings
 from perene.engine.answers import Answers
 from perene.engine.errors import QueryFailed, QueryTimedOut
 from perene.engine.keepalive import ANSWER_WITHIN_S
+from perene.engine.phone_question import PhoneQuestion, is_of_the_phone
 from perene.engine.queries import Queries
 from perene.engine.stage import Stage
 from perene.engine.stanza import small_number
@@ -58,11 +59,22 @@ _LATEST = 2**33
 class HearingMemory:
     """What was learned of one session's traffic. Its owner keeps it from connection to connection.
 
-    About 25 KB once a week has been lived through, less before; it never grows beyond.
+    About 5 KB, also as stored; it never grows beyond.
     """
 
     def __init__(self, policy: HearingPolicy | None = None) -> None:
         self.state = Hearing(policy=policy or HearingPolicy())
+
+    def serialize(self) -> bytes:
+        """Return what was learned, to be stored; it may be read at any time."""
+        return hearing.serialize(self.state)
+
+    @classmethod
+    def parse(cls, stored: bytes, policy: HearingPolicy | None = None) -> "HearingMemory":
+        """Return what was stored; one that has learned nothing if it cannot be read."""
+        memory = cls(policy)
+        memory.state = hearing.parse(stored, memory.state.policy)
+        return memory
 
 
 class Listening:
@@ -82,6 +94,7 @@ class Listening:
         self._stage = stage
         self._answers = answers
         self._queries = queries
+        self._question = PhoneQuestion(stage=stage, answers=answers, queries=queries)
         self._clock = clock
         self._observer = observer
         # The wall may be set while we listen; a silence is measured by the steady clock.
@@ -99,7 +112,7 @@ class Listening:
 
     def sent(self, node: Node) -> None:
         """A node of ours has left; a message is owed an answer."""
-        if node.tag == "message":
+        if node.tag == "message" and node.attrs.get("category") != "peer":
             self._step(hearing.Sent())
 
     def took(self, nodes: Sequence[Node]) -> None:
@@ -107,7 +120,7 @@ class Listening:
         live: Counter[StanzaKind] = Counter()
         answered = False
         for node in nodes:
-            kind = _KINDS.get(node.tag)
+            kind = StanzaKind.PHONE if is_of_the_phone(node) else _KINDS.get(node.tag)
             if kind is None:
                 answered = answered or (node.tag, node.attrs.get("class")) == ("ack", "message")
             elif "offline" in node.attrs:
@@ -157,7 +170,7 @@ class Listening:
     async def _perform(self, effect: HearingEffect) -> None:
         match effect:
             case Probe():
-                self._step(await self._probe())
+                self._step(await self._probe(ask_phone=effect.ask_phone))
             case Reopen():
                 self._observer.notice(HearingDoubted())
                 await self._tell("suspected", effect, reason=effect.reason.value)
@@ -175,15 +188,15 @@ class Listening:
                 pause_s = effect.paused_for.total_seconds()
                 await self._tell("false_alarm", effect, next_not_before_s=pause_s)
 
-    async def _probe(self) -> HearingEvent:
+    async def _probe(self, *, ask_phone: bool) -> HearingEvent:
+        asked = ask_phone and await self._question.ask()
         try:
             await self._queries.ask("w:p", "get", Node("ping"), timeout_s=ANSWER_WITHIN_S)
         except QueryTimedOut:
             return hearing.ProbeFailed()
         except QueryFailed:
-            # Any answer proves that the server reads us.
-            return hearing.ProbeAnswered()
-        return hearing.ProbeAnswered()
+            pass  # any answer proves that the server reads us
+        return hearing.ProbeAnswered(phone_asked=asked)
 
     async def _tell(
         self, phase: str, what: Reopen | Confirmed | FalseAlarm, **more: str | float

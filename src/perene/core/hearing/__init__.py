@@ -1,0 +1,50 @@
+"""Whether an open connection still hears (requirement F3); `machine` says how it is told."""
+
+from perene.core.hearing.events import (
+    Answered,
+    Closed,
+    Confirmed,
+    FalseAlarm,
+    Heard,
+    HearingEffect,
+    HearingEvent,
+    Opened,
+    Probe,
+    ProbeAnswered,
+    ProbeFailed,
+    Reason,
+    Reopen,
+    Sent,
+    StanzaKind,
+    Ticked,
+)
+from perene.core.hearing.machine import next_deadline, step
+from perene.core.hearing.memory import parse, serialize
+from perene.core.hearing.policy import HearingPolicy
+from perene.core.hearing.state import Hearing, Phase
+
+__all__ = [
+    "Answered",
+    "Closed",
+    "Confirmed",
+    "FalseAlarm",
+    "Heard",
+    "Hearing",
+    "HearingEffect",
+    "HearingEvent",
+    "HearingPolicy",
+    "Opened",
+    "Phase",
+    "Probe",
+    "ProbeAnswered",
+    "ProbeFailed",
+    "Reason",
+    "Reopen",
+    "Sent",
+    "StanzaKind",
+    "Ticked",
+    "next_deadline",
+    "parse",
+    "serialize",
+    "step",
+]

@@ -1,0 +1,256 @@
+"""What a session's incoming traffic is like: how much of it to expect at any time of the week.
+
+Rates are counts over the time in which they were heard, forgotten bit by bit. A half hour of the
+week is believed as far as it has been lived through; before that the same half hour of other days
+is, and before that the session's rate as a whole. Two things make silence longer than chance would,
+and both are learned from the silences that ended by themselves: messages come in clumps, and there
+are times at which nothing is to be counted on, because the session has been away at them (a day
+that begins late and ends early, a holiday).
+"""
+
+import math
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from perene.core.hearing.slots import OF_DAY, OF_WEEK, SLOT_H, Slots, slot_of, stretches
+
+_HOUR_S = 3600.0
+_SETTLING = 0.02
+"""Hours without a message that every session is taken to begin with, against a lucky start."""
+_MEMORY_H = 336.0
+"""Hours of listening after which the session's rate as a whole is forgotten to 1/e."""
+_DAYS = Slots.empty(OF_DAY, memory_h=5.0)
+"""Ten days of a half hour of the day."""
+_WEEKS = Slots.empty(OF_WEEK, memory_h=3.0)
+"""Six weeks of a half hour of the week."""
+_LONG = 3.0
+"""Expected messages from which on a silence counts as long; one in 20 of a steady session is."""
+_MOST_EXCESS = 4.0
+"""Clumps that one silence counts for at most, so that a free weekend does not make the measure."""
+_CUT = 1.0 - math.exp(-_MOST_EXCESS)
+"""What is left of the mean of an exponential distribution that is cut off there."""
+_DOUBT = 15
+"""Long silences for which a session is taken to be steady before its own say more."""
+_REMEMBERED = 300
+"""Long silences that the measure of clumping is a mean of; one outlier cannot make it."""
+_TOO_LONG = 8.0
+"""Expected clumps from which on a silence is not chance (one in 3,000 is longer): the session was
+away."""
+_TOUCHED = 0.1
+"""The part of a slot that a silence may take without the session being away in it; at twice as much
+it surely is."""
+_WORTH = 1.0
+"""Expected clumps in a slot below which being away makes no difference worth noting."""
+_WEEK_DOUBTFUL = 0.15, 0.4
+_DAY_DOUBTFUL = 0.4, 0.5
+"""How often a session may have been away in a slot without any effect (a single holiday, a free
+weekend), and from when on nothing is counted on."""
+_ITSELF = 20.0
+"""Clumps of late at the usual level after which a session is itself again."""
+_LEAST_KNOWN = 0.5
+"""Clumps on which any rate rests at least: what the wider rate is worth."""
+_HORIZON_H = 336.0
+"""Hours looked ahead or back at most."""
+_LEVEL_CLUMPS = 60.0
+_LEVEL_H = 2.0
+"""After so many expected clumps, or hours, the present level is forgotten to 1/e."""
+_SURPRISE = 2.5
+"""Standard deviations below what was expected from which on the present level is believed."""
+
+
+class Tally(NamedTuple):
+    """Messages heard, and the hours of listening in which they were (or messages expected)."""
+
+    messages: float = 0.0
+    hours: float = 0.0
+
+
+_NOTHING = Tally()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Habit:
+    """What has been learned, in fixed memory.
+
+    `clump` is how many messages come together: the mean by which long silences exceed `_LONG`
+    expected messages, 1 for a steady session, 30 for one with bursts of 30. `recent` are the
+    messages heard of late against those expected. `slot` (since 1970), `count` and `listened`
+    (hours) are of the present slot, which is taken into the tables when it is over.
+    """
+
+    total: Tally = _NOTHING
+    days: Slots = field(default=_DAYS)
+    weeks: Slots = field(default=_WEEKS)
+    clump: float = 1.0
+    long_silences: int = 0
+    recent: Tally = _NOTHING
+    slot: int = 0
+    count: float = 0.0
+    listened: float = 0.0
+
+    @property
+    def usual(self) -> float:
+        """The messages an hour of the last weeks as a whole."""
+        return self.total.messages / (self.total.hours + _SETTLING)
+
+    @property
+    def level(self) -> float:
+        """The part of the usual traffic that comes at present; 1 unless chance is ruled out."""
+        heard, expected = self.recent
+        if heard >= expected - _SURPRISE * math.sqrt(expected * self.clump):
+            return 1.0
+        return (heard + self.clump) / (expected + self.clump)
+
+    @property
+    def is_usual(self) -> bool:
+        """Tell whether as much comes as usual, and enough to say so."""
+        return self.recent.messages >= _ITSELF * self.clump and self.level == 1.0
+
+    def known(self) -> float:
+        """Return how many clumps what is known rests on."""
+        return self.total.messages / self.clump
+
+    def rate_at(self, moment: datetime) -> float:
+        """Return the clumps an hour that usually come at a time."""
+        return self._rate(slot_of(_hours(moment)), self.usual) * self.level / self.clump
+
+    def expected(self, start: datetime, end: datetime) -> float:
+        """Return how many clumps were to be counted on between two times.
+
+        Fewer where the rate rests on few (Gamma-Poisson), so that e to the minus this is the chance
+        of a silence.
+        """
+        begin, finish = _hours(start), _hours(end)
+        found, usual, share = 0.0, self.usual, self.level / self.clump
+        for slot, hours in stretches(max(begin, finish - _HORIZON_H), finish):
+            known = self._known_of(slot)
+            found += known * math.log1p(self._sure_rate(slot, usual) * share * hours / known)
+        return found
+
+    def due(self, start: datetime, clumps: float) -> datetime | None:
+        """Return when so many clumps are to be counted on since `start`, None if it is far."""
+        begin = _hours(start)
+        left, usual, share = clumps, self.usual, self.level / self.clump
+        for slot, hours in stretches(begin, begin + _HORIZON_H):
+            rate, known = self._sure_rate(slot, usual) * share, self._known_of(slot)
+            counted = known * math.log1p(rate * hours / known)
+            if rate > 0 and counted >= left:
+                needed = known * math.expm1(left / known)
+                return datetime.fromtimestamp((begin + needed / rate) * _HOUR_S, UTC)
+            left -= counted
+            begin = (slot + 1) * SLOT_H
+        return None
+
+    def lived(self, start: datetime, end: datetime, count: float) -> "Habit":
+        """Learn that `count` messages came at the end of some time."""
+        begin, finish = _hours(start), _hours(end)
+        begin = min(max(begin, finish - _HORIZON_H), finish)
+        passed = finish - begin
+        due = self._counted_on(begin, finish)
+        kept = math.exp(-due / (_LEVEL_CLUMPS * self.clump) - passed / _LEVEL_H)
+        forgotten = math.exp(-passed / _MEMORY_H)
+        habit, listened = self, self.listened
+        if slot_of(finish) == self.slot == slot_of(begin):
+            listened += passed
+        else:
+            for slot, hours in stretches(begin, finish):
+                habit = _in_slot(habit, slot)
+                habit = replace(habit, listened=habit.listened + hours)
+            habit = _in_slot(habit, slot_of(finish))
+            listened = habit.listened
+        return replace(
+            habit,
+            listened=listened,
+            total=Tally(
+                self.total.messages * forgotten + count, self.total.hours * forgotten + passed
+            ),
+            recent=Tally(self.recent.messages * kept + count, self.recent.hours * kept + due),
+            count=habit.count + count,
+        )
+
+    def endured(self, start: datetime, end: datetime, *, known_to: datetime) -> "Habit":
+        """Learn that a silence was the session's own: nothing was kept from it.
+
+        Up to `known_to` that has been learned before.
+        """
+        begin, finish = _hours(start), _hours(end)
+        begin = max(begin, finish - _HORIZON_H)
+        usual, overall = 0.0, self.usual
+        for slot, hours in stretches(begin, finish):
+            usual += self._rate(slot, overall) * hours
+        if usual <= _LONG:
+            return self  # most silences; what may be counted on is less still
+        days, weeks = self.days, self.weeks
+        if usual > _TOO_LONG * self.clump:
+            marks = self._away(max(begin, _hours(known_to)), finish)
+            days, weeks = days.marked(marks), weeks.marked(marks)
+        clump, long_silences = self.clump, self.long_silences
+        in_vain = self._counted_on(begin, finish) * self.level
+        if in_vain > _LONG:
+            excess = min(in_vain - _LONG, _MOST_EXCESS * clump) / _CUT
+            clump += (excess - clump) / min(long_silences + _DOUBT, _REMEMBERED)
+            long_silences += 1
+        return replace(
+            self, days=days, weeks=weeks, clump=max(1.0, clump), long_silences=long_silences
+        )
+
+    def _away(self, begin: float, finish: float) -> dict[int, float]:
+        return {
+            slot: min(max(hours / SLOT_H / _TOUCHED - 1.0, 0.0), 1.0)
+            for slot, hours in stretches(begin, finish)
+            if self.is_worth(slot)
+        }
+
+    def is_worth(self, slot: int) -> bool:
+        """Tell whether so much is expected in a slot that being away would show."""
+        return self._rate(slot, self.usual) * SLOT_H >= _WORTH * self.clump
+
+    def _counted_on(self, begin: float, end: float) -> float:
+        begin = max(begin, end - _HORIZON_H)
+        found, usual = 0.0, self.usual
+        for slot, hours in stretches(begin, end):
+            found += self._sure_rate(slot, usual) * hours
+        return found
+
+    def _rate(self, slot: int, usual: float) -> float:
+        return self.weeks.rate(slot, self.days.rate(slot, usual))
+
+    def _known_of(self, slot: int) -> float:
+        """Return the clumps on which the rate of a slot rests."""
+        for table in (self.weeks, self.days):
+            if table.is_lived(slot):
+                return max(table.messages_of(slot) / self.clump, _LEAST_KNOWN)
+        return max(self.known(), _LEAST_KNOWN)
+
+    def _sure_rate(self, slot: int, usual: float) -> float:
+        """Return the messages an hour that may be counted on: not where the session may be away.
+
+        Nor in the slots beside: what varies does not vary by the half hour.
+        """
+        doubtful = max(
+            _between(self.weeks.away_around(slot), _WEEK_DOUBTFUL),
+            _between(self.days.away_around(slot), _DAY_DOUBTFUL),
+        )
+        return self._rate(slot, usual) * (1.0 - doubtful)
+
+
+def _in_slot(habit: Habit, slot: int) -> Habit:
+    """Take a slot that is over into the tables, and begin another."""
+    if slot == habit.slot:
+        return habit
+    days, weeks = habit.days, habit.weeks
+    if habit.listened > 0:
+        judged = habit.is_worth(habit.slot)
+        days = days.lived(habit.slot, habit.count, habit.listened, judged=judged)
+        weeks = weeks.lived(habit.slot, habit.count, habit.listened, judged=judged)
+    return replace(habit, days=days, weeks=weeks, slot=slot, count=0.0, listened=0.0)
+
+
+def _between(value: float, bounds: tuple[float, float]) -> float:
+    low, high = bounds
+    return min(max((value - low) / (high - low), 0.0), 1.0)
+
+
+def _hours(moment: datetime) -> float:
+    return moment.timestamp() / _HOUR_S

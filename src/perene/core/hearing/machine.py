@@ -1,0 +1,359 @@
+"""Whether an open connection still hears: the machine that notices a deaf one (requirement F3).
+
+A connection that answers pings and delivers nothing looks like a quiet evening. What tells the two
+apart is what this session is used to (`habit`), receipts that are missing (`chances`), and messages
+of ours that the server does not take. A suspicion is tried by a ping, so that a dead socket is not
+mistaken for a deaf one, and by a question to our own phone, whose answer comes out of the queue of
+the session. Without an answer a new login follows. See docs/decisions/0006-deaf-connections.md.
+
+    LISTENING --doubt--> PROBING --ping answered--> WAITING --more doubt, no answer--> REOPENING
+    REOPENING --opened--> PROVING --a stanza queued before it was given up--> LISTENING (confirmed)
+                                  --none in time--> LISTENING (false alarm)
+
+From PROBING and WAITING, whatever is heard leads back to LISTENING, and so does a ping without an
+answer: that connection is dead, which the keepalive sees to. A connection that ends meanwhile is
+forgotten.
+"""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from perene.core.hearing.events import (
+    COUNTED,
+    Answered,
+    Closed,
+    Confirmed,
+    FalseAlarm,
+    Heard,
+    HearingEffect,
+    HearingEvent,
+    Opened,
+    Probe,
+    ProbeAnswered,
+    ProbeFailed,
+    Reason,
+    Reopen,
+    Sent,
+    StanzaKind,
+    Ticked,
+)
+from perene.core.hearing.state import (
+    Hearing,
+    Phase,
+    Suspicion,
+    ask_due,
+    doubt,
+    reopen_due,
+    untaken_due,
+)
+
+_SECOND = timedelta(seconds=1)
+_MOST_ALARMS = 16
+"""Exponents are bounded: a float would overflow long after the longest pause."""
+
+Stepped = tuple[Hearing, tuple[HearingEffect, ...]]
+
+
+def step(state: Hearing, event: HearingEvent, now: datetime) -> Stepped:
+    """Return what follows from an event. `now` must not run backwards, whatever the wall does."""
+    if state.since is not None:
+        now = max(now, state.since)
+    match event:
+        case Opened():
+            return _opened(state, now), ()
+        case Heard():
+            return _queued(state, event, now) if event.queued else (_heard(state, event, now), ())
+        case Sent():
+            taken_at, replies = state.taken_at or now, state.replies.sent(now)
+            state = replace(state, taken_at=taken_at, untaken=state.untaken + 1, replies=replies)
+            return _due(state, now)
+        case Answered():
+            return _answered(state)
+        case ProbeAnswered():
+            return _probe_answered(state, event, now)
+        case ProbeFailed():
+            return _probe_failed(state, now), ()
+        case Ticked():
+            return _due(state, now)
+        case Closed():
+            return _closed(state, now), ()
+        case _:
+            assert_never(event)
+
+
+def next_deadline(state: Hearing) -> datetime | None:
+    """Return when `Ticked` is owed, None while only an event can change anything."""
+    match state.phase:
+        case Phase.PROVING:
+            return state.prove_by
+        case Phase.LISTENING:
+            times = [_silence_due(state), untaken_due(state)]
+            due = [time for time in times if time is not None]
+            if due and state.quiet_until is not None:
+                due = [max(min(due), state.quiet_until)]
+            if state.replies.began is not None:
+                due.append(state.replies.began + state.policy.receipts)
+            return min(due, default=None)
+        case Phase.WAITING:
+            return reopen_due(state)
+        case Phase.CLOSED | Phase.PROBING | Phase.REOPENING:
+            return None
+        case _:
+            assert_never(state.phase)
+
+
+def _silence_due(state: Hearing) -> datetime | None:
+    times = [time for time in (ask_due(state), reopen_due(state)) if time is not None]
+    if not times:
+        return None
+    return min(times) if state.try_after is None else max(min(times), state.try_after)
+
+
+def _opened(state: Hearing, now: datetime) -> Hearing:
+    proving = state.phase is Phase.REOPENING
+    return replace(
+        state,
+        phase=Phase.PROVING if proving else Phase.LISTENING,
+        prove_by=now + state.policy.proof if proving else None,
+        since=now,
+        silent=state.silent if proving else now,
+        judged=state.judged if proving else now,
+        lived=now,
+        taken_at=None,
+        untaken=0,
+        replies=state.replies.forgotten(),
+    )
+
+
+def _heard(state: Hearing, event: Heard, now: datetime) -> Hearing:
+    lived, silent, judged = state.lived, state.silent, state.judged
+    if state.phase in (Phase.CLOSED, Phase.REOPENING):
+        return state
+    if lived is None or silent is None or judged is None:
+        return state
+    counted = event.count if event.kind in COUNTED else 0
+    replies = state.replies.passed(now, state.policy.receipts)
+    replies = replies.receipt() if event.kind is StanzaKind.RECEIPT else replies.heard()
+    habit = state.habit
+    if counted:
+        habit = habit.endured(silent, now, known_to=judged)
+    suspected = state.phase in (Phase.PROBING, Phase.WAITING)
+    if event.kind is StanzaKind.PHONE:
+        state = _phone_answered(state, now)
+        habit = state.habit
+    return replace(
+        state,
+        habit=habit.lived(lived, now, counted),
+        replies=replies,
+        phase=Phase.LISTENING if suspected else state.phase,
+        since=now,
+        silent=now if counted else silent,
+        judged=now if counted else state.judged,
+        lived=now,
+        quiet_until=None if habit.is_usual else state.quiet_until,
+        explained=0 if counted else state.explained,
+        try_after=None if counted else state.try_after,
+        suspicion=None if suspected else state.suspicion,
+    )
+
+
+def _phone_answered(state: Hearing, now: datetime) -> Hearing:
+    """Count an answer; one that ends a suspicion makes the silence the session's own."""
+    if state.phone_asked is None:
+        return state
+    state = replace(state, phone=state.phone.after(answered=True), phone_asked=None)
+    if state.phase not in (Phase.PROBING, Phase.WAITING):
+        return state
+    if state.silent is None or state.judged is None:
+        return state
+    return replace(
+        state,
+        habit=state.habit.endured(state.silent, now, known_to=state.judged),
+        judged=now,
+        explained=state.explained + 1,
+        try_after=now + _pause(state, state.explained),
+    )
+
+
+def _queued(state: Hearing, event: Heard, now: datetime) -> Stepped:
+    if state.phase in (Phase.CLOSED, Phase.REOPENING):
+        return state, ()
+    # What was kept tells of the time away, not of how much comes to an open connection.
+    state = replace(state, since=now, lived=now)
+    suspicion, at = state.suspicion, event.queued_at
+    if suspicion is None or at is None or state.phase is not Phase.PROVING:
+        return state, ()
+    # The server's times are whole seconds, so one in the second of the last stanza is not later.
+    if suspicion.heard_at + _SECOND <= at <= suspicion.at - state.policy.grace:
+        return _confirmed(state, suspicion, at, now)
+    return state, ()
+
+
+def _answered(state: Hearing) -> Stepped:
+    suspicion = state.suspicion
+    state = replace(state, taken_at=None, untaken=0)
+    if suspicion is not None and suspicion.reason is Reason.UNANSWERED:
+        if state.phase is Phase.PROVING and state.since is not None:
+            first = suspicion.at - state.policy.unanswered
+            return _confirmed(state, suspicion, first, state.since)
+        if state.phase in (Phase.PROBING, Phase.WAITING):
+            return replace(state, phase=Phase.LISTENING, suspicion=None), ()
+    return state, ()
+
+
+def _confirmed(
+    state: Hearing, suspicion: Suspicion, first_missed: datetime, now: datetime
+) -> Stepped:
+    # The silence is not learned, and the phone not blamed: we could not hear.
+    after = replace(
+        state,
+        phase=Phase.LISTENING,
+        silent=now,
+        judged=now,
+        phone_asked=None,
+        explained=0,
+        try_after=None,
+        suspicion=None,
+        prove_by=None,
+        alarms=0,
+        alarmed_at=None,
+        quiet_until=None,
+    )
+    return after, (
+        Confirmed(
+            delay=suspicion.at - first_missed,
+            silence=suspicion.at - suspicion.heard_at,
+            expected=suspicion.expected,
+        ),
+    )
+
+
+def _due(state: Hearing, now: datetime) -> Stepped:
+    state = replace(state, replies=state.replies.passed(now, state.policy.receipts))
+    match state.phase:
+        case Phase.PROVING if state.prove_by is not None and now >= state.prove_by:
+            return _false_alarm(state, now)
+        case Phase.WAITING:
+            due = reopen_due(state)
+            return _reopen(state, now) if due is not None and now >= due else (state, ())
+        case Phase.LISTENING if state.quiet_until is None or now >= state.quiet_until:
+            return _suspect(state, now)
+        case _:
+            return state, ()
+
+
+def _suspect(state: Hearing, now: datetime) -> Stepped:
+    untaken, silence = untaken_due(state), _silence_due(state)
+    if untaken is not None and now >= untaken:
+        return _probe(state, Reason.UNANSWERED, now, ask_phone=False)
+    if silence is None or now < silence:
+        return state, ()
+    asked = ask_due(state)
+    return _probe(state, Reason.SILENCE, now, ask_phone=asked is not None and now >= asked)
+
+
+def _probe(state: Hearing, reason: Reason, now: datetime, *, ask_phone: bool) -> Stepped:
+    if state.since is None or state.silent is None or state.lived is None or state.judged is None:
+        return state, ()
+    suspicion = Suspicion(
+        reason=reason,
+        heard_at=state.since,
+        at=now,
+        expected=state.habit.expected(state.since, now),
+        silent=state.silent,
+        judged=state.judged,
+        lived=state.lived,
+    )
+    return replace(state, phase=Phase.PROBING, suspicion=suspicion), (Probe(ask_phone=ask_phone),)
+
+
+def _probe_answered(state: Hearing, event: ProbeAnswered, now: datetime) -> Stepped:
+    suspicion = state.suspicion
+    if state.phase is not Phase.PROBING or suspicion is None:
+        return state, ()
+    if event.phone_asked:
+        # A question that was never answered, although we heard since, says how the phone is.
+        missed = state.phone_asked is not None
+        phone = state.phone.after(answered=False) if missed else state.phone
+        state = replace(state, phone=phone, phone_asked=now, phone_asked_last=now)
+    state = replace(state, phase=Phase.WAITING)
+    if suspicion.reason is Reason.UNANSWERED:
+        return _reopen(state, now)
+    return _due(state, now)
+
+
+def _probe_failed(state: Hearing, now: datetime) -> Hearing:
+    if state.phase is not Phase.PROBING:
+        return state
+    return replace(
+        state,
+        phase=Phase.LISTENING,
+        suspicion=None,
+        taken_at=None,
+        untaken=0,
+        quiet_until=now + state.policy.unanswered,
+    )
+
+
+def _reopen(state: Hearing, now: datetime) -> Stepped:
+    suspicion = state.suspicion
+    assert suspicion is not None  # only a suspicion is acted on
+    expected = state.habit.expected(suspicion.heard_at, now)
+    reopen = Reopen(
+        reason=suspicion.reason,
+        silence=now - suspicion.heard_at,
+        expected=expected,
+        doubt=doubt(state, now),
+    )
+    suspicion = replace(suspicion, at=now, expected=expected)
+    return replace(state, phase=Phase.REOPENING, suspicion=suspicion), (reopen,)
+
+
+def _false_alarm(state: Hearing, now: datetime) -> Stepped:
+    suspicion, policy = state.suspicion, state.policy
+    assert suspicion is not None  # only a suspicion is proved or not
+    alarms = state.alarms
+    if state.alarmed_at is not None:
+        alarms = max(0, alarms - (now - state.alarmed_at) // policy.forgiven)
+    pause = _pause(state, alarms)
+    missed = state.phone_asked is not None
+    after = replace(
+        state,
+        # The silence was the session's own, so it is learned from, like one that ended by itself.
+        habit=state.habit.lived(suspicion.lived, suspicion.at, 0.0).endured(
+            suspicion.silent, suspicion.at, known_to=suspicion.judged
+        ),
+        judged=suspicion.at,
+        replies=state.replies.heard(),
+        phone=state.phone.after(answered=False) if missed else state.phone,
+        phone_asked=None,
+        phase=Phase.LISTENING,
+        suspicion=None,
+        prove_by=None,
+        alarms=alarms + 1,
+        alarmed_at=now,
+        quiet_until=now + pause,
+    )
+    silence = suspicion.at - suspicion.heard_at
+    return after, (FalseAlarm(paused_for=pause, silence=silence, expected=suspicion.expected),)
+
+
+def _pause(state: Hearing, times: int) -> timedelta:
+    policy = state.policy
+    return min(policy.pause * policy.pause_factor ** min(times, _MOST_ALARMS), policy.longest_pause)
+
+
+def _closed(state: Hearing, now: datetime) -> Hearing:
+    match state.phase:
+        case Phase.REOPENING:
+            # Asked for, or it would have come anyway: the login that follows proves or does not.
+            return state
+        case Phase.PROVING:
+            # The proof may come with the next login; its time begins anew.
+            return replace(state, phase=Phase.REOPENING, prove_by=None)
+        case Phase.LISTENING if state.lived is not None:
+            habit = state.habit.lived(state.lived, now, 0.0)
+            return replace(state, habit=habit, phase=Phase.CLOSED)
+        case _:
+            return replace(state, phase=Phase.CLOSED, suspicion=None)

@@ -1,0 +1,112 @@
+"""What was learned of a session's hearing, as bytes that survive a restart.
+
+A version, eighteen numbers, six tables. Only what was learned is kept: a new connection begins to
+listen anew. The size is fixed (4.8 KB); whatever is not of it is not believed.
+"""
+
+import math
+import struct
+from array import array
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from perene.core.hearing.chances import Chance, Replies
+from perene.core.hearing.habit import Habit, Tally
+from perene.core.hearing.policy import HearingPolicy
+from perene.core.hearing.slots import Slots
+from perene.core.hearing.state import Hearing
+
+_VERSION = 1
+_NUMBERS = struct.Struct("<B18d")
+_BEFORE_ANYTHING = 0.0
+"""Stands for a time that there is not."""
+
+
+def serialize(state: Hearing) -> bytes:
+    """Return what was learned."""
+    habit, replies = state.habit, state.replies
+    chances = (replies.first, replies.next, state.phone)
+    numbers = _NUMBERS.pack(
+        _VERSION,
+        *habit.total,
+        habit.clump,
+        float(habit.long_silences),
+        *habit.recent,
+        float(habit.slot),
+        habit.count,
+        habit.listened,
+        *(number for chance in chances for number in (chance.answered, chance.missed)),
+        float(state.alarms),
+        _seconds(state.alarmed_at),
+        _seconds(state.quiet_until),
+    )
+    return numbers + b"".join(_table(t) for s in (habit.days, habit.weeks) for t in _tables(s))
+
+
+def parse(stored: bytes, policy: HearingPolicy) -> Hearing:
+    """Return the state of a session that is not connected; a blank one if nothing can be read."""
+    blank = Hearing(policy=policy)
+    days, weeks = blank.habit.days, blank.habit.weeks
+    if len(stored) != _NUMBERS.size + 12 * (days.size + weeks.size) or stored[0] != _VERSION:
+        return blank
+    numbers = _NUMBERS.unpack_from(stored)[1:]
+    tables = array("f", _in_order(stored[_NUMBERS.size :]))
+    if not all(math.isfinite(number) and number >= 0 for number in (*numbers, *tables)):
+        return blank
+    cut = 3 * days.size
+    habit = Habit(
+        total=Tally(numbers[0], numbers[1]),
+        days=_filled(days, tables[:cut]),
+        weeks=_filled(weeks, tables[cut:]),
+        clump=max(1.0, numbers[2]),
+        long_silences=int(numbers[3]),
+        recent=Tally(numbers[4], numbers[5]),
+        slot=int(numbers[6]),
+        count=numbers[7],
+        listened=numbers[8],
+    )
+    return replace(
+        blank,
+        habit=habit,
+        replies=Replies(first=_chance(numbers[9:11]), next=_chance(numbers[11:13])),
+        phone=_chance(numbers[13:15]),
+        alarms=int(numbers[15]),
+        alarmed_at=_time(numbers[16]),
+        quiet_until=_time(numbers[17]),
+    )
+
+
+def _tables(slots: Slots) -> "tuple[array[float], ...]":
+    return slots.messages, slots.hours, slots.away
+
+
+def _filled(blank: Slots, tables: "array[float]") -> Slots:
+    size = blank.size
+    return replace(
+        blank,
+        messages=tables[:size],
+        hours=tables[size : 2 * size],
+        away=array("f", (min(one, 1.0) for one in tables[2 * size :])),
+    )
+
+
+def _chance(numbers: tuple[float, ...]) -> Chance:
+    answered, missed = numbers
+    return Chance(answered=max(answered, 0.01), missed=max(missed, 0.01))
+
+
+def _table(values: "array[float]") -> bytes:
+    return struct.pack(f"<{len(values)}f", *values)
+
+
+def _in_order(stored: bytes) -> tuple[float, ...]:
+    return struct.unpack(f"<{len(stored) // 4}f", stored)
+
+
+def _seconds(moment: datetime | None) -> float:
+    return _BEFORE_ANYTHING if moment is None else moment.timestamp()
+
+
+def _time(seconds: float) -> datetime | None:
+    # Far beyond the longest pause; a date that no calendar holds must not stop a session.
+    return datetime.fromtimestamp(seconds, UTC) if 0 < seconds < 2**33 else None

@@ -1,0 +1,40 @@
+"""The numbers by which a silence is suspected, tried and proved. Tuned by `bench/deaf.py`."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HearingPolicy:
+    """When a silence is suspected. Doubt is counted in nats: 7 are 1,100 to 1 against chance.
+
+    A connection is reopened when chance alone would bring as much doubt `budget` times a month, for
+    a session whose traffic is as it is at the time; `least_doubt` at least, and never before
+    `least_silence`. The phone is asked `early` nats before, if it was not asked in the last
+    `phone_pause`; that it does not answer within `phone_answers` is doubt as well. Receipts for
+    what the session sends count as missing after `receipts`.
+
+    Messages of ours are suspected once `sends` have left since the server last took one, the first
+    of them `unanswered` ago. A false alarm puts off the next suspicion by `pause`, each further one
+    by `pause_factor` times as long, at most `longest_pause`; `forgiven` after one, one fewer is
+    counted; messages that come as usual end it. A silence that the phone has explained is not tried
+    again before `pause`, and longer each time, unless a message comes. A queued stanza proves
+    deafness if it was queued `grace` before the connection was given up; it has to come within
+    `proof` of the login.
+    """
+
+    budget: float = 0.25
+    least_doubt: float = 7.0
+    least_silence: timedelta = timedelta(seconds=45)
+    early: float = 4.5
+    phone_answers: timedelta = timedelta(seconds=15)
+    phone_pause: timedelta = timedelta(minutes=10)
+    receipts: timedelta = timedelta(seconds=30)
+    sends: int = 2
+    unanswered: timedelta = timedelta(minutes=2)
+    pause: timedelta = timedelta(minutes=30)
+    pause_factor: float = 4.0
+    longest_pause: timedelta = timedelta(days=2)
+    forgiven: timedelta = timedelta(days=2)
+    grace: timedelta = timedelta(seconds=5)
+    proof: timedelta = timedelta(seconds=60)

@@ -1,0 +1,152 @@
+"""What is known of one session's hearing, and how much speaks against it."""
+
+import math
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from perene.core.hearing.chances import Chance, Replies
+from perene.core.hearing.events import Reason
+from perene.core.hearing.habit import Habit
+from perene.core.hearing.policy import HearingPolicy
+
+_MONTH_H = 720.0
+_HOUR_S = 3600.0
+
+
+class Phase(StrEnum):
+    """Where the machine is; see `machine`."""
+
+    CLOSED = "closed"
+    LISTENING = "listening"
+    PROBING = "probing"
+    WAITING = "waiting"
+    REOPENING = "reopening"
+    PROVING = "proving"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suspicion:
+    """What is suspected: since which stanza nothing came, and when the connection was given up.
+
+    `silent`, `judged` and `lived` are those of `Hearing` at the time, to be learned from if it
+    proves wrong.
+    """
+
+    reason: Reason
+    heard_at: datetime
+    at: datetime
+    expected: float
+    silent: datetime
+    judged: datetime
+    lived: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hearing:
+    """What is known of one session's hearing; outlives its connections. Memory is fixed.
+
+    `since` is when anything was last heard, `silent` when the last message was (what is learned
+    from is the silence between messages), `judged` up to when that silence has been learned from,
+    `lived` up to when the habit knows of the time.
+    `taken_at` is the first message of ours since the server last took one, `untaken` their number,
+    resends included. `phone_asked` is a question to the phone that is still open,
+    `phone_asked_last` the last one. `explained` times the present silence was explained by the
+    phone; it is not tried again before `try_after`.
+    """
+
+    policy: HearingPolicy = field(default_factory=HearingPolicy)
+    habit: Habit = field(default_factory=Habit)
+    replies: Replies = field(default_factory=Replies)
+    phone: Chance = field(default=Chance(answered=4.0, missed=1.0))
+    phase: Phase = Phase.CLOSED
+    since: datetime | None = None
+    silent: datetime | None = None
+    judged: datetime | None = None
+    lived: datetime | None = None
+    taken_at: datetime | None = None
+    untaken: int = 0
+    phone_asked: datetime | None = None
+    phone_asked_last: datetime | None = None
+    explained: int = 0
+    try_after: datetime | None = None
+    suspicion: Suspicion | None = None
+    prove_by: datetime | None = None
+    alarms: int = 0
+    alarmed_at: datetime | None = None
+    quiet_until: datetime | None = None
+
+
+def doubt(state: Hearing, now: datetime) -> float:
+    """Return what speaks against hearing, in nats.
+
+    How unlikely it is that nothing comes for so long (exponential in the clumps that were to be
+    expected, less when their rate rests on few: a Gamma-Poisson), that no receipt comes for what we
+    send, and that the phone does not answer.
+    """
+    if state.since is None:
+        return 0.0
+    known = state.habit.known()
+    expected = state.habit.expected(state.since, now)
+    silence = known * math.log1p(expected / known) if known > 0 else 0.0
+    silent_phone = _phone_due(state)
+    phone = state.phone.nats if silent_phone is not None and now >= silent_phone else 0.0
+    return silence + state.replies.nats + phone
+
+
+def limit(state: Hearing) -> float:
+    """Return the doubt at which a connection is given up: what chance brings `budget` a month."""
+    policy = state.policy
+    if state.since is None:
+        return policy.least_doubt
+    an_hour = state.habit.rate_at(state.since)
+    if state.replies.missed:
+        an_hour += _HOUR_S / policy.receipts.total_seconds()
+    by_chance = an_hour * _MONTH_H / policy.budget
+    return max(policy.least_doubt, math.log(max(by_chance, 1.0)))
+
+
+def reopen_due(state: Hearing) -> datetime | None:
+    """Return when the doubt reaches its limit; a phone that was asked has had its time by then."""
+    most = limit(state) - state.replies.nats
+    silent_phone = _phone_due(state)
+    if silent_phone is None:
+        return _doubt_due(state, most)
+    due = _doubt_due(state, most - state.phone.nats)
+    return None if due is None else max(due, silent_phone)
+
+
+def ask_due(state: Hearing) -> datetime | None:
+    """Return when the phone is to be asked, None if no doubt is in sight."""
+    due = _doubt_due(state, limit(state) - state.replies.nats - state.policy.early)
+    if due is None or state.phone_asked_last is None:
+        return due
+    return max(due, state.phone_asked_last + state.policy.phone_pause)
+
+
+def untaken_due(state: Hearing) -> datetime | None:
+    """Return when messages of ours that the server did not take are suspicious."""
+    if state.taken_at is None or state.untaken < state.policy.sends:
+        return None
+    return state.taken_at + state.policy.unanswered
+
+
+def _phone_due(state: Hearing) -> datetime | None:
+    """Return when the phone has not answered for too long, None if it was not asked meanwhile."""
+    asked, since = state.phone_asked, state.since
+    if asked is None or since is None or asked < since:
+        return None
+    return asked + state.policy.phone_answers
+
+
+def _doubt_due(state: Hearing, nats: float) -> datetime | None:
+    since, known = state.since, state.habit.known()
+    if since is None:
+        return None
+    earliest = since + state.policy.least_silence
+    if nats <= 0:
+        return earliest
+    if known <= 0 or nats / known > 20:
+        return None
+    due = state.habit.due(since, known * math.expm1(nats / known))
+    return None if due is None else max(due, earliest)

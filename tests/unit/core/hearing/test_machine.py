@@ -1,0 +1,283 @@
+"""When a silence is suspected, what tries it, and how a suspicion is proved."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+
+from perene.core.hearing import (
+    Answered,
+    Closed,
+    Confirmed,
+    FalseAlarm,
+    Heard,
+    Hearing,
+    HearingEffect,
+    HearingPolicy,
+    Opened,
+    Phase,
+    Probe,
+    ProbeAnswered,
+    ProbeFailed,
+    Reason,
+    Reopen,
+    Sent,
+    StanzaKind,
+    Ticked,
+    next_deadline,
+    step,
+)
+
+pytestmark = pytest.mark.requirement("F3")
+
+START = datetime(2026, 9, 7, 9, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+MESSAGE = Heard(kind=StanzaKind.MESSAGE)
+PHONE = Heard(kind=StanzaKind.PHONE)
+
+
+def acquainted(kind: StanzaKind = StanzaKind.MESSAGE) -> tuple[Hearing, datetime]:
+    """Return a session that has heard a stanza every ten seconds for twenty minutes."""
+    now = START
+    state, _ = step(Hearing(), Opened(), now)
+    for _ in range(120):
+        now += 10 * SECOND
+        state, effects = step(state, Heard(kind=kind), now)
+        assert effects == ()
+    return state, now
+
+
+def due(state: Hearing) -> datetime:
+    """Return when something happens by itself."""
+    deadline = next_deadline(state)
+    assert deadline is not None
+    return deadline + timedelta(milliseconds=1)
+
+
+def waiting(*, phone_asked: bool = True) -> tuple[Hearing, datetime, datetime]:
+    """Return a session under suspicion, when it last heard, and when it was probed."""
+    state, heard_at = acquainted()
+    now = due(state)
+    state, effects = step(state, Ticked(), now)
+    assert effects == (Probe(ask_phone=True),)
+    state, effects = step(state, ProbeAnswered(phone_asked=phone_asked), now)
+    assert (state.phase, effects) == (Phase.WAITING, ())
+    return state, heard_at, now
+
+
+def reopening(*, phone_asked: bool = True) -> tuple[Hearing, datetime, datetime]:
+    """Return a suspected session that logged in anew, when it last heard, and the present."""
+    state, heard_at, _ = waiting(phone_asked=phone_asked)
+    now = due(state)
+    state, effects = step(state, Ticked(), now)
+    (reopen,) = effects
+    assert isinstance(reopen, Reopen)
+    assert reopen.reason is Reason.SILENCE
+    state, _ = step(state, Closed(), now)
+    state, _ = step(state, Opened(), now + 2 * SECOND)
+    assert state.phase is Phase.PROVING
+    return state, heard_at, now + 2 * SECOND
+
+
+def test_a_silence_is_tried_when_about_ten_messages_are_missing() -> None:
+    state, heard_at = acquainted()
+    now = due(state)
+    assert timedelta(seconds=80) < now - heard_at < timedelta(seconds=120)
+    assert step(state, Ticked(), now - SECOND) == (state, ())
+    assert step(state, Ticked(), now)[1] == (Probe(ask_phone=True),)
+
+
+def test_a_phone_that_does_not_answer_brings_the_reopening_nearer() -> None:
+    asked, heard_at, _ = waiting()
+    not_asked, _, _ = waiting(phone_asked=False)
+    assert due(asked) < due(not_asked)
+    assert due(asked) - heard_at < timedelta(seconds=150)
+
+
+def test_the_phone_is_given_its_time_even_if_the_doubt_is_enough_already() -> None:
+    state, heard_at = acquainted()
+    now = heard_at + timedelta(hours=1)
+    state, effects = step(state, Ticked(), now)
+    assert effects == (Probe(ask_phone=True),)
+    state, effects = step(state, ProbeAnswered(phone_asked=True), now)
+    assert effects == ()
+    assert next_deadline(state) == now + state.policy.phone_answers
+
+
+def test_the_answer_of_the_phone_explains_the_silence() -> None:
+    state, _, now = waiting()
+    state, effects = step(state, PHONE, now + SECOND)
+    assert (state.phase, effects) == (Phase.LISTENING, ())
+    assert due(state) - now >= state.policy.pause
+
+
+def test_a_silence_explained_again_is_tried_later_each_time_until_a_message_comes() -> None:
+    state, _, now = waiting()
+    pauses: list[timedelta] = []
+    for _ in range(4):
+        state, _ = step(state, PHONE, now + SECOND)
+        pauses.append(due(state) - now)
+        now = due(state)
+        state, _ = step(state, Ticked(), now)
+        state, _ = step(state, ProbeAnswered(phone_asked=True), now)
+    assert all(later > before for before, later in pairwise(pauses))
+    state, _ = step(state, MESSAGE, now + SECOND)
+    assert state.try_after is None
+
+
+def test_the_phone_is_not_asked_twice_within_its_pause() -> None:
+    state, _, now = waiting()
+    state, _ = step(state, MESSAGE, now + SECOND)
+    assert state.phase is Phase.LISTENING
+    later = due(state)
+    _, effects = step(state, Ticked(), later)
+    assert effects == (Probe(ask_phone=False),)
+    assert later - now < state.policy.phone_pause
+
+
+def test_whatever_is_heard_during_the_probe_ends_the_suspicion() -> None:
+    state, _ = acquainted()
+    now = due(state)
+    state, _ = step(state, Ticked(), now)
+    state, _ = step(state, Heard(kind=StanzaKind.RECEIPT), now + SECOND)
+    assert state.phase is Phase.LISTENING
+    assert step(state, ProbeAnswered(), now + 2 * SECOND)[1] == ()
+
+
+def test_a_ping_without_an_answer_is_no_deafness() -> None:
+    state, _ = acquainted()
+    now = due(state)
+    state, _ = step(state, Ticked(), now)
+    state, effects = step(state, ProbeFailed(), now + 20 * SECOND)
+    assert (state.phase, effects) == (Phase.LISTENING, ())
+
+
+def test_a_stanza_queued_before_the_reopening_confirms_it() -> None:
+    state, heard_at, now = reopening()
+    queued = Heard(kind=StanzaKind.MESSAGE, queued=True, queued_at=heard_at + 10 * SECOND)
+    state, effects = step(state, queued, now)
+    (confirmed,) = effects
+    assert isinstance(confirmed, Confirmed)
+    assert timedelta(seconds=90) < confirmed.delay < timedelta(seconds=150)
+    assert state.alarms == 0
+
+
+def test_the_answer_of_the_phone_that_waited_in_the_queue_confirms_it_too() -> None:
+    state, _, now = reopening()
+    answered_at = now - state.policy.phone_answers
+    queued = Heard(kind=StanzaKind.PHONE, queued=True, queued_at=answered_at)
+    _, effects = step(state, queued, now)
+    assert [type(effect) for effect in effects] == [Confirmed]
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_stanza_of_another_time_confirms_nothing(late: bool) -> None:
+    state, heard_at, now = reopening()
+    queued_at = now - SECOND if late else heard_at
+    queued = Heard(kind=StanzaKind.MESSAGE, queued=True, queued_at=queued_at)
+    state, effects = step(state, queued, now)
+    assert (state.phase, effects) == (Phase.PROVING, ())
+
+
+def test_a_true_suspicion_teaches_nothing() -> None:
+    """What was not delivered was not a silence of the session's own, nor the phone's fault."""
+    before, _ = acquainted()
+    state, heard_at, now = reopening()
+    queued = Heard(kind=StanzaKind.MESSAGE, queued=True, queued_at=heard_at + 10 * SECOND)
+    state, _ = step(state, queued, now)
+    assert (state.habit, state.phone) == (before.habit, before.phone)
+
+
+def test_a_false_alarm_puts_off_the_next_suspicion_longer_each_time() -> None:
+    policy = HearingPolicy()
+    state, _, now = reopening()
+    pauses: list[timedelta] = []
+    while len(pauses) < 3:
+        now = max(due(state), now)
+        state, effects = step(state, Ticked(), now)
+        waiting_effects = list(effects)
+        while waiting_effects:
+            effect = waiting_effects.pop()
+            more: tuple[HearingEffect, ...] = ()
+            match effect:
+                case FalseAlarm():
+                    pauses.append(effect.paused_for)
+                case Probe():
+                    state, more = step(state, ProbeAnswered(), now)
+                case Reopen():
+                    state, more = step(state, Opened(), now)
+                case Confirmed():
+                    raise AssertionError("nothing was queued")
+            waiting_effects += more
+    assert pauses == [policy.pause, policy.pause * 4, policy.pause * 16]
+
+
+def test_a_login_that_ends_before_its_proof_is_proved_by_the_next() -> None:
+    state, heard_at, now = reopening()
+    state, _ = step(state, Closed(), now + SECOND)
+    state, _ = step(state, Opened(), now + 5 * SECOND)
+    queued = Heard(kind=StanzaKind.MESSAGE, queued=True, queued_at=heard_at + 10 * SECOND)
+    assert [type(effect) for effect in step(state, queued, now + 6 * SECOND)[1]] == [Confirmed]
+
+
+def test_receipts_prove_hearing_but_are_not_expected_without_messages_of_ours() -> None:
+    state, _ = acquainted(StanzaKind.RECEIPT)
+    assert next_deadline(state) is None
+
+
+def test_receipts_that_no_longer_come_for_what_is_sent_are_suspicious() -> None:
+    now = START
+    state, _ = step(Hearing(), Opened(), now)
+    for _ in range(60):
+        now += 60 * SECOND
+        state, _ = step(state, Sent(), now)
+        state, _ = step(state, Answered(), now)
+        state, _ = step(state, Heard(kind=StanzaKind.RECEIPT), now + 2 * SECOND)
+    last, effects = now, ()
+    while not effects:
+        now += 60 * SECOND
+        state, _ = step(state, Sent(), now)
+        state, _ = step(state, Answered(), now)
+        state, effects = step(state, Ticked(), due(state))
+    assert effects == (Probe(ask_phone=True),)
+    assert timedelta(minutes=2) < now - last < timedelta(minutes=30)
+
+
+def test_two_messages_of_ours_that_the_server_does_not_take_are_suspicious() -> None:
+    state, _ = step(Hearing(), Opened(), START)
+    state, _ = step(state, Sent(), START)
+    state, _ = step(state, Ticked(), START + 30 * SECOND)
+    assert next_deadline(state) is None
+    state, _ = step(state, Sent(), START + 90 * SECOND)
+    answered, _ = step(state, Answered(), START + 100 * SECOND)
+    assert step(answered, Ticked(), START + 130 * SECOND)[1] == ()
+    assert step(state, Ticked(), START + 119 * SECOND)[1] == ()
+    state, effects = step(state, Ticked(), START + 120 * SECOND)
+    assert effects == (Probe(ask_phone=False),)
+    _, effects = step(state, ProbeAnswered(), START + 121 * SECOND)
+    assert [type(effect) for effect in effects] == [Reopen]
+
+
+def test_what_was_learned_outlives_the_connection() -> None:
+    state, now = acquainted()
+    state, _ = step(state, Closed(), now)
+    assert next_deadline(state) is None
+    state, _ = step(state, Opened(), now + 60 * SECOND)
+    assert due(state) - now < timedelta(minutes=5)
+
+
+def test_what_was_kept_while_away_is_no_habit() -> None:
+    state, now = acquainted()
+    usual = state.habit.usual
+    state, _ = step(state, Closed(), now)
+    state, _ = step(state, Opened(), now + timedelta(hours=9))
+    for _ in range(500):
+        queued = Heard(kind=StanzaKind.MESSAGE, queued=True, queued_at=now + timedelta(hours=1))
+        state, _ = step(state, queued, now + timedelta(hours=9))
+    assert state.habit.usual == usual
+
+
+def test_time_that_runs_backwards_does_no_harm() -> None:
+    state, now = acquainted()
+    state, effects = step(state, MESSAGE, now - timedelta(hours=1))
+    assert (state.since, effects) == (now, ())

@@ -1,0 +1,83 @@
+"""What was learned is stored in a fixed size, and read back; nonsense is not believed."""
+
+import random
+from datetime import timedelta
+
+import pytest
+
+from perene.core.hearing import (
+    Heard,
+    Hearing,
+    HearingPolicy,
+    Opened,
+    Sent,
+    StanzaKind,
+    next_deadline,
+    parse,
+    serialize,
+    step,
+)
+from tests.unit.core.hearing.test_machine import START
+
+pytestmark = pytest.mark.requirement("F3")
+
+SEED = 5
+POLICY = HearingPolicy()
+
+
+def learned(days: int) -> Hearing:
+    print(f"seed {SEED}")
+    rng = random.Random(SEED)
+    now = START
+    state, _ = step(Hearing(policy=POLICY), Opened(), now)
+    while now < START + timedelta(days=days):
+        now += timedelta(seconds=rng.expovariate(1 / 300))
+        state, _ = step(state, Sent(), now)
+        state, _ = step(state, Heard(kind=StanzaKind.RECEIPT), now + timedelta(seconds=1))
+        state, _ = step(state, Heard(kind=StanzaKind.MESSAGE), now + timedelta(seconds=2))
+    return state
+
+
+def test_a_session_that_is_read_back_expects_what_it_expected() -> None:
+    state = learned(9)
+    again = parse(serialize(state), POLICY)
+    assert again.habit == state.habit
+    assert (again.replies.first, again.replies.next) == (state.replies.first, state.replies.next)
+    assert again.phone == state.phone
+    assert serialize(again) == serialize(state)
+    since = state.since
+    assert since is not None
+    later = since + timedelta(minutes=5)
+    assert next_deadline(step(again, Opened(), later)[0]) == next_deadline(
+        step(state, Opened(), later)[0]
+    )
+
+
+def test_the_size_does_not_grow() -> None:
+    sizes = {len(serialize(learned(days))) for days in (0, 1, 9)}
+    assert len(sizes) == 1
+    assert max(sizes) < 5000
+
+
+@pytest.mark.parametrize("harm", ["nothing", "cut", "longer", "version", "not a number", "less"])
+def test_what_cannot_be_read_is_a_new_beginning(harm: str) -> None:
+    stored = serialize(learned(1))
+    harmed = {
+        "nothing": b"",
+        "cut": stored[:-1],
+        "longer": stored + b"\0",
+        "version": b"\xff" + stored[1:],
+        "not a number": stored[:-4] + b"\xff\xff\xff\x7f",
+        "less": stored[:1] + b"\0\0\0\0\0\0\xf0\xbf" + stored[9:],
+    }[harm]
+    assert parse(harmed, POLICY) == Hearing(policy=POLICY)
+
+
+def test_bytes_of_any_kind_stop_no_session() -> None:
+    rng = random.Random(SEED)
+    size = len(serialize(Hearing()))
+    for _ in range(200):
+        state = parse(b"\1" + rng.randbytes(size - 1), POLICY)
+        state, _ = step(state, Opened(), START)
+        state, _ = step(state, Heard(kind=StanzaKind.MESSAGE), START + timedelta(minutes=1))
+        next_deadline(state)

@@ -1,0 +1,51 @@
+"""Weeks of made-up traffic, with seeds that the policy was not made by (see bench/deaf.py).
+
+The bounds are those of requirement F3: within two minutes of expected traffic, without false
+restarts. A part of what `make bench ARGS="--only deaf"` measures, small enough for every run.
+"""
+
+from datetime import timedelta
+
+import pytest
+
+from bench.deaf import REACH, Findings, run_deaf, run_quiet
+from perene.core.hearing import HearingPolicy
+
+pytestmark = pytest.mark.requirement("F3")
+
+SEEDS = (201, 202, 203)
+POLICY = HearingPolicy()
+TWO_MINUTES_S = 120.0
+
+
+def quiet(name: str, *, days: int, reach: float = REACH) -> Findings:
+    print(f"seeds {SEEDS}")
+    found = Findings()
+    for seed in SEEDS:
+        found.add(run_quiet(name, seed=seed, days=days, policy=POLICY, reach=reach))
+    return found
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_busy_session_that_turns_deaf_in_its_hours_is_noticed_in_two_minutes(seed: int) -> None:
+    found = run_deaf("busy", seed=seed, days=17, policy=POLICY, every=timedelta(hours=3))
+    working = sorted(one.after_s for one in found.noticed if one.in_working_hours)
+    print(f"noticed after {working} s")
+    assert len(working) >= 3
+    assert working[len(working) // 2] < TWO_MINUTES_S
+    assert found.confirmed == found.reopened_deaf
+
+
+@pytest.mark.parametrize("name", ["slow", "silent"])
+def test_who_has_little_traffic_is_left_alone(name: str) -> None:
+    assert quiet(name, days=60).false_at == []
+
+
+def test_a_day_without_its_bursts_is_no_reason_when_the_phone_explains_it() -> None:
+    assert quiet("bursty", days=28, reach=1.0).false_at == []
+
+
+def test_who_only_sends_is_noticed_by_missing_receipts() -> None:
+    found = run_deaf("notifier", seed=SEEDS[0], days=20, policy=POLICY, every=timedelta(hours=12))
+    assert len(found.noticed) >= 4
+    assert sorted(one.after_s for one in found.noticed)[len(found.noticed) // 2] < 3600
