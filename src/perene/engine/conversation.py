@@ -87,8 +87,12 @@ class Conversation:
         )
         self._intake.on_any = self._keepalive.heard
         self._welcome = Welcome(clock, within_s=config.query_timeout_s)
+        self._phone_ping = PhonePing(
+            stage=stage, answers=self._answers, queries=self._queries, clock=clock
+        )
         self._listening = Listening(
             memory=hearing,
+            phone_ping=self._phone_ping,
             stage=stage,
             answers=self._answers,
             queries=self._queries,
@@ -142,7 +146,6 @@ class Conversation:
             hold_s=config.limit_hold_s,
             later=self._later,
         )
-        self._phone_ping = PhonePing(stage=stage, answers=answers, queries=queries, clock=clock)
         self._send_loop = SendLoop(stage.store, sender, clock, reach_out)
         self._retry_answers = RetryAnswers(
             stage=stage,
@@ -183,7 +186,10 @@ class Conversation:
     def ping_phone(self) -> None:
         """Ask the phone for a sign of life, once the login is complete."""
         if self._sending is not None:
-            self._later(self._phone_ping.send)
+            self._later(self._ping_phone)
+
+    async def _ping_phone(self) -> None:
+        await self._phone_ping.send()
 
     async def run(self, stopping: asyncio.Event, *, log_out: Callable[[], bool]) -> None:
         """Converse until `stopping` is set, then drain; or raise what ended the connection.

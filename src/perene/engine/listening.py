@@ -31,7 +31,7 @@ from perene.engine import endings
 from perene.engine.answers import Answers
 from perene.engine.errors import QueryFailed, QueryTimedOut
 from perene.engine.keepalive import ANSWER_WITHIN_S
-from perene.engine.phone_question import PhoneQuestion, is_of_the_phone
+from perene.engine.phone_ping import PhonePing, is_of_the_phone
 from perene.engine.queries import Queries
 from perene.engine.stage import Stage
 from perene.engine.stanza import small_number
@@ -84,6 +84,7 @@ class Listening:
         self,
         *,
         memory: HearingMemory,
+        phone_ping: PhonePing,
         stage: Stage,
         answers: Answers,
         queries: Queries,
@@ -94,7 +95,7 @@ class Listening:
         self._stage = stage
         self._answers = answers
         self._queries = queries
-        self._question = PhoneQuestion(stage=stage, answers=answers, queries=queries)
+        self._phone_ping = phone_ping
         self._clock = clock
         self._observer = observer
         # The wall may be set while we listen; a silence is measured by the steady clock.
@@ -189,8 +190,9 @@ class Listening:
                 await self._tell("false_alarm", effect, next_not_before_s=pause_s)
 
     async def _probe(self, *, ask_phone: bool) -> HearingEvent:
-        asked = ask_phone and await self._question.ask()
+        asked = False
         try:
+            asked = ask_phone and await self._phone_ping.send()
             await self._queries.ask("w:p", "get", Node("ping"), timeout_s=ANSWER_WITHIN_S)
         except QueryTimedOut:
             return hearing.ProbeFailed()

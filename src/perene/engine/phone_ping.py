@@ -4,7 +4,8 @@ A phone that nobody writes to sends its companions nothing, and then cannot be t
 is off. But a phone answers a companion's request for an app-state key by itself, without its owner
 (mautrix-whatsapp pkg/connector/phoneping.go `sendHackyPhonePing`, 2026-08-21). Its answer, and its
 receipt for the request, are sightings like any other (see `engine.phone`); one that is off gets
-the request when it is back.
+the request when it is back. The answer comes out of the queue of the session, so it also shows that
+a connection still hears (see `engine.listening`).
 """
 
 from collections import deque
@@ -37,7 +38,7 @@ _SHARES = 8
 """How many stored shares are searched for a key: a phone may have answered with none."""
 
 _REMEMBERED = 8
-"""Requests whose ack is awaited; there is one a day at most."""
+"""Requests whose ack is awaited; there is one every ten minutes at most."""
 
 
 class PhonePing:
@@ -50,11 +51,11 @@ class PhonePing:
         self._clock = clock
         self._asked: deque[str] = deque(maxlen=_REMEMBERED)
 
-    async def send(self) -> None:
+    async def send(self) -> bool:
         """Encrypt a request for the phone, and queue it behind the commit of its ratchet.
 
-        A phone that cannot be encrypted for is left alone, which is logged. Raises QueryFailed and
-        QueryTimedOut when the server does not give the phone's keys, StorageError.
+        False if the phone cannot be encrypted for; it is left alone, which is logged. Raises
+        QueryFailed and QueryTimedOut when the server does not give the phone's keys, StorageError.
         """
         own = self._stage.credentials
         to = own.own_pn.bare
@@ -71,11 +72,12 @@ class PhonePing:
             enc = await seal_enc(draft, recipient, bundle, own, {})
             if enc is None:
                 log.warning("phone_ping_impossible", reason="no_usable_keys")
-                return
+                return False
             message_id = new_message_id(to.user, self._clock.now())
             self._asked.append(message_id)
             self._answers.put(draft.submit(), _stanza(message_id, to, enc, own))
         log.info("phone_ping_queued")
+        return True
 
     def answered(self, ack: Node) -> bool:
         """Take the server's ack of a request; False if it is for something else.
@@ -111,6 +113,16 @@ class PhonePing:
         async with self._stage.lock:
             missing = await without_ratchet(self._stage.draft(), [phone])
         return (await fetch_bundles(self._queries, missing)).get(phone)
+
+
+def is_of_the_phone(node: Node) -> bool:
+    """Tell whether a stanza is what an own device says to this one alone, by what it claims.
+
+    It is not believed for its content: that it was delivered is what counts.
+    """
+    if node.tag == "receipt":
+        return node.attrs.get("type") == "peer_msg"
+    return node.tag == "message" and node.attrs.get("category") == "peer"
 
 
 def _request(key_id: bytes | None) -> wa_pb2.Message:
