@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, exists, select
+from sqlalchemy import Connection, Row, bindparam, exists, select
 
 from perene.core.errors import NotFound, UnreadableState
 from perene.core.ids import SessionId
@@ -17,6 +17,17 @@ from perene.store.sealing import Sealer
 
 Credentials = tuple[int, bytes | None]
 """A session's key, and its serialised credentials."""
+
+
+_ASKED = sessions.c.id.in_(bindparam("ids", expanding=True))
+
+# Made once: building them takes longer than running them.
+_CREDENTIALS = (
+    select(sessions.c.key, sessions.c.id, credentials.c.sealed)
+    .join_from(sessions, credentials, isouter=True)
+    .where(_ASKED)
+)
+_QUEUED = select(sessions.c.id).where(_ASKED, exists().where(queued_of(sessions.c.key)))
 
 
 class OpeningReads:
@@ -46,20 +57,14 @@ class OpeningReads:
 
 
 def _queued_of(connection: Connection, asked: Sequence[SessionId]) -> list[bool]:
-    has_queued = exists().where(queued_of(sessions.c.key))
-    rows = connection.execute(select(sessions.c.id).where(sessions.c.id.in_(asked), has_queued))
-    found = {row.id for row in rows}
+    found = set(connection.execute(_QUEUED, {"ids": asked}).scalars())
     return [session in found for session in asked]
 
 
 def _credentials_of(
     connection: Connection, keyring: Keyring, asked: Sequence[SessionId]
 ) -> list[Credentials | NotFound | UnreadableState]:
-    rows = connection.execute(
-        select(sessions.c.key, sessions.c.id, credentials.c.sealed)
-        .join_from(sessions, credentials, isouter=True)
-        .where(sessions.c.id.in_(asked))
-    )
+    rows = connection.execute(_CREDENTIALS, {"ids": asked})
     found: dict[SessionId, Row[Any, Any, Any]] = {row.id: row for row in rows}
     sealers = _sealers(connection, keyring, {row.key: row.id for row in found.values()})
     return [

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, exists, insert, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, delete, exists, insert, select, update
 
 from perene.core.errors import Conflict, NotFound, StaleEpoch
 from perene.core.events import Event
@@ -34,6 +34,24 @@ class LockedSession:
     standing: str | None
 
 
+# Made once: every commit uses it, and building it takes longer than running it.
+_LOCK = (
+    select(
+        sessions.c.key,
+        sessions.c.id,
+        sessions.c.epoch,
+        sessions.c.pn,
+        sessions.c.lid,
+        sessions.c.push_name,
+        sessions.c.platform,
+        sessions.c.standing,
+    )
+    .where(sessions.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(sessions.c.key)
+    .with_for_update(key_share=True)
+)
+
+
 def lock_sessions(
     connection: Connection, ids: Collection[SessionId]
 ) -> dict[SessionId, LockedSession]:
@@ -42,21 +60,7 @@ def lock_sessions(
     Everything that writes a session's data holds this lock (on SQLite, the whole database's).
     """
     found: dict[SessionId, LockedSession] = {}
-    rows = connection.execute(
-        select(
-            sessions.c.key,
-            sessions.c.id,
-            sessions.c.epoch,
-            sessions.c.pn,
-            sessions.c.lid,
-            sessions.c.push_name,
-            sessions.c.platform,
-            sessions.c.standing,
-        )
-        .where(sessions.c.id.in_(list(ids)))
-        .order_by(sessions.c.key)
-        .with_for_update(key_share=True)
-    )
+    rows = connection.execute(_LOCK, {"ids": list(ids)})
     for key, id_, epoch, pn, lid, push_name, platform, standing in rows:
         profile = Profile(pn=pn, lid=lid, push_name=push_name, platform=platform)
         found[id_] = LockedSession(key, epoch, profile, standing)
