@@ -73,6 +73,10 @@ class Replies:
             return self
         return replace(self, began=None, missed=self.missed + 1)
 
+    def interrupted(self) -> "Replies":
+        """The connection was given up: the trial under way comes to nothing."""
+        return replace(self, began=None)
+
     def forgotten(self) -> "Replies":
         """The connection is another: nothing is known of the trial that was under way."""
         return replace(self, began=None, missed=0)

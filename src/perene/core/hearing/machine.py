@@ -23,8 +23,6 @@ from perene.core.hearing.events import (
     COUNTED,
     Answered,
     Closed,
-    Confirmed,
-    FalseAlarm,
     Heard,
     HearingEffect,
     HearingEvent,
@@ -47,10 +45,9 @@ from perene.core.hearing.state import (
     reopen_due,
     untaken_due,
 )
+from perene.core.hearing.verdict import confirmed, false_alarm, pause_after
 
 _SECOND = timedelta(seconds=1)
-_MOST_ALARMS = 16
-"""Exponents are bounded: a float would overflow long after the longest pause."""
 
 Stepped = tuple[Hearing, tuple[HearingEffect, ...]]
 
@@ -122,7 +119,8 @@ def _opened(state: Hearing, now: datetime) -> Hearing:
         lived=now,
         taken_at=None,
         untaken=0,
-        replies=state.replies.forgotten(),
+        # Whether what was missed before was not delivered, the proof will say.
+        replies=state.replies.interrupted() if proving else state.replies.forgotten(),
     )
 
 
@@ -172,7 +170,7 @@ def _phone_answered(state: Hearing, now: datetime) -> Hearing:
         habit=state.habit.endured(state.silent, now, known_to=state.judged),
         judged=now,
         explained=state.explained + 1,
-        try_after=now + _pause(state, state.explained),
+        try_after=now + pause_after(state, state.explained),
     )
 
 
@@ -186,7 +184,7 @@ def _queued(state: Hearing, event: Heard, now: datetime) -> Stepped:
         return state, ()
     # The server's times are whole seconds, so one in the second of the last stanza is not later.
     if suspicion.heard_at + _SECOND <= at <= suspicion.at - state.policy.grace:
-        return _confirmed(state, suspicion, at, now)
+        return confirmed(state, suspicion, at, now)
     return state, ()
 
 
@@ -196,44 +194,17 @@ def _answered(state: Hearing) -> Stepped:
     if suspicion is not None and suspicion.reason is Reason.UNANSWERED:
         if state.phase is Phase.PROVING and state.since is not None:
             first = suspicion.at - state.policy.unanswered
-            return _confirmed(state, suspicion, first, state.since)
+            return confirmed(state, suspicion, first, state.since)
         if state.phase in (Phase.PROBING, Phase.WAITING):
             return replace(state, phase=Phase.LISTENING, suspicion=None), ()
     return state, ()
-
-
-def _confirmed(
-    state: Hearing, suspicion: Suspicion, first_missed: datetime, now: datetime
-) -> Stepped:
-    # The silence is not learned, and the phone not blamed: we could not hear.
-    after = replace(
-        state,
-        phase=Phase.LISTENING,
-        silent=now,
-        judged=now,
-        phone_asked=None,
-        explained=0,
-        try_after=None,
-        suspicion=None,
-        prove_by=None,
-        alarms=0,
-        alarmed_at=None,
-        quiet_until=None,
-    )
-    return after, (
-        Confirmed(
-            delay=suspicion.at - first_missed,
-            silence=suspicion.at - suspicion.heard_at,
-            expected=suspicion.expected,
-        ),
-    )
 
 
 def _due(state: Hearing, now: datetime) -> Stepped:
     state = replace(state, replies=state.replies.passed(now, state.policy.receipts))
     match state.phase:
         case Phase.PROVING if state.prove_by is not None and now >= state.prove_by:
-            return _false_alarm(state, now)
+            return false_alarm(state, now)
         case Phase.WAITING:
             due = reopen_due(state)
             return _reopen(state, now) if due is not None and now >= due else (state, ())
@@ -308,40 +279,6 @@ def _reopen(state: Hearing, now: datetime) -> Stepped:
     )
     suspicion = replace(suspicion, at=now, expected=expected)
     return replace(state, phase=Phase.REOPENING, suspicion=suspicion), (reopen,)
-
-
-def _false_alarm(state: Hearing, now: datetime) -> Stepped:
-    suspicion, policy = state.suspicion, state.policy
-    assert suspicion is not None  # only a suspicion is proved or not
-    alarms = state.alarms
-    if state.alarmed_at is not None:
-        alarms = max(0, alarms - (now - state.alarmed_at) // policy.forgiven)
-    pause = _pause(state, alarms)
-    missed = state.phone_asked is not None
-    after = replace(
-        state,
-        # The silence was the session's own, so it is learned from, like one that ended by itself.
-        habit=state.habit.lived(suspicion.lived, suspicion.at, 0.0).endured(
-            suspicion.silent, suspicion.at, known_to=suspicion.judged
-        ),
-        judged=suspicion.at,
-        replies=state.replies.heard(),
-        phone=state.phone.after(answered=False) if missed else state.phone,
-        phone_asked=None,
-        phase=Phase.LISTENING,
-        suspicion=None,
-        prove_by=None,
-        alarms=alarms + 1,
-        alarmed_at=now,
-        quiet_until=now + pause,
-    )
-    silence = suspicion.at - suspicion.heard_at
-    return after, (FalseAlarm(paused_for=pause, silence=silence, expected=suspicion.expected),)
-
-
-def _pause(state: Hearing, times: int) -> timedelta:
-    policy = state.policy
-    return min(policy.pause * policy.pause_factor ** min(times, _MOST_ALARMS), policy.longest_pause)
 
 
 def _closed(state: Hearing, now: datetime) -> Hearing:

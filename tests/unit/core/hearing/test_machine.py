@@ -225,7 +225,11 @@ def test_receipts_prove_hearing_but_are_not_expected_without_messages_of_ours() 
     assert next_deadline(state) is None
 
 
-def test_receipts_that_no_longer_come_for_what_is_sent_are_suspicious() -> None:
+def sending() -> tuple[Hearing, datetime]:
+    """Return a session that sent a message a minute, brought a receipt each time, until none came.
+
+    It is probed for that.
+    """
     now = START
     state, _ = step(Hearing(), Opened(), now)
     for _ in range(60):
@@ -233,14 +237,43 @@ def test_receipts_that_no_longer_come_for_what_is_sent_are_suspicious() -> None:
         state, _ = step(state, Sent(), now)
         state, _ = step(state, Answered(), now)
         state, _ = step(state, Heard(kind=StanzaKind.RECEIPT), now + 2 * SECOND)
-    last, effects = now, ()
+    effects: tuple[HearingEffect, ...] = ()
     while not effects:
         now += 60 * SECOND
         state, _ = step(state, Sent(), now)
         state, _ = step(state, Answered(), now)
         state, effects = step(state, Ticked(), due(state))
     assert effects == (Probe(ask_phone=True),)
-    assert timedelta(minutes=2) < now - last < timedelta(minutes=30)
+    return state, now
+
+
+def test_receipts_that_no_longer_come_for_what_is_sent_are_suspicious() -> None:
+    _, now = sending()
+    assert timedelta(minutes=62) < now - START < timedelta(minutes=90)
+
+
+@pytest.mark.parametrize("true", [False, True])
+def test_missing_receipts_are_learned_unless_they_waited_in_the_queue(true: bool) -> None:
+    state, now = sending()
+    before = state.replies
+    state, _ = step(state, ProbeAnswered(), now)
+    for _ in range(60):
+        if state.phase is Phase.REOPENING:
+            break
+        now += 60 * SECOND
+        state, _ = step(state, Sent(), now)
+        state, _ = step(state, Answered(), now)
+        state, _ = step(state, Ticked(), now + 40 * SECOND)
+    assert state.phase is Phase.REOPENING
+    state, _ = step(state, Opened(), now + 50 * SECOND)
+    if true:
+        kept = Heard(kind=StanzaKind.RECEIPT, queued=True, queued_at=now - 20 * SECOND)
+        state, effects = step(state, kept, now + 50 * SECOND)
+    else:
+        state, effects = step(state, Ticked(), due(state))
+    assert [type(effect) for effect in effects] == [Confirmed if true else FalseAlarm]
+    assert (state.replies.next.missed == before.next.missed) is true
+    assert state.replies.nats == 0.0
 
 
 def test_two_messages_of_ours_that_the_server_does_not_take_are_suspicious() -> None:

@@ -1,0 +1,75 @@
+"""What came of a suspicion: the queue proved it, or it was a false alarm."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from perene.core.hearing.events import Confirmed, FalseAlarm
+from perene.core.hearing.state import Hearing, Phase, Suspicion
+
+_MOST_ALARMS = 16
+"""Exponents are bounded: a float would overflow long after the longest pause."""
+
+
+def confirmed(
+    state: Hearing, suspicion: Suspicion, first_missed: datetime, now: datetime
+) -> tuple[Hearing, tuple[Confirmed]]:
+    """Return the state after a proof; `first_missed` is when the first was queued."""
+    # The silence is not learned, and the phone not blamed: we could not hear.
+    after = replace(
+        state,
+        phase=Phase.LISTENING,
+        silent=now,
+        judged=now,
+        replies=state.replies.forgotten(),
+        phone_asked=None,
+        explained=0,
+        try_after=None,
+        suspicion=None,
+        prove_by=None,
+        alarms=0,
+        alarmed_at=None,
+        quiet_until=None,
+    )
+    return after, (
+        Confirmed(
+            delay=suspicion.at - first_missed,
+            silence=suspicion.at - suspicion.heard_at,
+            expected=suspicion.expected,
+        ),
+    )
+
+
+def false_alarm(state: Hearing, now: datetime) -> tuple[Hearing, tuple[FalseAlarm]]:
+    """Return the state after no proof came in time."""
+    suspicion, policy = state.suspicion, state.policy
+    assert suspicion is not None  # only a suspicion is proved or not
+    alarms = state.alarms
+    if state.alarmed_at is not None:
+        alarms = max(0, alarms - (now - state.alarmed_at) // policy.forgiven)
+    pause = pause_after(state, alarms)
+    missed = state.phone_asked is not None
+    after = replace(
+        state,
+        # The silence was the session's own, so it is learned from, like one that ended by itself.
+        habit=state.habit.lived(suspicion.lived, suspicion.at, 0.0).endured(
+            suspicion.silent, suspicion.at, known_to=suspicion.judged
+        ),
+        judged=suspicion.at,
+        replies=state.replies.heard(),
+        phone=state.phone.after(answered=False) if missed else state.phone,
+        phone_asked=None,
+        phase=Phase.LISTENING,
+        suspicion=None,
+        prove_by=None,
+        alarms=alarms + 1,
+        alarmed_at=now,
+        quiet_until=now + pause,
+    )
+    silence = suspicion.at - suspicion.heard_at
+    return after, (FalseAlarm(paused_for=pause, silence=silence, expected=suspicion.expected),)
+
+
+def pause_after(state: Hearing, times: int) -> timedelta:
+    """Return how long no silence is tried after so many in vain."""
+    policy = state.policy
+    return min(policy.pause * policy.pause_factor ** min(times, _MOST_ALARMS), policy.longest_pause)
