@@ -7,6 +7,7 @@ from perene.core.events import Event
 from perene.core.ids import Epoch, SessionId
 from perene.core.messages import LedgerEntry, Message, StatusChange
 from perene.core.outages import Outage
+from perene.core.privacy_tokens import PrivacyToken
 
 
 class Serializable(Protocol):
@@ -111,6 +112,7 @@ class Unit:
     peer_messages: tuple[PeerMessage, ...] = ()
     ledger: tuple[LedgerEntry, ...] = ()
     ciphertexts: tuple[bytes, ...] = ()
+    privacy_tokens: tuple[PrivacyToken, ...] = ()
     outage: Outage | None = None
     standing: str | None = None
     events: tuple[Event, ...] = ()

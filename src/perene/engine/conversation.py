@@ -30,6 +30,7 @@ from perene.engine.offline import OfflineDelivery
 from perene.engine.phone import PhoneWatch
 from perene.engine.phone_ping import PhonePing
 from perene.engine.prekeys import PreKeys
+from perene.engine.privacy_tokens import PrivacyTokens
 from perene.engine.queries import Queries
 from perene.engine.reach_out import ReachOut
 from perene.engine.receipts import OwnMessages
@@ -130,6 +131,9 @@ class Conversation:
             clock=clock,
             online=config.mark_online,
         )
+        tokens = PrivacyTokens(
+            stage=stage, answers=answers, queries=queries, clock=clock, later=self._later
+        )
         sender = Sender(
             stage=stage,
             answers=answers,
@@ -137,6 +141,7 @@ class Conversation:
             devices=devices,
             groups=groups,
             clock=clock,
+            tokens=tokens,
         )
         reach_out = ReachOut(
             stage=stage,
@@ -173,6 +178,8 @@ class Conversation:
             refill=self._pre_keys.ensure,
             finish_pairing=self.linking.finish_by_code,
             notice=reach_out.notice,
+            token=tokens.notice,
+            renewed=tokens.renew,
         )
 
     def wake_sender(self) -> None:

@@ -35,6 +35,8 @@ class Notifications:
         refill: Callable[[int | None], Awaitable[None]],
         finish_pairing: Callable[[Node], Awaitable[None]],
         notice: Callable[[Node], Awaitable[None]],
+        token: Callable[[Node], Awaitable[None]],
+        renewed: Callable[[Jid], Awaitable[None]],
     ) -> None:
         self._stage = stage
         self._answers = answers
@@ -44,6 +46,8 @@ class Notifications:
         self._refill = refill
         self._finish_pairing = finish_pairing
         self._notice = notice
+        self._token = token
+        self._renewed = renewed
 
     async def take(self, node: Node) -> None:
         """Apply one `<notification>` and queue its ack. A malformed one is acknowledged too."""
@@ -64,6 +68,8 @@ class Notifications:
                 await self._group(node)
             case "mex":
                 await self._notice(node)
+            case "privacy_token":
+                await self._token(node)
             case "link_code_companion_reg":
                 self._later(lambda: self._finish_pairing(node))
             case _:
@@ -83,6 +89,8 @@ class Notifications:
             # New keys of a contact: the devices may have changed too. The ratchet itself is
             # replaced by the pre-key message that follows (facts/protocol.md §4.4).
             await self._forget_devices(node)
+            person = Jid.parse(node.attr("from"))
+            self._later(lambda: self._renewed(person))
 
     async def _group(self, node: Node) -> None:
         group = Jid.parse(node.attr("from"))

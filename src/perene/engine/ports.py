@@ -8,6 +8,7 @@ from perene.core.account import ChatStanding
 from perene.core.events import Event
 from perene.core.ids import Epoch, MessageId, SessionId
 from perene.core.messages import LedgerEntry, Message, MessageKey
+from perene.core.privacy_tokens import PrivacyToken
 from perene.core.unit import AddressPair, Committed, PeerMessage, PreKeyWrite, Unit
 
 
@@ -89,6 +90,10 @@ class SessionStore(Protocol):
 
     async def peer_messages(self, kind: str, *, limit: int) -> Sequence[PeerMessage]:
         """Return the newest messages of a kind that own devices have sent us, newest first."""
+        ...
+
+    async def privacy_tokens(self, persons: Collection[str]) -> Sequence[PrivacyToken]:
+        """Return what is known of the privacy tokens between us and these persons (bare JIDs)."""
         ...
 
     async def limit_history(self, after: int) -> LimitHistory:

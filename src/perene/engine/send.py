@@ -18,6 +18,7 @@ from perene.engine.devices import Devices, fetch_bundles
 from perene.engine.encrypt import Addressed, Sealed, seal_for_devices, without_ratchet
 from perene.engine.errors import CannotSend, QueryFailed
 from perene.engine.groups import Group, Groups
+from perene.engine.privacy_tokens import PrivacyTokens
 from perene.engine.queries import Queries
 from perene.engine.stage import Draft, Stage
 from perene.signal.bundle import PreKeyBundle
@@ -64,8 +65,10 @@ class Sender:
         devices: Devices,
         groups: Groups,
         clock: Clock,
+        tokens: PrivacyTokens,
     ) -> None:
         self._stage = stage
+        self._tokens = tokens
         self._answers = answers
         self._queries = queries
         self._devices = devices
@@ -143,6 +146,7 @@ class Sender:
             recipients = list({r.device: r for r in recipients}.values())
         route = _Route(to=chat, recipients=tuple(recipients))
         bundles = await self._missing_bundles(route.recipients)
+        token = await self._tokens.shown_to(chat)
         async with self._stage.lock:
             draft = self._stage.draft()
             sealed = await seal_for_devices(
@@ -151,8 +155,11 @@ class Sender:
             others = {self._stage.book.canonical(d) for d in listed[chat.bare]}
             if not others.intersection(sealed.reached):
                 raise CannotSend("no device of the recipient could be encrypted for")
-            node = _stanza(message, chat, _participants(sealed), own, sealed.first_contact)
+            node = _stanza(
+                message, chat, (*_participants(sealed), *token), own, sealed.first_contact
+            )
             self._answers.put(draft.submit(), node)
+        await self._tokens.wrote_to(chat)
 
     async def _send_group(self, message: Message, chat: Jid) -> None:
         own = self._stage.credentials

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable
 from perene.core.errors import UnreadableState
 from perene.core.events import Event
 from perene.core.messages import LedgerEntry, Message, MessageKey, StatusChange
+from perene.core.privacy_tokens import PrivacyToken
 from perene.core.unit import (
     AddressPair,
     Committed,
@@ -176,6 +177,7 @@ class Draft:
         self.peer_messages: list[PeerMessage] = []
         self.ledger: list[LedgerEntry] = []
         self.ciphertexts: list[bytes] = []
+        self.privacy_tokens: list[PrivacyToken] = []
         self.events: list[Event] = []
 
     async def learn(self, pairs: Iterable[AddressPair]) -> None:
@@ -304,6 +306,7 @@ class Draft:
                 peer_messages=tuple(self.peer_messages),
                 ledger=tuple(self.ledger),
                 ciphertexts=tuple(self.ciphertexts),
+                privacy_tokens=tuple(self.privacy_tokens),
                 events=tuple(self.events),
             )
         )

@@ -269,6 +269,12 @@ def _add_faults(app: FastAPI, simulator: "Simulator") -> None:
         simulator.limit(form.phone, timedelta(seconds=form.seconds), form.code, form.tell)
         return {"phone": form.phone}
 
+    @app.post("/admin/privacy-tokens")
+    async def privacy_tokens(form: forms.TokenRule) -> Json:
+        """Refuse a number's messages with 463 unless they show the token of whom they go to."""
+        simulator.require_tokens(form.phone, form.required)
+        return {"phone": form.phone, "required": form.required}
+
 
 def _add_versions(app: FastAPI, simulator: "Simulator") -> None:
     @app.post("/admin/minimum-version")

@@ -115,6 +115,13 @@ class NewLimit(Form):
     tell: bool = False
 
 
+class TokenRule(Form):
+    """Whether a number's messages need privacy tokens."""
+
+    phone: str
+    required: bool = True
+
+
 class NewBan(Form):
     """A temporary ban."""
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from perene.sim.groups import Group
 from perene.sim.mailbox import Held
 from perene.sim.model import Account, Addressing, Device
+from perene.sim.privacy_tokens import MISSING
 from perene.sim.world import World
 from perene.wire.errors import JidError
 from perene.wire.jid import Jid
@@ -89,6 +90,11 @@ class Relay:
         chat = self._world.directory.find(to)
         if chat is None:
             raise LookupError("nobody has this address")
+        tokens = self._world.tokens
+        if sender in sender.account.companions and not tokens.passes(
+            self._world, sender.account, chat, node.child("tctoken")
+        ):
+            raise _LimitedError(MISSING)
         rules = self._world.reach_out
         error = rules.refusal(sender.account, chat, self._world.now())
         if error:

@@ -174,7 +174,10 @@ class Simulator:
         chat = self.world.groups.find(to) if to.endswith("@g.us") else self.person(to).account
         if chat is None:
             raise UnknownPerson("there is no such group")
-        sent = self.person(sender).party.sender.send_text(chat, text, message_id)
+        giver = self.person(sender)
+        sent = giver.party.sender.send_text(chat, text, message_id)
+        if isinstance(chat, Account) and not self.world.tokens.knows(giver.account, chat):
+            self.world.tokens.give(self.world, giver.account, chat, self.world.unix)
         self.world.agenda.run()
         return sent
 
@@ -277,6 +280,15 @@ class Simulator:
             lock = self.world.reach_out.lock(phone, now)
             for companion in self.person(phone).account.companions:
                 self.world.notify(companion, "mex", child=notice(lock))
+
+    def require_tokens(self, phone: str, required: bool = True) -> None:
+        """Refuse a number's companions with 463 when they show no token of whom they write to."""
+        self.use_tokens()
+        (self.world.tokens.wanted.add if required else self.world.tokens.wanted.discard)(phone)
+
+    def use_tokens(self) -> None:
+        """Let phones give a privacy token with their first message, and pass companions' on."""
+        self.world.tokens.in_use = True
 
     def unlink(self, phone: str, number: int | None = None) -> None:
         """Unlink a companion: its stream ends as device_removed, its next login fails with 401."""

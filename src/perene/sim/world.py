@@ -12,6 +12,7 @@ from perene.sim.faults import Faults
 from perene.sim.groups import Groups
 from perene.sim.mailbox import Held
 from perene.sim.model import Device, Directory
+from perene.sim.privacy_tokens import PrivacyTokens
 from perene.sim.reach_out import ReachOutRules
 from perene.wire.jid import SERVER_JID
 from perene.wire.node import Node
@@ -44,6 +45,7 @@ class World:
     evidence: Evidence = field(default_factory=Evidence)
     faults: Faults = field(default_factory=Faults)
     reach_out: ReachOutRules = field(default_factory=ReachOutRules)
+    tokens: PrivacyTokens = field(default_factory=PrivacyTokens)
     stanzas: int = 0
 
     @property

@@ -14,6 +14,7 @@ from perene.store.schema import (
     archived_credentials,
     credentials,
     pre_keys,
+    privacy_tokens,
     ratchets,
     sender_key_holders,
     sender_keys,
@@ -26,7 +27,7 @@ _TABLE = "credentials"
 _ARCHIVE = "archived_credentials"
 
 # What was made with the identity that the credentials hold, and is worthless without it.
-_OF_THE_IDENTITY = (ratchets, sender_keys, sender_key_holders, pre_keys)
+_OF_THE_IDENTITY = (ratchets, sender_keys, sender_key_holders, pre_keys, privacy_tokens)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

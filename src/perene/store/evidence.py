@@ -1,10 +1,11 @@
 """What the store keeps for people who ask how sessions fared: outages, alerts, client versions."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from perene.core.alerts import Alert
 from perene.core.ids import SessionId
-from perene.store import alerts, client_versions, outages
+from perene.store import alerts, client_versions, hearing, outages
 from perene.store.base import StoreBase
 from perene.store.outages import OutageRow
 
@@ -39,6 +40,14 @@ class Evidence(StoreBase):
     async def open_alerts(self) -> list[Alert]:
         """Return every alert that is not resolved, the one that fired first first."""
         return await self.database.read(alerts.open_alerts)
+
+    async def learned_hearing(self) -> dict[SessionId, bytes]:
+        """Return what every session has learned of its own traffic."""
+        return await self.database.read(hearing.read_hearing)
+
+    async def save_hearing(self, learned: Mapping[SessionId, bytes]) -> None:
+        """Store what sessions have learned of their own traffic, over what was stored."""
+        await self.database.write(hearing.write_hearing, learned)
 
     async def client_version(self, endpoint: str) -> tuple[str, datetime] | None:
         """Return an endpoint's version ("a.b.c") and when it was found, None when none was."""

@@ -382,3 +382,22 @@ client_versions = Table(
     Column("found_at", BigInteger, nullable=False),
 )
 """The client version that each endpoint asked for last."""
+
+hearing = Table(
+    "hearing",
+    metadata,
+    _session(),
+    Column("learned", LargeBinary, nullable=False),
+)
+"""What a session has learned of its own traffic, in the engine's bytes; no secret."""
+
+privacy_tokens = Table(
+    "privacy_tokens",
+    metadata,
+    _session(),
+    Column("person", Text, primary_key=True),
+    Column("sealed", LargeBinary),
+    Column("given_at", BigInteger),
+    Column("sent_at", BigInteger),
+)
+"""What people gave us to show with messages to them, and when we last gave them ours."""

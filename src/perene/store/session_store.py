@@ -8,8 +8,9 @@ from sqlalchemy import Connection
 from perene.core.account import ChatStanding
 from perene.core.ids import Epoch, MessageId, SessionId
 from perene.core.messages import LedgerEntry, Message, MessageKey
+from perene.core.privacy_tokens import PrivacyToken
 from perene.core.unit import AddressPair, PeerMessage, PreKeyWrite
-from perene.store import account, ciphertexts, ledger, messages, pre_keys, ratchets
+from perene.store import account, ciphertexts, ledger, messages, pre_keys, privacy_tokens, ratchets
 from perene.store.account import LimitHistory
 from perene.store.addresses import pairs_with
 from perene.store.database import Database
@@ -123,6 +124,10 @@ class SessionReader:
     async def peer_messages(self, kind: str, *, limit: int) -> Sequence[PeerMessage]:
         """Return the newest messages of a kind that own devices have sent us, newest first."""
         return await self._read_sealed(newest_peer_messages, kind, limit=limit)
+
+    async def privacy_tokens(self, persons: Collection[str]) -> Sequence[PrivacyToken]:
+        """Return what is known of the privacy tokens between us and these persons (bare JIDs)."""
+        return await self._read_sealed(privacy_tokens.read_privacy_tokens, persons)
 
     async def limit_history(self, after: int) -> LimitHistory:
         """Return what was said of the account's limits behind a position (0 for all)."""

@@ -21,6 +21,7 @@ from perene.store.outages import write_outages
 from perene.store.outbox import append_events
 from perene.store.peer_messages import write_peer_messages
 from perene.store.pre_keys import write_pre_keys
+from perene.store.privacy_tokens import write_privacy_tokens
 from perene.store.ratchets import write_holders, write_ratchets, write_sender_keys
 from perene.store.sessions import (
     LockedSession,
@@ -113,6 +114,7 @@ def _write(connection: Connection, caches: Caches, entries: Sequence[Entry], now
     write_ledger(connection, entries, directory)
     write_ciphertexts(connection, entries, now)
     write_peer_messages(connection, entries, now)
+    write_privacy_tokens(connection, entries)
     write_outages(connection, entries)
     # Last: from here to the commit, every other process that has an event to add waits.
     append_events(

@@ -18,6 +18,7 @@ from perene.core.events import EventType
 from perene.core.ids import Epoch, EventId, MessageId, SessionId
 from perene.core.messages import Fate, MessageKey, Status
 from perene.core.outages import Outage, OutageEnd, OutageId
+from perene.core.privacy_tokens import PrivacyToken
 from perene.core.sessions import Desired, SessionOptions
 from perene.core.unit import (
     AddressPair,
@@ -88,6 +89,8 @@ ALERT = Alert(
 )
 ENDPOINT = "wss://chat.example/ws"
 
+PRIVACY_TOKEN = PrivacyToken(person="1@lid", token=b"token", given_at=START, sent_at=START)
+LEARNED = b"learned"
 WHOLE = unit(
     session=SESSION,
     credentials=Bytes(b"credentials"),
@@ -104,6 +107,7 @@ WHOLE = unit(
         entry(LOST, Fate.PENDING, reason="bad_mac", retries=2),
     ),
     ciphertexts=(b"h" * 32,),
+    privacy_tokens=(PRIVACY_TOKEN,),
     outage=OUTAGE,
     standing=STANDING,
 )
@@ -120,6 +124,7 @@ async def fill(store: Store) -> None:
     await store.create_api_key("desk")
     await store.save_alert(ALERT)
     await store.save_client_version(ENDPOINT, "2.3000.1", START)
+    await store.save_hearing({SESSION: LEARNED})
     await store.close()
 
 

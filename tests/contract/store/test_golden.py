@@ -14,10 +14,12 @@ from tests.contract.store.make_golden import (
     ALERT,
     ENDPOINT,
     FOLDER,
+    LEARNED,
     LOST,
     MASTER_KEY,
     OPTIONS,
     OUTAGE,
+    PRIVACY_TOKEN,
     RECEIVED,
     SENT,
     SESSION,
@@ -82,6 +84,26 @@ async def test_a_database_of_any_version_is_read_whole(golden: Path, tmp_path: P
     )
     assert not again.created
     assert [one.chat for one in await store.list_conversations(SESSION)] == [LID]
+    await store.close()
+
+
+@pytest.mark.requirement("F3", "F10")
+@pytest.mark.parametrize("golden", GOLDEN, ids=lambda path: path.stem)
+async def test_tokens_and_what_was_learned_are_read_since_they_were(
+    golden: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "perene.db"
+    restore(golden, path)
+    store = Store.open(
+        f"sqlite:///{path}",
+        clock=ManualClock(),
+        key_file=tmp_path / "none",
+        master_key=MASTER_KEY,
+    )
+    since = golden.stem >= "schema_0003"
+    tokens = await store.reader(SESSION, Epoch(0)).privacy_tokens([PRIVACY_TOKEN.person])
+    assert tokens == ([PRIVACY_TOKEN] if since else [])
+    assert await store.learned_hearing() == ({SESSION: LEARNED} if since else {})
     await store.close()
 
 

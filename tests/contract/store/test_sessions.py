@@ -27,7 +27,7 @@ from perene.core.unit import (
 )
 from perene.store import schema
 from perene.store.store import Store
-from tests.contract.store.make_golden import ALERT, OUTAGE, STANDING
+from tests.contract.store.make_golden import ALERT, OUTAGE, PRIVACY_TOKEN, STANDING
 from tests.support.units import (
     ANA,
     GROUP,
@@ -60,6 +60,7 @@ def full(session: SessionId = ANA) -> Unit:
         peer_messages=(PeerMessage(id="P", kind="k", body=b"p"),),
         ledger=(entry(one, Fate.DELIVERED),),
         ciphertexts=(b"h" * 32,),
+        privacy_tokens=(PRIVACY_TOKEN,),
         profile=Profile(pn=PN, lid=LID, push_name="Ana", platform="android"),
         outage=replace(OUTAGE, id=OutageId(f"outage of {session}"), session=session),
         standing=STANDING,
@@ -174,6 +175,7 @@ async def test_a_deleted_session_leaves_nothing_but_the_news(store: Store) -> No
     await store.archive_credentials(ANA, Epoch(0), "unlinked")
     await store.commit([full()])
     await store.save_alert(replace(ALERT, subject=ANA))
+    await store.save_hearing({ANA: b"learned"})
     during = await rows(store)
     emptied = {name for name in before if during[name] == before[name]}
     assert emptied == {"keyring", "api_keys", "client_versions"}
@@ -260,6 +262,7 @@ _OF_THE_IDENTITY = {
     "sender_keys",
     "sender_key_holders",
     "pre_keys",
+    "privacy_tokens",
 }
 
 

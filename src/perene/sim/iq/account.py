@@ -49,8 +49,9 @@ class AccountService:
         return result(iq, Node("list", {"dhash": str(len(blocked))}, items))
 
     def privacy(self, session: Session, iq: Node) -> Node:
-        """`privacy`: everything is allowed; tokens are taken and given to nobody."""
+        """`privacy`: everything is allowed; tokens are handed on to those they are for."""
         if iq.attrs.get("type") == "set":
+            self._world.tokens.take(self._world, session.device.account, iq)
             return result(iq)
         settings = tuple(Node("category", {"name": name, "value": "all"}) for name in _PRIVACY)
         return result(iq, Node("privacy", {}, settings))

@@ -1,0 +1,72 @@
+"""Tokens that people give to those who may write to them, and that the server may ask for.
+
+facts/protocol.md §2 (463) and §7.3 row r. The notification is shaped as Baileys
+src/Socket/messages-recv.ts `handlePrivacyTokenNotification` and whatsmeow notification.go (both
+2026-08-21) read it.
+"""
+
+import hashlib
+from typing import TYPE_CHECKING, Final
+
+from perene.sim.model import Account
+from perene.wire.jid import Jid
+from perene.wire.node import Node
+
+if TYPE_CHECKING:
+    from perene.sim.world import World
+
+MISSING: Final = 463
+_KIND: Final = "trusted_contact"
+
+
+class PrivacyTokens:
+    """Who has given whom a token, and whose messages need one.
+
+    Nobody gives any before they are in use: with `Simulator.use_tokens`, or once a number's
+    messages need one.
+    """
+
+    def __init__(self) -> None:
+        self.in_use = False
+        self._given: dict[tuple[str, str], bytes] = {}
+        self.wanted: set[str] = set()
+        """Numbers whose companions are refused with 463 when they show no token."""
+
+    def give(self, world: "World", giver: Account, taker: Account, time: str) -> None:
+        """Give a new token to somebody, whose companions are notified."""
+        if not self.in_use:
+            return
+        number = len(self._given)
+        seed = f"{giver.phone} {taker.phone} {time} {number}"
+        token = self._given[giver.phone, taker.phone] = hashlib.sha256(seed.encode()).digest()[:16]
+        world.evidence.events["privacy_tokens_given"] += 1
+        for companion in taker.companions:
+            own = str(companion.jid("pn"))
+            child = Node("token", {"jid": own, "t": time, "type": _KIND}, token)
+            world.notify(
+                companion,
+                "privacy_token",
+                str(giver.jid("pn")),
+                child=Node("tokens", {}, (child,)),
+                more={"sender_lid": str(giver.jid("lid"))},
+            )
+
+    def take(self, world: "World", giver: Account, query: Node) -> None:
+        """Take a query of a device that gives tokens."""
+        tokens = query.child("tokens")
+        for child in tokens.children if tokens is not None else ():
+            taker = world.directory.find(Jid.parse(child.attr("jid")))
+            if child.attrs.get("type") == _KIND and taker is not None:
+                self.give(world, giver, taker, child.attr("t"))
+
+    def knows(self, giver: Account, taker: Account) -> bool:
+        """Tell whether one has given another a token."""
+        return (giver.phone, taker.phone) in self._given
+
+    def passes(self, world: "World", sender: Account, to: Account, shown: Node | None) -> bool:
+        """Tell whether a companion's message to somebody may pass."""
+        right = self._given.get((to.phone, sender.phone))
+        good = shown is not None and shown.data == right
+        if shown is not None:
+            world.evidence.events["tokens_shown" if good else "wrong_tokens_shown"] += 1
+        return good or sender is to or sender.phone not in self.wanted
