@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 
@@ -15,6 +15,10 @@ class Instant:
 
     wall: datetime
     monotonic: float
+
+    def later(self, wait: timedelta) -> float:
+        """Return the monotonic second after a wait, in whole microseconds as the wait is."""
+        return round(self.monotonic + wait.total_seconds(), 6)
 
 
 class Clock(Protocol):

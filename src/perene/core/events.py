@@ -36,6 +36,8 @@ class EventType(StrEnum):
     SESSION_DEAF = "session.deaf"
     SESSION_FAILED = "session.failed"
     SESSION_LOGGED_OUT = "session.logged_out"
+    SESSION_PHONE_ABSENT = "session.phone_absent"
+    SESSION_PHONE_BACK = "session.phone_back"
     MESSAGE_RECEIVED = "message.received"
     MESSAGE_SENT = "message.sent"
     MESSAGE_STATUS = "message.status"
@@ -69,6 +71,9 @@ DESCRIPTIONS: Mapping[EventType, str] = {
     EventType.SESSION_DEAF: "An open connection seems to deliver nothing; it is reopened.",
     EventType.SESSION_FAILED: "A bug in Perene ended the session's task; it is started again.",
     EventType.SESSION_LOGGED_OUT: "The session was logged out on request; its keys are gone.",
+    EventType.SESSION_PHONE_ABSENT: "The phone has not been heard of for so many `days`; WhatsApp"
+    " unlinks its devices after about 14. Open WhatsApp on the phone.",
+    EventType.SESSION_PHONE_BACK: "A phone that was absent has been heard of again.",
     EventType.MESSAGE_RECEIVED: "A message was stored, and only then acknowledged.",
     EventType.MESSAGE_SENT: "The server accepted a message of ours.",
     EventType.MESSAGE_STATUS: "A message of ours was delivered, read or played.",

@@ -12,6 +12,8 @@ class Desired(StrEnum):
 
     RUNNING = "running"
     STOPPED = "stopped"
+    LOGGED_OUT = "logged_out"
+    """Unlinked and without credentials; once that is done, the session is wanted stopped."""
 
 
 class Connection(StrEnum):

@@ -18,6 +18,8 @@ class Standing:
 
     `counts` are attempts in vain, in a row. `not_before` bars every attempt until then, `held`
     until a person acts. `ban_code` is the sub-code of a ban that has not been seen to end.
+    `phone_seen_at` is the last sign of the phone, `phone_absent_days` the absence that people were
+    told of.
     """
 
     counts: Mapping[Count, int] = field(default_factory=dict[Count, int])
@@ -25,6 +27,8 @@ class Standing:
     held: Cause | None = None
     ban_code: str | None = None
     outage: Outage | None = None
+    phone_seen_at: datetime | None = None
+    phone_absent_days: int = 0
 
     def counted(self, count: Count) -> int:
         """Return how many attempts of a kind have been in vain."""
@@ -47,6 +51,8 @@ class Standing:
                 "held": None if self.held is None else self.held.value,
                 "ban_code": self.ban_code,
                 "outage": None if outage is None else _outage_fields(outage),
+                "phone_seen_at": _text(self.phone_seen_at),
+                "phone_absent_days": self.phone_absent_days,
             }
         )
 
@@ -70,6 +76,8 @@ class Standing:
                 held=None if held is None else Cause(held),
                 ban_code=stored.get("ban_code"),
                 outage=None if outage is None else _outage(outage),
+                phone_seen_at=_moment(stored.get("phone_seen_at")),
+                phone_absent_days=int(stored.get("phone_absent_days", 0)),
             )
         except (KeyError, TypeError, ValueError, AttributeError):
             return cls()

@@ -9,11 +9,12 @@ from sqlalchemy import Connection
 from perene.core.events import Event
 from perene.core.ids import Epoch, SessionId
 from perene.core.outages import Outage, OutageEnd
+from perene.core.sessions import Desired
 from perene.store.credentials import archive_credentials, destroy_credentials
 from perene.store.keyring import Keyring
 from perene.store.outages import end_outages, write_outage
 from perene.store.outbox import append_events
-from perene.store.sessions import lock_as_owner, own_session
+from perene.store.sessions import lock_as_owner, own_session, set_desired
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,9 +44,10 @@ def unlink(
 def log_out(
     connection: Connection, session_id: SessionId, epoch: Epoch, farewell: Farewell
 ) -> None:
-    """Destroy a session's credentials, archived ones too. Raises StaleEpoch."""
+    """Destroy a session's credentials, archived ones too; nothing more is wanted. Or StaleEpoch."""
     locked = lock_as_owner(connection, session_id, epoch)
     destroy_credentials(connection, locked.key)
+    set_desired(connection, session_id, Desired.STOPPED)
     _tell(connection, session_id, locked.key, farewell)
 
 

@@ -14,15 +14,16 @@ from perene.core.clock import Clock
 from perene.core.errors import NotFound, StorageError
 from perene.core.events import Event, EventType, Json
 from perene.core.ids import Epoch, SessionId
+from perene.core.machines.inputs import Due, Start
 from perene.core.policy import POLICIES, Growth, Policy, Schedule
 from perene.core.sessions import Connection, Desired, SessionRecord
-from perene.core.transitions import Due
 from perene.core.unit import Unit
 from perene.engine.ports import SessionStore
 from perene.supervisor.committer import Committer
 from perene.supervisor.live import LiveState
 from perene.supervisor.metrics import Metrics
-from perene.supervisor.session_task import ClientVersion, MakeEngine, SessionTask
+from perene.supervisor.session_jobs import ClientVersion, MakeEngine
+from perene.supervisor.session_task import SessionTask
 from perene.supervisor.start_gate import StartGate
 from perene.supervisor.storage import OpenStore, Sessions
 
@@ -87,6 +88,8 @@ class Supervisor:
         self._group: asyncio.TaskGroup | None = None
         self._closing = asyncio.Event()
         self._changing: dict[SessionId, asyncio.Lock] = {}
+        self._asked: set[SessionId] = set()
+        """Sessions that somebody has asked something of since this runs: the list is older."""
         self._gate = gate or StartGate(clock, at_once=50, per_second=200)
         self._metrics = metrics or Metrics()
         self._versions = versions
@@ -103,11 +106,19 @@ class Supervisor:
     def open_store(self, session: SessionId, epoch: Epoch) -> SessionStore:
         return self._open_store(session, epoch, self._committer.lane())
 
-    async def archive_credentials(self, session: SessionId, epoch: Epoch, reason: str) -> bool:
-        return await self._store.archive_credentials(session, epoch, reason)
+    async def archive_credentials(self, session: SessionId, epoch: Epoch, reason: Cause) -> None:
+        payload: dict[str, Json] = {
+            "cause": reason.value,
+            "sentence": self._policies[reason].sentence,
+        }
+        event = self._event(EventType.SESSION_NEEDS_PAIRING, payload)
+        await self._store.archive_credentials(session, epoch, reason.value, events=(event,))
+        self._ring()
 
     async def destroy_credentials(self, session: SessionId, epoch: Epoch) -> None:
-        await self._store.destroy_credentials(session, epoch)
+        event = self._event(EventType.SESSION_LOGGED_OUT)
+        await self._store.destroy_credentials(session, epoch, events=(event,))
+        self._ring()
 
     def presented_version(self) -> ClientVersion | None:
         return None if self._versions is None else self._versions.current()
@@ -125,13 +136,12 @@ class Supervisor:
             records = await self._patiently(self._store.list_sessions)
             for record in records:
                 self.known(record.id)
-            wanted = [record for record in records if record.desired is Desired.RUNNING]
+            wanted = [record for record in records if record.desired is not Desired.STOPPED]
             log.info("sessions_found", total=len(records), starting=len(wanted))
             monitor = self._group.create_task(self._monitor(), name="monitor")
             for record in wanted:
-                if self._closing.is_set():
-                    break
-                await self._patiently(partial(self._start_wanted, record.id))
+                if record.id not in self._asked:
+                    self._resume(record)
             await self._closing.wait()
             monitor.cancel()
             for task in list(self._tasks.values()):
@@ -150,17 +160,6 @@ class Supervisor:
                     raise
                 log.warning("sessions_not_read", reason=str(error), retry_in_s=_READ_AGAIN_S)
             await self._clock.sleep(_READ_AGAIN_S)
-
-    async def _start_wanted(self, session: SessionId) -> None:
-        """Start a session of the list, unless a request has changed its desire meanwhile."""
-        async with self._lock(session):
-            try:
-                record = await self._store.get_session(session)
-            except NotFound:
-                return
-            running = self._running.get(session)
-            if record.desired is Desired.RUNNING and (running is None or running.done()):
-                self._start(record)
 
     def close(self) -> None:
         """End `run`: every connection drains and closes."""
@@ -191,20 +190,19 @@ class Supervisor:
                 task.restart()
 
     async def logout(self, session: SessionId) -> None:
-        """Unlink a session's device and destroy its credentials; it is stopped then."""
+        """Unlink a session's device and destroy its credentials; it is stopped then.
+
+        A logout that the end of the service cuts short is finished by the next one.
+        """
         async with self._lock(session):
-            await self._store.set_desired(session, Desired.STOPPED)
+            await self._store.set_desired(session, Desired.LOGGED_OUT)
             task = self._tasks.get(session)
-            if task is not None and not task.stopping:
-                task.log_out()
-                running = self._running[session]
-                await asyncio.wait([running])
-                self._running.pop(session, None)
-            else:
+            if task is None or task.stopping:
                 await self._halt(session)
-                epoch = await self._store.acquire(session, None)
-                await self._store.destroy_credentials(session, epoch)
-            self._ring()
+                self._resume(await self._store.get_session(session))
+            else:
+                task.log_out()
+            await self._rested(session)
 
     async def _started(self, session: SessionId) -> None:
         task = self._tasks.get(session)
@@ -221,7 +219,7 @@ class Supervisor:
         async with self._lock(session):
             await self._store.get_session(session)
             await self._halt(session)
-            event = Event(type=EventType.SESSION_DELETED, at=self._clock.now())
+            event = self._event(EventType.SESSION_DELETED)
             await self._store.delete_session(session, event=event)
             self._states.pop(session, None)
             self._ring()
@@ -263,7 +261,20 @@ class Supervisor:
             task.wake_sender()
 
     def _lock(self, session: SessionId) -> asyncio.Lock:
+        if self._group is not None:
+            self._asked.add(session)
         return self._changing.setdefault(session, asyncio.Lock())
+
+    def _resume(self, record: SessionRecord) -> None:
+        """Go on with what was wanted of a session when its last task ended."""
+        match record.desired:
+            case Desired.RUNNING:
+                self._start(record)
+            case Desired.LOGGED_OUT:
+                self._start(record)
+                self.task(record.id).log_out()
+            case Desired.STOPPED:
+                pass
 
     def _start(self, record: SessionRecord, *, by_person: bool = False) -> None:
         if self._group is None or self._closing.is_set():
@@ -297,11 +308,9 @@ class Supervisor:
             while True:
                 began = self._clock.monotonic()
                 try:
-                    await task.run(by_person=by_person)
+                    await task.run(first=Start(by_person=by_person))
                     return
-                except (
-                    Exception
-                ) as error:  # the supervisor's edge: one session's bug never ends others
+                except Exception as error:  # the supervisor's edge: one bug never ends others
                     log.exception("session_task_failed", session=session)
                     lived_s = self._clock.monotonic() - began
                     failures = 0 if lived_s > _AFTER_A_BUG.cap.total_seconds() else failures + 1
@@ -333,12 +342,15 @@ class Supervisor:
         if epoch is None:
             return
         payload: dict[str, Json] = {"error": type(error).__name__, "in_a_row": failures}
-        event = Event(type=EventType.SESSION_FAILED, at=self._clock.now(), payload=payload)
+        event = self._event(EventType.SESSION_FAILED, payload)
         unit = Unit(session=task.session, epoch=epoch, events=(event,))
         try:
             await self.open_store(task.session, epoch).submit(unit)
         except Exception as unsaved:  # noqa: BLE001  # the bug may be here, too; the first is logged
             log.warning("failure_not_recorded", error=type(unsaved).__name__)
+
+    def _event(self, kind: EventType, payload: Mapping[str, Json] | None = None) -> Event:
+        return Event(type=kind, at=self._clock.now(), payload=payload or {})
 
     async def _monitor(self) -> None:
         """Look every ten seconds: at the clock, and for sessions that nobody drives."""
@@ -359,9 +371,14 @@ class Supervisor:
                     task.tell(Due())
 
     async def _halt(self, session: SessionId) -> None:
-        task, running = self._tasks.get(session), self._running.get(session)
+        task = self._tasks.get(session)
         if task is not None:
             task.stop()
+        await self._rested(session)
+
+    async def _rested(self, session: SessionId) -> None:
+        """Wait until a session's task has ended."""
+        running = self._running.get(session)
         if running is not None:
             # Kept until it has ended: if this is cancelled, no second task may start beside it.
             await asyncio.wait([running])

@@ -1,4 +1,4 @@
-"""A session's life in words: log lines, events, and what the live state shows."""
+"""A session's life in words: log lines and events."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -8,24 +8,16 @@ import structlog
 
 from perene.core.causes import Cause
 from perene.core.events import Event, EventType, Json
-from perene.core.outages import Outage, OutageEnd
-from perene.core.policy import Policy
-from perene.core.sessions import Connection
-from perene.core.transitions import (
-    Acquiring,
-    Archiving,
-    Connecting,
-    Destroying,
+from perene.core.machines.effects import (
     Disconnected,
-    Down,
-    Draining,
-    FindingVersion,
-    Held,
-    Open,
-    SessionState,
-    Waiting,
+    OutageOver,
+    PhoneAbsent,
+    PhoneBack,
+    Stopped,
+    Telling,
 )
-from perene.supervisor.live import LiveState
+from perene.core.machines.signals import Decided
+from perene.core.outages import Outage, OutageEnd
 
 log = structlog.stdlib.get_logger()
 
@@ -37,55 +29,87 @@ _OF_CAUSE: Mapping[Cause, EventType] = {
     Cause.REPLACED: EventType.SESSION_REPLACED,
     Cause.OUTDATED: EventType.SESSION_OUTDATED,
     Cause.RATE_LIMITED: EventType.SESSION_RATE_LIMITED,
-    Cause.STOPPED: EventType.SESSION_STOPPED,
 }
 """Causes that have an event of their own, besides `session.disconnected`."""
 
 
-def log_disconnected(told: Disconnected) -> None:
-    """Write the one line of a lost connection: attempt, limit and delay among the rest (D11)."""
+def log_line(telling: Telling) -> None:
+    """Write the one log line of what happened."""
+    match telling:
+        case Disconnected(decided=decided):
+            _log_disconnected(decided)
+        case OutageOver(outage=outage):
+            log.info("outage_over", end=outage.end, attempts=outage.attempts)
+        case Stopped():
+            log.info("stopped")
+        case PhoneAbsent(days=days):
+            log.warning("phone_absent", days=days)
+        case PhoneBack():
+            log.info("phone_back")
+        case _:
+            assert_never(telling)
+
+
+def events_of(telling: Telling, now: datetime) -> tuple[Event, ...]:
+    """Return the events that tell of it."""
+    match telling:
+        case Disconnected():
+            return _of_disconnection(telling, now)
+        case OutageOver(outage=outage):
+            return _of_recovery(outage, now)
+        case Stopped():
+            return (Event(type=EventType.SESSION_STOPPED, at=now),)
+        case PhoneAbsent(days=days):
+            payload: dict[str, Json] = {"days": days}
+            return (Event(type=EventType.SESSION_PHONE_ABSENT, at=now, payload=payload),)
+        case PhoneBack():
+            return (Event(type=EventType.SESSION_PHONE_BACK, at=now),)
+        case _:
+            assert_never(telling)
+
+
+def _log_disconnected(decided: Decided) -> None:
+    """Attempt, limit and delay are among the rest (requirement D11)."""
+    verdict = decided.verdict
     log.info(
         "disconnected",
-        cause=told.cause.value,
-        kind=told.ending.kind.value,
-        code=told.ending.code,
-        detail=told.ending.sentence,
-        attempt=told.attempt,
-        limit=told.policy.limit,
-        retry_in_s=_seconds(told),
+        cause=verdict.cause.value,
+        kind=verdict.ending.kind.value,
+        code=verdict.ending.code,
+        detail=verdict.ending.sentence,
+        attempt=decided.attempt,
+        limit=verdict.policy.limit,
+        retry_in_s=_seconds(decided),
     )
 
 
-def told_of_disconnection(told: Disconnected, now: datetime) -> tuple[Event, ...]:
-    """Return the events of a lost connection."""
+def _of_disconnection(told: Disconnected, now: datetime) -> tuple[Event, ...]:
+    decided, verdict = told.decided, told.decided.verdict
     payload: dict[str, Json] = {
-        "cause": told.cause.value,
-        "code": told.ending.code,
-        "sentence": told.policy.sentence,
-        "attempt": told.attempt,
-        "limit": told.policy.limit,
-        "retry_in_s": _seconds(told),
+        "cause": verdict.cause.value,
+        "code": verdict.ending.code,
+        "sentence": verdict.policy.sentence,
+        "attempt": decided.attempt,
+        "limit": verdict.policy.limit,
+        "retry_in_s": _seconds(decided),
     }
     if told.outage is not None:
         payload["outage"] = told.outage.id
-    if told.cause is Cause.TEMPORARY_BAN and told.wait is not None:
-        payload["until"] = (now + told.wait).isoformat()
-        payload["ban_code"] = told.standing.ban_code
+    if verdict.cause is Cause.TEMPORARY_BAN and decided.wait is not None:
+        payload["until"] = (now + decided.wait).isoformat()
+        payload["ban_code"] = verdict.ending.attributes.get("code", "")
     kinds = [EventType.SESSION_DISCONNECTED]
-    own = _OF_CAUSE.get(told.cause)
-    if told.exhausted and told.cause is Cause.RESTART_REQUIRED:
+    own = _OF_CAUSE.get(verdict.cause)
+    if decided.exhausted and verdict.cause is Cause.RESTART_REQUIRED:
         kinds.append(EventType.SESSION_ERROR_515_MAX_ATTEMPTS)
     elif own is not None:
         kinds.append(own)
-    if told.archived:
-        kinds.append(EventType.SESSION_NEEDS_PAIRING)
-    if told.attention:
+    if decided.attention:
         kinds.append(EventType.SESSION_NEEDS_ATTENTION)
     return tuple(Event(type=kind, at=now, payload={**payload}) for kind in kinds)
 
 
-def told_of_recovery(outage: Outage, now: datetime) -> tuple[Event, ...]:
-    """Return the events of an outage that is over."""
+def _of_recovery(outage: Outage, now: datetime) -> tuple[Event, ...]:
     if outage.end is not OutageEnd.RECOVERED:
         return ()
     payload: dict[str, Json] = {
@@ -97,51 +121,5 @@ def told_of_recovery(outage: Outage, now: datetime) -> tuple[Event, ...]:
     return (Event(type=EventType.SESSION_RECOVERED, at=now, payload=payload),)
 
 
-def show(live: LiveState, state: SessionState, policies: Mapping[Cause, Policy]) -> None:
-    """Let the live state show a session's state; what the connection itself tells is left."""
-    standing = state.standing
-    outage = standing.outage
-    live.outage_began_at = None if outage is None else outage.began_at
-    live.ban_code = standing.ban_code
-    live.ban_until = standing.not_before if standing.ban_code is not None else None
-    live.retry_at = standing.not_before or (None if outage is None else outage.retry_at)
-    cause = _cause(state)
-    live.cause = cause
-    policy = None if cause is None else policies[cause]
-    live.attempt = 0 if policy is None else standing.counted(policy.count)
-    live.limit = None if policy is None else policy.limit
-    sentence = None if policy is None else policy.sentence
-    match state.connection:
-        case Down():
-            live.moved(Connection.STOPPED)
-        case Acquiring(until=None):
-            live.moved(Connection.CONNECTING)
-        case Connecting():
-            live.moved(Connection.CONNECTING)
-        case Acquiring():
-            live.moved(Connection.WAITING)  # what the database said is shown already
-        case Waiting() | FindingVersion() | Archiving() | Destroying():
-            live.moved(Connection.WAITING, error=sentence)
-        case Held():
-            live.moved(Connection.NEEDS_ATTENTION, error=sentence)
-        case Open() | Draining():
-            pass  # the connection has said so itself
-        case _:
-            assert_never(state.connection)
-
-
-def _cause(state: SessionState) -> Cause | None:
-    match state.connection:
-        case Held(cause=cause) | Waiting(cause=cause) | Archiving(cause=cause):
-            return cause
-        case FindingVersion():
-            return Cause.OUTDATED
-        case Open() | Down():
-            return None
-        case _:
-            outage = state.standing.outage
-            return None if outage is None else outage.last_cause
-
-
-def _seconds(told: Disconnected) -> float | None:
-    return None if told.wait is None else told.wait.total_seconds()
+def _seconds(decided: Decided) -> float | None:
+    return None if decided.wait is None else decided.wait.total_seconds()

@@ -275,7 +275,7 @@ async def test_a_logout_destroys_all_credentials_and_nothing_else(store: Store) 
     await store.commit([full()])
     before = await rows(store)
     await store.destroy_credentials(ANA, Epoch(0))
-    assert await store.get_session(ANA) == created
+    assert await store.get_session(ANA) == replace(created, desired=Desired.STOPPED)
     after = await rows(store)
     assert {name for name in before if after[name] != before[name]} == _OF_THE_IDENTITY
     assert await store.archived_credentials(ANA) == []

@@ -141,7 +141,11 @@ class MemoryStore:
         for event in events:
             self.emit(event, session)
         self.records[session] = replace(
-            self.records[session], has_credentials=False, pn=None, lid=None
+            self.records[session],
+            has_credentials=False,
+            pn=None,
+            lid=None,
+            desired=Desired.STOPPED,
         )
 
     async def outages(
@@ -176,6 +180,7 @@ class FakeEngine:
         self.ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self.woken = 0
         self.checked = 0
+        self.pinged = 0
         self.stopped = False
         self.logged_out = False
         self.drains = True
@@ -195,6 +200,9 @@ class FakeEngine:
 
     def check(self) -> None:
         self.checked += 1
+
+    def ping_phone(self) -> None:
+        self.pinged += 1
 
     def stop(self, *, log_out: bool = False) -> None:
         self.logged_out = log_out
@@ -248,7 +256,11 @@ class World:
         self.committer = Committer(
             commit=self._commit, clock=self.clock, policy=SavePolicy(), on_commit=self._ring
         )
-        self.supervisor = Supervisor(
+        self.supervisor = self.another()
+
+    def another(self) -> Supervisor:
+        """Return a supervisor as the next start of the service makes one."""
+        return Supervisor(
             store=self.store,
             open_store=self._open,
             committer=self.committer,

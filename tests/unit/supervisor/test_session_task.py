@@ -7,11 +7,13 @@ from datetime import timedelta
 
 import pytest
 
-from perene.core.causes import Ending, Kind, Local
+from perene.core.causes import Cause, Ending, Kind, Local
 from perene.core.errors import StorageUnavailable
 from perene.core.events import EventType
 from perene.core.ids import Epoch, SessionId
+from perene.core.machines.inputs import Start
 from perene.core.notices import Observer, Opened, PhoneLinked, QrShown
+from perene.core.policy import POLICIES
 from perene.core.sessions import Connection, Desired, SessionOptions, SessionRecord
 from perene.core.unit import Committed, Unit
 from perene.engine.ports import SessionStore
@@ -42,6 +44,7 @@ class ScriptedEngine:
         self.ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self.woken = 0
         self.checked = 0
+        self.pinged = 0
         self.logged_out = False
 
     async def run(self) -> Ending:
@@ -55,6 +58,9 @@ class ScriptedEngine:
 
     def check(self) -> None:
         self.checked += 1
+
+    def ping_phone(self) -> None:
+        self.pinged += 1
 
     def stop(self, *, log_out: bool = False) -> None:
         self.logged_out = log_out
@@ -133,13 +139,12 @@ class Fixture:
         assert session == ANA
         return FakeStore(self, epoch)  # pyright: ignore[reportReturnType]  # all that the task uses
 
-    async def archive_credentials(self, session: SessionId, epoch: Epoch, reason: str) -> bool:
-        assert (session, epoch > 0) == (ANA, True)
-        self.archived.append(reason)
-        return True
+    async def archive_credentials(self, session: SessionId, epoch: Epoch, reason: Cause) -> None:
+        assert (session, epoch) == (ANA, self.epochs)
+        self.archived.append(reason.value)
 
     async def destroy_credentials(self, session: SessionId, epoch: Epoch) -> None:
-        assert (session, epoch > 0) == (ANA, True)
+        assert (session, epoch) == (ANA, self.epochs)
         self.destroyed += 1
 
     def presented_version(self) -> tuple[int, int, int]:
@@ -190,7 +195,7 @@ class Fixture:
 @pytest.fixture
 async def one() -> AsyncIterator[Fixture]:
     fixture = Fixture()
-    fixture.running = asyncio.create_task(fixture.task.run())
+    fixture.running = asyncio.create_task(fixture.task.run(first=Start(by_person=False)))
     yield fixture
     fixture.running.cancel()
     await asyncio.gather(fixture.running, return_exceptions=True)
@@ -257,7 +262,6 @@ async def test_an_unlinked_device_is_archived_and_pairing_begins_again(
     await one.clock.until_asleep(1, within=0.1)
     assert one.archived == ["unlinked"]
     assert not one.task.live.paired
-    assert len(one.events(EventType.SESSION_NEEDS_PAIRING)) == 1
     await one.clock.advance(1.1)
     await one.engine(2)
 
@@ -299,7 +303,6 @@ async def settled(one: Fixture, state: Connection) -> None:
         failure("409"),
         stream_error("", "replaced"),
         local(Local.UNREADABLE_STATE),
-        local(Local.STALE_EPOCH),
     ],
 )
 async def test_what_needs_a_person_waits_and_keeps_the_credentials(
@@ -315,6 +318,15 @@ async def test_what_needs_a_person_waits_and_keeps_the_credentials(
 
     one.task.start()
     await one.engine(2)
+
+
+async def test_a_session_of_another_owner_waits_for_a_person_and_is_not_written_to(
+    one: Fixture,
+) -> None:
+    await one.end(1, local(Local.STALE_EPOCH))
+    await settled(one, Connection.NEEDS_ATTENTION)
+    assert one.task.live.last_error == POLICIES[Cause.OWNERSHIP_LOST].sentence
+    assert (one.archived, one.units) == ([], [])
 
 
 async def test_a_locked_account_waits_with_its_credentials_set_aside(one: Fixture) -> None:
@@ -341,10 +353,33 @@ async def test_an_outdated_client_looks_for_a_newer_version_and_tries_it_once(
 
 async def test_a_logout_is_the_only_thing_that_destroys_credentials(one: Fixture) -> None:
     engine = await one.engine(1)
+    engine.observer.notice(Opened(at=one.clock.now()))
     one.task.log_out()
     await ended(one)
     assert (engine.logged_out, one.destroyed, one.archived) == (True, 1, [])
     assert one.state is Connection.STOPPED
+
+
+async def test_a_logout_during_a_login_waits_for_it_to_unlink_the_device(one: Fixture) -> None:
+    engine = await one.engine(1)
+    one.task.log_out()
+    await asyncio.sleep(0)
+    assert not engine.ending.done()
+    engine.observer.notice(Opened(at=one.clock.now()))
+    await ended(one)
+    assert (engine.logged_out, one.destroyed) == (True, 1)
+
+
+@pytest.mark.parametrize("why", [local(Local.DNS), failure("401"), failure("402"), failure("403")])
+async def test_a_logout_that_whatsapp_cannot_be_told_of_is_done_all_the_same(
+    one: Fixture, why: Ending
+) -> None:
+    await one.end(1, local(Local.UNREACHABLE))
+    await one.clock.until_asleep(1, within=0.1)
+    one.task.log_out()
+    await one.end(2, why)
+    await ended(one)
+    assert (len(one.engines), one.destroyed, one.archived) == (2, 1, [])
 
 
 async def next_attempt(one: Fixture) -> None:
@@ -382,7 +417,7 @@ async def test_a_ban_survives_a_restart_of_the_service(one: Fixture) -> None:
     await one.clock.until_asleep(3600)
     standing = [unit.standing for unit in one.units if unit.standing][-1]
     again = Fixture(standing)
-    running = asyncio.create_task(again.task.run())
+    running = asyncio.create_task(again.task.run(first=Start(by_person=False)))
     await again.clock.until_asleep(3600)
     again.task.restart()
     again.task.start()
@@ -452,7 +487,7 @@ async def test_a_database_that_is_away_delays_and_loses_nothing(one: Fixture) ->
     one.storage_down = False
     one.acquisitions_to_fail = 2
     await one.clock.advance(2.2)
-    for seconds in (2, 4):
+    for seconds in (2, 2):
         await one.clock.until_asleep(seconds, within=seconds / 10)
         await one.clock.advance(seconds * 1.1)
     await one.engine(2)

@@ -9,6 +9,7 @@ from perene.core.causes import Ending, Kind, Local
 from perene.core.errors import NotFound, StorageUnavailable
 from perene.core.events import EventType
 from perene.core.ids import Epoch, SessionId
+from perene.core.notices import Opened
 from perene.core.sessions import Connection, Desired
 from perene.supervisor.supervisor import Supervisor
 from tests.unit.supervisor.fakes import World
@@ -305,14 +306,40 @@ async def test_a_logout_unlinks_destroys_and_stays_stopped(running: World) -> No
     running.store.add("ana", paired=True)
     await running.supervisor.start(ANA)
     engine = await running.engine("ana")
+    engine.observer.notice(Opened(at=running.clock.now()))
     await running.supervisor.logout(ANA)
     assert engine.logged_out
     assert running.store.destroyed == [ANA]
+    assert running.store.told(ANA)[-2:] == [
+        EventType.SESSION_DISCONNECTED,
+        EventType.SESSION_LOGGED_OUT,
+    ]
     assert running.store.records[ANA].desired is Desired.STOPPED
     assert not running.supervisor.is_running(ANA)
+
+
+async def test_a_logout_of_a_stopped_session_connects_once_to_say_goodbye(running: World) -> None:
     running.store.add("bob", desired=Desired.STOPPED, paired=True)
-    await running.supervisor.logout(BOB)
-    assert running.store.destroyed == [ANA, BOB]
+    leaving = asyncio.create_task(running.supervisor.logout(BOB))
+    engine = await running.engine("bob")
+    engine.observer.notice(Opened(at=running.clock.now()))
+    await leaving
+    assert engine.logged_out
+    assert running.store.destroyed == [BOB]
+
+
+async def test_a_logout_cut_short_by_the_end_of_the_service_is_finished_by_the_next(
+    running: World,
+) -> None:
+    running.store.add("ana", desired=Desired.LOGGED_OUT, paired=True)
+    again = running.another()
+    life = asyncio.create_task(again.run())
+    (await running.engine("ana")).end(LOST)
+    await turns()
+    assert running.store.destroyed == [ANA]
+    assert running.store.records[ANA].desired is Desired.STOPPED
+    again.close()
+    await life
 
 
 async def test_a_restart_makes_a_new_connection_of_whatever_there_was(running: World) -> None:

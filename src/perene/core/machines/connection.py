@@ -1,0 +1,163 @@
+"""The connection: from the wish to be online, through every way to lose it, back to being open.
+
+What people want is in `wants`, what follows from a loss in `reactions`.
+"""
+
+from dataclasses import replace
+
+from perene.core.causes import Cause, Local
+from perene.core.clock import Instant
+from perene.core.ids import Epoch
+from perene.core.machines import reactions, wants
+from perene.core.machines.effects import Connect, FindVersion
+from perene.core.machines.inputs import (
+    Due,
+    Ended,
+    Input,
+    LoggedIn,
+    LogOut,
+    PhoneAccepted,
+    Restart,
+    Start,
+    Stop,
+    VersionFound,
+)
+from perene.core.machines.signals import (
+    Denied,
+    Emptied,
+    Forget,
+    Granted,
+    Lost,
+    Signal,
+    Stable,
+    Trying,
+)
+from perene.core.machines.state import (
+    Chances,
+    Claiming,
+    Connecting,
+    Draining,
+    FindingVersion,
+    Linking,
+    LoggingOut,
+    Moved,
+    Open,
+    SessionState,
+    SettingAside,
+    Then,
+    Waiting,
+    has_come,
+)
+from perene.core.machines.verdict import Verdict
+from perene.core.machines.wants import claim
+from perene.core.policy import SLOWLY, STABLE_AFTER, Reaction
+
+
+def step(state: SessionState, heard: Input | Signal, now: Instant, chances: Chances) -> Moved:
+    """Return what the connection makes of what it heard."""
+    match state.connection, heard:
+        case _, Start() | Restart() | Stop() | LogOut():
+            return wants.step(state, heard, now)
+        case Claiming(parting=parting), Granted(epoch=epoch):
+            return _connect(state, Connecting(parting=parting), epoch, chances)
+        case ((Claiming() | SettingAside()), Denied()):
+            return _disowned(state, chances)
+        case _, PhoneAccepted():
+            # A new beginning: the restart that pairing ends with must come at once.
+            return Moved(state=replace(state, standing=replace(state.standing, counts={})))
+        case Connecting(parting=True), LoggedIn():
+            return wants.drain(state, Then.LOG_OUT)
+        case Connecting(), LoggedIn(at=at):
+            standing = replace(state.standing, held=None, ban_code=None)
+            return Moved(state=replace(state, connection=Open(since=at), standing=standing))
+        case _, Due():
+            return _due(state, now)
+        case ((Connecting() | Open() | Draining()), Ended()):
+            return _ended(state, heard, now, chances)
+        case FindingVersion(), VersionFound(found=found):
+            return claim(state) if found else _look_later(state, now, chances)
+        case SettingAside() as aside, Emptied():
+            return reactions.set_aside(state, aside, now, chances)
+        case LoggingOut(), Emptied():
+            return wants.logged_out(state)
+        case _:
+            return Moved(state=state)
+
+
+def stable_at(connection: Open) -> float | None:
+    """Return the monotonic second at which a connection counts as stable, None once it does."""
+    if connection.stable:
+        return None
+    return connection.since.later(STABLE_AFTER)
+
+
+def _due(state: SessionState, now: Instant) -> Moved:
+    match state.connection:
+        case Open() as connection if has_come(stable_at(connection), now):
+            return _stable(state, connection)
+        case Waiting(until=until, cause=Cause.OUTDATED) if has_come(until, now):
+            looking = replace(state, connection=FindingVersion())
+            return Moved(state=looking, out=(FindVersion(),))
+        case Waiting(until=until) if has_come(until, now):
+            return claim(replace(state, standing=replace(state.standing, not_before=None)))
+        case _:
+            return Moved(state=state)
+
+
+def _look_later(state: SessionState, now: Instant, chances: Chances) -> Moved:
+    policy = chances.policies[Cause.OUTDATED]
+    wait = (policy.schedule or SLOWLY).wait(0, chances.jitter)
+    waiting = Waiting.after(wait, Cause.OUTDATED, now)
+    return Moved(state=replace(state, connection=waiting))
+
+
+def _connect(state: SessionState, connecting: Connecting, epoch: Epoch, chances: Chances) -> Moved:
+    standing = replace(state.standing, not_before=None)
+    number, limit = 1, None
+    if standing.outage is not None:
+        policy = chances.policies[standing.outage.last_cause]
+        number, limit = max(1, standing.counted(policy.count)), policy.limit
+    connect = Connect(epoch=epoch, attempt=number, limit=limit)
+    state = replace(state, connection=connecting, standing=standing)
+    return Moved(state=state, out=(Trying(), connect))
+
+
+def _stable(state: SessionState, connection: Open) -> Moved:
+    standing = replace(state.standing, counts={})
+    stable = replace(connection, stable=True)
+    return Moved(state=replace(state, connection=stable, standing=standing), out=(Stable(),))
+
+
+def _ended(state: SessionState, ended: Ended, now: Instant, chances: Chances) -> Moved:
+    match state.connection:
+        case Draining(then=then):
+            return wants.drained(state, then, chances)
+        case Connecting(parting=True):
+            # It was only to say goodbye, and one attempt is all that courtesy asks for.
+            return Moved(state=replace(state, connection=LoggingOut()), out=(Forget(),))
+        case Open() as connection if has_come(stable_at(connection), now):
+            # Its time had come, though nobody had said so yet.
+            calm = _stable(state, connection)
+            lost = _lost(calm.state, ended, now, chances)
+            return Moved(state=lost.state, out=(*calm.out, *lost.out))
+        case _:
+            return _lost(state, ended, now, chances)
+
+
+def _lost(state: SessionState, ended: Ended, now: Instant, chances: Chances) -> Moved:
+    verdict = Verdict.of(ended.ending, chances.policies)
+    moved = reactions.react(state, verdict, now, chances)
+    if not _is_outage(state, verdict):
+        return moved
+    return Moved(state=moved.state, out=(Lost(verdict=verdict), *moved.out))
+
+
+def _is_outage(state: SessionState, verdict: Verdict) -> bool:
+    if isinstance(state.pairing, Linking) and verdict.cause is Cause.RESTART_REQUIRED:
+        return False  # pairing ends with a restart
+    return state.paired and verdict.policy.reaction is not Reaction.NONE
+
+
+def _disowned(state: SessionState, chances: Chances) -> Moved:
+    verdict = Verdict.of_local(Local.STALE_EPOCH, chances.policies)
+    return reactions.hold(state, verdict)

@@ -1,0 +1,96 @@
+"""Whether the phone is still there: WhatsApp drops the devices of one that is away too long.
+
+A linked device is dropped about 14 days after its phone was last online (facts/protocol.md §5);
+other clients ask the phone for something after 10 days, once a day, and warn after 12. It can only
+be heard of on an open connection, so only that is watched.
+"""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from perene.core.clock import Instant
+from perene.core.machines.effects import Effect, PhoneAbsent, PhoneBack, PingPhone
+from perene.core.machines.inputs import Due, Ended, Input, LoggedIn, PhoneAccepted, PhoneSeen
+from perene.core.machines.signals import Signal
+from perene.core.machines.state import (
+    Chances,
+    Moved,
+    SessionState,
+    Unwatched,
+    Watched,
+    has_come,
+)
+
+PING_AFTER_DAYS = 10
+WARN_ON_DAYS = (12, 14)
+"""Days of absence that people are told of, as they come."""
+
+GRAIN = timedelta(hours=6)
+"""How exactly the last sign is kept: finer would write to the database for nothing."""
+
+_DAY = timedelta(days=1)
+_AFTER_LOGIN = timedelta(minutes=10)
+"""Time for what has waited at the server to arrive, before an absence is believed."""
+
+
+def step(state: SessionState, heard: Input | Signal, now: Instant, chances: Chances) -> Moved:
+    """Return what the phone's watch makes of what it heard."""
+    del chances
+    match state.phone, heard:
+        case _, PhoneAccepted():
+            return Moved(state=_heard_of(state, now.wall))
+        case Unwatched(), LoggedIn():
+            if state.standing.phone_seen_at is None:
+                state = _heard_of(state, now.wall)
+            return _watch(state, now, not_before=_AFTER_LOGIN)
+        case Watched(), Ended():
+            return Moved(state=replace(state, phone=Unwatched()))
+        case Watched(), PhoneSeen(at=at):
+            return _seen(state, at, now)
+        case Watched(until=until), Due() if has_come(until, now):
+            return _look(state, now)
+        case _:
+            return Moved(state=state)
+
+
+def _seen(state: SessionState, at: datetime, now: Instant) -> Moved:
+    last, told = state.standing.phone_seen_at, state.standing.phone_absent_days
+    if last is not None and (at < last or (at - last < GRAIN and not told)):
+        return Moved(state=state)
+    back = (PhoneBack(),) if told else ()
+    return _watch(_heard_of(state, at), now, *back)
+
+
+def _look(state: SessionState, now: Instant) -> Moved:
+    """Ask the phone for a sign, and warn when its time has come."""
+    days = _days_absent(state, now)
+    if days < PING_AFTER_DAYS:
+        return _watch(state, now)
+    reached = max((day for day in WARN_ON_DAYS if day <= days), default=0)
+    if reached <= state.standing.phone_absent_days:
+        return _watch(state, now, PingPhone(), day=days + 1)
+    told = replace(state, standing=replace(state.standing, phone_absent_days=reached))
+    return _watch(told, now, PingPhone(), PhoneAbsent(days=days), day=days + 1)
+
+
+def _watch(
+    state: SessionState,
+    now: Instant,
+    *out: Effect,
+    day: int = PING_AFTER_DAYS,
+    not_before: timedelta = timedelta(),
+) -> Moved:
+    """Look (again) when an absence reaches that day."""
+    seen_at = state.standing.phone_seen_at or now.wall
+    wait = max(seen_at + day * _DAY - now.wall, not_before)
+    watched = Watched(until=now.later(wait))
+    return Moved(state=replace(state, phone=watched), out=out)
+
+
+def _days_absent(state: SessionState, now: Instant) -> int:
+    seen_at = state.standing.phone_seen_at
+    return 0 if seen_at is None else (now.wall - seen_at) // _DAY
+
+
+def _heard_of(state: SessionState, at: datetime) -> SessionState:
+    return replace(state, standing=replace(state.standing, phone_seen_at=at, phone_absent_days=0))

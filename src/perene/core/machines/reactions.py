@@ -1,0 +1,160 @@
+"""What follows from the loss of a connection: the one reaction to the one cause, by its policy."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from perene.core.causes import Cause, banned_until
+from perene.core.clock import Instant
+from perene.core.machines.effects import FindVersion
+from perene.core.machines.signals import Decided, Disown, SetAside
+from perene.core.machines.state import (
+    Chances,
+    Down,
+    FindingVersion,
+    Held,
+    Moved,
+    SessionState,
+    SettingAside,
+    Waiting,
+)
+from perene.core.machines.verdict import Verdict
+from perene.core.machines.wants import emptied, follow
+from perene.core.policy import SLOWLY, STORE_RETRY, Exhausted, Reaction
+
+
+def react(state: SessionState, verdict: Verdict, now: Instant, chances: Chances) -> Moved:
+    """Follow the table."""
+    policy = verdict.policy
+    match policy.reaction:
+        case Reaction.RETRY | Reaction.NEW_CODE | Reaction.CHECK:
+            return _retry(state, verdict, now, chances)
+        case Reaction.WAIT_UNTIL:
+            return _banned(state, verdict, now, chances)
+        case Reaction.REPAIR:
+            return _archive(_counted(state, verdict), verdict, again=True)
+        case Reaction.NEW_VERSION:
+            return _outdated(state, verdict)
+        case Reaction.WAIT_FOR_STORE:
+            return _wait(state, verdict, STORE_RETRY.wait(0, chances.jitter), now)
+        case Reaction.STOP if policy.archive:
+            return _archive(state, verdict, again=False)
+        case Reaction.STOP:
+            return hold(state, verdict)
+        case Reaction.NONE:
+            return Moved(
+                state=replace(state, connection=Down()), out=(_decided(state, verdict, wait=None),)
+            )
+
+
+def hold(state: SessionState, verdict: Verdict) -> Moved:
+    """Make no attempt before a person acts."""
+    if verdict.policy.holds:
+        state = replace(state, standing=replace(state.standing, held=verdict.cause))
+    out = (_decided(state, verdict, wait=None, attention=True),)
+    if verdict.cause is Cause.OWNERSHIP_LOST:
+        out = (*out, Disown())
+    return Moved(state=replace(state, connection=Held(cause=verdict.cause)), out=out)
+
+
+def set_aside(state: SessionState, aside: SettingAside, now: Instant, chances: Chances) -> Moved:
+    """Go on without credentials. It is told only now: a failing database must not make us lie."""
+    verdict = aside.verdict
+    earlier = state.standing.counted(verdict.policy.count)
+    state = emptied(state)
+    told = _decided(state, verdict, wait=None, archived=True, exhausted=aside.exhausted)
+    if aside.then is not None:
+        moved = follow(state, aside.then)
+        return Moved(state=moved.state, out=(told, *moved.out))
+    if not aside.again:
+        held = replace(state, connection=Held(cause=verdict.cause))
+        return Moved(state=held, out=(replace(told, attention=True),))
+    wait = timedelta()
+    if not aside.exhausted:
+        # Not always at once: a server that refuses fresh credentials too must not be stormed.
+        schedule = verdict.policy.schedule
+        if schedule is not None:
+            wait = schedule.wait(max(0, earlier - 1), chances.jitter)
+        counts = {verdict.policy.count: earlier}
+        state = replace(state, standing=replace(state.standing, counts=counts))
+    waiting = Waiting.after(wait, verdict.cause, now)
+    return Moved(state=replace(state, connection=waiting), out=(replace(told, wait=wait),))
+
+
+def _retry(state: SessionState, verdict: Verdict, now: Instant, chances: Chances) -> Moved:
+    policy = verdict.policy
+    earlier = state.standing.counted(policy.count)
+    state = _counted(state, verdict)
+    exhausted = policy.limit is not None and earlier >= policy.limit
+    if exhausted and policy.then is Exhausted.STOP:
+        return hold(state, verdict)
+    if exhausted and policy.then is Exhausted.REPAIR:
+        return _archive(state, verdict, again=True, exhausted=True)
+    schedule = SLOWLY if exhausted or policy.schedule is None else policy.schedule
+    wait = schedule.wait(earlier, chances.jitter)
+    return _wait(state, verdict, wait, now, attention=exhausted and earlier == policy.limit)
+
+
+def _banned(state: SessionState, verdict: Verdict, now: Instant, chances: Chances) -> Moved:
+    attributes = verdict.ending.attributes
+    until = banned_until(attributes, now.wall)
+    if until is not None:
+        wait = max(until - now.wall, timedelta())
+    else:
+        wait = (verdict.policy.schedule or SLOWLY).wait(0, chances.jitter)
+    standing = replace(state.standing, ban_code=attributes.get("code", ""))
+    return _wait(replace(state, standing=standing), verdict, wait, now)
+
+
+def _outdated(state: SessionState, verdict: Verdict) -> Moved:
+    limit = verdict.policy.limit
+    if limit is not None and state.standing.counted(verdict.policy.count) >= limit:
+        return hold(state, verdict)
+    state = _counted(state, verdict)
+    told = _decided(state, verdict, wait=timedelta())
+    return Moved(state=replace(state, connection=FindingVersion()), out=(told, FindVersion()))
+
+
+def _wait(
+    state: SessionState,
+    verdict: Verdict,
+    wait: timedelta,
+    now: Instant,
+    *,
+    attention: bool = False,
+) -> Moved:
+    not_before = now.wall + wait if verdict.policy.holds else None
+    waiting = Waiting.after(wait, verdict.cause, now)
+    standing = replace(state.standing, not_before=not_before)
+    state = replace(state, connection=waiting, standing=standing)
+    return Moved(state=state, out=(_decided(state, verdict, wait=wait, attention=attention),))
+
+
+def _archive(
+    state: SessionState, verdict: Verdict, *, again: bool, exhausted: bool = False
+) -> Moved:
+    aside = SettingAside(verdict=verdict, again=again, exhausted=exhausted)
+    return Moved(state=replace(state, connection=aside), out=(SetAside(reason=verdict.cause),))
+
+
+def _counted(state: SessionState, verdict: Verdict) -> SessionState:
+    standing = state.standing.with_one_more(verdict.policy.count)
+    return replace(state, standing=standing)
+
+
+def _decided(
+    state: SessionState,
+    verdict: Verdict,
+    *,
+    wait: timedelta | None,
+    attention: bool = False,
+    archived: bool = False,
+    exhausted: bool = False,
+) -> Decided:
+    return Decided(
+        verdict=verdict,
+        attempt=state.standing.counted(verdict.policy.count),
+        wait=wait,
+        attention=attention,
+        archived=archived,
+        exhausted=exhausted,
+    )

@@ -1,0 +1,95 @@
+"""A session: its machines together. `step` is the whole of it.
+
+No clock, no I/O, no chance but what is passed in. The shell performs the effects in their order
+and tells their outcome as inputs. A late or double input finds states that it does not concern,
+and changes nothing. `next_deadline` is the one timer.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+
+from perene.core.clock import Instant
+from perene.core.ids import SessionId
+from perene.core.machines import connection, outage, ownership, pairing, phone
+from perene.core.machines.effects import Effect
+from perene.core.machines.inputs import Input
+from perene.core.machines.signals import Signal
+from perene.core.machines.state import (
+    Archiving,
+    Asking,
+    Chances,
+    Destroying,
+    Open,
+    Paired,
+    SessionState,
+    Unpaired,
+    Waiting,
+    Watched,
+)
+from perene.core.standing import Standing
+
+_MACHINES = (connection.step, pairing.step, ownership.step, outage.step, phone.step)
+"""The connection hears first: it has to know what the others were before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A state, and what has to be done for it, in this order."""
+
+    state: SessionState
+    effects: tuple[Effect, ...] = ()
+
+
+def new_session(
+    session: SessionId, *, paired: bool, standing: Standing | None = None
+) -> SessionState:
+    """Return a session that nobody has started yet."""
+    return SessionState(
+        session=session,
+        pairing=Paired() if paired else Unpaired(),
+        standing=standing or Standing(),
+    )
+
+
+def step(state: SessionState, given: Input, now: Instant, chances: Chances) -> Step:
+    """Return the next state and what has to be done for it."""
+    to_come: deque[Input | Signal | Effect] = deque((given,))
+    effects: list[Effect] = []
+    while to_come:
+        heard = to_come.popleft()
+        if isinstance(heard, Effect):
+            effects.append(heard)
+            continue
+        said: list[Signal | Effect] = []
+        for machine in _MACHINES:
+            moved = machine(state, heard, now, chances)
+            state = moved.state
+            said += moved.out
+        # What follows from one thing comes before the next thing: effects keep their order.
+        to_come.extendleft(reversed(said))
+    return Step(state=state, effects=tuple(effects))
+
+
+def next_deadline(state: SessionState) -> float | None:
+    """Return the monotonic second at which `Due` is to come, None for never."""
+    deadlines = [
+        deadline for deadline in (_of_connection(state), *_of_others(state)) if deadline is not None
+    ]
+    return min(deadlines, default=None)
+
+
+def _of_connection(state: SessionState) -> float | None:
+    match state.connection:
+        case Waiting(until=until):
+            return until
+        case Open() as opened:
+            return connection.stable_at(opened)
+        case _:
+            return None
+
+
+def _of_others(state: SessionState) -> tuple[float | None, ...]:
+    asking = state.ownership.until if isinstance(state.ownership, Asking) else None
+    ending = state.pairing.until if isinstance(state.pairing, Archiving | Destroying) else None
+    watched = state.phone.until if isinstance(state.phone, Watched) else None
+    return (asking, ending, watched)

@@ -1,0 +1,169 @@
+"""What people want of a connection: that it starts, starts anew, rests, or ends for good."""
+
+from dataclasses import replace
+
+from perene.core.causes import Cause, Local
+from perene.core.clock import Instant
+from perene.core.machines.effects import Drain, Stopped
+from perene.core.machines.inputs import LogOut, Restart, Start, Stop
+from perene.core.machines.signals import Claim, Decided, Forget, GaveUp, Withdraw
+from perene.core.machines.state import (
+    Chances,
+    Claiming,
+    Connecting,
+    Down,
+    Draining,
+    FindingVersion,
+    Held,
+    LoggingOut,
+    Moved,
+    Open,
+    SessionState,
+    SettingAside,
+    Then,
+    Waiting,
+)
+from perene.core.machines.verdict import Verdict
+from perene.core.outages import OutageEnd
+
+
+def step(state: SessionState, want: Start | Restart | Stop | LogOut, now: Instant) -> Moved:
+    """Return what the connection makes of a person's wish, or of the service's end."""
+    match want:
+        case Start(by_person=by_person):
+            return _start(state, by_person, now)
+        case Restart() if _is_banned(state):
+            return Moved(state=state)  # no person can end a ban, and an attempt would lengthen it
+        case Restart():
+            return _turn(_forgiven(state), Then.RESTART)
+        case Stop(by_person=by_person):
+            return _turn(state, Then.STOP if by_person else Then.LEAVE)
+        case LogOut():
+            return _log_out(state)
+
+
+def claim(state: SessionState, *, parting: bool = False) -> Moved:
+    """Ask for the session; the connection follows."""
+    return Moved(state=replace(state, connection=Claiming(parting=parting)), out=(Claim(),))
+
+
+def drain(state: SessionState, then: Then) -> Moved:
+    """Close an open connection in order."""
+    draining = replace(state, connection=Draining(then=then))
+    return Moved(state=draining, out=(Drain(log_out=then is Then.LOG_OUT),))
+
+
+def drained(state: SessionState, then: Then, chances: Chances) -> Moved:
+    """Go on after a connection that ended because somebody wanted it to."""
+    local = Local.RESTARTED if then is Then.RESTART else Local.STOPPED
+    told = Decided(verdict=Verdict.of_local(local, chances.policies), attempt=0, wait=None)
+    moved = follow(state, then)
+    return Moved(state=moved.state, out=(told, *moved.out))
+
+
+def follow(state: SessionState, then: Then) -> Moved:
+    """Go where a person wants to, now that there is no connection."""
+    match then:
+        case Then.LEAVE:
+            return Moved(state=replace(state, connection=Down()), out=(Withdraw(),))
+        case Then.STOP:
+            out = (Withdraw(), GaveUp(end=OutageEnd.STOPPED), Stopped())
+            return Moved(state=replace(state, connection=Down()), out=out)
+        case Then.RESTART:
+            return claim(state)
+        case Then.LOG_OUT:
+            return Moved(state=replace(state, connection=LoggingOut()), out=(Forget(),))
+
+
+def emptied(state: SessionState) -> SessionState:
+    """Return the state without what was remembered about credentials that are gone."""
+    standing = replace(
+        state.standing,
+        counts={},
+        not_before=None,
+        held=None,
+        ban_code=None,
+        phone_seen_at=None,
+        phone_absent_days=0,
+    )
+    return replace(state, standing=standing)
+
+
+def logged_out(state: SessionState) -> Moved:
+    """The credentials are gone, as a person wanted."""
+    return Moved(state=replace(emptied(state), connection=Down()))
+
+
+def _start(state: SessionState, by_person: bool, now: Instant) -> Moved:
+    match state.connection:
+        case Down() | Held():
+            return _begin(_forgiven(state) if by_person else state, now)
+        case Draining(then=Then.STOP):
+            return Moved(state=replace(state, connection=Draining(then=Then.RESTART)))
+        case SettingAside(then=Then.STOP) as aside:
+            return Moved(state=replace(state, connection=replace(aside, then=Then.RESTART)))
+        case Waiting() if by_person and not _is_banned(state):
+            return claim(_forgiven(state))
+        case _:
+            return Moved(state=state)
+
+
+def _begin(state: SessionState, now: Instant) -> Moved:
+    """Take the session up: at once, or when what bars it is over."""
+    standing = state.standing
+    if standing.held is not None:
+        return Moved(state=replace(state, connection=Held(cause=standing.held)))
+    if standing.not_before is not None and standing.not_before > now.wall:
+        cause = standing.outage.last_cause if standing.outage else Cause.TEMPORARY_BAN
+        waiting = Waiting.after(standing.not_before - now.wall, cause, now)
+        return Moved(state=replace(state, connection=waiting))
+    return claim(state)
+
+
+def _forgiven(state: SessionState) -> SessionState:
+    """Return the state without the counts and the stop that a person's word ends; a ban stays."""
+    standing = replace(state.standing, counts={}, held=None)
+    if not _is_banned(state):
+        standing = replace(standing, not_before=None)
+    return replace(state, standing=standing)
+
+
+def _is_banned(state: SessionState) -> bool:
+    return state.standing.ban_code is not None and state.standing.not_before is not None
+
+
+def _turn(state: SessionState, then: Then) -> Moved:
+    """Go where a person wants to, draining a connection first."""
+    match state.connection:
+        case Claiming(parting=True) | Connecting(parting=True) | LoggingOut() if (
+            then is not Then.LEAVE
+        ):
+            return Moved(state=state)  # a logout is finished, whatever is wanted meanwhile
+        case Connecting() | Open():
+            return drain(state, then)
+        case Draining(then=Then.LOG_OUT) if then is not Then.LEAVE:
+            return Moved(state=state)
+        case Draining():
+            return Moved(state=replace(state, connection=Draining(then=then)))
+        case Down() if then is not Then.RESTART:
+            return Moved(state=state)
+        case SettingAside() as aside if then is not Then.LEAVE:
+            # What was begun is finished first; the credentials are of no use in any case.
+            return Moved(state=replace(state, connection=replace(aside, then=then)))
+        case _:
+            return follow(state, then)
+
+
+def _log_out(state: SessionState) -> Moved:
+    """Tell WhatsApp first, on a connection made for it if there is none."""
+    match state.connection:
+        case Connecting() if state.paired:
+            return Moved(state=replace(state, connection=Connecting(parting=True)))
+        case Down() | Held() | Waiting() | FindingVersion() | Claiming() if (
+            state.paired and not _is_banned(state)
+        ):
+            return claim(state, parting=True)
+        case Down():
+            return follow(state, Then.LOG_OUT)
+        case _:
+            return _turn(state, Then.LOG_OUT)

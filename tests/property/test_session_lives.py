@@ -1,0 +1,376 @@
+"""Random lives of a session: whatever happens in whatever order, some things never do.
+
+The world of these lives keeps to what a shell can do: an answer comes only to what was asked, a
+connection ends only once it was made. `Strays` then sends what nobody asked for.
+"""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+
+from perene.core.causes import Cause, Ending, Kind, Local
+from perene.core.clock import Instant
+from perene.core.ids import Epoch, SessionId
+from perene.core.machines.effects import (
+    Acquire,
+    Archive,
+    Connect,
+    Destroy,
+    Disconnected,
+    Drain,
+    Effect,
+    FindVersion,
+    OutageOver,
+    PhoneAbsent,
+    PingPhone,
+    Stopped,
+)
+from perene.core.machines.inputs import (
+    Acquired,
+    Archived,
+    Destroyed,
+    Due,
+    Ended,
+    Input,
+    LoggedIn,
+    LogOut,
+    NotAcquired,
+    PhoneAccepted,
+    PhoneSeen,
+    Restart,
+    Start,
+    Stop,
+    VersionFound,
+)
+from perene.core.machines.session import new_session, next_deadline, step
+from perene.core.machines.state import Chances, Claiming, Down, Held, SessionState
+from perene.core.outages import OutageId
+from perene.core.policy import POLICIES, Reaction
+from perene.core.standing import Standing
+
+BEGAN = datetime(2026, 11, 21, tzinfo=UTC)
+CODES = ["400", "401", "402", "403", "405", "406", "409", "429", "500", "501", "503", "515", "516"]
+MANY_STEPS = 4 * 45
+"""Four for an attempt, and more attempts than any limit before people are told."""
+
+endings = st.one_of(
+    st.builds(
+        Ending,
+        kind=st.sampled_from([Kind.FAILURE, Kind.STREAM_ERROR]),
+        code=st.sampled_from([*CODES, "777"]),
+        conflict=st.sampled_from(["", "", "", "replaced", "device_removed"]),
+        attributes=st.fixed_dictionaries({"expire": st.sampled_from(["", "600", "86400"])}),
+    ),
+    st.builds(Ending, kind=st.just(Kind.LOCAL), code=st.sampled_from(list(Local))),
+)
+
+
+class Lives(RuleBasedStateMachine):
+    """A session, and the world around it as far as the session can tell."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds = 0.0
+        self.jitter = 0.5
+        self.epoch = 0
+        self.state: SessionState = new_session(SessionId("ana"), paired=True)
+        self.under_way: Counter[str] = Counter()
+        self.connection = "none"
+        self.asked_to_log_out = False
+        self.banned_until: datetime | None = None
+        self.last_told_attention = False
+        self.outages_begun = 0
+
+    # --- the world ------------------------------------------------------------------------------
+
+    @property
+    def now(self) -> Instant:
+        return Instant(
+            wall=BEGAN + timedelta(seconds=self.seconds), monotonic=round(self.seconds, 6)
+        )
+
+    def give(self, given: Input) -> None:
+        chances = Chances(jitter=self.jitter, outage_id=OutageId(f"outage {self.seconds}"))
+        taken = step(self.state, given, self.now, chances)
+        before, self.state = self.state, taken.state
+        for effect in taken.effects:
+            self.perform(effect)
+        if before.standing.outage is None and self.state.standing.outage is not None:
+            self.outages_begun += 1
+
+    def perform(self, effect: Effect) -> None:
+        match effect:
+            case Acquire(held=held):
+                assert held in (None, self.epoch), "only what was ours is claimed again"
+                self.ask("acquire")
+            case Connect(epoch=epoch):
+                assert self.connection == "none", "at most one connection"
+                assert epoch == self.epoch, "under the last epoch only"
+                until = self.banned_until
+                assert until is None or self.now.wall >= until, "no attempt before a ban is over"
+                self.connection = "connecting"
+            case Drain():
+                assert self.connection != "none"
+                self.connection = "draining"
+            case Archive(epoch=epoch, reason=reason):
+                assert epoch == self.epoch
+                assert POLICIES[reason].archive or reason is Cause.RESTART_REQUIRED
+                self.ask("archive")
+            case Destroy(epoch=epoch):
+                assert epoch == self.epoch
+                assert self.asked_to_log_out, "only an explicit logout destroys credentials"
+                self.ask("destroy")
+            case FindVersion():
+                self.ask("version")
+            case Disconnected(decided=decided):
+                self.last_told_attention = decided.attention
+                if decided.verdict.policy.reaction is Reaction.WAIT_UNTIL:
+                    assert decided.wait is not None
+                    self.banned_until = self.now.wall + decided.wait
+            case OutageOver(outage=outage):
+                assert outage.end is not None
+            case Stopped() | PingPhone() | PhoneAbsent():
+                pass
+            case _:
+                pass
+
+    def ask(self, what: str) -> None:
+        self.under_way[what] += 1
+        assert self.under_way[what] == 1 or what == "version", f"two jobs to {what} at once"
+
+    def answer(self, what: str, given: Input) -> None:
+        self.under_way[what] -= 1
+        self.give(given)
+
+    @initialize(person=st.booleans())
+    def begins(self, person: bool) -> None:
+        self.give(Start(by_person=person))
+
+    # --- what people want -----------------------------------------------------------------------
+
+    @rule(person=st.booleans())
+    def start(self, person: bool) -> None:
+        self.give(Start(by_person=person))
+
+    @rule()
+    def restart(self) -> None:
+        self.give(Restart())
+
+    @rule()
+    def stop(self) -> None:
+        self.give(Stop(by_person=True))
+
+    @rule()
+    def log_out(self) -> None:
+        self.asked_to_log_out = True
+        self.give(LogOut())
+
+    @rule(person=st.booleans())
+    def the_service_ends_and_begins(self, person: bool) -> None:
+        """What is under way ends with it; what was stored comes back."""
+        standing = Standing.parse(self.state.standing.serialize())
+        assert standing == self.state.standing, "what is stored comes back whole"
+        self.under_way.clear()
+        self.connection = "none"
+        self.asked_to_log_out = False
+        self.state = new_session(self.state.session, paired=self.state.paired, standing=standing)
+        self.give(Start(by_person=person))
+
+    # --- what happens ---------------------------------------------------------------------------
+
+    @precondition(lambda self: self.under_way["acquire"])
+    @rule(answer=st.sampled_from(["ours", "ours", "ours", "away", "taken"]))
+    def the_database_answers_a_claim(self, answer: str) -> None:
+        match answer:
+            case "ours":
+                self.epoch += 1
+                self.answer("acquire", Acquired(epoch=Epoch(self.epoch)))
+            case "away":
+                self.answer("acquire", NotAcquired(taken=False))
+            case _:
+                self.epoch += 1
+                self.answer("acquire", NotAcquired(taken=True))
+
+    @precondition(lambda self: self.under_way["archive"])
+    @rule(ok=st.booleans())
+    def the_credentials_are_archived(self, ok: bool) -> None:
+        self.answer("archive", Archived(ok=ok))
+
+    @precondition(lambda self: self.under_way["destroy"])
+    @rule(ok=st.booleans())
+    def the_credentials_are_destroyed(self, ok: bool) -> None:
+        self.answer("destroy", Destroyed(ok=ok))
+
+    @precondition(lambda self: self.under_way["version"])
+    @rule(found=st.booleans())
+    def a_version_is_looked_for(self, found: bool) -> None:
+        self.answer("version", VersionFound(found=found))
+
+    @precondition(lambda self: self.connection in ("connecting", "linked"))
+    @rule()
+    def the_login_is_complete(self) -> None:
+        self.connection = "open"
+        self.banned_until = None
+        self.give(LoggedIn(at=self.now))
+
+    @precondition(lambda self: self.connection == "connecting" and not self.state.paired)
+    @rule()
+    def a_phone_accepts(self) -> None:
+        self.connection = "linked"
+        self.give(PhoneAccepted())
+
+    @precondition(lambda self: self.connection == "open")
+    @rule(ago=st.integers(0, 20 * 86_400))
+    def the_phone_is_seen(self, ago: int) -> None:
+        self.give(PhoneSeen(at=self.now.wall - timedelta(seconds=ago)))
+
+    @precondition(lambda self: self.connection != "none")
+    @rule(ending=endings)
+    def the_connection_ends(self, ending: Ending) -> None:
+        if self.state.paired and ending.code in (Local.PAIRING_EXPIRED, Local.PAIRING_REFUSED):
+            return  # a linked device shows no code
+        self.connection = "none"
+        self.give(Ended(ending=ending))
+
+    @rule(seconds=st.sampled_from([0.0, 1.0, 31.0, 4000.0, 90_000.0]), jitter=st.floats(0, 1))
+    def time_passes(self, seconds: float, jitter: float) -> None:
+        """A shell wakes at each deadline on the way."""
+        self.jitter = jitter
+        end = self.seconds + seconds
+        while (due := next_deadline(self.state)) is not None and due <= end:
+            self.seconds = max(self.seconds, due)
+            self.give(Due())
+        self.seconds = end
+
+    @rule()
+    def the_next_deadline_comes(self) -> None:
+        due = next_deadline(self.state)
+        if due is not None:
+            self.seconds = max(self.seconds, due)
+            self.give(Due())
+
+    # --- what always holds ----------------------------------------------------------------------
+
+    @invariant()
+    def the_session_is_not_forgotten(self) -> None:
+        """Somebody or something will move it, unless it was asked to rest or waits for a person."""
+        if isinstance(self.state.connection, Down | Held):
+            return
+        assert (
+            next_deadline(self.state) is not None
+            or self.under_way.total()
+            or self.connection != "none"
+        ), self.state
+
+    @invariant()
+    def who_waits_for_a_person_has_said_so(self) -> None:
+        """An outage that nothing is done about was told as one that needs attention."""
+        if isinstance(self.state.connection, Held) and not self.state.standing.held:
+            assert self.last_told_attention
+
+    @invariant()
+    def a_session_at_rest_waits_for_nothing(self) -> None:
+        if isinstance(self.state.connection, Down) and not self.under_way.total():
+            assert next_deadline(self.state) is None
+
+    @invariant()
+    def a_session_at_rest_has_no_connection(self) -> None:
+        assert self.connection == "none" or not isinstance(self.state.connection, Down | Held)
+
+    def teardown(self) -> None:
+        self.every_outage_ends_or_alerts()
+
+    def every_outage_ends_or_alerts(self) -> None:
+        """Let the world go on as it does now, all answers late but given: what becomes of it?"""
+        outage = self.state.standing.outage
+        if outage is None:
+            return
+        failing = Ending(kind=outage.kind, code=outage.last_code)
+        told = self.last_told_attention or outage.last_cause in _TOLD_AT_ONCE
+        for _ in range(MANY_STEPS):
+            kept = self.state.standing.outage
+            if told or kept is None or kept.id != outage.id or not self.answered(failing):
+                break
+            told = self.last_told_attention
+        kept = self.state.standing.outage
+        over = kept is None or kept.id != outage.id
+        assert over or told or isinstance(self.state.connection, Down | Held), kept
+
+    def answered(self, failing: Ending) -> bool:
+        """Let the next thing happen; False when nothing will."""
+        if self.under_way["acquire"]:
+            self.epoch += 1
+            self.answer("acquire", Acquired(epoch=Epoch(self.epoch)))
+        elif self.under_way["archive"]:
+            self.answer("archive", Archived(ok=True))
+        elif self.under_way["destroy"]:
+            self.answer("destroy", Destroyed(ok=True))
+        elif self.under_way["version"]:
+            self.answer("version", VersionFound(found=True))
+        elif self.connection != "none":
+            self.connection = "none"
+            self.give(Ended(ending=failing))
+        elif (due := next_deadline(self.state)) is not None:
+            self.seconds = max(self.seconds, due)
+            self.give(Due())
+        else:
+            return False
+        return True
+
+
+_TOLD_AT_ONCE = (Cause.TEMPORARY_BAN, Cause.STORAGE)
+"""Causes with an alert of their own, which need no count of attempts (`core.alert_rules`)."""
+
+strays = st.one_of(
+    st.just("acquired"),
+    st.builds(NotAcquired, taken=st.just(value=False)),
+    st.builds(Archived, ok=st.booleans()),
+    st.builds(Destroyed, ok=st.booleans()),
+    st.builds(VersionFound, found=st.booleans()),
+    st.just(PhoneAccepted()),
+    st.just(Due()),
+)
+
+
+class Strays(Lives):
+    """The same lives, and now and then what nobody has asked for, or has heard twice."""
+
+    @precondition(
+        lambda self: (
+            not self.under_way.total()
+            and self.connection == "none"
+            and not isinstance(self.state.connection, Claiming)
+        )
+    )
+    @rule(stray=strays)
+    def something_comes_late(self, stray: Input | str) -> None:
+        given = Acquired(epoch=Epoch(self.epoch)) if isinstance(stray, str) else stray
+        before = self.state
+        self.give(given)
+        assert self.state.connection == before.connection or isinstance(given, Due)
+
+
+Lives.TestCase.settings = settings(
+    max_examples=100, stateful_step_count=50, suppress_health_check=[HealthCheck.too_slow]
+)
+Strays.TestCase.settings = Lives.TestCase.settings
+
+
+@pytest.mark.requirement("C3", "C5", "D2", "D5", "D6", "D9")
+class TestLives(Lives.TestCase):
+    """At most one connection, no attempt in a ban, nothing forgotten, nothing destroyed."""
+
+
+@pytest.mark.requirement("C3", "D5")
+class TestStrays(Strays.TestCase):
+    """What comes late or twice changes nothing of that."""
