@@ -4,7 +4,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 
-from perene.core.clock import Clock
+from perene.core.clock import Clock, time_limit
 from perene.engine.errors import QueryFailed, QueryTimedOut
 from perene.engine.stanza import small_number
 from perene.wire.node import Node
@@ -52,17 +52,12 @@ class Queries:
         """
         query_id = self.next_id()
         attrs = {"id": query_id, "xmlns": namespace, "type": kind, "to": to, **(attrs or {})}
-        # The time counts from here: a socket that takes nothing more gives no answer either.
-        asking = asyncio.create_task(self._exchange(Node("iq", attrs, content or None)))
-        timer = asyncio.create_task(self._clock.sleep(timeout_s or self._timeout_s))
         try:
-            await asyncio.wait((asking, timer), return_when=asyncio.FIRST_COMPLETED)
-            if not asking.done():
-                raise QueryTimedOut(f"no answer to {namespace} {kind}")
-            return _checked(asking.result())
-        finally:
-            timer.cancel()
-            asking.cancel()
+            # The time counts from here: a socket that takes nothing more gives no answer either.
+            async with time_limit(self._clock, timeout_s or self._timeout_s):
+                return _checked(await self._exchange(Node("iq", attrs, content or None)))
+        except TimeoutError as error:
+            raise QueryTimedOut(f"no answer to {namespace} {kind}") from error
 
     async def _exchange(self, query: Node) -> Node:
         answer: asyncio.Future[Node] = asyncio.get_running_loop().create_future()

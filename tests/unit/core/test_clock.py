@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from perene.core.clock import time_limit
+from perene.core.clock import SystemClock, time_limit
 from tests.support.virtual_clock import VirtualClock
 
 
@@ -77,3 +77,12 @@ async def test_of_two_limits_the_nearer_one_ends_its_own_block_only() -> None:
     await clock.advance(10)
     await running
     assert seen == ["inner", "after"]
+
+
+async def test_by_the_machine_s_clock_a_limit_needs_no_task() -> None:
+    before = asyncio.all_tasks()
+    async with time_limit(SystemClock(), 60):
+        assert asyncio.all_tasks() == before
+    with pytest.raises(TimeoutError):
+        async with time_limit(SystemClock(), 0):
+            await never()
