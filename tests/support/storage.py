@@ -25,9 +25,14 @@ class Health(Enum):
 
 
 class Storage:
-    """Stands before the database of each start of Perene; `asked` counts what came by."""
+    """Stands before the database of each start of Perene; `asked` counts what came by.
 
-    def __init__(self) -> None:
+    With `in_line` there are no threads: to hand over to one and back takes longer than most
+    transactions do.
+    """
+
+    def __init__(self, *, in_line: bool = False) -> None:
+        self.in_line = in_line
         self.asked = 0
         self._health = Health.WELL
         self._well = asyncio.Event()
@@ -51,7 +56,10 @@ class Storage:
     def attach(self, database: Database) -> None:
         """Stand before a database that was just opened."""
         # The one way to its threads, for reads and writes alike; it has no public name.
-        inner = getattr(database, "_run")  # noqa: B009  # not public
+        in_thread = getattr(database, "_run")  # noqa: B009  # not public
+
+        async def inner(pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+            return work() if self.in_line else await in_thread(pool, work)
 
         async def run(pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
             self.asked += 1

@@ -226,6 +226,11 @@ class World:
             task.cancel()
         await self._ended()
 
+    @property
+    def is_up(self) -> bool:
+        """Whether the service runs."""
+        return bool(self._tasks)
+
     async def restart(self) -> None:
         """Stop, and start again on the same data."""
         await self.stop()
