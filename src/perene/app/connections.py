@@ -2,6 +2,7 @@
 
 import asyncio
 
+from perene.app.hearing import Hearings
 from perene.core.clock import Clock
 from perene.core.ids import Epoch, SessionId
 from perene.core.notices import Observer
@@ -10,7 +11,6 @@ from perene.core.unit import Committed, Unit
 from perene.engine.client_payload import ClientIdentity
 from perene.engine.config import EngineConfig
 from perene.engine.connection import Connection
-from perene.engine.listening import HearingMemory
 from perene.engine.ports import SessionStore
 from perene.engine.transport import Endpoint
 from perene.settings import Settings
@@ -36,16 +36,15 @@ class OwnedStore(SessionReader):
 
 
 class Connections:
-    """Makes a connection each time it is called: a `MakeEngine` of the supervisor.
+    """Makes a connection each time it is called: a `MakeEngine` of the supervisor."""
 
-    Keeps what each session has learned of its own traffic, for as long as the service runs.
-    """
-
-    def __init__(self, settings: Settings, versions: ClientVersions, clock: Clock) -> None:
+    def __init__(
+        self, settings: Settings, versions: ClientVersions, hearings: Hearings, clock: Clock
+    ) -> None:
         self._settings = settings
         self._versions = versions
         self._clock = clock
-        self._hearing: dict[SessionId, HearingMemory] = {}
+        self._hearings = hearings
 
     def __call__(
         self, store: SessionStore, options: SessionOptions, observer: Observer
@@ -55,12 +54,8 @@ class Connections:
             config=self._config(options),
             clock=self._clock,
             observer=observer,
-            hearing=self._hearing.setdefault(store.session, HearingMemory()),
+            hearing=self._hearings.of(store.session),
         )
-
-    def forget(self, session: SessionId) -> None:
-        """Let go of what a session has learned."""
-        self._hearing.pop(session, None)
 
     def _config(self, options: SessionOptions) -> EngineConfig:
         settings = self._settings

@@ -56,6 +56,7 @@ async def _run(settings: Settings, store: Store) -> None:
     finally:
         watching.cancel()
         await server.stop()
+        await sessions.hearings.save()
     log.info("stopped")
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from perene.app.connections import Connections, OwnedStore
+from perene.app.hearing import Hearings
 from perene.app.versions import client_versions
 from perene.core.account import ReachOutPolicy
 from perene.core.clock import Clock
@@ -27,14 +28,14 @@ class Sessions:
 
     supervisor: Supervisor
     committer: Committer
-    connections: Connections
+    hearings: Hearings
     versions: ClientVersions
     accounts: AccountDesk
     feed: EventFeed
 
     def forget(self, session: SessionId) -> None:
         """Let go of what is remembered of a session that was deleted."""
-        self.connections.forget(session)
+        self.hearings.forget(session)
         self.accounts.forget(session)
 
 
@@ -52,12 +53,13 @@ async def wire_sessions(
     )
     versions = client_versions(settings, store, clock)
     await versions.load()
-    connections = Connections(settings, versions, clock)
+    hearings = Hearings(store, clock)
+    await hearings.load()
     supervisor = Supervisor(
         store=store,
         open_store=lambda session, epoch, lane: OwnedStore(store, session, epoch, lane),
         committer=committer,
-        connect=connections,
+        connect=Connections(settings, versions, hearings, clock),
         clock=clock,
         ring=feed.ring,
         rng=random.Random(),  # noqa: S311  # jitter of delays, nothing secret
@@ -69,7 +71,7 @@ async def wire_sessions(
     return Sessions(
         supervisor=supervisor,
         committer=committer,
-        connections=connections,
+        hearings=hearings,
         versions=versions,
         accounts=AccountDesk(store, feed, clock, _reach_out_policy(settings), ring=feed.ring),
         feed=feed,

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import structlog
 
+from perene.app.hearing import Hearings
 from perene.app.sessions import Sessions
 from perene.app.versions import version_health
 from perene.core.clock import Clock
@@ -47,6 +48,7 @@ class Watch:
     looks: Looks
     alerting: Alerting
     vitals: Vitals
+    hearings: Hearings
     clock: Clock
 
     async def run(self) -> None:
@@ -57,6 +59,7 @@ class Watch:
             "database": looks.database.run,
             "limits": looks.limits.run,
             "janitor": looks.janitor.run,
+            "hearing": self.hearings.run,
             "alerts": self.alerting.run,
         }
         async with asyncio.TaskGroup() as group:
@@ -106,7 +109,9 @@ def wire_watch(
     )
     metrics.watch_sessions(vitals.count)
     metrics.watch_alerts(alerting.firing)
-    return Watch(looks=looks, alerting=alerting, vitals=vitals, clock=clock)
+    return Watch(
+        looks=looks, alerting=alerting, vitals=vitals, hearings=sessions.hearings, clock=clock
+    )
 
 
 def _signals(settings: Settings, clock: Clock, sessions: Sessions, looks: Looks) -> SignalSource:

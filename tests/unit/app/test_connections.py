@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from perene.app.connections import Connections
+from perene.app.hearing import Hearings
 from perene.app.versions import client_versions
 from perene.core.sessions import SessionOptions
 from perene.engine.config import EngineConfig
@@ -20,7 +21,7 @@ def config(folder: Path, options: SessionOptions, **settings: Any) -> EngineConf
     store = Store.open(given.database, clock=clock, key_file=given.master_key_path)
     try:
         versions = client_versions(given, store, clock)
-        return Connections(given, versions, clock)._config(options)
+        return Connections(given, versions, Hearings(store, clock), clock)._config(options)
     finally:
         store.database.close_now()
 

@@ -13,8 +13,7 @@ from perene.app.watch import Watch, wire_watch
 from perene.core.account import limit_event
 from perene.core.alerts import SERVICE
 from perene.core.errors import StorageUnavailable
-from perene.core.ids import Epoch, SessionId
-from perene.core.notices import Notice
+from perene.core.ids import SessionId
 from perene.core.sessions import Connection, SessionOptions
 from perene.settings import Settings
 from perene.store.store import Store
@@ -39,9 +38,6 @@ class Wired:
         self.desk = SessionDesk(
             store, sessions.supervisor, clock, ring=sessions.feed.ring, forget=sessions.forget
         )
-
-    def notice(self, notice: Notice) -> None:
-        """Take what a connection tells."""
 
 
 @asynccontextmanager
@@ -114,14 +110,13 @@ async def test_an_account_under_a_limit_raises_an_alert(service: Wired) -> None:
 async def test_a_deleted_session_leaves_no_memory_behind(service: Wired) -> None:
     life = asyncio.create_task(service.sessions.supervisor.run())
     await service.desk.create_session(ANA, name=None, options=SessionOptions(), start=False)
-    connections = service.sessions.connections
-    store = service.store.reader(ANA, Epoch(0))
-    connections(store, SessionOptions(), service)  # pyright: ignore[reportArgumentType]  # only read
+    hearings = service.sessions.hearings
+    hearings.of(ANA)
     await service.sessions.accounts.account(ANA)
-    assert ANA in connections._hearing
+    assert ANA in hearings._memories
     assert ANA in service.sessions.accounts._accounts
     await service.desk.delete(ANA)
-    assert ANA not in connections._hearing
+    assert ANA not in hearings._memories
     assert ANA not in service.sessions.accounts._accounts
     service.sessions.supervisor.close()
     await life

@@ -9,6 +9,7 @@ from perene.core.errors import StorageError
 from perene.core.events import Event
 from perene.core.ids import Epoch, MessageId, SessionId
 from perene.core.messages import LedgerEntry, Message, MessageKey
+from perene.core.privacy_tokens import PrivacyToken
 from perene.core.unit import AddressPair, Committed, PeerMessage, PreKeyWrite, Unit
 from perene.engine.addresses import AddressBook
 from perene.engine.credentials import Credentials
@@ -101,6 +102,12 @@ class MemoryStore:
     async def peer_messages(self, kind: str, *, limit: int) -> Sequence[PeerMessage]:
         found = [one for one in reversed(self.from_own_devices) if one.kind == kind]
         return found[:limit]
+
+    async def privacy_tokens(self, persons: Collection[str]) -> Sequence[PrivacyToken]:
+        known: dict[str, PrivacyToken] = {}
+        for change in (one for unit in self.units for one in unit.privacy_tokens):
+            known[change.person] = known.get(change.person, change).changed(change)
+        return [known[person] for person in persons if person in known]
 
     async def limit_history(self, after: int) -> History:
         found = [event for unit in self.units for event in unit.events]

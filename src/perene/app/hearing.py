@@ -1,0 +1,90 @@
+"""What sessions have learned of their own traffic, kept over restarts of the service."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+import structlog
+
+from perene.core.clock import Clock
+from perene.core.errors import StorageError
+from perene.core.ids import SessionId
+from perene.engine.listening import HearingMemory
+
+log = structlog.stdlib.get_logger()
+
+_EVERY_S = 900.0
+"""A quarter of an hour is little against the days that a habit is learned in."""
+
+_AT_ONCE = 50
+"""Memories in one transaction, about 250 KB: no commit waits long for it."""
+
+
+class HearingStore(Protocol):
+    """What keeps the memories. Both raise StorageError."""
+
+    async def learned_hearing(self) -> dict[SessionId, bytes]: ...
+
+    async def save_hearing(self, learned: dict[SessionId, bytes]) -> None: ...
+
+
+class Hearings:
+    """The memory of each session, about 5 KB. `run` is its life; neither loss nor delay does harm.
+
+    What is not stored is learned again; until then its session is suspected of nothing.
+    """
+
+    def __init__(self, store: HearingStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._memories: dict[SessionId, HearingMemory] = {}
+        self._saved: dict[SessionId, bytes] = {}
+
+    def of(self, session: SessionId) -> HearingMemory:
+        """Return the memory of a session, a new one if there is none."""
+        memory = self._memories.get(session)
+        if memory is None:
+            learned = self._saved.get(session)
+            memory = HearingMemory() if learned is None else HearingMemory.parse(learned)
+            self._memories[session] = memory
+        return memory
+
+    def forget(self, session: SessionId) -> None:
+        """Let go of what a session has learned."""
+        self._memories.pop(session, None)
+        self._saved.pop(session, None)
+
+    async def load(self) -> None:
+        """Fetch what earlier runs have stored; each is read when it is asked for. Never fails."""
+        try:
+            self._saved = dict(await self._store.learned_hearing())
+        except StorageError as error:
+            log.warning("hearing_not_loaded", reason=str(error))
+
+    async def run(self) -> None:
+        """Store what is new every quarter of an hour, until cancelled."""
+        while True:
+            await self._clock.sleep(_EVERY_S)
+            await self.save()
+
+    async def save(self) -> None:
+        """Store what is new. Never fails: what is not stored now is stored with the next round."""
+        sessions = list(self._memories)
+        try:
+            for first in range(0, len(sessions), _AT_ONCE):
+                await self._save(sessions[first : first + _AT_ONCE])
+        except StorageError as error:
+            log.warning("hearing_not_saved", reason=str(error))
+
+    async def _save(self, sessions: Sequence[SessionId]) -> None:
+        learned = {
+            session: memory.serialize()
+            for session in sessions
+            if (memory := self._memories.get(session)) is not None
+        }
+        fresh = {name: one for name, one in learned.items() if self._saved.get(name) != one}
+        if fresh:
+            await self._store.save_hearing(fresh)
+        else:
+            await asyncio.sleep(0)  # others have their turn between two portions
+        self._saved |= {name: one for name, one in fresh.items() if name in self._memories}
