@@ -51,6 +51,19 @@ async def test_a_session_whose_own_timer_is_lost_is_found_by_the_monitor_and_rec
     assert world.simulator.evidence.events["logins"] == logins + 1
 
 
+async def test_a_device_that_was_unlinked_during_a_long_outage_is_offered_a_new_code_at_once(
+    world: World,
+) -> None:
+    phone = await world.pair()
+    await world.pass_time(60)
+    await world.network.down()
+    await world.pass_time(3600)
+    world.simulator.unlink(phone)
+    world.network.up()
+    await world.pass_time(3600, until=lambda: not world.supervisor.live(DESK).paired)
+    assert await world.pass_time(10, until=lambda: world.state() is State.PAIRING) < 2
+
+
 @pytest.mark.requirement("D11")
 async def test_every_step_of_a_reconnection_is_logged_with_attempt_limit_and_wait(
     world: World,

@@ -213,6 +213,8 @@ POLICIES: Mapping[Cause, Policy] = {
     Cause.UNLINKED: Policy(
         reaction=Reaction.REPAIR,
         schedule=_NETWORK,
+        # Not the network's: a new code must not wait because of an outage before.
+        count=Count.PAIRINGS,
         archive=True,
         sentence="The device was unlinked; a new QR code has to be scanned.",
     ),
