@@ -6,6 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from perene.core.sessions import Connection as State
+from tests.support.record import PATIENCE_S
 from tests.support.world import DESK, World
 
 
@@ -62,6 +63,23 @@ async def test_a_device_that_was_unlinked_during_a_long_outage_is_offered_a_new_
     world.network.up()
     await world.pass_time(3600, until=lambda: not world.supervisor.live(DESK).paired)
     assert await world.pass_time(10, until=lambda: world.state() is State.PAIRING) < 2
+
+
+async def test_a_device_that_was_unlinked_needs_pairing_over_a_restart_until_it_is_linked(
+    world: World,
+) -> None:
+    phone = await world.pair()
+    await world.pass_time(60)
+    world.simulator.unlink(phone)
+    await world.pass_time(60, until=lambda: world.state() is State.PAIRING)
+    assert world.supervisor.live(DESK).needs_pairing
+    await world.restart()
+    await world.pass_time(60, until=lambda: world.state() is State.PAIRING)
+    assert world.supervisor.live(DESK).needs_pairing
+    qr = await world.sessions.current_qr(DESK, wait_s=PATIENCE_S)
+    world.simulator.scan_qr(qr.text, phone)
+    await world.pass_time(60, until=lambda: world.state() is State.OPEN)
+    assert not world.supervisor.live(DESK).needs_pairing
 
 
 @pytest.mark.requirement("D11")

@@ -42,7 +42,10 @@ class SessionOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionRecord:
-    """The stored half of a session. `has_credentials` is true once a device is linked."""
+    """The stored half of a session. `has_credentials` is true once a device is linked.
+
+    `was_linked` is true while credentials of a device that WhatsApp unlinked are in the archive.
+    """
 
     id: SessionId
     name: str | None
@@ -55,5 +58,6 @@ class SessionRecord:
     push_name: str | None = None
     platform: str | None = None
     options: SessionOptions = SessionOptions()
+    was_linked: bool = False
     standing: str | None = None
     """What an earlier run left to know about how connections ended; see `core.standing`."""

@@ -292,7 +292,8 @@ def _known(profile: Profile) -> dict[str, str]:
 
 def _select() -> Select[Any]:
     linked = exists().where(schema.credentials.c.session == sessions.c.key)
-    return select(sessions, linked.label("has_credentials"))
+    unlinked = exists().where(schema.archived_credentials.c.session == sessions.c.key)
+    return select(sessions, linked.label("has_credentials"), unlinked.label("was_linked"))
 
 
 def _record(connection: Connection, keyring: Keyring, row: Row[Any]) -> SessionRecord:
@@ -307,6 +308,7 @@ def _record(connection: Connection, keyring: Keyring, row: Row[Any]) -> SessionR
         epoch=row.epoch,
         created_at=moment(row.created_at),
         has_credentials=bool(row.has_credentials),
+        was_linked=bool(row.was_linked),
         pn=row.pn,
         lid=row.lid,
         push_name=row.push_name,

@@ -89,6 +89,7 @@ class SessionTask:
             ring=self._arrived.set,
         )
         self.live.paired = self.state.paired
+        self.live.needs_pairing = record.was_linked and not self.state.paired
 
     # --- what others ask ------------------------------------------------------------------------
 

@@ -222,7 +222,7 @@ async def test_unlinked_credentials_are_archived_with_the_end_of_their_keys(stor
     assert await store.archive_credentials(ANA, Epoch(0), "device_removed")
     assert await reader.credentials() is None
     record = await store.get_session(ANA)
-    assert not record.has_credentials
+    assert (record.has_credentials, record.was_linked) == (False, True)
     assert (record.pn, record.lid, record.push_name, record.platform) == (None,) * 4
     assert record.standing == STANDING
     assert len(await store.outages(ANA)) == 1
