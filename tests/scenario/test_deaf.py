@@ -56,6 +56,7 @@ async def test_a_busy_session_that_turns_deaf_is_reopened_within_two_minutes(wor
     assert noticed.event.at - turned < timedelta(seconds=150)
     assert [one["code"] for one in await ends(world, position)] == ["deaf"]
     assert world.state() is State.OPEN
+    assert (await world.sessions.session(DESK)).deaf_suspicions == 1
     texts = await world.texts()
     assert [text for text in texts if text and text.startswith("unheard")] == [
         f"unheard {number}" for number in range(12)

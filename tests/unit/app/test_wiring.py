@@ -14,6 +14,7 @@ from perene.core.account import limit_event
 from perene.core.alerts import SERVICE
 from perene.core.errors import StorageUnavailable
 from perene.core.ids import SessionId
+from perene.core.notices import DeafOutcome, HearingDoubted
 from perene.core.sessions import Connection, SessionOptions
 from perene.settings import Settings
 from perene.store.store import Store
@@ -105,6 +106,15 @@ async def test_an_account_under_a_limit_raises_an_alert(service: Wired) -> None:
     await service.watch.alerting.look()
     fired = await service.watch.alerting.alerts(open_only=True, session=ANA, limit=10)
     assert [alert.rule for alert in fired] == ["session_limited"]
+
+
+@pytest.mark.requirement("F3")
+async def test_what_came_of_suspected_deafness_is_measured(service: Wired) -> None:
+    live = service.sessions.supervisor.known(ANA)
+    live.notice(HearingDoubted())
+    live.notice(HearingDoubted(outcome=DeafOutcome.CONFIRMED))
+    page = service.metrics.exposition().decode()
+    assert 'perene_deaf_suspicions_total{outcome="confirmed"} 1.0' in page
 
 
 async def test_a_deleted_session_leaves_no_memory_behind(service: Wired) -> None:
