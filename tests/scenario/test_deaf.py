@@ -9,7 +9,7 @@ import pytest
 
 from perene.core.events import EventType, Json
 from perene.core.sessions import Connection as State
-from tests.support.world import World, inbox
+from tests.support.world import DESK, World, inbox
 
 pytestmark = pytest.mark.requirement("F3")
 
