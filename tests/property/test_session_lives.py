@@ -89,7 +89,7 @@ class Lives(RuleBasedStateMachine):
         self.asked_to_log_out = False
         self.banned_until: datetime | None = None
         self.last_told_attention = False
-        self.outages_begun = 0
+        self.last_ending = Ending(kind=Kind.LOCAL, code=Local.SOCKET_CLOSED)
 
     # --- the world ------------------------------------------------------------------------------
 
@@ -102,11 +102,9 @@ class Lives(RuleBasedStateMachine):
     def give(self, given: Input) -> None:
         chances = Chances(jitter=self.jitter, outage_id=OutageId(f"outage {self.seconds}"))
         taken = step(self.state, given, self.now, chances)
-        before, self.state = self.state, taken.state
+        self.state = taken.state
         for effect in taken.effects:
             self.perform(effect)
-        if before.standing.outage is None and self.state.standing.outage is not None:
-            self.outages_begun += 1
 
     def perform(self, effect: Effect) -> None:
         match effect:
@@ -240,6 +238,7 @@ class Lives(RuleBasedStateMachine):
         if self.state.paired and ending.code in (Local.PAIRING_EXPIRED, Local.PAIRING_REFUSED):
             return  # a linked device shows no code
         self.connection = "none"
+        self.last_ending = ending
         self.give(Ended(ending=ending))
 
     @rule(seconds=st.sampled_from([0.0, 1.0, 31.0, 4000.0, 90_000.0]), jitter=st.floats(0, 1))
@@ -295,16 +294,15 @@ class Lives(RuleBasedStateMachine):
         outage = self.state.standing.outage
         if outage is None:
             return
-        failing = Ending(kind=outage.kind, code=outage.last_code)
-        told = self.last_told_attention or outage.last_cause in _TOLD_AT_ONCE
         for _ in range(MANY_STEPS):
             kept = self.state.standing.outage
-            if told or kept is None or kept.id != outage.id or not self.answered(failing):
+            if kept is None or kept.id != outage.id:
+                return
+            if self.last_told_attention or kept.last_cause in _TOLD_AT_ONCE:
+                return
+            if not self.answered(self.last_ending):
                 break
-            told = self.last_told_attention
-        kept = self.state.standing.outage
-        over = kept is None or kept.id != outage.id
-        assert over or told or isinstance(self.state.connection, Down | Held), kept
+        assert isinstance(self.state.connection, Down | Held), self.state
 
     def answered(self, failing: Ending) -> bool:
         """Let the next thing happen; False when nothing will."""

@@ -6,6 +6,7 @@ and changes nothing. `next_deadline` is the one timer.
 """
 
 from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from perene.core.clock import Instant
@@ -19,6 +20,7 @@ from perene.core.machines.state import (
     Asking,
     Chances,
     Destroying,
+    Moved,
     Open,
     Paired,
     SessionState,
@@ -28,7 +30,15 @@ from perene.core.machines.state import (
 )
 from perene.core.standing import Standing
 
-_MACHINES = (connection.step, pairing.step, ownership.step, outage.step, phone.step)
+Machine = Callable[[SessionState, Input | Signal, Instant, Chances], Moved]
+
+MACHINES: Mapping[str, Machine] = {
+    "connection": connection.step,
+    "pairing": pairing.step,
+    "ownership": ownership.step,
+    "outage": outage.step,
+    "phone": phone.step,
+}
 """The connection hears first: it has to know what the others were before."""
 
 
@@ -61,7 +71,7 @@ def step(state: SessionState, given: Input, now: Instant, chances: Chances) -> S
             effects.append(heard)
             continue
         said: list[Signal | Effect] = []
-        for machine in _MACHINES:
+        for machine in MACHINES.values():
             moved = machine(state, heard, now, chances)
             state = moved.state
             said += moved.out
