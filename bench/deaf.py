@@ -43,7 +43,15 @@ LEARNING = timedelta(days=14)
 _MONTH_S = 30 * 86_400.0
 _KINDS = {Kind.MESSAGE: StanzaKind.MESSAGE, Kind.RECEIPT: StanzaKind.RECEIPT}
 
-_OFTEN, _SELDOM = timedelta(days=2), timedelta(days=40)
+_EVERY = {
+    "busy": timedelta(hours=12),
+    "uneven": timedelta(hours=12),
+    "slow": timedelta(days=2),
+    "silent": timedelta(days=40),
+    "bursty": timedelta(days=4),
+    "notifier": timedelta(days=2),
+}
+"""How often a session turns deaf, in the mean: often, but seldom before it was noticed."""
 REACH = 0.95
 """How often the phone answers. Made up; 0 is measured beside it."""
 TUNED_ON = range(1, 7)
@@ -225,7 +233,7 @@ def run_deaf(
 ) -> Findings:
     """Let a session turn deaf every few days, at random times, and measure until it is noticed."""
     rng = random.Random(f"{seed} {name} deaf")
-    every_s = (every or (_OFTEN if name != "silent" else _SELDOM)).total_seconds()
+    every_s = (every or _EVERY[name]).total_seconds()
     found = Findings()
     session = Session(policy, found, random.Random(f"{seed} phone"), reach)
     turns = START + LEARNING + timedelta(seconds=rng.expovariate(1 / every_s))
@@ -274,9 +282,9 @@ def measure(
 def measure_all(
     *, seeds: range, days: int, names: Iterable[str] = MODELS
 ) -> Mapping[tuple[str, float], Findings]:
-    """Return the findings of models with a phone and without, measured in two processes."""
+    """Return the findings of models with a phone and without, measured by all processors."""
     found: dict[tuple[str, float], Findings] = {}
-    with ProcessPoolExecutor(2) as pool:
+    with ProcessPoolExecutor() as pool:
         for name in names:
             for reach in (REACH, 0.0):
                 one = partial(_of_seed, name=name, days=days, reach=reach)
