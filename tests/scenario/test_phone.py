@@ -1,8 +1,19 @@
 """The account's phone, as far as its companion can see it."""
 
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
-from tests.support.world import DESK, World
+import pytest
+
+from perene.core.events import EventType, Json
+from perene.core.sessions import Connection as State
+from perene.supervisor.ports import StoredEvent
+from tests.support.seldom import ENGINE, seldom
+from tests.support.world import DESK, World, inbox
+
+DAY_S = 86_400.0
 
 
 def seen_at(world: World) -> datetime | None:
@@ -45,3 +56,73 @@ async def test_what_the_phone_wrote_while_the_session_was_away_is_dated_as_it_wa
 def whole_second(world: World) -> datetime:
     """The time as stanzas carry it."""
     return datetime.fromtimestamp(int(world.clock.now().timestamp()), UTC)
+
+
+def days(stored: Sequence[StoredEvent]) -> list[Json]:
+    return [one.event.payload["days"] for one in stored]
+
+
+@pytest.fixture
+async def patient(tmp_path: Path, template: Path) -> AsyncIterator[World]:
+    """Give the test a world in which weeks pass quickly."""
+    with seldom():
+        async with World.open(tmp_path, template, **ENGINE) as one:
+            yield one
+
+
+async def test_a_phone_that_is_off_for_two_weeks_costs_the_session_after_two_warnings(
+    patient: World,
+) -> None:
+    world = patient
+    desk = await world.pair()
+    ana = world.simulator.add_contact(name="Ana").account.phone
+    await world.pass_time(60)
+    logins = world.simulator.evidence.events["logins"]
+    off_at = world.clock.monotonic()
+    world.simulator.set_online(desk, online=False)
+
+    def off_for() -> float:
+        return (world.clock.monotonic() - off_at) / DAY_S
+
+    for day in range(1, 14):
+        world.simulator.send_text(ana, desk, f"day {day}")
+        await world.send(f"{ana}@s.whatsapp.net", f"answer {day}")
+        await world.pass_time(DAY_S)
+        assert world.state() is State.OPEN, f"day {day}"
+        warned = await world.events(EventType.SESSION_PHONE_ABSENT)
+        assert days(warned) == ([12] if day >= 12 else [])
+    answers = [f"answer {day}" for day in range(1, 14)]
+    written = [f"day {day}" for day in range(1, 14)]
+    assert Counter(await world.texts()) == Counter([*written, *answers])
+    assert inbox(world, ana) == answers
+    assert world.simulator.evidence.events["logins"] == logins, "one connection all the time"
+
+    await world.pass_time(2 * DAY_S, until=lambda: world.state() is not State.OPEN)
+    assert days(await world.events(EventType.SESSION_PHONE_ABSENT)) == [12, 14]
+    assert 14 - 0.01 < off_for() < 14 + 0.01
+    await world.event(EventType.SESSION_DISCONNECTED, cause="unlinked")
+    await world.event(EventType.SESSION_NEEDS_PAIRING)
+    assert len(await world.store.archived_credentials(DESK)) == 1
+    await world.pass_time(60, until=lambda: world.supervisor.live(DESK).qr is not None)
+    assert world.supervisor.live(DESK).qr is not None, "a new code is offered"
+    assert len(await world.texts()) == 26, "what was stored stays"
+
+
+async def test_a_phone_that_comes_back_after_the_warning_saves_the_session(
+    patient: World,
+) -> None:
+    world = patient
+    desk = await world.pair()
+    await world.pass_time(60)
+    world.simulator.set_online(desk, online=False)
+    await world.pass_time(13 * DAY_S)
+    assert days(await world.events(EventType.SESSION_PHONE_ABSENT)) == [12]
+    assert await world.events(EventType.SESSION_PHONE_BACK) == []
+    world.simulator.set_online(desk, online=True)
+    await world.pass_time(60)
+    assert len(await world.events(EventType.SESSION_PHONE_BACK)) == 1
+    counts = world.simulator.person(desk).party.desk.counts
+    assert 3 <= counts["phone_key_requests"] <= 4, "asked once a day, from the tenth on"
+    await world.pass_time(9 * DAY_S)
+    assert world.state() is State.OPEN
+    assert days(await world.events(EventType.SESSION_PHONE_ABSENT)) == [12], "it is seen"

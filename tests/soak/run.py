@@ -1,37 +1,28 @@
 """A month of many sessions in virtual time: everything goes wrong, and in the end all are up.
 
-For speed the pings are an hour apart and the watchers look seldom (`SELDOM`): what hangs on these
-is shown elsewhere, and a half-open connection is noticed here within an hour. The database does its
-work where it is asked, without threads.
+For speed the pings are an hour apart and the watchers look seldom (`tests.support.seldom`): what
+hangs on these is shown elsewhere, and a half-open connection is noticed here within an hour. The
+database does its work where it is asked, without threads.
 """
 
 import heapq
 import itertools
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from perene.core.ids import SessionId
 from perene.core.outages import Outage, OutageEnd
 from perene.core.sessions import Connection as State
-from perene.engine import listening
 from perene.sim import Settings
 from perene.sim.pairing import PairingRefused
-from perene.supervisor import supervisor
 from tests.soak.plan import DAY, HOUR, Dice, Plan
 from tests.soak.talk import Talk
 from tests.soak.troubles import Disasters, Troubles
+from tests.support.seldom import ENGINE, seldom
 from tests.support.world import World
-
-SELDOM = ((supervisor, "_LOOK_EVERY_S", 600.0), (listening, "_LOOK_S", HOUR))
-"""The monitor's look (10 s) and that for deafness (20 s): 26 million of them in a month of 100."""
-
-ENGINE: dict[str, Any] = {"first_pre_keys": 30, "keepalive_s": HOUR, "heartbeat_s": 2 * HOUR}
-"""Instead of 812 keys and a ping every 10 to 15 s."""
 
 PERSON_LOOKS_S = 3 * HOUR
 """How often somebody looks after sessions that need a person."""
@@ -63,24 +54,12 @@ async def run(
     folder: Path, template: Path, plan: Plan, tell: Callable[[str], None] = lambda text: None
 ) -> Outcome:
     """Live through a plan; `tell` hears how it goes."""
-    with _seldom():
+    with seldom():
         async with World.open(
             folder, template, settings=Settings(initial_sync=False), seed=plan.seed, **ENGINE
         ) as world:
             world.storage.in_line = True
             return await Soak(world, plan, tell).run()
-
-
-@contextmanager
-def _seldom() -> Generator[None]:
-    before = [(module, name, getattr(module, name)) for module, name, _ in SELDOM]
-    try:
-        for module, name, seconds in SELDOM:
-            setattr(module, name, seconds)
-        yield
-    finally:
-        for module, name, seconds in before:
-            setattr(module, name, seconds)
 
 
 class Soak:
