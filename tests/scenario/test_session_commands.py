@@ -15,6 +15,7 @@ from perene.app.sessions import wire_sessions
 from perene.app.watch import wire_watch
 from perene.app.web import wire_server
 from perene.core.clock import SystemClock
+from perene.core.events import EventType
 from perene.core.ids import SessionId
 from perene.settings import Settings
 from perene.sim import Settings as SimSettings
@@ -85,8 +86,11 @@ def _status() -> int:
 class Running:
     """A simulator and a service that listen on this machine."""
 
-    def __init__(self, simulator: Simulator, supervisor: Supervisor, url: str, key: str) -> None:
+    def __init__(
+        self, simulator: Simulator, store: Store, supervisor: Supervisor, url: str, key: str
+    ) -> None:
         self.simulator = simulator
+        self.store = store
         self.supervisor = supervisor
         self.url = url
         self.key = key
@@ -110,7 +114,7 @@ async def running(folder: Path) -> AsyncGenerator[Running]:
     committing = asyncio.create_task(sessions.committer.run())
     supervising = asyncio.create_task(sessions.supervisor.run())
     try:
-        yield Running(simulator, sessions.supervisor, f"http://127.0.0.1:{port}", key)
+        yield Running(simulator, store, sessions.supervisor, f"http://127.0.0.1:{port}", key)
     finally:
         sessions.supervisor.close()
         await supervising
@@ -147,6 +151,8 @@ async def test_a_session_is_paired_by_qr_driven_by_commands_and_paired_again_by_
         assert "is linked to" in await perene("session", "pair", "desk")
         assert "wanted stopped" in await perene("session", "logout", "desk", "--yes")
         assert "nothing yet" in await perene("session", "show", "desk")
+        told = await world.store.events_after(0, types=[EventType.SESSION_LOGGED_OUT])
+        assert [one.session for one in told] == [desk]
 
         screen, pairing = perene.begin("session", "pair", "desk", "--phone", f"+{phone}")
         code = await screen.shows(_CODE)
