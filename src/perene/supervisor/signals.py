@@ -21,8 +21,10 @@ _DOWN = (Connection.CONNECTING, Connection.LOGGING_IN, Connection.WAITING)
 class Lives(Protocol):
     """The supervisor, as far as signals go."""
 
-    clock_jump_s: float
     task_failures: int
+
+    @property
+    def clock_jump_s(self) -> float: ...
 
     def lives(self) -> Mapping[SessionId, LiveState]:
         """Return the live half of every session, by its id."""

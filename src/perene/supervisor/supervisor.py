@@ -14,7 +14,7 @@ from perene.core.clock import Clock
 from perene.core.errors import NotFound, StorageError
 from perene.core.events import Event, EventType, Json
 from perene.core.ids import Epoch, SessionId
-from perene.core.machines.inputs import Due, Start
+from perene.core.machines.inputs import Start
 from perene.core.policy import POLICIES, Growth, Policy, Schedule
 from perene.core.sessions import Connection, Desired, SessionRecord
 from perene.core.unit import Unit
@@ -22,19 +22,13 @@ from perene.engine.ports import SessionStore
 from perene.supervisor.committer import Committer
 from perene.supervisor.live import LiveState
 from perene.supervisor.metrics import Metrics
+from perene.supervisor.monitor import Monitor
 from perene.supervisor.session_jobs import ClientVersion, MakeEngine
 from perene.supervisor.session_task import SessionTask
 from perene.supervisor.start_gate import StartGate
 from perene.supervisor.storage import OpenStore, Sessions
 
 log = structlog.stdlib.get_logger()
-
-_LOOK_EVERY_S = 10.0
-"""How often the monitor looks (requirement C3)."""
-
-_OVERDUE_S = 30.0
-_CLOCK_JUMP_S = 5.0
-"""A difference between the two clocks that no correction in small steps makes in ten seconds."""
 
 _AFTER_A_BUG = Schedule(
     growth=Growth.FIBONACCI, step=timedelta(seconds=5), cap=timedelta(minutes=15)
@@ -94,9 +88,16 @@ class Supervisor:
         self._metrics = metrics or Metrics()
         self._versions = versions
         self._policies = policies
-        self.clock_jump_s = 0.0
-        """The last jump of the wall clock that the monitor saw, in seconds."""
+        self._wanted: set[SessionId] = set()
+        self._monitor = Monitor(
+            clock=clock, tasks=self._tasks, down=self._down, revive=self._revive
+        )
         self.task_failures = 0
+
+    @property
+    def clock_jump_s(self) -> float:
+        """The last jump of the wall clock that the monitor saw, in seconds."""
+        return self._monitor.clock_jump_s
 
     # What a session task needs of the store
 
@@ -138,7 +139,7 @@ class Supervisor:
                 self.known(record.id)
             wanted = [record for record in records if record.desired is not Desired.STOPPED]
             log.info("sessions_found", total=len(records), starting=len(wanted))
-            monitor = self._group.create_task(self._monitor(), name="monitor")
+            monitor = self._group.create_task(self._monitor.run(), name="monitor")
             for record in wanted:
                 if record.id not in self._asked:
                     self._resume(record)
@@ -177,6 +178,7 @@ class Supervisor:
         """Want a session stopped; returns when its connection has drained."""
         async with self._lock(session):
             await self._store.set_desired(session, Desired.STOPPED)
+            self._wanted.discard(session)
             await self._halt(session)
 
     async def restart(self, session: SessionId) -> None:
@@ -196,6 +198,7 @@ class Supervisor:
         """
         async with self._lock(session):
             await self._store.set_desired(session, Desired.LOGGED_OUT)
+            self._wanted.discard(session)
             task = self._tasks.get(session)
             if task is None or task.stopping:
                 await self._halt(session)
@@ -218,6 +221,7 @@ class Supervisor:
         """Stop a session and delete everything of it."""
         async with self._lock(session):
             await self._store.get_session(session)
+            self._wanted.discard(session)
             await self._halt(session)
             event = self._event(EventType.SESSION_DELETED)
             await self._store.delete_session(session, event=event)
@@ -272,13 +276,17 @@ class Supervisor:
                 self._start(record)
             case Desired.LOGGED_OUT:
                 self._start(record)
-                self.task(record.id).log_out()
+                leaving = self._tasks.get(record.id)
+                if leaving is not None:
+                    leaving.log_out()
             case Desired.STOPPED:
-                pass
+                self._wanted.discard(record.id)
 
     def _start(self, record: SessionRecord, *, by_person: bool = False) -> None:
         if self._group is None or self._closing.is_set():
             return
+        if record.desired is Desired.RUNNING:
+            self._wanted.add(record.id)
         task = self._new_task(record)
         running = self._group.create_task(
             self._supervised(task, by_person=by_person), name=f"session {record.id}"
@@ -352,23 +360,25 @@ class Supervisor:
     def _event(self, kind: EventType, payload: Mapping[str, Json] | None = None) -> Event:
         return Event(type=kind, at=self._clock.now(), payload=payload or {})
 
-    async def _monitor(self) -> None:
-        """Look every ten seconds: at the clock, and for sessions that nobody drives."""
-        wall, steady = self._clock.now(), self._clock.monotonic()
-        while True:
-            await self._clock.sleep(_LOOK_EVERY_S)
-            now, steady_now = self._clock.now(), self._clock.monotonic()
-            jump = (now - wall).total_seconds() - (steady_now - steady)
-            wall, steady = now, steady_now
-            if abs(jump) >= _CLOCK_JUMP_S:
-                self.clock_jump_s = jump
-                log.warning("clock_jumped", seconds=round(jump, 1))
-                for task in list(self._tasks.values()):
-                    task.check()
-            for task in list(self._tasks.values()):
-                if task.overdue_s > _OVERDUE_S:
-                    log.error("session_overdue", session=task.session, seconds=task.overdue_s)
-                    task.tell(Due())
+    def _down(self) -> list[SessionId]:
+        """Return the sessions that are wanted, have no task, and are not being changed."""
+        return [
+            session
+            for session in self._wanted
+            if not self._lives(session) and not self._lock(session).locked()
+        ]
+
+    def _lives(self, session: SessionId) -> bool:
+        running = self._running.get(session)
+        return running is not None and not running.done()
+
+    async def _revive(self, session: SessionId) -> None:
+        async with self._lock(session):
+            try:
+                if not self._lives(session):
+                    self._resume(await self._store.get_session(session))
+            except NotFound:
+                self._wanted.discard(session)
 
     async def _halt(self, session: SessionId) -> None:
         task = self._tasks.get(session)

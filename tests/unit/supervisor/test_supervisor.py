@@ -364,6 +364,34 @@ async def test_a_jump_of_the_clock_makes_every_connection_prove_itself(running: 
     assert not engine.ending.done()
 
 
+@pytest.mark.requirement("C3")
+async def test_a_wanted_session_that_nobody_drives_is_found_within_ten_seconds(
+    running: World,
+) -> None:
+    running.store.add("ana", paired=True)
+    await running.supervisor.start(ANA)
+    unasked = Ending(kind=Kind.LOCAL, code=Local.STOPPED)
+    (await running.engine("ana")).end(unasked)
+    await gone(running.supervisor, ANA)
+    running.store.failing = StorageUnavailable("down")
+    await running.clock.advance(10)
+    await turns()
+    running.store.failing = None
+    await running.clock.advance(10)
+    await running.engine("ana", 2)
+
+
+@pytest.mark.requirement("C3")
+async def test_nobody_brings_back_what_a_person_stopped(running: World) -> None:
+    running.store.add("ana", paired=True)
+    await running.supervisor.start(ANA)
+    await running.engine("ana")
+    await running.supervisor.stop(ANA)
+    await running.clock.advance(60)
+    await turns()
+    assert len(running.engines[ANA]) == 1
+
+
 @pytest.mark.requirement("D5")
 async def test_a_session_stays_registered_while_its_transport_comes_and_goes(
     running: World,
