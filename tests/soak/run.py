@@ -223,7 +223,11 @@ class Soak:
             outcome.problems += [
                 f"{name} is {state}" for name, state in down.items() if state != State.OPEN.value
             ]
-        # A last message to each, so that what had been given up is asked for again.
+        # A last message to each: the server may still hold one back, to deliver it behind another.
+        for fault in world.simulator.faults.pending():
+            world.simulator.faults.cancel(fault.id)
+        for name in self._names:
+            self._talk.receive(name, self._phones[name], 0)
         await world.pass_time(6 * HOUR)
         await self._talk.answered()
         await world.settled()
