@@ -5,11 +5,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from perene.engine import listening
-from perene.supervisor import supervisor
+from perene.supervisor import monitor
 
 HOUR = 3600.0
 
-LOOKS = ((supervisor, "_LOOK_EVERY_S", 600.0), (listening, "_LOOK_S", HOUR))
+LOOKS = ((monitor, "_LOOK_EVERY_S", 600.0), (listening, "_LOOK_S", HOUR))
 """The monitor's look (10 s) and that for deafness (20 s): 26 million of them in a month of 100."""
 
 ENGINE: dict[str, Any] = {"first_pre_keys": 30, "keepalive_s": HOUR, "heartbeat_s": 2 * HOUR}
