@@ -223,6 +223,12 @@ class Soak:
             outcome.problems += [
                 f"{name} is {state}" for name, state in down.items() if state != State.OPEN.value
             ]
+        # A quiet session may be deaf for days before it can be noticed: counted, not hidden.
+        sessions = world.simulator.service.gatekeeper.sessions.values()
+        unnoticed = sum(session.deaf for session in sessions)
+        if world.is_up and unnoticed:
+            await world.restart()
+            await world.pass_time(HOUR, until=self._all_open)
         # A last message to each: the server may still hold one back, to deliver it behind another.
         for fault in world.simulator.faults.pending():
             world.simulator.faults.cancel(fault.id)
@@ -252,6 +258,7 @@ class Soak:
             "written to the sessions": self._talk.received,
             "accepted by the sessions": self._talk.accepted,
             "not taken": self._talk.not_taken,
+            "deaf in the end, and not noticed": unnoticed,
         }
 
 
