@@ -140,6 +140,10 @@ class SessionOut(BaseModel):
     qr_available: bool = Field(description="Whether a QR code can be scanned now.")
     last_error: str | None = Field(description="What went wrong last, for a person.")
     alive_at: datetime | None = Field(description="When WhatsApp last proved to be there.")
+    phone_seen_at: datetime | None = Field(
+        description="When the phone was last heard of. WhatsApp unlinks its devices after about"
+        " 14 days without it."
+    )
     cause: Cause | None = Field(description="Why the last connection ended.")
     attempt: int = Field(description="Connections tried since the last stable one.")
     limit: int | None = Field(description="Attempts before a person is asked; null for no limit.")
@@ -171,6 +175,7 @@ class SessionOut(BaseModel):
             qr_available=view.qr_available,
             last_error=view.last_error,
             alive_at=view.alive_at,
+            phone_seen_at=view.phone_seen_at,
             cause=view.cause,
             attempt=view.attempt,
             limit=view.limit,

@@ -28,6 +28,7 @@ def session_page(session: JsonObject, outages: Sequence[JsonObject], now: dateti
             ("connected since", shown_moment(session.get("connected_at"))),
             ("down since", shown_moment(session.get("outage_began_at"))),
             ("last proof of life", shown_moment(session.get("alive_at"))),
+            ("phone last heard of", shown_moment(session.get("phone_seen_at"))),
             ("phone", masked(session.get("phone"))),
             ("shown as", text(session, "push_name")),
             ("linked to", text(session, "platform") if session.get("paired") else "nothing yet"),

@@ -17,6 +17,7 @@ SIGNALS: Mapping[Scope, Mapping[str, str]] = {
         "restarts_515": "Restarts in a row that the server asked for (515).",
         "attempts_share": "Attempts made, as a share of the limit of this outage; 0 without one.",
         "heartbeat_age_s": "Seconds since the open connection last proved to be alive.",
+        "phone_absent_days": "Days of the phone's absence that were warned of: 12, then 14.",
         "limited": "1 when WhatsApp lately refused to send to new people (463, 475).",
     },
     Scope.SERVICE: {
@@ -189,6 +190,15 @@ SESSION_RULES: tuple[Rule, ...] = (
         "The connection counts as open, but gave no sign of life for {value:.0f} seconds.",
         "Restart the session. If it comes again, look for a blocked process: load, disk, database.",
         resolve_after_s=30,
+    ),
+    _session(
+        "session_phone_absent",
+        "phone_absent_days",
+        0,
+        Severity.CRITICAL,
+        "The phone has not been heard of for {value:.0f} days; WhatsApp unlinks its devices after"
+        " about 14.",
+        "Open WhatsApp on the phone, with a network.",
     ),
     _session(
         "session_limited",

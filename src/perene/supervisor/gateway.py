@@ -148,6 +148,7 @@ class SessionDesk:
             last_error=live.last_error,
             qr_available=live.qr is not None,
             alive_at=live.alive_at,
+            phone_seen_at=live.phone_seen_at,
             cause=live.cause,
             attempt=live.attempt,
             limit=live.limit,

@@ -44,6 +44,7 @@ class LiveState:
         self.connected_at: datetime | None = None
         self.alive_at: datetime | None = None
         self.phone_seen_at: datetime | None = None
+        self.phone_absent_days = 0
         self.last_error: str | None = None
         self.qr: QrView | None = None
         self.needs_pairing = False

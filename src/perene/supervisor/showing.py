@@ -37,6 +37,11 @@ def show(
     live.outage_began_at = None if standing.outage is None else standing.outage.began_at
     live.ban_code = standing.ban_code
     live.ban_until = standing.not_before if standing.ban_code is not None else None
+    live.phone_absent_days = standing.phone_absent_days
+    if standing.phone_seen_at is not None:
+        live.phone_seen_at = max(
+            standing.phone_seen_at, live.phone_seen_at or standing.phone_seen_at
+        )
     live.cause = cause
     live.attempt = 0 if policy is None else standing.counted(policy.count)
     live.limit = None if policy is None else policy.limit

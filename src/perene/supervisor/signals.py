@@ -130,6 +130,7 @@ class SignalSource:
             "restarts_515": float(live.attempt if cause is Cause.RESTART_REQUIRED else 0),
             "attempts_share": live.attempt / live.limit if cause and live.limit else 0.0,
             "heartbeat_age_s": _seconds(live.alive_at, now) if is_open else 0.0,
+            "phone_absent_days": float(live.phone_absent_days),
             "limited": float(self._limited(session)),
         }
 

@@ -25,6 +25,7 @@ ROWS: dict[str, tuple[float, float, str]] = {
     "session_restarts": (4, 0, "4 times in a row"),
     "session_attempts": (0.8, 0.7, "80 %"),
     "session_heartbeat": (121, 15, "121 seconds"),
+    "session_phone_absent": (12, 0, "12 days"),
     "session_limited": (1, 0, "463"),
     "database_failing": (1, 0, "cannot be written"),
     "retention_failing": (1, 0, "database grows"),

@@ -71,6 +71,7 @@ class SessionView:
     last_error: str | None = None
     qr_available: bool = False
     alive_at: datetime | None = None
+    phone_seen_at: datetime | None = None
     """When the server last proved to be there."""
     cause: Cause | None = None
     attempt: int = 0
