@@ -1,6 +1,8 @@
 """What is kept and told of a session's steps: one transaction, one log line, counts."""
 
+from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import structlog
@@ -37,16 +39,26 @@ class OpensStore(Protocol):
     def open_store(self, session: SessionId, epoch: Epoch) -> SessionStore: ...
 
 
+_UNSAVED = 50
+"""How many units are kept for a database that comes back; the oldest go first."""
+
+
 class SessionKeeper:
-    """Commits what a step changed, before anything is done for it."""
+    """Commits what a step changed, before anything is done for it.
+
+    What a database that is away could not take is kept, in order, and goes before what comes next:
+    whoever reads the events finds each loss of a connection beside its recovery.
+    """
 
     def __init__(self, *, ownership: OpensStore, clock: Clock, watch: Watch) -> None:
         self._ownership = ownership
         self._clock = clock
         self._watch = watch
+        self._unsaved: deque[Unit] = deque(maxlen=_UNSAVED)
 
     async def keep(self, before: SessionState, taken: Step) -> None:
         """Log, count and commit a step; nothing is written for one that changed nothing."""
+        owned_anew = before.epoch != taken.state.epoch
         tellings = [effect for effect in taken.effects if not isinstance(effect, Deed)]
         for telling in tellings:
             log_line(telling)
@@ -54,29 +66,24 @@ class SessionKeeper:
         if tellings or before.standing != taken.state.standing:
             now = self._clock.now()
             events = [event for telling in tellings for event in events_of(telling, now)]
-            await self._commit(taken.state, events, _outage(before, taken, tellings))
+            self._unsaved.append(_unit(taken.state, events, _outage(before, taken, tellings)))
+        elif not owned_anew:
+            return  # the database has not shown that it is back
+        if taken.state.epoch is not None:
+            await self._commit(taken.state.epoch)
 
-    async def _commit(
-        self, state: SessionState, events: Sequence[Event], outage: Outage | None
-    ) -> None:
-        if state.epoch is None:
-            return  # nothing may be written for a session that is not ours; the log has it
-        unit = Unit(
-            session=state.session,
-            epoch=state.epoch,
-            events=tuple(events),
-            outage=outage,
-            standing=state.standing.serialize(),
-        )
-        try:
-            await self._ownership.open_store(state.session, state.epoch).submit(unit)
-        except StaleEpoch:
-            log.error("session_lost_to_another_owner")
-        except StorageError as error:
-            # The log has it; a session must not stay down because its end cannot be written.
-            log.warning(
-                "not_recorded", events=[event.type.value for event in events], reason=str(error)
-            )
+    async def _commit(self, epoch: Epoch) -> None:
+        while self._unsaved:
+            unit = replace(self._unsaved[0], epoch=epoch)
+            try:
+                await self._ownership.open_store(unit.session, epoch).submit(unit)
+            except StaleEpoch:
+                log.error("session_lost_to_another_owner")
+            except StorageError as error:
+                # A session must not stay down because its end cannot be written.
+                log.warning("not_recorded_yet", units=len(self._unsaved), reason=str(error))
+                return
+            self._unsaved.popleft()
 
     def _count(self, telling: Telling) -> None:
         match telling:
@@ -89,6 +96,16 @@ class SessionKeeper:
                     self._watch.recovered(lasted.total_seconds())
             case _:
                 pass
+
+
+def _unit(state: SessionState, events: Sequence[Event], outage: Outage | None) -> Unit:
+    return Unit(
+        session=state.session,
+        epoch=state.epoch or Epoch(0),  # the one that it is committed under is set then
+        events=tuple(events),
+        outage=outage,
+        standing=state.standing.serialize(),
+    )
 
 
 def _outage(before: SessionState, taken: Step, tellings: Sequence[Telling]) -> Outage | None:

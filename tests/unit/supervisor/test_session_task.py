@@ -492,6 +492,9 @@ async def test_a_database_that_is_away_delays_and_loses_nothing(one: Fixture) ->
         await one.clock.advance(seconds * 1.1)
     await one.engine(2)
     assert one.archived == []
+    [told] = one.events(EventType.SESSION_DISCONNECTED)
+    assert told["cause"] == "storage"
+    assert [unit.epoch for unit in one.units[before:]] == [one.epochs] * 2
 
 
 async def test_notices_show_in_the_live_state(one: Fixture) -> None:
