@@ -5,7 +5,7 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import structlog
 
@@ -13,17 +13,17 @@ from perene.core.causes import Cause
 from perene.core.clock import Clock
 from perene.core.errors import NotFound, StorageError
 from perene.core.events import Event, EventType, Json
-from perene.core.ids import Epoch, SessionId
+from perene.core.ids import SessionId
 from perene.core.machines.inputs import Start
 from perene.core.policy import POLICIES, Growth, Policy, Schedule
 from perene.core.sessions import Connection, Desired, SessionRecord
 from perene.core.unit import Unit
-from perene.engine.ports import SessionStore
 from perene.supervisor.committer import Committer
 from perene.supervisor.live import LiveState
 from perene.supervisor.metrics import Metrics
 from perene.supervisor.monitor import Monitor
-from perene.supervisor.session_jobs import ClientVersion, MakeEngine
+from perene.supervisor.owner import StoreOwner, Versions
+from perene.supervisor.session_jobs import MakeEngine
 from perene.supervisor.session_task import SessionTask
 from perene.supervisor.start_gate import StartGate
 from perene.supervisor.storage import OpenStore, Sessions
@@ -37,14 +37,6 @@ _AFTER_A_BUG = Schedule(
 _READ_AGAIN_S = 2.0
 
 T = TypeVar("T")
-
-
-class Versions(Protocol):
-    """Which client version is presented, and how a newer one is found."""
-
-    def current(self) -> tuple[int, int, int]: ...
-
-    async def refresh(self, refused: tuple[int, int, int]) -> tuple[int, int, int] | None: ...
 
 
 class Supervisor:
@@ -70,8 +62,15 @@ class Supervisor:
         policies: Mapping[Cause, Policy] = POLICIES,
     ) -> None:
         self._store = store
-        self._open_store = open_store
-        self._committer = committer
+        self._owner = StoreOwner(
+            store=store,
+            open_store=open_store,
+            committer=committer,
+            clock=clock,
+            policies=policies,
+            versions=versions,
+            ring=ring,
+        )
         self._connect = connect
         self._clock = clock
         self._ring = ring
@@ -86,7 +85,6 @@ class Supervisor:
         """Sessions that somebody has asked something of since this runs: the list is older."""
         self._gate = gate or StartGate(clock, at_once=50, per_second=200)
         self._metrics = metrics or Metrics()
-        self._versions = versions
         self._policies = policies
         self._wanted: set[SessionId] = set()
         self._monitor = Monitor(
@@ -98,36 +96,6 @@ class Supervisor:
     def clock_jump_s(self) -> float:
         """The last jump of the wall clock that the monitor saw, in seconds."""
         return self._monitor.clock_jump_s
-
-    # What a session task needs of the store
-
-    async def acquire(self, session: SessionId, held: Epoch | None) -> Epoch:
-        return await self._store.acquire(session, held)
-
-    def open_store(self, session: SessionId, epoch: Epoch) -> SessionStore:
-        return self._open_store(session, epoch, self._committer.lane())
-
-    async def archive_credentials(self, session: SessionId, epoch: Epoch, reason: Cause) -> None:
-        payload: dict[str, Json] = {
-            "cause": reason.value,
-            "sentence": self._policies[reason].sentence,
-        }
-        event = self._event(EventType.SESSION_NEEDS_PAIRING, payload)
-        await self._store.archive_credentials(session, epoch, reason.value, events=(event,))
-        self._ring()
-
-    async def destroy_credentials(self, session: SessionId, epoch: Epoch) -> None:
-        event = self._event(EventType.SESSION_LOGGED_OUT)
-        await self._store.destroy_credentials(session, epoch, events=(event,))
-        self._ring()
-
-    def presented_version(self) -> ClientVersion | None:
-        return None if self._versions is None else self._versions.current()
-
-    async def find_version(self, refused: ClientVersion | None) -> bool:
-        if self._versions is None or refused is None:
-            return False
-        return await self._versions.refresh(refused) is not None
 
     # Life
 
@@ -296,7 +264,7 @@ class Supervisor:
     def _new_task(self, record: SessionRecord) -> SessionTask:
         task = SessionTask(
             record=record,
-            ownership=self,
+            ownership=self._owner,
             connect=self._connect,
             clock=self._clock,
             rng=self._rng,
@@ -353,7 +321,7 @@ class Supervisor:
         event = self._event(EventType.SESSION_FAILED, payload)
         unit = Unit(session=task.session, epoch=epoch, events=(event,))
         try:
-            await self.open_store(task.session, epoch).submit(unit)
+            await self._owner.open_store(task.session, epoch).submit(unit)
         except Exception as unsaved:  # noqa: BLE001  # the bug may be here, too; the first is logged
             log.warning("failure_not_recorded", error=type(unsaved).__name__)
 
