@@ -21,7 +21,7 @@ FAILING = 60
 PER_SECOND = 200
 AT_ONCE = 50
 """As the supervisor's own gate has it."""
-HOLD_S = 15.0
+HOLD_S = 5.0
 DOWN_S = 120.0
 
 CHEAP: dict[str, Any] = {"first_pre_keys": 20, "keepalive_s": 600.0, "heartbeat_s": 600.0}

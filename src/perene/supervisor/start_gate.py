@@ -51,7 +51,7 @@ class StartGate:
     """
 
     def __init__(
-        self, clock: Clock, *, at_once: int, per_second: float, hold_s: float = 15.0
+        self, clock: Clock, *, at_once: int, per_second: float, hold_s: float = 5.0
     ) -> None:
         self._clock = clock
         self._at_once = at_once
