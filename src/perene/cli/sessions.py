@@ -115,7 +115,8 @@ def logout(
 ) -> int:
     """Unlink a session, destroy its credentials, and stop it; messages are kept.
 
-    A session that is not connected stays in the phone's list of linked devices; remove it there.
+    A session that is not connected connects once to tell WhatsApp. If that fails, it stays in the
+    phone's list of linked devices; remove it there.
 
     Parameters
     ----------

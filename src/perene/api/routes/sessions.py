@@ -99,8 +99,8 @@ async def restart_session(session_id: SessionPath, gateway: GatewayPort) -> Sess
 async def logout_session(session_id: SessionPath, gateway: GatewayPort) -> SessionOut:
     """Unlink the device, destroy its credentials, and stop; messages and events are kept.
 
-    WhatsApp is asked to forget the device if the session is connected. Otherwise it stays in the
-    phone's list of linked devices until it is removed there.
+    WhatsApp is asked to forget the device; a session that is not connected connects once for that.
+    If that fails, it stays in the phone's list of linked devices until it is removed there.
     """
     return SessionOut.of(await gateway.logout(SessionId(session_id)))
 
