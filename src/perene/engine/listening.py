@@ -102,6 +102,8 @@ class Listening:
         self._began, self._began_s = clock.now(), clock.monotonic()
         self._performing: list[HearingEffect] = []
         self._due = asyncio.Event()
+        self._asked_of: Hearing | None = None
+        self._deadline_of_it: datetime | None = None
 
     def opened(self) -> None:
         """The login succeeded. Call it before the first stanza of the queue is processed."""
@@ -142,13 +144,22 @@ class Listening:
         Raises StorageError when an event cannot be committed.
         """
         while True:
-            self._step(hearing.Ticked())
+            deadline = self._deadline()
+            if deadline is not None and self._now() >= deadline:
+                self._step(hearing.Ticked())
             while self._performing:
                 await self._perform(self._performing.pop(0))
             await self._wait()
 
+    def _deadline(self) -> datetime | None:
+        """Return the machine's deadline; it costs milliseconds, so only a new state is asked."""
+        state = self._memory.state
+        if state is not self._asked_of:
+            self._asked_of, self._deadline_of_it = state, hearing.next_deadline(state)
+        return self._deadline_of_it
+
     async def _wait(self) -> None:
-        deadline = hearing.next_deadline(self._memory.state)
+        deadline = self._deadline()
         left_s = _LOOK_S if deadline is None else (deadline - self._now()).total_seconds()
         sleeping = asyncio.create_task(self._clock.sleep(min(max(left_s, 1.0), _LOOK_S)))
         ringing = asyncio.create_task(self._due.wait())
