@@ -91,6 +91,7 @@ async def test_a_phone_that_has_never_written_is_asked_too(tmp_path: Path, templ
     async with World.open(tmp_path, template) as world:
         desk = await world.pair()
         assert await shared(world) == []
+        await world.pass_time(60)
         asked_at = whole_second(world)
         ping(world)
         await world.until(lambda: seen_at(world) == asked_at, "a sign of the phone")

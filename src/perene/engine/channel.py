@@ -29,6 +29,7 @@ class Channel:
         self._frames: list[bytes] = []
         self._broken: ConnectionEnded | None = None
         self._sending = asyncio.Lock()
+        self._given_up = False
         self.on_sent: Callable[[Node], None] | None = None
 
     @classmethod
@@ -71,8 +72,8 @@ class Channel:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether the socket has yet to take what was given to `send`."""
-        return self._sending.locked()
+        """Whether the socket has not taken what was given to `send`."""
+        return self._sending.locked() or self._given_up
 
     async def receive(self) -> list[Node]:
         """Wait for the next nodes: all that have arrived complete, in order, at least one.
@@ -119,6 +120,10 @@ class Channel:
                     await self._transport.send(frame(self._noise.encrypt(encode(node))))
                     if self.on_sent is not None:
                         self.on_sent(node)
+                self._given_up = False
+            except asyncio.CancelledError:
+                self._given_up = True  # whoever sent has waited long enough
+                raise
             except ConnectionError as error:
                 raise _ended(Local.SOCKET_CLOSED, "The socket was closed.") from error
 
