@@ -187,12 +187,12 @@ class SessionTask:
         """Return the next input, or `Due` when the deadline comes first."""
         while not self._inputs:
             self._arrived.clear()
+            self._jobs.raise_bug()
             due = next_deadline(self.state)
             wait = None if due is None else due - self._clock.monotonic()
             if wait is not None and wait <= 0:
                 return Due()
             await self._arrival(wait)
-            self._jobs.raise_bug()
         return self._inputs.popleft()
 
     async def _arrival(self, seconds: float | None) -> None:

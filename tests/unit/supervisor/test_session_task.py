@@ -99,6 +99,7 @@ class Fixture:
         self.acquisitions_to_fail = 0
         self.storage_down = False
         self.broken_connect = False
+        self.broken_acquire = False
         self._made = asyncio.Event()
         self.destroyed = 0
         self.versions: list[bool] = []
@@ -129,6 +130,8 @@ class Fixture:
     async def acquire(self, session: SessionId, held: Epoch | None) -> Epoch:
         assert session == ANA
         assert held in (None, self.epochs)
+        if self.broken_acquire:
+            raise ZeroDivisionError
         if self.acquisitions_to_fail:
             self.acquisitions_to_fail -= 1
             raise StorageUnavailable("down")
@@ -463,6 +466,17 @@ async def test_a_stop_ends_the_task_in_whatever_state(one: Fixture, when: str) -
     await ended(one)
     assert one.state is Connection.STOPPED
     assert len(one.engines) == 1
+
+
+async def test_a_bug_beside_the_connection_ends_the_task_that_would_wait_for_ever(
+    one: Fixture,
+) -> None:
+    await one.end(1, local(Local.DNS))
+    await one.clock.until_asleep(1, within=0.1)
+    one.broken_acquire = True
+    await one.clock.advance(1.1)
+    with pytest.raises(ZeroDivisionError):
+        await ended(one)
 
 
 async def test_a_bug_in_a_connection_ends_that_connection_only(one: Fixture) -> None:
