@@ -45,6 +45,7 @@ from perene.supervisor.committer import Committer, Lane, Outcome, SavePolicy
 from perene.supervisor.feed import EventFeed
 from perene.supervisor.gateway import SessionDesk
 from perene.supervisor.message_desk import MessageDesk
+from perene.supervisor.metrics import Metrics
 from perene.supervisor.ports import MessageView, StoredEvent
 from perene.supervisor.supervisor import Supervisor, Versions
 from tests.support.network import Network, Wire
@@ -95,6 +96,18 @@ class _Watched:
     def notice(self, notice: Notice) -> None:
         self.inner.notice(notice)
         self.tell()
+
+
+class _Telling(Metrics):
+    """Tells when a session is shown in another state, which is after what was committed of it."""
+
+    def __init__(self, tell: Callable[[], None]) -> None:
+        super().__init__()
+        self._tell = tell
+
+    def transition(self, before: State, after: State) -> None:
+        super().transition(before, after)
+        self._tell()
 
 
 class World:
@@ -188,6 +201,7 @@ class World:
             ring=self._committed,
             rng=random.Random(self.seed),
             versions=self.versions,
+            metrics=_Telling(self.tell),
         )
         self.sessions = SessionDesk(self.store, self.supervisor, self.clock, ring=self._committed)
         self.accounts = AccountDesk(
