@@ -1,5 +1,6 @@
 """What watches over sessions while nobody looks: heartbeat, monitor, and the lines they leave."""
 
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 
 import pytest
@@ -33,18 +34,18 @@ async def test_a_session_whose_own_timer_is_lost_is_found_by_the_monitor_and_rec
     phone = await world.pair()
     await world.pass_time(60)
     logins = world.simulator.evidence.events["logins"]
-    sleep = world.clock.sleep
+    limit = world.clock.limit
     lost = list[float]()
 
-    async def forgetful(seconds: float) -> None:
+    def forgetful(seconds: float) -> AbstractAsyncContextManager[None]:
         down = world.state() is State.WAITING
         task = world.supervisor.task(DESK)
         if down and not lost and 0 <= task.overdue_s < 1 and 0 < seconds < 5:
             lost.append(seconds)
             seconds += 1e6
-        await sleep(seconds)
+        return limit(seconds)
 
-    monkeypatch.setattr(world.clock, "sleep", forgetful)
+    monkeypatch.setattr(world.clock, "limit", forgetful)
     world.simulator.disconnect(phone, "failure", 503)
     await world.pass_time(120, until=lambda: world.state() is State.OPEN)
     assert len(lost) == 1, "the wait for the next attempt was not lost"

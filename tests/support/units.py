@@ -1,5 +1,6 @@
 """Units and their parts, as short as a test wants to write them."""
 
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -45,6 +46,9 @@ class ManualClock:
 
     async def sleep(self, seconds: float) -> None:
         self.time += timedelta(seconds=seconds)
+
+    def limit(self, seconds: float) -> AbstractAsyncContextManager[object]:
+        return nullcontext(seconds)  # it stands still, so nothing takes long
 
 
 def event(kind: EventType = EventType.MESSAGE_RECEIVED, **payload: Json) -> Event:

@@ -3,7 +3,8 @@
 import asyncio
 import heapq
 import itertools
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 from tests.support.record import PATIENCE_S
@@ -45,18 +46,53 @@ class VirtualClock:
         if seconds <= 0:
             await asyncio.sleep(0)
             return
+        woken = self._set(seconds)
+        try:
+            await woken
+        finally:
+            if woken.cancelled():
+                self._given_up()
+
+    @asynccontextmanager
+    async def limit(self, seconds: float) -> AsyncGenerator[None]:
+        task = asyncio.current_task()
+        assert task is not None  # this is awaited, so there is one
+        before, expired, left = task.cancelling(), False, False
+
+        def expire(rung: "asyncio.Future[None]") -> None:
+            nonlocal expired
+            # It may ring in the turn in which the block has just ended.
+            if not rung.cancelled() and not left:
+                expired = True
+                task.cancel()
+
+        # Set before anything else happens: time moves whenever a test says so.
+        alarm = self._set(seconds)
+        alarm.add_done_callback(expire)
+        try:
+            yield
+        except asyncio.CancelledError as error:
+            if expired and task.uncancel() <= before:
+                raise TimeoutError from error
+            raise
+        finally:
+            left = True
+            if alarm.cancel():
+                self._given_up()
+
+    def _set(self, seconds: float) -> "asyncio.Future[None]":
+        """Return what is done when so many seconds have passed."""
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         # A microsecond is its grain: whoever waits for less would wait for ever.
         deadline = self._passed + timedelta(seconds=max(seconds, 1e-6))
         heapq.heappush(self._sleepers, (deadline, next(self._numbers), woken, seconds))
         self._ring()
         self.on_sleep()
-        try:
-            await woken
-        finally:
-            if woken.cancelled():
-                self._cancelled += 1
-                self._purge()
+        return woken
+
+    def _given_up(self) -> None:
+        self._cancelled += 1
+        self._purge()
 
     @property
     def asleep(self) -> list[float]:

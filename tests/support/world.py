@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, Self
 
 from perene.core.account import ReachOutPolicy
-from perene.core.clock import time_limit
 from perene.core.errors import StorageError
 from perene.core.events import EventType
 from perene.core.ids import Epoch, SessionId
@@ -277,7 +276,7 @@ class World:
             return await self.store.commit(units)
         # The committer's own limit goes by the loop's clock, as it must: a transaction runs in a
         # thread, for which no virtual time passes. This one ends the wait for a sick database.
-        async with time_limit(self.clock, SavePolicy().timeout_s):
+        async with self.clock.limit(SavePolicy().timeout_s):
             return await self.store.commit(units)
 
     def _committed(self) -> None:

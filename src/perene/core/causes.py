@@ -20,7 +20,7 @@ class Kind(StrEnum):
     STREAM_END = "stream_end"
     """The server closed the stream in order."""
     LOCAL = "local"
-    """Noticed here; `code` is one of the `LOCAL_…` names below."""
+    """Noticed here; `code` is a `Local`."""
 
 
 class Local(StrEnum):

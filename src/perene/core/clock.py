@@ -2,8 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -36,43 +35,23 @@ class Clock(Protocol):
         """Wait; may be cancelled."""
         ...
 
+    def limit(self, seconds: float) -> AbstractAsyncContextManager[object]:
+        """Raise TimeoutError from a block that takes longer; a cancellation stays one."""
+        ...
+
 
 def instant(clock: Clock) -> Instant:
     """Return the present by both clocks."""
     return Instant(wall=clock.now(), monotonic=clock.monotonic())
 
 
-@asynccontextmanager
-async def time_limit(clock: Clock, seconds: float) -> AsyncGenerator[None]:
-    """Raise TimeoutError from the block when it takes longer than so many seconds of the clock.
-
-    As `asyncio.timeout`, which goes by the clock of the event loop. A cancellation from elsewhere
-    stays one.
-    """
-    if isinstance(clock, SystemClock):
-        # The loop's own timer waits without a task. A thousand sessions that start set thousands.
-        async with asyncio.timeout(seconds):
-            yield
-        return
-    task = asyncio.current_task()
-    assert task is not None  # this is awaited, so there is one
-    before, expired = task.cancelling(), False
-
-    async def ring() -> None:
-        nonlocal expired
-        await clock.sleep(seconds)
-        expired = True
-        task.cancel()
-
-    alarm = asyncio.create_task(ring(), name="time limit")
+async def happens_within(clock: Clock, event: asyncio.Event, seconds: float) -> bool:
+    """Wait for an event, no longer than so many seconds; tell whether it has come."""
     try:
-        yield
-    except asyncio.CancelledError as error:
-        if expired and task.uncancel() <= before:
-            raise TimeoutError from error
-        raise
-    finally:
-        alarm.cancel()
+        async with clock.limit(seconds):
+            return await event.wait()
+    except TimeoutError:
+        return False
 
 
 class SystemClock:
@@ -86,3 +65,7 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+    def limit(self, seconds: float) -> AbstractAsyncContextManager[object]:
+        # The loop's own timer waits without a task. A thousand sessions that start set thousands.
+        return asyncio.timeout(seconds)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from perene.core.causes import Ending, Kind, Local
-from perene.core.clock import Clock, time_limit
+from perene.core.clock import Clock
 from perene.crypto import KeyPair
 from perene.engine.errors import ConnectionEnded
 from perene.engine.transport import Transport
@@ -51,7 +51,7 @@ class Channel:
         reader = FrameReader()
         handshake = ClientHandshake(static=static, root_key=root_key, now=clock.now())
         try:
-            async with time_limit(clock, timeout_s):
+            async with clock.limit(timeout_s):
                 await transport.send(client_intro(routing_info) + frame(handshake.hello()))
                 frames: list[bytes] = []
                 while not frames:

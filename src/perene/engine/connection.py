@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from perene.core.causes import Ending, Kind, Local
-from perene.core.clock import Clock, time_limit
+from perene.core.clock import Clock
 from perene.core.errors import StorageError
 from perene.core.notices import LoginStarted, Observer
 from perene.engine import endings
@@ -139,7 +139,7 @@ class Connection:
     async def _open(self, credentials: Credentials) -> Channel:
         endpoint = self._config.endpoint
         try:
-            async with time_limit(self._clock, endpoint.connect_timeout_s):
+            async with self._clock.limit(endpoint.connect_timeout_s):
                 transport = await self._dial()
         except TimeoutError as error:
             raise unreachable(error, proxied=endpoint.proxy is not None) from error

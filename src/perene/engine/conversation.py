@@ -7,7 +7,7 @@ from datetime import datetime
 import structlog
 
 from perene.core.causes import Local
-from perene.core.clock import Clock, time_limit
+from perene.core.clock import Clock
 from perene.core.events import Event, EventType
 from perene.core.notices import Observer, Opened
 from perene.core.unit import Profile
@@ -262,7 +262,7 @@ class Conversation:
 
     async def _finish(self, *first: Awaitable[None]) -> None:
         try:
-            async with time_limit(self._clock, self._config.drain_timeout_s):
+            async with self._clock.limit(self._config.drain_timeout_s):
                 for step in first:
                     await step
                 async with self._processing:

@@ -4,7 +4,7 @@ import asyncio
 from typing import Protocol
 
 from perene.core.causes import Local
-from perene.core.clock import Clock
+from perene.core.clock import Clock, happens_within
 from perene.core.notices import Alive, Observer
 from perene.engine import endings
 from perene.engine.errors import ConnectionEnded, QueryFailed, QueryTimedOut
@@ -78,7 +78,7 @@ class Keepalive:
             due = min(self._heard_at + self._silence_s, self._asked_at + self._beat_s)
             wait = due - self._clock.monotonic()
             if wait > 0 and not self._hurried.is_set():
-                await self._sleep(wait)
+                await happens_within(self._clock, self._hurried, wait)
                 continue
             hurried = self._hurried.is_set()
             self._hurried.clear()
@@ -87,16 +87,6 @@ class Keepalive:
             if await self._is_answered(hurried=hurried):
                 self._heard_at = self._clock.monotonic()
                 self._observer.notice(Alive(at=self._clock.now()))
-
-    async def _sleep(self, seconds: float) -> None:
-        """Wait, unless somebody is in a hurry."""
-        sleeping = asyncio.create_task(self._clock.sleep(seconds))
-        hurried = asyncio.create_task(self._hurried.wait())
-        try:
-            await asyncio.wait((sleeping, hurried), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            sleeping.cancel()
-            hurried.cancel()
 
     async def _is_answered(self, *, hurried: bool) -> bool:
         """Ask for a proof. False if there is none, but the answer may lie in the socket unread.

@@ -13,7 +13,7 @@ import structlog
 
 from perene.core import hearing
 from perene.core.causes import Local
-from perene.core.clock import Clock
+from perene.core.clock import Clock, happens_within
 from perene.core.events import Event, EventType, Json
 from perene.core.hearing import (
     Confirmed,
@@ -31,7 +31,7 @@ from perene.engine import endings
 from perene.engine.answers import Answers
 from perene.engine.errors import QueryFailed, QueryTimedOut
 from perene.engine.keepalive import ANSWER_WITHIN_S
-from perene.engine.phone_ping import PhonePing, is_of_the_phone
+from perene.engine.phone_ping import PhonePing, is_between_own_devices
 from perene.engine.queries import Queries
 from perene.engine.stage import Stage
 from perene.engine.stanza import small_number
@@ -123,7 +123,7 @@ class Listening:
         live: Counter[StanzaKind] = Counter()
         answered = False
         for node in nodes:
-            kind = StanzaKind.PHONE if is_of_the_phone(node) else _KINDS.get(node.tag)
+            kind = StanzaKind.PHONE if is_between_own_devices(node) else _KINDS.get(node.tag)
             if kind is None:
                 answered = answered or (node.tag, node.attrs.get("class")) == ("ack", "message")
             elif "offline" in node.attrs:
@@ -161,13 +161,7 @@ class Listening:
     async def _wait(self) -> None:
         deadline = self._deadline()
         left_s = _LOOK_S if deadline is None else (deadline - self._now()).total_seconds()
-        sleeping = asyncio.create_task(self._clock.sleep(min(max(left_s, 1.0), _LOOK_S)))
-        ringing = asyncio.create_task(self._due.wait())
-        try:
-            await asyncio.wait((sleeping, ringing), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            sleeping.cancel()
-            ringing.cancel()
+        await happens_within(self._clock, self._due, min(max(left_s, 1.0), _LOOK_S))
         self._due.clear()
 
     def _now(self) -> datetime:

@@ -115,7 +115,7 @@ class PhonePing:
         return (await fetch_bundles(self._queries, missing)).get(phone)
 
 
-def is_of_the_phone(node: Node) -> bool:
+def is_between_own_devices(node: Node) -> bool:
     """Tell whether a stanza is what an own device says to this one alone, by what it claims.
 
     It is not believed for its content: that it was delivered is what counts.

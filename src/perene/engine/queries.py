@@ -4,7 +4,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 
-from perene.core.clock import Clock, time_limit
+from perene.core.clock import Clock
 from perene.engine.errors import QueryFailed, QueryTimedOut
 from perene.engine.stanza import small_number
 from perene.wire.node import Node
@@ -54,7 +54,7 @@ class Queries:
         attrs = {"id": query_id, "xmlns": namespace, "type": kind, "to": to, **(attrs or {})}
         try:
             # The time counts from here: a socket that takes nothing more gives no answer either.
-            async with time_limit(self._clock, timeout_s or self._timeout_s):
+            async with self._clock.limit(timeout_s or self._timeout_s):
                 return _checked(await self._exchange(Node("iq", attrs, content or None)))
         except TimeoutError as error:
             raise QueryTimedOut(f"no answer to {namespace} {kind}") from error

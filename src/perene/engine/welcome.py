@@ -3,7 +3,7 @@
 import asyncio
 
 from perene.core.causes import Local
-from perene.core.clock import Clock, time_limit
+from perene.core.clock import Clock
 from perene.engine import endings
 
 
@@ -36,7 +36,7 @@ class Welcome:
 
     async def _in_time(self, event: asyncio.Event, otherwise: str) -> None:
         try:
-            async with time_limit(self._clock, self._within_s):
+            async with self._clock.limit(self._within_s):
                 await event.wait()
         except TimeoutError as error:
             raise endings.local(Local.HANDSHAKE_TIMEOUT, otherwise) from error

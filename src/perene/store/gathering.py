@@ -62,7 +62,7 @@ class Gathering(Generic[Question, Answer]):
             return
         try:
             answers = await self._ask_all([question for question, _ in batch])
-        except BaseException as error:
+        except BaseException as error:  # whoever waits must hear of it, a cancellation too
             for _, future in batch:
                 _settle(future, error)
             if not isinstance(error, Exception):

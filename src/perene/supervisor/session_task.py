@@ -9,7 +9,7 @@ from typing import assert_never
 import structlog
 
 from perene.core.causes import Cause
-from perene.core.clock import Clock, instant
+from perene.core.clock import Clock, happens_within, instant
 from perene.core.ids import SessionId
 from perene.core.machines.effects import (
     Acquire,
@@ -42,7 +42,7 @@ from perene.core.sessions import SessionRecord
 from perene.core.standing import Standing
 from perene.supervisor.live import LiveState
 from perene.supervisor.session_jobs import Engine, MakeEngine, Ownership, SessionJobs
-from perene.supervisor.session_record import SessionKeeper, Watch
+from perene.supervisor.session_keeper import SessionKeeper, Watch
 from perene.supervisor.showing import show
 from perene.supervisor.start_gate import StartGate
 
@@ -199,14 +199,8 @@ class SessionTask:
         """Wait for something to arrive, no longer than so many seconds."""
         if seconds is None:
             await self._arrived.wait()
-            return
-        arriving = asyncio.create_task(self._arrived.wait())
-        sleeping = asyncio.create_task(self._clock.sleep(seconds))
-        try:
-            await asyncio.wait((arriving, sleeping), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            arriving.cancel()
-            sleeping.cancel()
+        else:
+            await happens_within(self._clock, self._arrived, seconds)
 
     async def _take(self, given: Input) -> None:
         """Step, keep what must be kept, and only then do what follows."""

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from perene.core.clock import SystemClock, time_limit
+from perene.core.clock import SystemClock
 from tests.support.virtual_clock import VirtualClock
 
 
@@ -16,7 +16,7 @@ async def test_what_takes_too_long_by_the_clock_is_ended() -> None:
     clock = VirtualClock()
 
     async def job() -> None:
-        async with time_limit(clock, 20):
+        async with clock.limit(20):
             await never()
 
     running = asyncio.create_task(job())
@@ -31,7 +31,7 @@ async def test_what_takes_too_long_by_the_clock_is_ended() -> None:
 
 async def test_what_ends_in_time_leaves_no_alarm() -> None:
     clock = VirtualClock()
-    async with time_limit(clock, 20):
+    async with clock.limit(20):
         await clock.sleep(0)
     await asyncio.sleep(0)
     assert clock.asleep == []
@@ -41,7 +41,7 @@ async def test_a_cancellation_from_elsewhere_stays_one() -> None:
     clock = VirtualClock()
 
     async def job() -> None:
-        async with time_limit(clock, 20):
+        async with clock.limit(20):
             await never()
 
     running = asyncio.create_task(job())
@@ -54,7 +54,7 @@ async def test_a_cancellation_from_elsewhere_stays_one() -> None:
 
 async def test_an_error_of_the_block_is_raised_as_it_is() -> None:
     with pytest.raises(ValueError, match="of the block"):
-        async with time_limit(VirtualClock(), 20):
+        async with VirtualClock().limit(20):
             raise ValueError("of the block")
 
 
@@ -63,9 +63,9 @@ async def test_of_two_limits_the_nearer_one_ends_its_own_block_only() -> None:
     seen: list[str] = []
 
     async def job() -> None:
-        async with time_limit(clock, 20):
+        async with clock.limit(20):
             try:
-                async with time_limit(clock, 5):
+                async with clock.limit(5):
                     await never()
             except TimeoutError:
                 seen.append("inner")
@@ -81,8 +81,8 @@ async def test_of_two_limits_the_nearer_one_ends_its_own_block_only() -> None:
 
 async def test_by_the_machine_s_clock_a_limit_needs_no_task() -> None:
     before = asyncio.all_tasks()
-    async with time_limit(SystemClock(), 60):
+    async with SystemClock().limit(60):
         assert asyncio.all_tasks() == before
     with pytest.raises(TimeoutError):
-        async with time_limit(SystemClock(), 0):
+        async with SystemClock().limit(0):
             await never()

@@ -1,6 +1,7 @@
 """The machine is looked at now and then: how late the event loop is, what room the disk has."""
 
 import asyncio
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import datetime
 
 import pytest
@@ -28,6 +29,9 @@ class LateClock:
         if not self._delays:
             raise asyncio.CancelledError
         self._time += seconds + self._delays.pop(0)
+
+    def limit(self, seconds: float) -> AbstractAsyncContextManager[object]:
+        return nullcontext(seconds)
 
 
 async def watched(*delays: float, free: "int | OSError" = 1024 * MIB) -> tuple[HostWatch, int]:
