@@ -4,17 +4,15 @@ from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 
 from perene.core.causes import Cause, Ending, Kind, Local, classify
 from perene.core.clock import Instant
 from perene.core.ids import Epoch, SessionId
 from perene.core.machines import inputs, signals
-from perene.core.machines.effects import Effect
 from perene.core.machines.inputs import Input
-from perene.core.machines.session import MACHINES, new_session, next_deadline
+from perene.core.machines.session import MACHINES, Machine, new_session, next_deadline, step
 from perene.core.machines.signals import Signal
-from perene.core.machines.state import Chances, SessionState
+from perene.core.machines.state import Chances, Moved, SessionState
 from perene.core.outages import OutageId
 from perene.core.policy import POLICIES, Count
 
@@ -68,33 +66,30 @@ def explore() -> dict[str, Edges]:
     edges: dict[str, Edges] = defaultdict(lambda: defaultdict(set))
     to_try = deque(new_session(SessionId("ana"), paired=paired) for paired in (False, True))
     seen = set[object]()
+    watched = {name: _watched(name, machine, edges[name]) for name, machine in MACHINES.items()}
     while to_try:
         state = to_try.popleft()
         if _key(state) in seen:
             continue
         seen.add(_key(state))
-        to_try.extend(_step(state, given, edges) for given in _inputs(state))
+        for given in _inputs(state):
+            to_try.append(step(state, given, _moment(state), _CHANCES, watched).state)
     return edges
 
 
-def _step(state: SessionState, given: Input, edges: dict[str, Edges]) -> SessionState:
-    """Step as `session.step` does, and note the moves of each machine."""
-    now = _moment(state)
-    to_come: deque[Input | Signal | Effect] = deque((given,))
-    while to_come:
-        heard = to_come.popleft()
-        if isinstance(heard, Effect):
-            continue
-        said: list[Signal | Effect] = []
-        for name, machine in MACHINES.items():
-            moved = machine(state, heard, now, _CHANCES)
-            for before, after in pairwise((_part(state, name), _part(moved.state, name))):
-                if before != after:
-                    edges[name][before, after].add(_label(heard))
-            state = moved.state
-            said += moved.out
-        to_come.extendleft(reversed(said))
-    return state
+def _watched(name: str, machine: Machine, moves: Edges) -> Machine:
+    """Return the machine, with its moves noted."""
+
+    def watched(
+        state: SessionState, heard: Input | Signal, now: Instant, chances: Chances
+    ) -> Moved:
+        moved = machine(state, heard, now, chances)
+        before, after = _part(state, name), _part(moved.state, name)
+        if before != after:
+            moves[before, after].add(_label(heard))
+        return moved
+
+    return watched
 
 
 def _inputs(state: SessionState) -> Iterator[Input]:

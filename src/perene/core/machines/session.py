@@ -61,8 +61,17 @@ def new_session(
     )
 
 
-def step(state: SessionState, given: Input, now: Instant, chances: Chances) -> Step:
-    """Return the next state and what has to be done for it."""
+def step(
+    state: SessionState,
+    given: Input,
+    now: Instant,
+    chances: Chances,
+    machines: Mapping[str, Machine] = MACHINES,
+) -> Step:
+    """Return the next state and what has to be done for it.
+
+    Other `machines` are for who wants to look over their shoulders.
+    """
     to_come: deque[Input | Signal | Effect] = deque((given,))
     effects: list[Effect] = []
     while to_come:
@@ -71,7 +80,7 @@ def step(state: SessionState, given: Input, now: Instant, chances: Chances) -> S
             effects.append(heard)
             continue
         said: list[Signal | Effect] = []
-        for machine in MACHINES.values():
+        for machine in machines.values():
             moved = machine(state, heard, now, chances)
             state = moved.state
             said += moved.out
