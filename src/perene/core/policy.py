@@ -23,8 +23,6 @@ class Reaction(StrEnum):
     """Find the client version that WhatsApp accepts; then one attempt."""
     WAIT_FOR_STORE = "wait_for_store"
     """Stay away until the database answers; then connect."""
-    CHECK = "check"
-    """Prove that the connection is alive; reopen it only if it is not."""
     STOP = "stop"
     """Make no attempt before a person acts. Credentials are kept, or set aside, never destroyed."""
     NONE = "none"
@@ -190,11 +188,8 @@ POLICIES: Mapping[Cause, Policy] = {
     Cause.HALF_OPEN: _retry("The socket took nothing more, though nobody had closed it."),
     Cause.DEAF: _retry("The connection answered, but delivered nothing."),
     Cause.MALFORMED: _retry("The server sent something that cannot be read."),
-    Cause.CLOCK_JUMP: Policy(
-        reaction=Reaction.CHECK,
-        schedule=_NETWORK,
-        limit=30,
-        sentence="The machine's clock jumped, or it slept; the connection is checked.",
+    Cause.CLOCK_JUMP: _retry(
+        "The machine's clock jumped, or it slept, and the connection did not survive it."
     ),
     Cause.SERVER_UNAVAILABLE: _retry("WhatsApp's servers had an error of their own."),
     Cause.RATE_LIMITED: _retry("WhatsApp asked for fewer connections.", _RATE_LIMITED, holds=True),

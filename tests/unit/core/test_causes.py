@@ -86,6 +86,7 @@ REACTIONS = {
     Cause.HALF_OPEN: _NETWORK,
     Cause.DEAF: _NETWORK,
     Cause.MALFORMED: _NETWORK,
+    Cause.CLOCK_JUMP: _NETWORK,
     Cause.SERVER_UNAVAILABLE: _NETWORK,
     Cause.RATE_LIMITED: _NETWORK,
     Cause.UNTRUSTED_SERVER: _NETWORK,
@@ -95,7 +96,6 @@ REACTIONS = {
     Cause.OUTDATED: (Reaction.NEW_VERSION, 1, Exhausted.STOP),
 }
 ONLY_REACTION = {
-    Cause.CLOCK_JUMP: Reaction.CHECK,
     Cause.TEMPORARY_BAN: Reaction.WAIT_UNTIL,
     Cause.LOCKED: Reaction.STOP,
     Cause.BANNED: Reaction.STOP,
