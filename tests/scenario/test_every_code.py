@@ -120,18 +120,30 @@ SOCKETS = [
     Way(name="stuck", cause="half_open", told="half_open"),
 ]
 NOBODY_SCANS = Way(name="nobody scans", cause="pairing_expired", told="pairing_expired")
+NOBODY_TYPES = replace(NOBODY_SCANS, name="nobody types")
 STEP_UNANSWERED = Way(name="step unanswered", cause="keepalive", told="keepalive")
 
 PHASES: Sequence[tuple[type[Phase], Sequence[Way]]] = [
     (phases.Connecting, [*DIALS, *HANDSHAKES]),
     (phases.Pairing, [*UNPAIRED_FAILURES, *STREAM_ERRORS, *CLOSINGS, SILENCE, NOBODY_SCANS]),
+    (phases.CodeShown, [*UNPAIRED_FAILURES, *STREAM_ERRORS, *CLOSINGS, SILENCE, NOBODY_TYPES]),
+    (phases.CodeTyped, [*UNPAIRED_FAILURES, *STREAM_ERRORS, *CLOSINGS, SILENCE]),
+    (phases.CodeHalfWay, [*UNPAIRED_FAILURES, *STREAM_ERRORS, *CLOSINGS, SILENCE, NOBODY_TYPES]),
     (phases.Linked, [*STREAM_ERRORS, *CLOSINGS, SILENCE]),
+    (phases.LinkedByCode, [*STREAM_ERRORS, *CLOSINGS, SILENCE]),
     (phases.LoggingIn, [*FAILURES, *STREAM_ERRORS, *CLOSINGS, SILENCE, STEP_UNANSWERED]),
     (phases.OfflineDelivery, [*STREAM_ERRORS, *CLOSINGS, SILENCE]),
     (phases.Open, [*STREAM_ERRORS, *CLOSINGS, SILENCE, *SOCKETS]),
     (phases.Draining, [*STREAM_ERRORS, *CLOSINGS, SILENCE]),
     (phases.Restarting, [*STREAM_ERRORS, *CLOSINGS, SILENCE]),
 ]
+
+
+@pytest.fixture(autouse=True)
+def codes_are_cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make pairing codes without the rounds against guessing: hundreds are typed here."""
+    for side in ("engine", "sim"):
+        monkeypatch.setattr(f"perene.{side}.pairing_code._ROUNDS", 2)
 
 
 @pytest.mark.requirement("C5", "D1", "D2", "D3", "D5", "D9", "E6", "F10")

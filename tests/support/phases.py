@@ -155,6 +155,53 @@ class Pairing(Phase):
         return super().is_up_to(way)
 
 
+class _ByCode(Phase):
+    """Pairing by a code that is shown to a person, who types it on the phone."""
+
+    async def show_code(self, way: Way) -> str:
+        """Ask for a code to type on the phone of a session; return it."""
+        phone = self.phones.setdefault(way, self._number_of(way))
+        return await self.world.sessions.request_pairing_code(self.names[way], phone)
+
+    async def scan(self, way: Way) -> None:
+        self.world.simulator.enter_code(self.phones[way], await self.show_code(way))
+
+    def _number_of(self, way: Way) -> str:
+        return f"5511977{self.ways.index(way):06}"
+
+
+class CodeShown(_ByCode, Pairing):
+    """While a code to type is shown."""
+
+    async def end(self) -> None:
+        await self.create_all()
+        for way in self.ways:
+            await self.proceed(way, await self.show_code(way))
+            if way.how is not None:
+                wire = self.world.network.wire(self.names[way])
+                wire.server_side.end_by(way.how, way.code)
+
+    async def proceed(self, way: Way, code: str) -> None:
+        """Let the phone go as far as the phase does."""
+
+
+class CodeTyped(CodeShown):
+    """Just when the code has been typed, before the device has answered the phone."""
+
+    async def proceed(self, way: Way, code: str) -> None:
+        self.world.simulator.enter_code(self.phones[way], code)
+
+
+class CodeHalfWay(CodeShown):
+    """When the device has answered the phone, which says no more: the code was mistyped."""
+
+    async def proceed(self, way: Way, code: str) -> None:
+        phone = self.phones[way]
+        self.world.simulator.enter_code(phone, "1111-1111")
+        await self.world.settled()
+        assert self.world.simulator.service.pairing.code_state(phone) == "wrong"
+
+
 class Linked(Phase):
     """After a phone has scanned the code, where the server tells to restart."""
 
@@ -175,3 +222,7 @@ class Linked(Phase):
             await self.scan(way)
         await self.world.settled()
         self.send(self.meanwhile)
+
+
+class LinkedByCode(_ByCode, Linked):
+    """The same, by a code that was typed."""
