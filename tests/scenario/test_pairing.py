@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import threading
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,11 @@ import pytest
 from perene.core.events import EventType
 from perene.core.sessions import Connection as State
 from perene.core.sessions import SessionOptions
+from perene.engine import pairing_code
 from perene.engine.config import FIRST_PRE_KEYS
 from perene.engine.credentials import Credentials
+from perene.engine.pairing_code import CodePairing, Finish
+from perene.wire.node import Node
 from tests.support.record import PATIENCE_S
 from tests.support.world import DESK, World
 
@@ -166,3 +170,78 @@ async def test_no_key_of_a_linked_session_is_on_the_disk_in_the_clear(
     for secret in secrets:
         for form in (secret, base64.b64encode(secret), secret.hex().encode()):
             assert form not in on_disk
+
+
+async def test_a_code_that_was_mistyped_can_be_typed_again(world: World) -> None:
+    phone = await shown(world)
+    code = await world.sessions.request_pairing_code(DESK, phone)
+
+    world.simulator.enter_code(phone, "1111-1111")
+    await world.settled()
+    world.simulator.enter_code(phone, code)
+    await world.event(EventType.SESSION_CONNECTED)
+
+    assert world.simulator.evidence.events["wrong_codes"] == 1
+    assert (await world.sessions.session(DESK)).record.pn == f"{phone}:1@s.whatsapp.net"
+
+
+async def test_who_mistyped_the_code_can_scan_the_qr_code_that_is_shown(world: World) -> None:
+    phone = await shown(world)
+    qr = await world.sessions.current_qr(DESK, wait_s=PATIENCE_S)
+    await world.sessions.request_pairing_code(DESK, phone)
+
+    world.simulator.enter_code(phone, "1111-1111")
+    await world.settled()
+    world.simulator.scan_qr(qr.text, phone)
+    await world.event(EventType.SESSION_CONNECTED)
+
+
+async def test_a_code_that_was_replaced_does_not_spoil_the_one_that_replaced_it(
+    world: World,
+) -> None:
+    phone = await shown(world)
+    other = world.simulator.add_contact(name="Other").account.phone
+    old = await world.sessions.request_pairing_code(DESK, other)
+    code = await world.sessions.request_pairing_code(DESK, phone)
+
+    world.simulator.enter_code(other, old)
+    await world.settled()
+    assert world.state() is State.PAIRING
+    world.simulator.enter_code(phone, code)
+    await world.event(EventType.SESSION_CONNECTED)
+
+    assert (await world.sessions.session(DESK)).record.pn == f"{phone}:1@s.whatsapp.net"
+
+
+async def test_who_scans_while_another_types_is_linked_and_stays_so(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typing = await shown(world)
+    scanning = world.simulator.add_contact(name="Scanning").account.phone
+    code = await world.sessions.request_pairing_code(DESK, typing)
+    qr = await world.sessions.current_qr(DESK, wait_s=PATIENCE_S)
+    scanned, finish = threading.Event(), pairing_code.finish
+
+    def finish_late(pairing: CodePairing, notification: Node, own: Credentials) -> Finish:
+        done = finish(pairing, notification, own)
+        scanned.wait(PATIENCE_S)
+        return done
+
+    monkeypatch.setattr(pairing_code, "finish", finish_late)
+    # The server tells nobody to restart, so that the connection outlives the answer to the code.
+    world.simulator.add_fault("end_linking", phone=scanning, how="silence")
+    world.simulator.enter_code(typing, code)
+    world.simulator.scan_qr(qr.text, scanning)
+    await world.until(lambda: world.simulator.evidence.events["pairings"] == 1, "the scan")
+    scanned.set()
+    await world.pass_time(240, until=lambda: world.state() is State.OPEN)
+
+    assert world.state() is State.OPEN
+    assert (await world.sessions.session(DESK)).record.pn == f"{scanning}:1@s.whatsapp.net"
+
+
+async def shown(world: World) -> str:
+    """Bring a session to the codes that it shows; return the number of somebody's phone."""
+    await world.sessions.create_session(DESK, name=None, options=SessionOptions(), start=True)
+    await world.sessions.current_qr(DESK, wait_s=PATIENCE_S)
+    return world.simulator.add_contact(name="Owner").account.phone

@@ -50,6 +50,10 @@ class PairingRefused(PereneError):
         self.text = text
 
 
+class AnotherPairing(PairingRefused):
+    """The phone answered a pairing code that is no longer the one shown."""
+
+
 class CannotSend(PereneError):
     """A message cannot be sent to anybody."""
 

@@ -1,7 +1,10 @@
 """Linking a new device on a connection: codes shown in turn, and the phone's answer."""
 
 import asyncio
+from collections import deque
 from datetime import UTC, datetime, timedelta
+
+import structlog
 
 from perene.core.causes import Local
 from perene.core.clock import Clock
@@ -10,14 +13,19 @@ from perene.core.notices import Observer, PhoneLinked, QrShown
 from perene.core.unit import AddressPair, Profile
 from perene.engine import endings, pairing_code
 from perene.engine.answers import Answers
-from perene.engine.errors import PairingRefused
+from perene.engine.errors import AnotherPairing, PairingRefused
 from perene.engine.pairing import QrCodes, accept_pairing, read_refs, refusal
 from perene.engine.queries import Queries
 from perene.engine.stage import Stage
 from perene.wire.node import Node
 
+log = structlog.stdlib.get_logger()
+
 _CODE_VALID = timedelta(seconds=180)
 """How long a pairing code can be typed (facts/protocol.md §3.3)."""
+
+_MISTYPED = 4
+"""WhatsApp takes no more tries than three while one QR code is on the screen."""
 
 
 class Linking:
@@ -42,6 +50,7 @@ class Linking:
         self._codes: QrCodes | None = None
         self._ready = asyncio.Event()
         self._by_code: pairing_code.CodePairing | None = None
+        self._replaced_secrets: deque[bytes] = deque(maxlen=_MISTYPED)
         self._code_until = datetime.min.replace(tzinfo=UTC)
 
     def offer(self, iq: Node) -> None:
@@ -98,18 +107,28 @@ class Linking:
             self._answers.put(draft.submit())
 
     async def finish_by_code(self, notification: Node) -> None:
-        """Answer the phone after its user has typed the code."""
+        """Answer the phone after its user has typed the code, or mistyped it: that shows there.
+
+        A QR code that is on somebody's screen can be scanned all the same.
+        """
         if self._by_code is None:
             return
         try:
             finish = await asyncio.to_thread(
                 pairing_code.finish, self._by_code, notification, self._stage.credentials
             )
+        except AnotherPairing:
+            log.info("outdated_pairing_code_typed")
+            return
         except PairingRefused as error:
             raise endings.local(Local.PAIRING_REFUSED, str(error)) from error
         async with self._stage.lock:
+            own = self._stage.credentials
+            if own.paired:
+                return  # another phone has scanned meanwhile
+            self._replaced_secrets.append(own.adv_secret)
             draft = self._stage.draft()
-            draft.credentials = finish.credentials
+            draft.credentials = own.changed(adv_secret=finish.adv_secret)
             committed = draft.submit()
             self._answers.put(committed)
         await asyncio.shield(committed)
@@ -118,7 +137,7 @@ class Linking:
     async def complete(self, iq: Node) -> None:
         """Take the phone's `<pair-success>`: verify, commit, and only then confirm."""
         try:
-            paired = accept_pairing(iq, self._stage.credentials)
+            paired = accept_pairing(iq, self._stage.credentials, also=self._replaced_secrets)
         except PairingRefused as error:
             self._answers.put(None, refusal(iq, error))
             await self._answers.drained()

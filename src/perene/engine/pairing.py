@@ -1,6 +1,7 @@
 """Pairing by QR code: the codes, and the checks of the phone's answer."""
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -75,9 +76,10 @@ class Paired:
     reply: Node
 
 
-def accept_pairing(iq: Node, own: Credentials) -> Paired:
+def accept_pairing(iq: Node, own: Credentials, *, also: Sequence[bytes] = ()) -> Paired:
     """Verify a `<pair-success>` and sign it, or raise PairingRefused with the error to reply.
 
+    It may be under the secret of the credentials or under one of `also`, which were shown before.
     The credentials must be committed before the reply is sent: with the reply the phone counts
     the device as linked. facts/protocol.md §3.2; whatsmeow pair.go `handlePair`, 2026-08-21.
     """
@@ -91,6 +93,7 @@ def accept_pairing(iq: Node, own: Credentials) -> Paired:
         platform = success.child("platform")
     except (WireError, DecodeError) as error:
         raise PairingRefused(500, "internal-error") from error
+    secret = _secret_of(container, (own.adv_secret, *also))
     identity, details = _verified(container, own)
     account_key = identity.accountSignatureKey
     identity.deviceSignature = own.identity.sign(
@@ -119,18 +122,24 @@ def accept_pairing(iq: Node, own: Credentials) -> Paired:
         pn=str(pn),
         lid=str(lid),
         account=account,
+        adv_secret=secret,
         platform=platform.attrs.get("name") if platform is not None else None,
     )
     return Paired(credentials=credentials, reply=reply)
 
 
+def _secret_of(container: wa_pb2.ADVSignedDeviceIdentityHMAC, secrets: Sequence[bytes]) -> bytes:
+    hosted_account = container.accountType == wa_pb2.ADVEncryptionType.HOSTED
+    signed = (_HOSTED_ACCOUNT_SIGNATURE if hosted_account else b"") + container.details
+    for secret in secrets:
+        if same(hmac_sha256(secret, signed), container.hmac):
+            return secret
+    raise PairingRefused(401, "hmac-mismatch")
+
+
 def _verified(
     container: wa_pb2.ADVSignedDeviceIdentityHMAC, own: Credentials
 ) -> tuple[wa_pb2.ADVSignedDeviceIdentity, wa_pb2.ADVDeviceIdentity]:
-    hosted_account = container.accountType == wa_pb2.ADVEncryptionType.HOSTED
-    prefix = _HOSTED_ACCOUNT_SIGNATURE if hosted_account else b""
-    if not same(hmac_sha256(own.adv_secret, prefix + container.details), container.hmac):
-        raise PairingRefused(401, "hmac-mismatch")
     try:
         identity = wa_pb2.ADVSignedDeviceIdentity.FromString(container.details)
         details = wa_pb2.ADVDeviceIdentity.FromString(identity.details)

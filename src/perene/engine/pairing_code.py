@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from perene.crypto import BadKey, KeyPair, ctr_crypt, gcm_encrypt, hkdf, pbkdf2
 from perene.engine.credentials import Credentials
-from perene.engine.errors import PairingRefused
+from perene.engine.errors import AnotherPairing, PairingRefused
 from perene.wire.errors import NodeError
 from perene.wire.node import Node
 
@@ -59,14 +59,17 @@ def hello(pairing: CodePairing, own: Credentials) -> Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finish:
-    """Stage 3 to send, and the credentials with the secret that `pair-success` will be under."""
+    """Stage 3 to send, and the secret that `pair-success` will be under."""
 
     node: Node
-    credentials: Credentials
+    adv_secret: bytes
 
 
 def finish(pairing: CodePairing, notification: Node, own: Credentials) -> Finish:
-    """Answer the phone's stage 2, or raise PairingRefused if it does not fit our stage 1."""
+    """Answer the phone's stage 2; raises PairingRefused if it does not fit our stage 1.
+
+    It is AnotherPairing if it fits the stage 1 of an earlier code.
+    """
     try:
         reg = notification.need("link_code_companion_reg")
         ref = reg.need("link_code_pairing_ref").data
@@ -75,7 +78,7 @@ def finish(pairing: CodePairing, notification: Node, own: Credentials) -> Finish
     except NodeError as error:
         raise PairingRefused(400, "incomplete answer of the phone") from error
     if ref != pairing.ref:
-        raise PairingRefused(400, "the phone answered another pairing")
+        raise AnotherPairing(400, "the phone answered another pairing")
     if len(wrapped) != _WRAPPED_SIZE:
         raise PairingRefused(400, "the phone's key has a wrong length")
     key = pbkdf2(pairing.code.encode(), salt=wrapped[:32], rounds=_ROUNDS, length=_KEY_SIZE)
@@ -101,7 +104,7 @@ def finish(pairing: CodePairing, notification: Node, own: Credentials) -> Finish
             Node("link_code_pairing_ref", {}, ref),
         ),
     )
-    return Finish(node=node, credentials=own.changed(adv_secret=adv_secret))
+    return Finish(node=node, adv_secret=adv_secret)
 
 
 def displayed(code: str) -> str:
