@@ -244,6 +244,12 @@ def judge_outages(phase: Phase, way: Way, seen: Seen) -> None:
         return
     (outage,) = seen.outages
     assert (outage.cause.value, outage.code) == (way.cause, way.evidence)
+    began = outage.losses[0]
+    assert (began.cause, began.code, began.attributes) == (
+        outage.cause,
+        outage.code,
+        outage.attributes,
+    )
     gone = way.after in (After.UNLINKED, After.LOCKED)
     assert outage.end is (OutageEnd.LOGGED_OUT if gone else OutageEnd.RECOVERED)
     assert gone or outage.attempts >= 1

@@ -8,7 +8,7 @@ from perene.cli.service import JsonObject
 from perene.cli.writing import facts, masked, moment, shown_moment, span, table
 
 _COLUMNS = ("ID", "NAME", "STATE", "SINCE", "PHONE", "CAUSE", "ATTEMPT", "NEXT ATTEMPT")
-_OUTAGE_COLUMNS = ("BEGAN", "LASTED", "CAUSE", "CODE", "ATTEMPTS", "END", "EVIDENCE")
+_OUTAGE_COLUMNS = ("BEGAN", "LASTED", "ATTEMPTS", "END", "CAUSE", "CODE", "TIMES", "EVIDENCE")
 
 
 def sessions_table(sessions: Sequence[JsonObject], now: datetime) -> str:
@@ -26,7 +26,7 @@ def session_page(session: JsonObject, outages: Sequence[JsonObject], now: dateti
             ("wanted", text(session, "desired")),
             ("state", words(session, "connection")),
             ("connected since", shown_moment(session.get("connected_at"))),
-            ("down since", shown_moment(session.get("outage_began_at"))),
+            ("outage since", shown_moment(session.get("outage_began_at"))),
             ("last proof of life", shown_moment(session.get("alive_at"))),
             ("phone last heard of", shown_moment(session.get("phone_seen_at"))),
             ("phone", masked(session.get("phone"))),
@@ -45,8 +45,8 @@ def session_page(session: JsonObject, outages: Sequence[JsonObject], now: dateti
     )
     if not outages:
         return f"{page}\n\nNo outage is on record."
-    rows = table(_OUTAGE_COLUMNS, [_outage(outage, now) for outage in outages])
-    return f"{page}\n\nLast outages, the latest first:\n{rows}"
+    rows = table(_OUTAGE_COLUMNS, [row for outage in outages for row in _outage(outage, now)])
+    return f"{page}\n\nLast outages, the latest first, and how their connections ended:\n{rows}"
 
 
 def state_line(session: JsonObject) -> str:
@@ -122,15 +122,28 @@ def _option(value: object) -> str:
             return str(value)
 
 
-def _outage(outage: JsonObject, now: datetime) -> tuple[str, ...]:
+def _outage(outage: JsonObject, now: datetime) -> list[tuple[str, ...]]:
+    """Return a row for each way in which its connections ended; the first says how it goes."""
     began, ended = moment(outage.get("began_at")), moment(outage.get("ended_at"))
-    attributes = cast("JsonObject", outage.get("attributes") or {})
-    return (
+    how_it_goes = (
         shown_moment(outage.get("began_at")),
         span((ended or now) - began) if began else "",
-        words(outage, "cause"),
-        text(outage, "code"),
         text(outage, "attempts"),
         words(outage, "end") if ended else "not yet",
+    )
+    # A service older than this command does not list the losses.
+    losses = cast("list[JsonObject]", outage.get("losses")) or [outage]
+    blank = ("",) * len(how_it_goes)
+    return [
+        (*(blank if number else how_it_goes), *_loss(loss)) for number, loss in enumerate(losses)
+    ]
+
+
+def _loss(loss: JsonObject) -> tuple[str, ...]:
+    attributes = cast("JsonObject", loss.get("attributes") or {})
+    return (
+        words(loss, "cause"),
+        text(loss, "code"),
+        text(loss, "times"),
         " ".join(f"{name}={value}" for name, value in attributes.items()),
     )

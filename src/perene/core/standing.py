@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from perene.core.causes import Cause, Kind
 from perene.core.ids import SessionId
+from perene.core.outage_json import losses_from_json, losses_to_json
 from perene.core.outages import Outage, OutageId
 from perene.core.policy import Count
 
@@ -97,6 +98,7 @@ def _outage_fields(outage: Outage) -> dict[str, Any]:
         "last_attempt_at": _text(outage.last_attempt_at),
         "last_cause": outage.last_cause.value,
         "last_code": outage.last_code,
+        "losses": losses_to_json(outage.losses),
         "retry_at": _text(outage.retry_at),
     }
 
@@ -115,6 +117,7 @@ def _outage(stored: Mapping[str, Any]) -> Outage:
         last_attempt_at=_moment(stored["last_attempt_at"]),
         last_cause=Cause(stored["last_cause"]),
         last_code=stored["last_code"],
+        losses=losses_from_json(stored.get("losses", ())),
         retry_at=_moment(stored["retry_at"]),
     )
 

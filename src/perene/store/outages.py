@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, delete, select, update
 
 from perene.core.causes import Cause, Kind
 from perene.core.ids import SessionId
+from perene.core.outage_json import losses_from_json, losses_to_json
 from perene.core.outages import Outage, OutageEnd, OutageId
 from perene.store.batch import Entry, Owned
 from perene.store.bulk import BulkInsert, replacing
@@ -33,6 +34,7 @@ _COLUMNS = (
     "last_code",
     "retry_at",
     "end",
+    "losses",
 )
 _UPSERT = BulkInsert(outages, _COLUMNS, replacing(*_COLUMNS[2:], on=("id",)))
 
@@ -107,6 +109,7 @@ def _values(session: int, outage: Outage) -> tuple[object, ...]:
         storable(outage.last_code),
         micros_or_none(outage.retry_at),
         None if outage.end is None else outage.end.value,
+        json.dumps(losses_to_json(outage.losses)),
     )
 
 
@@ -124,6 +127,7 @@ def _outage(row: Row[Any], session_id: SessionId) -> Outage:
         last_attempt_at=moment_or_none(row.last_attempt_at),
         last_cause=Cause(row.last_cause),
         last_code=row.last_code,
+        losses=losses_from_json(json.loads(row.losses)),
         retry_at=moment_or_none(row.retry_at),
         ended_at=moment_or_none(row.ended_at),
         end=None if row.end is None else OutageEnd(row.end),

@@ -348,6 +348,7 @@ outages = Table(
     Column("last_code", Text, nullable=False),
     Column("retry_at", BigInteger),
     Column("end", Text),
+    Column("losses", Text, nullable=False, server_default="[]"),
     Index("ix_outages_session_key", "session", "key"),
     Index("ix_outages_ended_at", "ended_at"),
     sqlite_autoincrement=True,

@@ -17,7 +17,7 @@ from perene.core.causes import Cause, Kind
 from perene.core.events import EventType
 from perene.core.ids import Epoch, EventId, MessageId, SessionId
 from perene.core.messages import Fate, MessageKey, Status
-from perene.core.outages import Outage, OutageEnd, OutageId
+from perene.core.outages import Loss, Outage, OutageEnd, OutageId
 from perene.core.privacy_tokens import PrivacyToken
 from perene.core.sessions import Desired, SessionOptions
 from perene.core.unit import (
@@ -67,6 +67,24 @@ OUTAGE = Outage(
     last_attempt_at=START + timedelta(hours=1),
     last_cause=Cause.NETWORK,
     last_code="unreachable",
+    losses=(
+        Loss(
+            cause=Cause.TEMPORARY_BAN,
+            kind=Kind.FAILURE,
+            code="402",
+            attributes={"reason": "402", "expire": "3600"},
+            first_at=START,
+            last_at=START,
+        ),
+        Loss(
+            cause=Cause.NETWORK,
+            kind=Kind.LOCAL,
+            code="unreachable",
+            times=2,
+            first_at=START + timedelta(minutes=30),
+            last_at=START + timedelta(hours=1),
+        ),
+    ),
     retry_at=START + timedelta(hours=2),
     ended_at=START + timedelta(hours=3),
     end=OutageEnd.RECOVERED,

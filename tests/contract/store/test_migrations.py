@@ -60,11 +60,17 @@ def describe(connection: Connection) -> dict[str, object]:
     if connection.dialect.name == "sqlite":
         statements = connection.execute(text("SELECT name, sql FROM sqlite_master ORDER BY name"))
         found["sql"] = {
-            name: re.sub(r"\s+", " ", sql or "")
+            name: parts_of(sql or "")
             for name, sql in statements
             if name != migrations.VERSION_TABLE
         }
     return found
+
+
+def parts_of(sql: str) -> list[str]:
+    """Return what a statement consists of; a column added later stands behind the constraints."""
+    inside = re.sub(r"\s+", " ", sql).removesuffix(")").strip()
+    return sorted(part.strip() for part in inside.split(","))
 
 
 def options_of(index: ReflectedIndex) -> dict[str, str]:

@@ -9,7 +9,7 @@ import pytest
 from perene.core.causes import Cause, Kind
 from perene.core.errors import NotFound, StaleEpoch
 from perene.core.ids import SessionId
-from perene.core.outages import Outage, OutageEnd, new_outage_id
+from perene.core.outages import Loss, Outage, OutageEnd, new_outage_id
 from perene.core.unit import Committed
 from perene.store.store import Store
 from tests.support.units import ANA, START, unit
@@ -31,6 +31,17 @@ def outage(session: SessionId = ANA, *, began_at: datetime = START, code: str = 
         attributes={"reason": code, "location": "\N{GRINNING FACE}"},
         last_cause=Cause.SERVER_UNAVAILABLE,
         last_code=code,
+        losses=(
+            Loss(
+                cause=Cause.SERVER_UNAVAILABLE,
+                kind=Kind.FAILURE,
+                code=code,
+                attributes={"reason": code, "location": "\N{GRINNING FACE}"},
+                times=3,
+                first_at=began_at,
+                last_at=began_at + timedelta(seconds=9),
+            ),
+        ),
         retry_at=began_at + timedelta(seconds=1),
     )
 

@@ -13,7 +13,7 @@ from perene.core.errors import IdempotencyConflict, InvalidRequest, NotFound
 from perene.core.events import Event, EventType
 from perene.core.ids import Epoch, MessageId, SessionId, new_session_id
 from perene.core.messages import Message, MessageKey, Status
-from perene.core.outages import Outage, OutageId
+from perene.core.outages import Loss, Outage, OutageId
 from perene.core.sessions import Connection, Desired, SessionOptions, SessionRecord
 from perene.supervisor.ports import (
     Accepted,
@@ -85,8 +85,16 @@ class FakeGateway:
             last_cause=cause,
             retry_at=NOW + timedelta(seconds=5),
         )
-        outages.insert(0, outage)
-        return outage
+        loss = Loss(
+            cause=cause,
+            kind=Kind.LOCAL,
+            code="dns",
+            attributes=outage.attributes,
+            first_at=NOW,
+            last_at=NOW,
+        )
+        outages.insert(0, outage.lost(loss))
+        return outages[0]
 
     async def create_session(
         self, session: SessionId | None, *, name: str | None, options: SessionOptions, start: bool

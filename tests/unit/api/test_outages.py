@@ -31,7 +31,18 @@ async def test_an_outage_is_shown_with_all_that_is_known_of_it(
                 "attempts": 2,
                 "last_attempt_at": None,
                 "last_cause": "dns",
-                "last_code": "",
+                "last_code": "dns",
+                "losses": [
+                    {
+                        "cause": "dns",
+                        "kind": "local",
+                        "code": "dns",
+                        "attributes": {"reason": "***"},
+                        "times": 1,
+                        "first_at": "2026-05-01T12:00:00Z",
+                        "last_at": "2026-05-01T12:00:00Z",
+                    }
+                ],
                 "retry_at": "2026-05-01T12:00:05Z",
                 "ended_at": None,
                 "end": None,

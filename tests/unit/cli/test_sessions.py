@@ -43,6 +43,10 @@ OUTAGE = {
     "end": None,
     "attributes": {"code": "515"},
     "sentence": "WhatsApp asked for a new stream.",
+    "losses": [
+        {"cause": "restart_required", "code": "515", "attributes": {"code": "515"}, "times": 2},
+        {"cause": "network", "code": "socket_closed", "attributes": {}, "times": 1},
+    ],
 }
 
 
@@ -66,12 +70,24 @@ def test_a_session_is_shown_with_its_outages():
     page = session_page(WAITING, [OUTAGE], NOW)
     assert "last proof of life  2026-05-01 11:00:00 UTC" in page
     assert "Too many strangers (code 101), until 2026-05-02 00:00:00 UTC" in page
-    assert "down since          2026-05-01 11:00:05 UTC" in page
+    assert "outage since        2026-05-01 11:00:05 UTC" in page
     assert "history sync        no" in page
-    assert (
-        "2026-05-01 11:00:00 UTC  1 h     restart required  515   3         not yet  code=515"
-        in page
+    *_, header, first, second = page.splitlines()
+    assert header == (
+        "BEGAN                    LASTED  ATTEMPTS  END      CAUSE             CODE           TIMES"
+        "  EVIDENCE"
     )
+    assert first == (
+        "2026-05-01 11:00:00 UTC  1 h     3         not yet  restart required  515            2"
+        "      code=515"
+    )
+    assert second.split() == ["network", "socket_closed", "1"]
+
+
+def test_an_outage_of_a_service_that_lists_no_losses_is_shown_by_its_cause():
+    older = {name: value for name, value in OUTAGE.items() if name != "losses"}
+    row = " ".join(session_page(WAITING, [older], NOW).splitlines()[-1].split())
+    assert row == "2026-05-01 11:00:00 UTC 1 h 3 not yet restart required 515 code=515"
 
 
 def test_the_list_of_a_service_names_each_session(shell: Shell, fakes: Fakes):

@@ -10,10 +10,35 @@ from perene.api.ports import GatewayPort
 from perene.api.problems import documented
 from perene.core.causes import Cause, Kind
 from perene.core.ids import SessionId
-from perene.core.outages import Outage, OutageEnd
+from perene.core.outages import Loss, Outage, OutageEnd
 from perene.supervisor.ports import OutagePage
 
 router = APIRouter(prefix="/sessions/{session_id}/outages", tags=["sessions"])
+
+
+class LossOut(BaseModel):
+    """One way in which connections ended during an outage."""
+
+    cause: Cause
+    kind: Kind
+    code: str
+    attributes: dict[str, str] = Field(description="What WhatsApp sent along the last time.")
+    times: int = Field(description="How often a connection ended so.")
+    first_at: datetime
+    last_at: datetime
+
+    @classmethod
+    def of(cls, loss: Loss) -> "LossOut":
+        """Show a loss."""
+        return cls(
+            cause=loss.cause,
+            kind=loss.kind,
+            code=loss.code,
+            attributes=dict(loss.attributes),
+            times=loss.times,
+            first_at=loss.first_at,
+            last_at=loss.last_at,
+        )
 
 
 class OutageOut(BaseModel):
@@ -30,6 +55,10 @@ class OutageOut(BaseModel):
     last_attempt_at: datetime | None
     last_cause: Cause = Field(description="Why the last of them ended.")
     last_code: str
+    losses: list[LossOut] = Field(
+        description="How the connections of this outage ended, the one that began it first; the"
+        " twelve kinds that came last."
+    )
     retry_at: datetime | None = Field(
         description="When the next one is tried; null if the outage is over or a person has to act."
     )
@@ -51,6 +80,7 @@ class OutageOut(BaseModel):
             last_attempt_at=outage.last_attempt_at,
             last_cause=outage.last_cause,
             last_code=outage.last_code,
+            losses=[LossOut.of(loss) for loss in outage.losses],
             retry_at=outage.retry_at,
             ended_at=outage.ended_at,
             end=outage.end,

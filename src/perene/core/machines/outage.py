@@ -9,7 +9,7 @@ from perene.core.machines.signals import Decided, Emptied, GaveUp, Lost, Signal,
 from perene.core.machines.state import Chances, Moved, SessionState
 from perene.core.machines.verdict import Verdict
 from perene.core.masking import masked
-from perene.core.outages import Outage, OutageEnd
+from perene.core.outages import Loss, Outage, OutageEnd
 
 
 def step(state: SessionState, heard: Input | Signal, now: Instant, chances: Chances) -> Moved:
@@ -18,8 +18,7 @@ def step(state: SessionState, heard: Input | Signal, now: Instant, chances: Chan
     match heard:
         case Lost(verdict=verdict):
             begun = outage or _begun(state, verdict, now, chances)
-            cause, code = verdict.cause, verdict.ending.code
-            return Moved(state=_with(state, replace(begun, last_cause=cause, last_code=code)))
+            return Moved(state=_with(state, begun.lost(_loss(verdict, now))))
         case Trying() if outage is not None:
             attempts = outage.attempts + 1
             tried = replace(outage, attempts=attempts, last_attempt_at=now.wall, retry_at=None)
@@ -52,6 +51,17 @@ def _begun(state: SessionState, verdict: Verdict, now: Instant, chances: Chances
         attributes=masked(verdict.ending.attributes),
         last_cause=verdict.cause,
         last_code=verdict.ending.code,
+    )
+
+
+def _loss(verdict: Verdict, now: Instant) -> Loss:
+    return Loss(
+        cause=verdict.cause,
+        kind=verdict.ending.kind,
+        code=verdict.ending.code,
+        attributes=masked(verdict.ending.attributes),
+        first_at=now.wall,
+        last_at=now.wall,
     )
 
 
