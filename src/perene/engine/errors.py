@@ -53,6 +53,9 @@ class PairingRefused(PereneError):
 class AnotherPairing(PairingRefused):
     """The phone answered a pairing code that is no longer the one shown."""
 
+    code = "another_pairing"
+    remedy = "Ask for a new pairing code, and type that one."
+
 
 class CannotSend(PereneError):
     """A message cannot be sent to anybody."""
