@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -146,10 +147,12 @@ async def test_a_session_is_paired_by_qr_driven_by_commands_and_paired_again_by_
         assert re.search(r"^linked to +android$", shown, re.MULTILINE)
         assert "No outage is on record." in shown
         assert "is: stopped" in await perene("session", "stop", "desk")
-        assert "wanted running" in await perene("session", "start", "desk")
-        assert "wanted running" in await perene("session", "restart", "desk")
+        assert "running; its connection is: open." in await perene("session", "start", "desk")
+        opened_at = world.supervisor.live(desk).connected_at
+        assert "running; its connection is: open." in await perene("session", "restart", "desk")
+        assert world.supervisor.live(desk).connected_at != opened_at
         assert "is linked to" in await perene("session", "pair", "desk")
-        assert "wanted stopped" in await perene("session", "logout", "desk", "--yes")
+        assert "is: stopped" in await perene("session", "logout", "desk", "--yes")
         assert "nothing yet" in await perene("session", "show", "desk")
         told = await world.store.events_after(0, types=[EventType.SESSION_LOGGED_OUT])
         assert [one.session for one in told] == [desk]
@@ -160,3 +163,34 @@ async def test_a_session_is_paired_by_qr_driven_by_commands_and_paired_again_by_
         async with asyncio.timeout(PATIENCE_S):
             assert await pairing == 0
         assert f"Session desk is linked to …{phone[-4:]}." in screen.getvalue()
+
+
+async def test_a_command_tells_what_its_session_has_come_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = SessionId("desk")
+    async with running(tmp_path) as world:
+        perene = Terminal(monkeypatch, world.url, world.key)
+        screen, pairing = perene.begin("session", "pair", "desk")
+        await screen.shows(re.compile("Scan this with the phone"))
+        qr = world.supervisor.live(desk).qr
+        assert qr is not None
+        phone = world.simulator.scan_qr(qr.text).account.phone
+        async with asyncio.timeout(PATIENCE_S):
+            assert await pairing == 0
+
+        await perene("session", "stop", "desk")
+        world.simulator.add_fault("refuse_login", phone=phone, reason=406)
+        screen, starting = perene.begin("session", "start", "desk")
+        assert await starting == 1
+        assert "wanted running; its connection is: needs attention." in screen.getvalue()
+        assert "banned" in screen.getvalue()
+
+        assert "is: open." in await perene("session", "restart", "desk")
+
+        world.simulator.ban(phone, timedelta(hours=1))
+        screen, restarting = perene.begin("session", "restart", "desk")
+        assert await restarting == 1
+        assert "is: waiting." in screen.getvalue()
+        assert re.search(r"^Next attempt: in (59 min|1 h)", screen.getvalue(), re.MULTILINE)
+        assert "is: stopped." in await perene("session", "stop", "desk")

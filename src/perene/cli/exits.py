@@ -3,6 +3,9 @@
 REFUSED_BY_SERVICE = 1
 """The service answered, and refused; or a check has failed."""
 
+NOT_YET = 1
+"""The service took the wish, and the session is not there in time; what was printed says why."""
+
 REFUSED = 2
 """Something must be changed before Perene can start, or before it can be asked."""
 

@@ -34,6 +34,10 @@ class CannotAsk(Exception):
         self.code = code
 
 
+class TookTooLong(CannotAsk):
+    """The service took the question, and has not answered in time."""
+
+
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
@@ -61,7 +65,6 @@ class Service:
         self._client = httpx2.Client(
             base_url=url,
             headers={"X-Api-Key": key},
-            timeout=_PATIENCE_S,
             # A proxy that the environment names for the world outside cannot reach this machine.
             trust_env=urlsplit(url).hostname not in _LOOPBACK,
             transport=transport,
@@ -79,9 +82,11 @@ class Service:
         """Return the text at a path."""
         return self._ask("GET", path, params=params).text
 
-    def post(self, path: str, body: JsonObject | None = None) -> JsonObject:
+    def post(
+        self, path: str, body: JsonObject | None = None, *, patience_s: float = _PATIENCE_S
+    ) -> JsonObject:
         """Post to a path and return the JSON object of the answer."""
-        return _object(self._ask("POST", path, body=body))
+        return _object(self._ask("POST", path, body=body, patience_s=patience_s))
 
     def _ask(
         self,
@@ -90,11 +95,14 @@ class Service:
         *,
         params: Mapping[str, str] | None = None,
         body: JsonObject | None = None,
+        patience_s: float = _PATIENCE_S,
     ) -> httpx2.Response:
         try:
-            answer = self._client.request(method, path, params=params, json=body)
-        except httpx2.TimeoutException as error:
-            raise CannotAsk(
+            answer = self._client.request(
+                method, path, params=params, json=body, timeout=patience_s
+            )
+        except httpx2.ReadTimeout as error:
+            raise TookTooLong(
                 f"The service at {self._url} did not answer in time.",
                 "See its log; `perene doctor` looks at what it needs.",
                 status=REFUSED,

@@ -36,7 +36,7 @@ def session_page(session: JsonObject, outages: Sequence[JsonObject], now: dateti
             ("cause", words(session, "cause")),
             ("last error", text(session, "last_error")),
             ("attempt", _attempt(session)),
-            ("next attempt", _next_attempt(session, now)),
+            ("next attempt", next_attempt(session, now)),
             ("suspected deaf", _times(session.get("deaf_suspicions"))),
             ("ban", _ban(session.get("ban"))),
             ("created", shown_moment(session.get("created_at"))),
@@ -53,6 +53,14 @@ def state_line(session: JsonObject) -> str:
     """Return one sentence about how a session is now."""
     state, wanted = words(session, "connection"), text(session, "desired")
     return f"Session {text(session, 'id')} is wanted {wanted}; its connection is: {state}."
+
+
+def next_attempt(session: JsonObject, now: datetime) -> str:
+    """Return when the next attempt is made, "" if none is planned."""
+    at = moment(session.get("retry_at"))
+    if at is None:
+        return ""
+    return f"in {span(at - now)}" if at - now > timedelta() else "now"
 
 
 def text(item: JsonObject, name: str) -> str:
@@ -76,7 +84,7 @@ def _row(session: JsonObject, now: datetime) -> tuple[str, ...]:
         masked(session.get("phone")),
         words(session, "cause"),
         _attempt(session),
-        _next_attempt(session, now),
+        next_attempt(session, now),
     )
 
 
@@ -89,13 +97,6 @@ def _attempt(session: JsonObject) -> str:
 
 def _times(count: object) -> str:
     return f"{count} times since the start" if count else ""
-
-
-def _next_attempt(session: JsonObject, now: datetime) -> str:
-    at = moment(session.get("retry_at"))
-    if at is None:
-        return ""
-    return f"in {span(at - now)}" if at - now > timedelta() else "now"
 
 
 def _ban(ban: object) -> str:

@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from typing import Annotated, cast
 from urllib.parse import quote
 
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, validators
 
 from perene.cli.exits import INTERRUPTED, REFUSED
 from perene.cli.pairing import Pairing
 from perene.cli.service import LOCAL, CannotAsk, JsonObject, Reach, Service, asking
-from perene.cli.session_text import session_page, sessions_table, state_line
+from perene.cli.session_text import session_page, sessions_table
+from perene.cli.turning import WAIT_S, Action, Turning
 from perene.core.ids import SESSION_ID
 from perene.core.phone_numbers import phone_number
 
@@ -21,6 +22,7 @@ app = App(name="session", help="See and drive the sessions of a running service.
 _OUTAGES = "10"
 
 AsJson = Annotated[bool, Parameter(name="--json", negative=())]
+Wait = Annotated[float, Parameter(validator=validators.Number(gte=0))]
 
 
 @app.command(name="list")
@@ -70,39 +72,51 @@ def show(session: str, /, *, raw: AsJson = False, reach: Reach = LOCAL) -> int:
 
 
 @app.command
-def start(session: str, /, *, reach: Reach = LOCAL) -> int:
+def start(session: str, /, *, wait: Wait = WAIT_S, reach: Reach = LOCAL) -> int:
     """Want a session running; it stays so over restarts of the service.
 
+    The exit status is 1 if it is neither open nor offers a code to scan after the wait.
+
     Parameters
     ----------
     session
         Id of the session.
+    wait
+        Seconds to wait for it; 0 only asks for it.
     """
-    return _act(reach, session, "start")
+    return _turn(reach, session, "start", wait)
 
 
 @app.command
-def stop(session: str, /, *, reach: Reach = LOCAL) -> int:
+def stop(session: str, /, *, wait: Wait = WAIT_S, reach: Reach = LOCAL) -> int:
     """Want a session stopped; its credentials are kept.
 
+    The exit status is 1 if its connection is not closed after the wait.
+
     Parameters
     ----------
     session
         Id of the session.
+    wait
+        Seconds to wait for it; 0 only asks for it.
     """
-    return _act(reach, session, "stop")
+    return _turn(reach, session, "stop", wait)
 
 
 @app.command
-def restart(session: str, /, *, reach: Reach = LOCAL) -> int:
+def restart(session: str, /, *, wait: Wait = WAIT_S, reach: Reach = LOCAL) -> int:
     """Connect a session anew at once: counts and waits are forgotten, credentials are kept.
+
+    The exit status is 1 if it is neither open anew nor offers a code to scan after the wait.
 
     Parameters
     ----------
     session
         Id of the session.
+    wait
+        Seconds to wait for it; 0 only asks for it.
     """
-    return _act(reach, session, "restart")
+    return _turn(reach, session, "restart", wait)
 
 
 @app.command
@@ -111,12 +125,14 @@ def logout(
     /,
     *,
     yes: Annotated[bool, Parameter(negative=())] = False,
+    wait: Wait = WAIT_S,
     reach: Reach = LOCAL,
 ) -> int:
     """Unlink a session, destroy its credentials, and stop it; messages are kept.
 
     A session that is not connected connects once to tell WhatsApp. If that fails, it stays in the
-    phone's list of linked devices; remove it there.
+    phone's list of linked devices; remove it there. The exit status is 1 if it is not logged out
+    after the wait.
 
     Parameters
     ----------
@@ -124,6 +140,8 @@ def logout(
         Id of the session.
     yes
         Do not ask for a confirmation.
+    wait
+        Seconds to wait for it; 0 only asks for it.
     """
     if not yes:
         if not sys.stdin.isatty():
@@ -138,7 +156,7 @@ def logout(
         if answer.strip().lower() not in {"y", "yes"}:
             print("Nothing was changed.")
             return 0
-    return _act(reach, session, "logout")
+    return _turn(reach, session, "logout", wait)
 
 
 @app.command
@@ -197,9 +215,9 @@ def _phone_number(text: str) -> str:
         ) from error
 
 
-def _act(reach: Reach, session: str, action: str) -> int:
-    def ask(service: Service) -> None:
-        print(state_line(service.post(path(session, action))))
+def _turn(reach: Reach, session: str, action: Action, wait_s: float) -> int:
+    def ask(service: Service) -> int:
+        return Turning(service, path(session), action, wait_s=wait_s).run()
 
     return asking(reach, ask)
 

@@ -144,8 +144,16 @@ class FakeGateway:
     async def _want(self, session: SessionId, desired: Desired) -> SessionView:
         self.calls.append(desired)
         view = await self.session(session)
-        self.sessions[session] = replace(view, record=replace(view.record, desired=desired))
-        return self.sessions[session]
+        view = replace(view, record=replace(view.record, desired=desired), connected_at=None)
+        if desired is not Desired.RUNNING:
+            view = replace(view, connection=Connection.STOPPED)
+        elif not view.record.has_credentials:
+            view = replace(view, connection=Connection.PAIRING, qr_available=True)
+        else:
+            at = NOW + timedelta(seconds=len(self.calls))
+            view = replace(view, connection=Connection.OPEN, connected_at=at)
+        self.sessions[session] = view
+        return view
 
     async def delete(self, session: SessionId) -> None:
         self.calls.append("delete")

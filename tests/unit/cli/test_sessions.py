@@ -109,8 +109,8 @@ def test_json_is_the_answer_of_the_service(shell: Shell, fakes: Fakes):
 
 def test_a_session_is_stopped_and_started(shell: Shell, fakes: Fakes):
     fakes.gateway.add("one")
-    assert "wanted stopped" in shell.read("session", "stop", "one")
-    assert "wanted running" in shell.read("session", "start", "one")
+    assert "wanted stopped; its connection is: stopped." in shell.read("session", "stop", "one")
+    assert "wanted running; its connection is: open." in shell.read("session", "start", "one")
     assert fakes.gateway.calls == ["stopped", "running"]
 
 
@@ -196,22 +196,6 @@ def test_a_service_that_takes_too_long_is_told(shell: Shell):
     shell.answer_with(handle)
     assert shell("session", "list") == 2
     assert "did not answer in time" in shell.err
-
-
-def test_restart_and_logout_are_asked_for(shell: Shell):
-    asked: list[tuple[str, str]] = []
-
-    def handle(request: httpx2.Request) -> httpx2.Response:
-        asked.append((request.method, request.url.path))
-        return json_answer(WAITING)
-
-    shell.answer_with(handle)
-    assert "is: waiting" in shell.read("session", "restart", "desk")
-    assert shell("session", "logout", "desk", "--yes") == 0
-    assert asked == [
-        ("POST", "/v1/sessions/desk/restart"),
-        ("POST", "/v1/sessions/desk/logout"),
-    ]
 
 
 def test_show_asks_for_the_outages_too(shell: Shell):

@@ -76,13 +76,19 @@ async def delete_session(session_id: SessionPath, gateway: GatewayPort) -> None:
 
 @router.post("/{session_id}/start", responses=documented(404, 409))
 async def start_session(session_id: SessionPath, gateway: GatewayPort) -> SessionOut:
-    """Want a session running; it stays so over restarts. Nothing happens when it is."""
+    """Want a session running; it stays so over restarts. Nothing happens when it is.
+
+    The answer comes at once: it may show the session as it was before.
+    """
     return SessionOut.of(await gateway.start(SessionId(session_id)))
 
 
 @router.post("/{session_id}/stop", responses=documented(404, 409))
 async def stop_session(session_id: SessionPath, gateway: GatewayPort) -> SessionOut:
-    """Want a session stopped; its credentials are kept. Nothing happens when it is."""
+    """Want a session stopped; its credentials are kept. Nothing happens when it is.
+
+    The answer comes when its connection has closed.
+    """
     return SessionOut.of(await gateway.stop(SessionId(session_id)))
 
 
@@ -91,6 +97,8 @@ async def restart_session(session_id: SessionPath, gateway: GatewayPort) -> Sess
     """Connect anew at once: counts and waits are forgotten, credentials are kept.
 
     This is also how a session goes on that needs attention. One that is stopped is started.
+    The answer comes at once: it may show the session as it was before, and `connected_at` changes
+    with the new connection.
     """
     return SessionOut.of(await gateway.restart(SessionId(session_id)))
 
