@@ -6,17 +6,38 @@ src/Socket/messages-recv.ts `handlePrivacyTokenNotification` and whatsmeow notif
 """
 
 import hashlib
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping
+from typing import Final, Protocol
 
-from perene.sim.model import Account
+from perene.sim.evidence import Evidence
+from perene.sim.model import Account, Device, Directory
 from perene.wire.jid import Jid
 from perene.wire.node import Node
 
-if TYPE_CHECKING:
-    from perene.sim.world import World
-
 MISSING: Final = 463
 _KIND: Final = "trusted_contact"
+
+
+class World(Protocol):
+    """The simulator's world, as far as tokens go."""
+
+    @property
+    def directory(self) -> Directory: ...
+
+    @property
+    def evidence(self) -> Evidence: ...
+
+    def notify(
+        self,
+        device: Device,
+        kind: str,
+        sender: str,
+        *,
+        child: Node,
+        more: Mapping[str, str] | None,
+    ) -> None:
+        """Queue a notification for a device."""
+        ...
 
 
 class PrivacyTokens:
@@ -32,7 +53,7 @@ class PrivacyTokens:
         self.wanted: set[str] = set()
         """Numbers whose companions are refused with 463 when they show no token."""
 
-    def give(self, world: "World", giver: Account, taker: Account, time: str) -> None:
+    def give(self, world: World, giver: Account, taker: Account, time: str) -> None:
         """Give a new token to somebody, whose companions are notified."""
         if not self.in_use:
             return
@@ -51,7 +72,7 @@ class PrivacyTokens:
                 more={"sender_lid": str(giver.jid("lid"))},
             )
 
-    def take(self, world: "World", giver: Account, query: Node) -> None:
+    def take(self, world: World, giver: Account, query: Node) -> None:
         """Take a query of a device that gives tokens."""
         tokens = query.child("tokens")
         for child in tokens.children if tokens is not None else ():
@@ -63,7 +84,7 @@ class PrivacyTokens:
         """Tell whether one has given another a token."""
         return (giver.phone, taker.phone) in self._given
 
-    def passes(self, world: "World", sender: Account, to: Account, shown: Node | None) -> bool:
+    def passes(self, world: World, sender: Account, to: Account, shown: Node | None) -> bool:
         """Tell whether a companion's message to somebody may pass."""
         right = self._given.get((to.phone, sender.phone))
         good = shown is not None and shown.data == right
