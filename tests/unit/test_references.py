@@ -44,6 +44,33 @@ def test_every_metric_is_on_its_page():
     assert all(f"`{metric.name}`" in page for metric in DEFINITIONS)
 
 
+def test_the_map_names_every_folder_and_every_part_of_the_package_and_nothing_else():
+    _, _, rest = (ROOT / "README.md").read_text("utf-8").partition("## The map\n```\n")
+    lines = [line for line in rest.partition("```")[0].splitlines() if line != "src/perene/"]
+    names = {
+        name.strip()
+        for line in lines
+        for name in re.split(r"\s{2,}", line.strip())[0].split(",")
+        for name in [f"src/perene/{name.strip()}" if line.startswith(" ") else name]
+    }
+    package = ROOT / "src" / "perene"
+    found = {f"src/perene/{one.parent.name}/" for one in package.glob("*/__init__.py")}
+    found |= {f"src/perene/{one.name}" for one in package.glob("[a-z]*.py")}
+    found |= {f"{one.name}/" for one in ROOT.glob("[a-z]*/") if one.name != "src"}
+    made_by_running = {"build/", "data/", "dist/", "node_modules/"}
+    assert names == found - made_by_running
+
+
+def test_the_map_names_every_kind_of_test():
+    line = re.search(r"^tests/ +(.*)$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    assert line is not None
+    folders = (ROOT / "tests").glob("[a-z]*/")
+    kinds = {folder.name for folder in folders if any(folder.rglob("*.py"))}
+    # Not tests: what drives the clients of others, what pytest loads, what tests share.
+    kinds -= {"node", "plugins", "support"}
+    assert {kind.split(" ")[0] for kind in re.sub(r"\(.*?\)", "", line[1]).split(", ")} == kinds
+
+
 def test_the_pages_name_only_variables_that_exist():
     known = {variable(name) for name in Settings.model_fields} | set(OF_COMMANDS)
     for page in sorted((ROOT / "docs").rglob("*.md")):
