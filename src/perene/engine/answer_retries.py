@@ -6,20 +6,19 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from perene.core.clock import Clock
 from perene.core.ids import MessageId
 from perene.core.messages import Message
 from perene.core.unit import HolderChange
 from perene.engine.addresses import signal_address
-from perene.engine.answers import Answers, acknowledge
+from perene.engine.answers import acknowledge
 from perene.engine.content import parse_message
 from perene.engine.devices import Devices, fetch_bundles, read_bundle
 from perene.engine.encrypt import Addressed, seal_enc
 from perene.engine.errors import QueryFailed, QueryTimedOut
 from perene.engine.groups import Groups
-from perene.engine.queries import Queries
+from perene.engine.line import Line
 from perene.engine.send import device_identity, stanza_type
-from perene.engine.stage import Draft, Stage
+from perene.engine.stage import Draft
 from perene.engine.stanza import small_number
 from perene.signal.bundle import PreKeyBundle
 from perene.signal.sender_key import create_sender_key, distribution_message
@@ -57,25 +56,15 @@ class _Request:
 class RetryAnswers:
     """Answers retry receipts from the stored plaintext, so that they work after a restart."""
 
-    def __init__(
-        self,
-        *,
-        stage: Stage,
-        answers: Answers,
-        queries: Queries,
-        devices: Devices,
-        groups: Groups,
-        clock: Clock,
-        cached: int,
-    ) -> None:
-        self._cached = cached
-        self._recent: OrderedDict[MessageId, Message] = OrderedDict()
-        self._stage = stage
-        self._answers = answers
-        self._queries = queries
+    def __init__(self, line: Line, *, devices: Devices, groups: Groups, cached: int) -> None:
+        self._stage = line.stage
+        self._answers = line.answers
+        self._queries = line.queries
+        self._clock = line.clock
         self._devices = devices
         self._groups = groups
-        self._clock = clock
+        self._cached = cached
+        self._recent: OrderedDict[MessageId, Message] = OrderedDict()
         self._counts: OrderedDict[tuple[Jid, MessageId], int] = OrderedDict()
         self._recreated: OrderedDict[Jid, datetime] = OrderedDict()
 

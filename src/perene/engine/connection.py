@@ -9,6 +9,7 @@ from perene.core.errors import StorageError
 from perene.core.notices import LoginStarted, Observer
 from perene.engine import endings
 from perene.engine.addresses import AddressBook
+from perene.engine.assembly import assemble
 from perene.engine.channel import Channel
 from perene.engine.client_payload import client_payload
 from perene.engine.config import EngineConfig
@@ -103,9 +104,9 @@ class Connection:
         try:
             self._observer.notice(LoginStarted())
             stage = Stage(self._store, AddressBook(self._store), credentials)
-            self._conversation = Conversation(
+            self._conversation = assemble(
+                channel,
                 stage=stage,
-                channel=channel,
                 config=self._config,
                 clock=self._clock,
                 observer=self._observer,

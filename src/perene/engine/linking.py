@@ -1,4 +1,4 @@
-"""Linking a new device on a connection: codes shown in turn, and the phone's answer."""
+"""Linking a device on a connection: codes shown in turn, the phone's answer, and the way back."""
 
 import asyncio
 from collections import deque
@@ -7,16 +7,19 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from perene.core.causes import Local
-from perene.core.clock import Clock
 from perene.core.events import Event, EventType
-from perene.core.notices import Observer, PhoneLinked, QrShown
+from perene.core.notices import PhoneLinked, QrShown
 from perene.core.unit import AddressPair, Profile
 from perene.engine import endings, pairing_code
-from perene.engine.answers import Answers
-from perene.engine.errors import AnotherPairing, PairingRefused
+from perene.engine.errors import (
+    AnotherPairing,
+    ConnectionEnded,
+    PairingRefused,
+    QueryFailed,
+    QueryTimedOut,
+)
+from perene.engine.line import Line
 from perene.engine.pairing import QrCodes, accept_pairing, read_refs, refusal
-from perene.engine.queries import Queries
-from perene.engine.stage import Stage
 from perene.wire.node import Node
 
 log = structlog.stdlib.get_logger()
@@ -27,25 +30,18 @@ _CODE_VALID = timedelta(seconds=180)
 _MISTYPED = 4
 """WhatsApp takes no more tries than three while one QR code is on the screen."""
 
+_UNLINK_WITHIN_S = 10.0
+
 
 class Linking:
     """The pairing half of a connection. Idle on one that is logged in."""
 
-    def __init__(
-        self,
-        *,
-        stage: Stage,
-        answers: Answers,
-        queries: Queries,
-        clock: Clock,
-        observer: Observer,
-        qr_timeout_s: float,
-    ) -> None:
-        self._stage = stage
-        self._answers = answers
-        self._queries = queries
-        self._clock = clock
-        self._observer = observer
+    def __init__(self, line: Line, *, qr_timeout_s: float) -> None:
+        self._stage = line.stage
+        self._answers = line.answers
+        self._queries = line.queries
+        self._clock = line.clock
+        self._observer = line.observer
         self._qr_timeout_s = qr_timeout_s
         self._codes: QrCodes | None = None
         self._ready = asyncio.Event()
@@ -159,3 +155,17 @@ class Linking:
             )
             self._answers.put(draft.submit(), paired.reply)
         self._observer.notice(PhoneLinked())
+
+    async def undo(self) -> None:
+        """Ask WhatsApp to forget the device (whatsmeow client.go, Logout, 2026-08)."""
+        own = self._stage.credentials
+        if not own.paired:
+            return
+        removal = Node(
+            "remove-companion-device", {"jid": str(own.own_pn), "reason": "user_initiated"}
+        )
+        try:
+            await self._queries.ask("md", "set", removal, timeout_s=_UNLINK_WITHIN_S)
+        except (QueryFailed, QueryTimedOut, ConnectionEnded) as error:
+            # The keys are destroyed all the same; the phone's list shows the device a while longer.
+            log.warning("device_not_removed_by_whatsapp", reason=str(error))

@@ -13,7 +13,7 @@ import structlog
 
 from perene.core import hearing
 from perene.core.causes import Local
-from perene.core.clock import Clock, happens_within
+from perene.core.clock import happens_within
 from perene.core.events import Event, EventType, Json
 from perene.core.hearing import (
     Confirmed,
@@ -26,14 +26,12 @@ from perene.core.hearing import (
     Reopen,
     StanzaKind,
 )
-from perene.core.notices import DeafOutcome, HearingDoubted, Observer
+from perene.core.notices import DeafOutcome, HearingDoubted
 from perene.engine import endings
-from perene.engine.answers import Answers
 from perene.engine.errors import QueryFailed, QueryTimedOut
 from perene.engine.keepalive import ANSWER_WITHIN_S
+from perene.engine.line import Line
 from perene.engine.phone_ping import PhonePing, is_between_own_devices
-from perene.engine.queries import Queries
-from perene.engine.stage import Stage
 from perene.engine.stanza import small_number
 from perene.wire.node import Node
 
@@ -80,26 +78,16 @@ class HearingMemory:
 class Listening:
     """Feeds one connection's traffic to its session's memory, and does what follows."""
 
-    def __init__(
-        self,
-        *,
-        memory: HearingMemory,
-        phone_ping: PhonePing,
-        stage: Stage,
-        answers: Answers,
-        queries: Queries,
-        clock: Clock,
-        observer: Observer,
-    ) -> None:
+    def __init__(self, line: Line, *, memory: HearingMemory, phone_ping: PhonePing) -> None:
+        self._stage = line.stage
+        self._answers = line.answers
+        self._queries = line.queries
+        self._clock = line.clock
+        self._observer = line.observer
         self._memory = memory
-        self._stage = stage
-        self._answers = answers
-        self._queries = queries
         self._phone_ping = phone_ping
-        self._clock = clock
-        self._observer = observer
         # The wall may be set while we listen; a silence is measured by the steady clock.
-        self._began, self._began_s = clock.now(), clock.monotonic()
+        self._began, self._began_s = line.clock.now(), line.clock.monotonic()
         self._performing: list[HearingEffect] = []
         self._due = asyncio.Event()
         self._asked_of: Hearing | None = None

@@ -4,45 +4,38 @@ from collections.abc import Awaitable, Callable
 
 from perene.core.unit import HolderChange
 from perene.engine.addresses import signal_address
-from perene.engine.answers import Answers, acknowledge
+from perene.engine.answers import acknowledge
 from perene.engine.devices import Devices
 from perene.engine.groups import Groups
+from perene.engine.line import Line
 from perene.engine.prekeys import MAX_COUNT
-from perene.engine.stage import Stage
 from perene.engine.stanza import small_number
 from perene.signal.sender_key import SenderKeyRecord
 from perene.wire.errors import WireError
 from perene.wire.jid import Jid
 from perene.wire.node import Node
 
-Work = Callable[[], Awaitable[None]]
-
 
 class Notifications:
-    """Applies notifications to what the connection remembers.
-
-    `later` takes work that must ask the server, and so cannot be done where stanzas are read.
-    """
+    """Applies notifications to what the connection remembers."""
 
     def __init__(
         self,
+        line: Line,
         *,
-        stage: Stage,
-        answers: Answers,
         devices: Devices,
         groups: Groups,
-        later: Callable[[Work], None],
         refill: Callable[[int | None], Awaitable[None]],
         finish_pairing: Callable[[Node], Awaitable[None]],
         notice: Callable[[Node], Awaitable[None]],
         token: Callable[[Node], Awaitable[None]],
         renewed: Callable[[Jid], Awaitable[None]],
     ) -> None:
-        self._stage = stage
-        self._answers = answers
+        self._stage = line.stage
+        self._answers = line.answers
+        self._later = line.later
         self._devices = devices
         self._groups = groups
-        self._later = later
         self._refill = refill
         self._finish_pairing = finish_pairing
         self._notice = notice

@@ -12,18 +12,15 @@ from collections import deque
 
 import structlog
 
-from perene.core.clock import Clock
 from perene.core.errors import UnreadableState
 from perene.core.ids import MessageId
 from perene.core.messages import new_message_id
-from perene.engine.answers import Answers
 from perene.engine.content import parse_message
 from perene.engine.credentials import Credentials
 from perene.engine.devices import fetch_bundles
 from perene.engine.encrypt import Addressed, seal_enc, without_ratchet
-from perene.engine.queries import Queries
+from perene.engine.line import Line
 from perene.engine.send import device_identity
-from perene.engine.stage import Stage
 from perene.signal.bundle import PreKeyBundle
 from perene.wire.jid import Jid
 from perene.wire.node import Node
@@ -44,11 +41,11 @@ _REMEMBERED = 8
 class PhonePing:
     """Asks the account's phone for a key that this device already has."""
 
-    def __init__(self, *, stage: Stage, answers: Answers, queries: Queries, clock: Clock) -> None:
-        self._stage = stage
-        self._answers = answers
-        self._queries = queries
-        self._clock = clock
+    def __init__(self, line: Line) -> None:
+        self._stage = line.stage
+        self._answers = line.answers
+        self._queries = line.queries
+        self._clock = line.clock
         self._asked: deque[str] = deque(maxlen=_REMEMBERED)
 
     async def send(self) -> bool:

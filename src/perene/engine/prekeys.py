@@ -4,10 +4,8 @@ import asyncio
 
 from perene.core.unit import PreKeyWrite
 from perene.crypto import KeyPair
-from perene.engine.answers import Answers
-from perene.engine.queries import Queries
+from perene.engine.line import Line
 from perene.engine.resend import next_key_id
-from perene.engine.stage import Stage
 from perene.engine.stanza import small_number
 from perene.signal.bundle import PreKey
 from perene.wire.node import Node
@@ -29,10 +27,10 @@ class PreKeys:
     `first` keys are the first supply, and the refill of an empty one.
     """
 
-    def __init__(self, *, stage: Stage, answers: Answers, queries: Queries, first: int) -> None:
-        self._stage = stage
-        self._answers = answers
-        self._queries = queries
+    def __init__(self, line: Line, *, first: int) -> None:
+        self._stage = line.stage
+        self._answers = line.answers
+        self._queries = line.queries
         self._first = first
         self._uploading = asyncio.Lock()
 

@@ -7,19 +7,15 @@ devices, where the server answers it with 479.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
 import structlog
 
-from perene.core.clock import Clock
 from perene.core.privacy_tokens import PrivacyToken
-from perene.engine.answers import Answers
 from perene.engine.errors import QueryFailed, QueryTimedOut
-from perene.engine.notifications import Work
-from perene.engine.queries import Queries
-from perene.engine.stage import Stage
+from perene.engine.line import Line
 from perene.engine.stanza import small_number
 from perene.wire.jid import Jid
 from perene.wire.node import Node
@@ -35,25 +31,14 @@ _LATEST: Final = 2**33
 
 
 class PrivacyTokens:
-    """The tokens between one account and the people it writes to, for one connection.
+    """The tokens between one account and the people it writes to, for one connection."""
 
-    `later` takes work that must ask the server.
-    """
-
-    def __init__(
-        self,
-        *,
-        stage: Stage,
-        answers: Answers,
-        queries: Queries,
-        clock: Clock,
-        later: Callable[[Work], None],
-    ) -> None:
-        self._stage = stage
-        self._answers = answers
-        self._queries = queries
-        self._clock = clock
-        self._later = later
+    def __init__(self, line: Line) -> None:
+        self._stage = line.stage
+        self._answers = line.answers
+        self._queries = line.queries
+        self._clock = line.clock
+        self._later = line.later
         self._known: OrderedDict[str, PrivacyToken] = OrderedDict()
         self._giving: set[str] = set()
 

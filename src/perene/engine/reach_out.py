@@ -6,7 +6,6 @@ here as soon as the first refusal comes, without being sent.
 """
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
 
@@ -21,14 +20,10 @@ from perene.core.account import (
     limit_event,
     step,
 )
-from perene.core.clock import Clock
 from perene.core.events import Event, EventType, Json
 from perene.core.messages import Message
-from perene.engine.answers import Answers
 from perene.engine.errors import QueryFailed, QueryTimedOut
-from perene.engine.notifications import Work
-from perene.engine.queries import Queries
-from perene.engine.stage import Stage
+from perene.engine.line import Line
 from perene.wire.jid import Jid
 from perene.wire.node import Node
 
@@ -52,26 +47,17 @@ _LONGEST: Final = timedelta(days=366)
 class ReachOut:
     """The limits of one account, for one connection.
 
-    `later` takes work that must ask the server. Nothing is read from the store before a limit is
-    possible: at the first message that an earlier connection left, or after a refusal.
+    Nothing is read from the store before a limit is possible: at the first message that an earlier
+    connection left, or after a refusal.
     """
 
-    def __init__(
-        self,
-        *,
-        stage: Stage,
-        answers: Answers,
-        queries: Queries,
-        clock: Clock,
-        hold_s: float,
-        later: Callable[[Work], None],
-    ) -> None:
-        self._stage = stage
-        self._answers = answers
-        self._queries = queries
-        self._clock = clock
+    def __init__(self, line: Line, *, hold_s: float) -> None:
+        self._stage = line.stage
+        self._answers = line.answers
+        self._queries = line.queries
+        self._clock = line.clock
+        self._later = line.later
         self._hold = timedelta(seconds=hold_s)
-        self._later = later
         self._limits = AccountLimits()
         self._position = 0
         self._asking = False

@@ -4,15 +4,14 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from perene.core.account import LIMIT_MEANINGS, STALE_ADDRESS
-from perene.core.clock import Clock
 from perene.core.events import Event, EventType
 from perene.core.ids import MessageId
 from perene.core.messages import Status, StatusChange
 from perene.core.unit import Committed
-from perene.engine.answers import Answers, acknowledge
+from perene.engine.answers import acknowledge
 from perene.engine.devices import Devices
+from perene.engine.line import Line
 from perene.engine.reach_out import ReachOut
-from perene.engine.stage import Stage
 from perene.wire.errors import JidError
 from perene.wire.jid import Jid
 from perene.wire.node import Node
@@ -34,17 +33,15 @@ class OwnMessages:
 
     def __init__(
         self,
+        line: Line,
         *,
-        stage: Stage,
-        answers: Answers,
-        clock: Clock,
         devices: Devices,
         reach_out: ReachOut,
         on_answer: Callable[[MessageId], None],
     ) -> None:
-        self._stage = stage
-        self._answers = answers
-        self._clock = clock
+        self._stage = line.stage
+        self._answers = line.answers
+        self._clock = line.clock
         self._devices = devices
         self._reach_out = reach_out
         self._on_answer = on_answer

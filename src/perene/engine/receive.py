@@ -9,18 +9,18 @@ from dataclasses import dataclass
 
 import structlog
 
-from perene.core.clock import Clock
 from perene.core.events import Event, EventType, Json
 from perene.core.messages import Fate, LedgerEntry, Message, MessageKey
 from perene.core.unit import PeerMessage
 from perene.engine.addresses import is_person
-from perene.engine.answers import Answers, acknowledge, receipt
+from perene.engine.answers import acknowledge, receipt
 from perene.engine.content import Content, describe, parse_message
 from perene.engine.decrypt import REASONS, RetryReason
 from perene.engine.incoming import Incoming, digests_of, identify, message_of, told_of
+from perene.engine.line import Line
 from perene.engine.reading import READABLE, read_parts
 from perene.engine.resend import RetryRequests
-from perene.engine.stage import Draft, Stage
+from perene.engine.stage import Draft
 from perene.engine.stanza import MAX_ID, Envelope, read_envelope
 from perene.signal.errors import SignalError
 from perene.wire.errors import WireError
@@ -67,19 +67,11 @@ class Received:
 class Receiver:
     """Turns incoming messages into units and answers, in arrival order."""
 
-    def __init__(
-        self,
-        *,
-        stage: Stage,
-        answers: Answers,
-        retries: RetryRequests,
-        clock: Clock,
-        online: bool,
-    ) -> None:
-        self._stage = stage
-        self._answers = answers
+    def __init__(self, line: Line, *, retries: RetryRequests, online: bool) -> None:
+        self._stage = line.stage
+        self._answers = line.answers
+        self._clock = line.clock
         self._retries = retries
-        self._clock = clock
         self._online = online
         self.counts = Received()
 

@@ -6,21 +6,19 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from perene.core.clock import Clock
 from perene.core.events import Event, EventType
 from perene.core.messages import Message, Status, StatusChange
 from perene.core.unit import Committed, HolderChange
 from perene.engine.addresses import signal_address
-from perene.engine.answers import Answers
 from perene.engine.content import describe, parse_message
 from perene.engine.credentials import Credentials
 from perene.engine.devices import Devices, fetch_bundles
 from perene.engine.encrypt import Addressed, Sealed, seal_for_devices, without_ratchet
 from perene.engine.errors import CannotSend, QueryFailed
 from perene.engine.groups import Group, Groups
+from perene.engine.line import Line
 from perene.engine.privacy_tokens import PrivacyTokens
-from perene.engine.queries import Queries
-from perene.engine.stage import Draft, Stage
+from perene.engine.stage import Draft
 from perene.signal.bundle import PreKeyBundle
 from perene.signal.padding import pad
 from perene.signal.sender_key import create_sender_key, distribution_message, group_encrypt
@@ -57,23 +55,15 @@ class Sender:
     """Encrypts and sends own messages in order. One at a time per connection."""
 
     def __init__(
-        self,
-        *,
-        stage: Stage,
-        answers: Answers,
-        queries: Queries,
-        devices: Devices,
-        groups: Groups,
-        clock: Clock,
-        tokens: PrivacyTokens,
+        self, line: Line, *, devices: Devices, groups: Groups, tokens: PrivacyTokens
     ) -> None:
-        self._stage = stage
-        self._tokens = tokens
-        self._answers = answers
-        self._queries = queries
+        self._stage = line.stage
+        self._answers = line.answers
+        self._queries = line.queries
+        self._clock = line.clock
         self._devices = devices
         self._groups = groups
-        self._clock = clock
+        self._tokens = tokens
 
     async def send(self, message: Message) -> None:
         """Encrypt a queued message, and queue its stanza behind the commit of its ratchets.

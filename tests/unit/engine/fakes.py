@@ -1,19 +1,26 @@
 """A store in memory and a channel to nowhere: what the engine's parts are tested with."""
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from perene.core.account import ChatStanding
+from perene.core.clock import Clock
 from perene.core.errors import StorageError
 from perene.core.events import Event
 from perene.core.ids import Epoch, MessageId, SessionId
 from perene.core.messages import LedgerEntry, Message, MessageKey
+from perene.core.notices import Notice
 from perene.core.privacy_tokens import PrivacyToken
 from perene.core.unit import AddressPair, Committed, PeerMessage, PreKeyWrite, Unit
 from perene.engine.addresses import AddressBook
+from perene.engine.answers import Answers
 from perene.engine.credentials import Credentials
+from perene.engine.line import Line
+from perene.engine.queries import Queries
 from perene.engine.stage import Stage
+from perene.engine.work_queue import Work
 from perene.wire.node import Node
 from tests.support.units import ANA
 
@@ -167,6 +174,36 @@ class MemoryStore:
 def stage_on(store: MemoryStore, credentials: Credentials | None = None) -> Stage:
     """Return the stage of a connection on a store."""
     return Stage(store, AddressBook(store), credentials or paired())
+
+
+class Nowhere:
+    """Answers that go nowhere, and nobody who watches."""
+
+    def put(self, commit: object, *nodes: Node) -> None:
+        """Their commit is all that is looked at."""
+
+    def notice(self, notice: Notice) -> None:
+        """Nobody is told."""
+
+
+def line_on(
+    stage: Stage,
+    *,
+    queries: object,
+    clock: Clock,
+    answers: Answers | None = None,
+    later: Callable[[Work], None] | None = None,
+) -> Line:
+    """Return the line of a connection; without `later`, work that waits is never done."""
+    waiting: list[Work] = []
+    return Line(
+        stage=stage,
+        answers=answers or cast("Answers", Nowhere()),
+        queries=cast("Queries", queries),
+        later=later or waiting.append,
+        clock=clock,
+        observer=Nowhere(),
+    )
 
 
 class Wire:

@@ -34,7 +34,7 @@ from perene.sim.stanzas import bundle_nodes
 from perene.wire.node import Node
 from perene.wire.proto import wa_pb2
 from tests.support.virtual_clock import VirtualClock
-from tests.unit.engine.fakes import MemoryStore, Wire, stage_on
+from tests.unit.engine.fakes import MemoryStore, Wire, line_on, stage_on
 
 PHONE = "15550000001@s.whatsapp.net"
 ADDRESS = Address("15550000001", 0)
@@ -100,7 +100,7 @@ class Pinging:
         self.answers = Answers(cast("Channel", self.wire), clock, delay_s=0)
         self.queries = Queries(self.wire.send, 60.0, clock)
         self.ping = PhonePing(
-            stage=self.stage, answers=self.answers, queries=self.queries, clock=clock
+            line_on(self.stage, queries=self.queries, clock=clock, answers=self.answers)
         )
         self.phone = Phone()
 

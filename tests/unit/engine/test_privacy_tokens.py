@@ -7,28 +7,19 @@ from typing import cast
 import pytest
 
 from perene.core.unit import AddressPair
-from perene.engine.answers import Answers
 from perene.engine.errors import QueryTimedOut
 from perene.engine.privacy_tokens import PrivacyTokens
-from perene.engine.queries import Queries
 from perene.wire.errors import WireError
 from perene.wire.jid import Jid
 from perene.wire.node import Node
 from tests.support.virtual_clock import START, VirtualClock
-from tests.unit.engine.fakes import OWN_PN, MemoryStore, stage_on
+from tests.unit.engine.fakes import OWN_PN, MemoryStore, line_on, stage_on
 
 pytestmark = pytest.mark.requirement("F10")
 
 PN, LID = "5511900000007@s.whatsapp.net", "222222222222@lid"
 CHAT = Jid.parse(LID)
 NOW = str(int(START.timestamp()))
-
-
-class Nowhere:
-    """Answers that go nowhere."""
-
-    def put(self, commit: object, *nodes: Node) -> None:
-        """Their commit is all that is looked at."""
 
 
 class Server:
@@ -56,11 +47,7 @@ class Account:
         self.later: list[Callable[[], Awaitable[None]]] = []
         self.stage = stage_on(self.store)
         self.tokens = PrivacyTokens(
-            stage=self.stage,
-            answers=cast("Answers", Nowhere()),
-            queries=cast("Queries", self.server),
-            clock=self.clock,
-            later=self.later.append,
+            line_on(self.stage, queries=self.server, clock=self.clock, later=self.later.append)
         )
 
     async def work(self) -> None:

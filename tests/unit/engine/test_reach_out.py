@@ -3,34 +3,24 @@
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
-from typing import cast
 
 import pytest
 
 from perene.core.account import ChatStanding
 from perene.core.events import Event, EventType
 from perene.core.messages import Message, Status
-from perene.engine.answers import Answers
 from perene.engine.errors import QueryTimedOut
-from perene.engine.queries import Queries
 from perene.engine.reach_out import QUERY_ID, ReachOut
 from perene.wire.node import Node
 from tests.support.units import key, message
 from tests.support.virtual_clock import START, VirtualClock
-from tests.unit.engine.fakes import OWN_LID, MemoryStore, stage_on
+from tests.unit.engine.fakes import OWN_LID, MemoryStore, line_on, stage_on
 
 pytestmark = pytest.mark.requirement("F10")
 
 HOUR = timedelta(hours=1)
 LOCK = "xwa2_notify_account_reachout_timelock"
 CAP = "xwa2_notify_new_chat_messages_capping_info_update"
-
-
-class Nowhere:
-    """Answers that go nowhere."""
-
-    def put(self, commit: object, *nodes: Node) -> None:
-        """Their commit is all that is looked at."""
 
 
 class Server:
@@ -57,14 +47,10 @@ class Account:
         self.clock = VirtualClock()
         self.server = Server(lock)
         self.later: list[Callable[[], Awaitable[None]]] = []
-        self.reach_out = ReachOut(
-            stage=stage_on(self.store),
-            answers=cast("Answers", Nowhere()),
-            queries=cast("Queries", self.server),
-            clock=self.clock,
-            hold_s=24 * 3600.0,
-            later=self.later.append,
+        line = line_on(
+            stage_on(self.store), queries=self.server, clock=self.clock, later=self.later.append
         )
+        self.reach_out = ReachOut(line, hold_s=24 * 3600.0)
 
     @property
     def events(self) -> list[Event]:

@@ -1,0 +1,124 @@
+"""How the parts of a connection are made and put together."""
+
+from perene.core.clock import Clock
+from perene.core.notices import Observer
+from perene.engine.answer_retries import RetryAnswers
+from perene.engine.answers import Answers
+from perene.engine.channel import Channel
+from perene.engine.config import EngineConfig
+from perene.engine.conversation import Conversation
+from perene.engine.devices import Devices
+from perene.engine.dispatcher import Dispatcher
+from perene.engine.groups import Groups
+from perene.engine.intake import Intake
+from perene.engine.keepalive import Keepalive
+from perene.engine.line import Line
+from perene.engine.linking import Linking
+from perene.engine.listening import HearingMemory, Listening
+from perene.engine.login import Login
+from perene.engine.notifications import Notifications
+from perene.engine.offline import OfflineDelivery
+from perene.engine.phone import PhoneWatch
+from perene.engine.phone_ping import PhonePing
+from perene.engine.prekeys import PreKeys
+from perene.engine.privacy_tokens import PrivacyTokens
+from perene.engine.queries import Queries
+from perene.engine.reach_out import ReachOut
+from perene.engine.receipts import OwnMessages
+from perene.engine.receive import Receiver
+from perene.engine.resend import RetryRequests
+from perene.engine.send import Sender
+from perene.engine.sending import SendLoop
+from perene.engine.stage import Stage
+from perene.engine.welcome import Welcome
+from perene.engine.work_queue import WorkQueue
+
+
+def assemble(
+    channel: Channel,
+    *,
+    stage: Stage,
+    config: EngineConfig,
+    clock: Clock,
+    observer: Observer,
+    hearing: HearingMemory,
+) -> Conversation:
+    """Return a conversation on an open channel. Nothing of it runs yet, and nothing is sent.
+
+    One list on purpose: each part is made once, before those that it is given to.
+    """
+    work = WorkQueue()
+    line = Line(
+        stage=stage,
+        answers=Answers(channel, clock, delay_s=config.retry_delay_s),
+        queries=Queries(channel.send, config.query_timeout_s, clock),
+        later=work.later,
+        clock=clock,
+        observer=observer,
+    )
+    intake = Intake(channel, line.queries)
+    keepalive = Keepalive(
+        queries=line.queries,
+        clock=clock,
+        observer=observer,
+        reading=intake,
+        writing=channel,
+        silence_s=config.keepalive_s,
+        heartbeat_s=config.heartbeat_s,
+    )
+    intake.on_any = keepalive.heard
+    welcome = Welcome(clock, within_s=config.query_timeout_s)
+    linking = Linking(line, qr_timeout_s=config.qr_timeout_s)
+    phone_ping = PhonePing(line)
+    listening = Listening(line, memory=hearing, phone_ping=phone_ping)
+    channel.on_sent = listening.sent
+    pre_keys = PreKeys(line, first=config.first_pre_keys)
+    login = Login(line, pre_keys=pre_keys, welcome=welcome, listening=listening)
+    devices, groups = Devices(line.queries, clock), Groups(line.queries, clock)
+    tokens = PrivacyTokens(line)
+    reach_out = ReachOut(line, hold_s=config.limit_hold_s)
+    sender = Sender(line, devices=devices, groups=groups, tokens=tokens)
+    send_loop = SendLoop(stage.store, sender, clock, reach_out)
+    dispatcher = Dispatcher(
+        line,
+        welcome=welcome,
+        login=login,
+        linking=linking,
+        offline=OfflineDelivery(line.answers),
+        receiver=Receiver(
+            line,
+            retries=RetryRequests(stage, limit=config.max_retries),
+            online=config.mark_online,
+        ),
+        retry_answers=RetryAnswers(line, devices=devices, groups=groups, cached=config.sent_cache),
+        own_messages=OwnMessages(
+            line, devices=devices, reach_out=reach_out, on_answer=send_loop.answered
+        ),
+        notifications=Notifications(
+            line,
+            devices=devices,
+            groups=groups,
+            refill=pre_keys.ensure,
+            finish_pairing=linking.finish_by_code,
+            notice=reach_out.notice,
+            token=tokens.notice,
+            renewed=tokens.renew,
+        ),
+        phone_watch=PhoneWatch(stage=stage, clock=clock, observer=observer),
+        phone_ping=phone_ping,
+        listening=listening,
+    )
+    return Conversation(
+        line,
+        intake=intake,
+        dispatcher=dispatcher,
+        work=work,
+        keepalive=keepalive,
+        welcome=welcome,
+        login=login,
+        linking=linking,
+        send_loop=send_loop,
+        listening=listening,
+        phone_ping=phone_ping,
+        drain_timeout_s=config.drain_timeout_s,
+    )

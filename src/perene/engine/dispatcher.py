@@ -1,0 +1,129 @@
+"""Every stanza to whom it concerns."""
+
+from collections.abc import Collection, Sequence
+
+from perene.engine.answer_retries import RetryAnswers
+from perene.engine.answers import acknowledge
+from perene.engine.foresight import Foresight
+from perene.engine.incoming import digests_of
+from perene.engine.line import Line
+from perene.engine.linking import Linking
+from perene.engine.listening import Listening
+from perene.engine.login import Login
+from perene.engine.notifications import Notifications
+from perene.engine.offline import OfflineDelivery
+from perene.engine.phone import PhoneWatch
+from perene.engine.phone_ping import PhonePing
+from perene.engine.receipts import OwnMessages
+from perene.engine.receive import Receiver
+from perene.engine.welcome import Welcome
+from perene.wire.node import Node
+
+
+class Dispatcher:
+    """Hands stanzas on in the order of their arrival, one at a time.
+
+    Each is processed when its unit is handed over; nobody waits here for a commit, nor for the
+    server: what must ask it is given to the line's `later`.
+    """
+
+    def __init__(
+        self,
+        line: Line,
+        *,
+        welcome: Welcome,
+        login: Login,
+        linking: Linking,
+        offline: OfflineDelivery,
+        receiver: Receiver,
+        retry_answers: RetryAnswers,
+        own_messages: OwnMessages,
+        notifications: Notifications,
+        phone_watch: PhoneWatch,
+        phone_ping: PhonePing,
+        listening: Listening,
+    ) -> None:
+        self._stage = line.stage
+        self._answers = line.answers
+        self._later = line.later
+        self._foresight = Foresight(line.stage)
+        self._welcome = welcome
+        self._login = login
+        self._linking = linking
+        self._offline = offline
+        self._receiver = receiver
+        self._retry_answers = retry_answers
+        self._own_messages = own_messages
+        self._notifications = notifications
+        self._phone_watch = phone_watch
+        self._phone_ping = phone_ping
+        self._listening = listening
+
+    async def dispatch(self, nodes: Sequence[Node]) -> None:
+        """Process a batch; raises ConnectionEnded, StorageError."""
+        known = await self._look_ahead([node for node in nodes if node.tag == "message"])
+        for node in nodes:
+            self._offline.arrived(node)
+            await self._dispatch(node, known)
+            self._phone_watch.took(node)
+        self._listening.took(nodes)
+
+    async def _look_ahead(self, messages: Sequence[Node]) -> Collection[bytes]:
+        """Return which of the messages' ciphertexts are committed; lay the rest's needs ready."""
+        digests = [digest for node in messages for digest in digests_of(node)]
+        if not digests:
+            return frozenset()
+        known = await self._stage.store.known_ciphertexts(digests)
+        await self._foresight.look(messages)
+        return known
+
+    async def _dispatch(self, node: Node, known: Collection[bytes]) -> None:
+        match node.tag:
+            case "message" if self._stage.credentials.paired:
+                await self._receiver.receive(node, known)
+            case "receipt" if node.attrs.get("type") == "retry":
+                self._later(lambda: self._retry_answers.answer(node))
+            case "receipt":
+                await self._own_messages.receipt(node)
+            case "ack" if node.attrs.get("class") == "message":
+                if not self._phone_ping.answered(node):
+                    await self._own_messages.acknowledged(node)
+            case "notification":
+                await self._notifications.take(node)
+            case "call":
+                self._answers.put(None, acknowledge(node))
+            case "iq":
+                await self._dispatch_iq(node)
+            case "ib":
+                await self._dispatch_ib(node)
+            case "success":
+                await self._login.succeeded(node)
+            case _:
+                # Presence, chat states and other acks ask for no answer (facts/protocol.md §5.1).
+                pass
+
+    async def _dispatch_iq(self, node: Node) -> None:
+        if node.child("pair-device") is not None:
+            self._welcome.greeted()
+            self._linking.offer(node)
+        elif node.child("pair-success") is not None:
+            await self._linking.complete(node)
+            self._welcome.linked()
+        elif node.child("ping") is not None or node.attrs.get("xmlns") == "urn:xmpp:ping":
+            # The server drops a connection that does not answer (facts/protocol.md §1.7).
+            reply = {"type": "result", "to": node.attrs.get("from", "s.whatsapp.net")}
+            if "id" in node.attrs:
+                reply["id"] = node.attrs["id"]
+            self._answers.put(None, Node("iq", reply))
+
+    async def _dispatch_ib(self, node: Node) -> None:
+        for child in node.children:
+            match child.tag:
+                case "offline_preview":
+                    self._offline.previewed(child)
+                case "offline":
+                    self._offline.ended()
+                case "edge_routing":
+                    await self._login.routed(child)
+                case _:
+                    pass

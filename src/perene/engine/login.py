@@ -1,0 +1,119 @@
+"""The login: what follows the server's `<success>`, until the session is open."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import structlog
+
+from perene.core.causes import Local
+from perene.core.events import Event, EventType
+from perene.core.notices import Opened
+from perene.core.unit import Profile
+from perene.engine import endings
+from perene.engine.errors import QueryFailed, QueryTimedOut
+from perene.engine.line import Line
+from perene.engine.listening import Listening
+from perene.engine.prekeys import PreKeys
+from perene.engine.welcome import Welcome
+from perene.wire.jid import Jid
+from perene.wire.node import Node
+
+log = structlog.stdlib.get_logger()
+
+_MAX_ROUTING_INFO = 1024
+
+
+class Login:
+    """Lets a paired device in, once per connection.
+
+    `on_success` is called when the server has let us in. Whoever it is then has `complete` run:
+    that asks the server, and so must not be awaited where stanzas are read.
+    """
+
+    def __init__(
+        self, line: Line, *, pre_keys: PreKeys, welcome: Welcome, listening: Listening
+    ) -> None:
+        self._stage = line.stage
+        self._answers = line.answers
+        self._queries = line.queries
+        self._clock = line.clock
+        self._observer = line.observer
+        self._pre_keys = pre_keys
+        self._welcome = welcome
+        self._listening = listening
+        self._succeeded = False
+        self.on_success: Callable[[], None] | None = None
+
+    async def succeeded(self, node: Node) -> None:
+        """Take the server's `<success>`: commit who we are to it, and have the rest begun."""
+        if not self._stage.credentials.paired:
+            # Seen around pairing, before the registration is complete (facts/protocol.md §1.4).
+            return
+        if self._succeeded:
+            return
+        self._succeeded = True
+        self._welcome.greeted()
+        self._listening.opened()
+        await self._keep_profile(node.attrs.get("lid"))
+        if self.on_success is not None:
+            self.on_success()
+
+    async def _keep_profile(self, lid: str | None) -> None:
+        async with self._stage.lock:
+            draft = self._stage.draft()
+            own = self._stage.credentials
+            draft.credentials = own.changed(
+                login_counter=own.login_counter + 1,
+                lid=str(Jid.parse(lid)) if lid else own.lid,
+            )
+            draft.profile = Profile(pn=own.pn, lid=draft.credentials.lid, platform=own.platform)
+            self._answers.put(draft.submit())
+
+    async def routed(self, node: Node) -> None:
+        """Take the server's `<edge_routing>`: what the next login is to begin with."""
+        routing = node.child("routing_info")
+        if routing is None or not 0 < len(routing.data) <= _MAX_ROUTING_INFO:
+            return
+        if routing.data == self._stage.credentials.routing_info:
+            return
+        async with self._stage.lock:
+            draft = self._stage.draft()
+            draft.credentials = self._stage.credentials.changed(routing_info=routing.data)
+            self._answers.put(draft.submit())
+
+    async def complete(self) -> None:
+        """Supply pre-keys, become active, and say that the session is open.
+
+        Raises ConnectionEnded when the server says nothing, StorageError.
+        """
+        try:
+            await self._supply_pre_keys()
+            await self._queries.ask("passive", "set", Node("active"))
+        except QueryFailed as error:
+            # The login stands without it: a live session that is short of something is worth more.
+            log.warning("login_step_refused", status=error.status)
+        except QueryTimedOut as error:
+            raise endings.local(
+                Local.KEEPALIVE, f"The server did not complete the login: {error}"
+            ) from error
+        now = self._clock.now()
+        self._observer.notice(Opened(at=now))
+        await self._announce(now)
+
+    async def _supply_pre_keys(self) -> None:
+        try:
+            await self._pre_keys.ensure()
+        except QueryFailed as error:
+            # Peers at first contact do without one-time keys; the server asks when it wants more.
+            log.warning("pre_keys_refused", status=error.status)
+
+    async def _announce(self, now: datetime) -> None:
+        """Commit that the session is connected; whoever reads it finds the session open."""
+        own = self._stage.credentials
+        payload = {"pn": str(own.own_pn.bare), "lid": str(own.own_lid.bare) if own.lid else None}
+        async with self._stage.lock:
+            draft = self._stage.draft()
+            draft.events.append(
+                Event(type=EventType.SESSION_CONNECTED, at=now, payload={**payload})
+            )
+            self._answers.put(draft.submit())

@@ -1,0 +1,77 @@
+"""Work that asks the server is done in turn, and neither blocks nor ends those who ask for it."""
+
+import asyncio
+
+import pytest
+
+from perene.engine.errors import QueryFailed, QueryTimedOut
+from perene.engine.work_queue import MAX_WAITING, WorkQueue
+
+
+class Worker:
+    """A queue, and what was done of it."""
+
+    def __init__(self) -> None:
+        self.queue = WorkQueue()
+        self.done: list[object] = []
+        self.changed = asyncio.Event()
+
+    def ask(self, what: object, error: Exception | None = None) -> None:
+        """Queue a job that is noted when it is done, and then raises `error`."""
+
+        async def job() -> None:
+            self.done.append(what)
+            self.changed.set()
+            if error is not None:
+                raise error
+
+        self.queue.later(job)
+
+    async def until(self, what: object) -> None:
+        """Work until a job was done."""
+        running = asyncio.create_task(self.queue.run())
+        async with asyncio.timeout(10):
+            while what not in self.done:
+                self.changed.clear()
+                await self.changed.wait()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+@pytest.fixture
+def worker() -> Worker:
+    return Worker()
+
+
+async def test_jobs_are_done_in_order(worker: Worker) -> None:
+    for number in range(3):
+        worker.ask(number)
+    await worker.until(2)
+    assert worker.done == [0, 1, 2]
+
+
+@pytest.mark.parametrize("error", [QueryFailed(503, ""), QueryTimedOut("no answer")])
+async def test_a_job_that_the_server_does_not_help_is_passed_over(
+    worker: Worker, error: Exception
+) -> None:
+    worker.ask("first", error)
+    worker.ask("second")
+    await worker.until("second")
+    assert worker.done == ["first", "second"]
+
+
+async def test_what_is_too_much_is_dropped(worker: Worker) -> None:
+    for number in range(MAX_WAITING + 1):
+        worker.ask(number)
+    await worker.until(MAX_WAITING - 1)
+    worker.ask("later")
+    await worker.until("later")
+    assert worker.done == [*range(MAX_WAITING), "later"]
+
+
+async def test_a_mistake_in_a_job_ends_the_queue(worker: Worker) -> None:
+    worker.ask("first", ZeroDivisionError())
+    worker.ask("second")
+    with pytest.raises(ZeroDivisionError):
+        await worker.queue.run()
+    assert worker.done == ["first"]
