@@ -282,10 +282,10 @@ async def test_after_ten_restarts_in_vain_the_credentials_are_set_aside(one: Fix
     assert one.archived == ["restart_required"]
 
 
-async def test_a_ban_is_waited_out(one: Fixture) -> None:
+async def test_a_ban_is_waited_out_to_the_end_of_its_last_second(one: Fixture) -> None:
     await one.end(1, failure("402", code="101", expire="3600"))
-    await one.clock.until_asleep(3600)
-    await one.clock.advance(3599)
+    await one.clock.until_asleep(3601)
+    await one.clock.advance(3600)
     assert len(one.engines) == 1
     await one.clock.advance(1)
     await one.engine(2)
@@ -417,14 +417,14 @@ async def test_the_network_gets_thirty_attempts_before_a_person_is_asked(one: Fi
 
 async def test_a_ban_survives_a_restart_of_the_service(one: Fixture) -> None:
     await one.end(1, failure("402", code="101", expire="3600"))
-    await one.clock.until_asleep(3600)
+    await one.clock.until_asleep(3601)
     standing = [unit.standing for unit in one.units if unit.standing][-1]
     again = Fixture(standing)
     running = asyncio.create_task(again.task.run(first=Start(by_person=False)))
-    await again.clock.until_asleep(3600)
+    await again.clock.until_asleep(3601)
     again.task.restart()
     again.task.start()
-    await again.clock.advance(3599)
+    await again.clock.advance(3600)
     assert again.engines == []
     assert again.task.live.ban_code == "101"
     await again.clock.advance(1)

@@ -21,6 +21,9 @@ from perene.core.machines.verdict import Verdict
 from perene.core.machines.wants import emptied, follow
 from perene.core.policy import SLOWLY, STORE_RETRY, Exhausted, Reaction
 
+_REST_OF_A_SECOND = timedelta(seconds=1)
+"""A ban is told in whole seconds; an attempt in the last one of it would still be banned."""
+
 
 def react(state: SessionState, verdict: Verdict, now: Instant, chances: Chances) -> Moved:
     """Follow the table."""
@@ -98,7 +101,7 @@ def _banned(state: SessionState, verdict: Verdict, now: Instant, chances: Chance
     attributes = verdict.ending.attributes
     until = banned_until(attributes, now.wall)
     if until is not None:
-        wait = max(until - now.wall, timedelta())
+        wait = max(until - now.wall, timedelta()) + _REST_OF_A_SECOND
     else:
         wait = (verdict.policy.schedule or SLOWLY).wait(0, chances.jitter)
     standing = replace(state.standing, ban_code=attributes.get("code", ""))
