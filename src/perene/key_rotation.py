@@ -12,6 +12,7 @@ from perene.data_directory import held_data_directory
 from perene.settings import Settings
 from perene.store.database import Database
 from perene.store.errors import MissingMasterKey, WrongMasterKey
+from perene.store.instance_lock import held_database
 from perene.store.keyring import check_master, in_use, rotate_master_key
 from perene.store.master_key import find_master_key, write_master_key
 
@@ -44,12 +45,12 @@ def next_key_file(settings: Settings) -> Path:
 def rotate(settings: Settings) -> int:
     """Rewrap every session's data key under a new master key; returns how many there were.
 
-    Needs the data directory for itself, so the service is stopped first. Raises RefusedToStart
-    kinds, with the database under one of the two keys and both keys on disk.
+    Needs the data directory and the database for itself, so the service is stopped first. Raises
+    RefusedToStart kinds, with the database under one of the two keys and both keys on disk.
     """
     if settings.master_key is not None:
         raise KeyNotInFile("The master key is set by PERENE_MASTER_KEY.")
-    with held_data_directory(settings.data_dir):
+    with held_data_directory(settings.data_dir), held_database(settings.database):
         database = Database.open(settings.database)
         try:
             if not database.write_now(in_use):

@@ -59,6 +59,18 @@ class Program:
         ready.cancel()
         assert self.started.is_set(), f"perene {self._arguments[0]} did not start: see {self.log}"
 
+    @property
+    def pid(self) -> int:
+        """The id of the process that runs."""
+        assert self._process is not None
+        return self._process.pid
+
+    async def ended(self) -> int:
+        """Return the exit status once the process has ended by itself."""
+        assert self._process is not None
+        async with asyncio.timeout(_STARTS_WITHIN_S):
+            return await self._process.wait()
+
     async def kill(self) -> None:
         """End the process at once (SIGKILL), wherever it is."""
         await self._end(signal.SIGKILL)
@@ -145,22 +157,31 @@ class Simulator(Program):
 class Service(Program):
     """`perene serve` on a port that stays the same, so that clients find it again."""
 
-    def __init__(self, folder: Path, simulator: Simulator, database_url: str | None) -> None:
+    def __init__(
+        self, folder: Path, simulator: Simulator, database_url: str | None, **more: str
+    ) -> None:
+        """Name its folder, and the variables that it gets besides."""
         self.url = f"http://127.0.0.1:{_free_port()}"
         variables = {
             "PERENE_DATA_DIR": str(folder / "data"),
             "PERENE_PORT": self.url.rpartition(":")[2],
             **simulator.settings,
             **({"PERENE_DATABASE_URL": database_url} if database_url else {}),
+            **more,
         }
         super().__init__(folder, "serve", greeting="serves at", **variables)
         self.http: httpx.AsyncClient | None = None
 
-    async def start_first(self) -> None:
-        """Start on an empty data directory and keep the API key, which is shown only now."""
+    async def start_first(self) -> str:
+        """Start on an empty database; keep and return the API key, which is shown only now."""
         await self.spawn()
         await self.greeted()
         key = self.found(r"\b(pk_[A-Za-z0-9_-]+)")
+        self.use(key)
+        return key
+
+    def use(self, key: str) -> None:
+        """Ask with this API key."""
         self.http = httpx.AsyncClient(base_url=self.url, headers={"X-Api-Key": key}, timeout=30)
 
     async def close(self) -> None:

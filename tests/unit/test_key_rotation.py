@@ -11,7 +11,8 @@ from perene.core.ids import SessionId
 from perene.data_directory import DataDirectoryInUse, held_data_directory
 from perene.key_rotation import KeyNotInFile, next_key_file, rotate
 from perene.settings import Settings
-from perene.store.errors import MissingMasterKey, WrongMasterKey
+from perene.store.errors import DatabaseInUse, MissingMasterKey, WrongMasterKey
+from perene.store.instance_lock import held_database
 from perene.store.master_key import write_master_key
 from perene.store.store import Store
 
@@ -76,3 +77,9 @@ def test_a_database_without_a_key_is_not_rotated(tmp_path: Path) -> None:
 async def test_a_directory_in_use_is_not_rotated(settings: Settings) -> None:
     with held_data_directory(settings.data_dir), pytest.raises(DataDirectoryInUse):
         rotate(settings)
+
+
+async def test_a_database_that_a_service_holds_is_not_rotated(settings: Settings) -> None:
+    with held_database(settings.database), pytest.raises(DatabaseInUse):
+        rotate(settings)
+    assert not next_key_file(settings).exists()

@@ -10,7 +10,7 @@ import structlog
 from perene import __version__
 from perene.api import HttpServer, announce_first_key
 from perene.app.sessions import Sessions, wire_sessions
-from perene.app.watch import wire_watch
+from perene.app.watch import Watch, wire_watch
 from perene.app.web import wire_server
 from perene.core.clock import SystemClock
 from perene.data_directory import held_data_directory
@@ -18,33 +18,41 @@ from perene.key_rotation import RotationInterrupted, next_key_file
 from perene.logs import setup_logs
 from perene.settings import Settings, unknown_variables
 from perene.store.errors import WrongMasterKey
+from perene.store.instance_lock import InstanceLock, held_database
 from perene.store.store import Store
+from perene.supervisor.hold_watch import HoldWatch
 from perene.supervisor.metrics import Metrics
 
 log = structlog.stdlib.get_logger()
+
+_LAST_LOOK_S = 10.0
+"""How long a service that ends by itself tries to tell of it."""
 
 
 async def serve(settings: Settings) -> None:
     """Run the service until SIGTERM or SIGINT, then drain.
 
     Draining takes no more stanzas, commits and answers those that were taken, and closes every
-    connection in order. Raises RefusedToStart before anything was changed.
+    connection in order. Raises RefusedToStart before anything was changed, and DatabaseTaken after
+    it drained because another service has the database.
     """
     setup_logs(settings.log_level, settings.log_format)
     for sentence in unknown_variables():
         log.warning("unknown_setting", detail=sentence)
-    with held_data_directory(settings.data_dir):
-        store = await asyncio.to_thread(_open_store, settings)
+    # Before the database is opened: opening may migrate it, under the feet of its service.
+    with held_data_directory(settings.data_dir), held_database(settings.database) as lock:
+        store = await asyncio.to_thread(_open_store, settings, lock)
         try:
-            await _run(settings, store)
+            await _run(settings, store, lock)
         finally:
             await store.close()
 
 
-async def _run(settings: Settings, store: Store) -> None:
+async def _run(settings: Settings, store: Store, lock: InstanceLock) -> None:
     clock, metrics = SystemClock(), Metrics()
     sessions = await wire_sessions(settings, store, clock, metrics)
-    watch = wire_watch(settings, store, clock, metrics, sessions)
+    hold = HoldWatch(lambda: asyncio.to_thread(lock.keep), clock)
+    watch = wire_watch(settings, store, clock, metrics, sessions, hold)
     server = wire_server(settings, store, clock, metrics, sessions, watch)
     # First, so that a port that is taken refuses the start before any session connects.
     port = await server.start()
@@ -52,20 +60,30 @@ async def _run(settings: Settings, store: Store) -> None:
     try:
         await _announce(settings, store, port)
         _spare_the_collector()
-        await _live(settings, server, sessions)
+        await _live(settings, server, sessions, hold)
+        if hold.taken is not None:
+            await _tell(watch)
+            raise hold.taken
     finally:
         watching.cancel()
         await server.stop()
-        await sessions.hearings.save()
+        if hold.taken is None:
+            await sessions.hearings.save()
     log.info("stopped")
 
 
-async def _live(settings: Settings, server: HttpServer, sessions: Sessions) -> None:
-    """Run until a signal, or until a part fails; then drain, and raise what failed."""
+async def _live(
+    settings: Settings, server: HttpServer, sessions: Sessions, hold: HoldWatch
+) -> None:
+    """Run until a signal, until the database is taken, or until a part fails; then drain.
+
+    Raises what failed.
+    """
     stopping = asyncio.create_task(_signalled(), name="signals")
     committing = asyncio.create_task(sessions.committer.run(), name="committer")
     supervising = asyncio.create_task(sessions.supervisor.run(), name="supervisor")
-    tasks = (stopping, committing, supervising)
+    holding = asyncio.create_task(hold.run(), name="hold")
+    tasks = (stopping, committing, supervising, holding)
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         log.info("stopping")
@@ -90,6 +108,15 @@ async def _live(settings: Settings, server: HttpServer, sessions: Sessions) -> N
         raise ExceptionGroup("a part of the service failed", failures)
 
 
+async def _tell(watch: Watch) -> None:
+    """Let the alerts be looked at once more, for what ends this service is one."""
+    try:
+        async with asyncio.timeout(_LAST_LOOK_S):
+            await watch.alerting.look()
+    except TimeoutError:
+        log.warning("end_not_told", limit_s=_LAST_LOOK_S)
+
+
 async def _announce(settings: Settings, store: Store, port: int) -> None:
     if not await store.list_api_keys():
         _, text = await store.create_api_key("first")
@@ -100,7 +127,7 @@ async def _announce(settings: Settings, store: Store, port: int) -> None:
     sys.stdout.flush()
 
 
-def _open_store(settings: Settings) -> Store:
+def _open_store(settings: Settings, lock: InstanceLock) -> Store:
     key = settings.master_key.get_secret_value() if settings.master_key else None
     try:
         return Store.open(
@@ -108,6 +135,7 @@ def _open_store(settings: Settings) -> Store:
             clock=SystemClock(),
             key_file=settings.master_key_path,
             master_key=key,
+            guard=lock.guard,
         )
     except WrongMasterKey as error:
         if next_key_file(settings).exists():

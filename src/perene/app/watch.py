@@ -19,6 +19,7 @@ from perene.store.store import Store
 from perene.supervisor.alerting import Alerting
 from perene.supervisor.database_watch import DatabaseWatch
 from perene.supervisor.health import Vitals
+from perene.supervisor.hold_watch import HoldWatch
 from perene.supervisor.host_watch import HostWatch
 from perene.supervisor.janitor import Janitor
 from perene.supervisor.limit_watch import LimitWatch
@@ -76,7 +77,12 @@ class Watch:
 
 
 def wire_watch(
-    settings: Settings, store: Store, clock: Clock, metrics: Metrics, sessions: Sessions
+    settings: Settings,
+    store: Store,
+    clock: Clock,
+    metrics: Metrics,
+    sessions: Sessions,
+    hold: HoldWatch,
 ) -> Watch:
     """Make the parts that look at the service. Nothing runs yet."""
     looks = Looks(
@@ -91,7 +97,7 @@ def wire_watch(
             settings.alert_urls.get_secret_value() if settings.alert_urls else ""
         ),
         rules=read_alert_rules(settings.alert_rules_file),
-        signals=_signals(settings, clock, sessions, looks),
+        signals=_signals(settings, clock, sessions, looks, hold),
         clock=clock,
     )
     vitals = Vitals(
@@ -99,6 +105,7 @@ def wire_watch(
         sessions.committer,
         database=looks.database.health,
         parts=[
+            hold.health,
             looks.host.event_loop,
             looks.host.disk,
             _master_key_loaded,
@@ -114,7 +121,9 @@ def wire_watch(
     )
 
 
-def _signals(settings: Settings, clock: Clock, sessions: Sessions, looks: Looks) -> SignalSource:
+def _signals(
+    settings: Settings, clock: Clock, sessions: Sessions, looks: Looks, hold: HoldWatch
+) -> SignalSource:
     return SignalSource(
         sessions.supervisor,
         looks.database,
@@ -123,6 +132,7 @@ def _signals(settings: Settings, clock: Clock, sessions: Sessions, looks: Looks)
         disk_free=lambda: looks.host.free_bytes,
         key_missing=lambda: settings.master_key is None and not settings.master_key_path.exists(),
         limited=looks.limits.limited,
+        database_taken=lambda: hold.taken is not None,
     )
 
 

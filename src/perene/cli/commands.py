@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from perene import __version__
-from perene.cli.exits import INTERRUPTED, REFUSED
+from perene.cli.exits import INTERRUPTED, REFUSED, TAKEN_OVER
 
 AsJson = Annotated[bool, Parameter(name="--json", negative=())]
 _Rest = Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]
@@ -29,11 +29,12 @@ app.command(
 def serve() -> int:
     """Run the service until SIGTERM or Ctrl-C.
 
-    Everything is set by PERENE_… variables; docs/reference/settings.md lists them.
+    Everything is set by PERENE_… variables; docs/reference/settings.md lists them. The exit status
+    is 2 when something keeps it from starting, 3 when another service took its database.
     """
     import asyncio
 
-    from perene.core.errors import RefusedToStart
+    from perene.core.errors import DatabaseTaken, RefusedToStart
     from perene.settings import read_settings
 
     try:
@@ -44,6 +45,9 @@ def serve() -> int:
     except RefusedToStart as refusal:
         print(f"{refusal}\n{refusal.remedy}", file=sys.stderr)
         return REFUSED
+    except DatabaseTaken as taken:
+        print(f"{taken}\n{taken.remedy}", file=sys.stderr)
+        return TAKEN_OVER
     except KeyboardInterrupt:
         return INTERRUPTED
     return 0

@@ -9,5 +9,8 @@ NOT_YET = 1
 REFUSED = 2
 """Something must be changed before Perene can start, or before it can be asked."""
 
+TAKEN_OVER = 3
+"""The service ended because another one took its database."""
+
 INTERRUPTED = 130
 """Ctrl-C, as shells count it."""

@@ -22,6 +22,7 @@ SIGNALS: Mapping[Scope, Mapping[str, str]] = {
     },
     Scope.SERVICE: {
         "database_failing": "1 while the database takes no writes.",
+        "database_taken": "1 when another service took the database; this one ends then.",
         "retention_failing": "1 when old rows could not be removed at the last try.",
         "sessions_down": "Sessions that shall run and are not connected.",
         "sessions_down_share": "The same as a share of the sessions that shall run.",
@@ -221,6 +222,14 @@ SERVICE_RULES: tuple[Rule, ...] = (
         above=0,
         for_s=20,
         resolve_after_s=20,
+    ),
+    _service(
+        "database_taken",
+        "database_taken",
+        Severity.CRITICAL,
+        "Another service took the database; this one let its sessions go, and ends.",
+        "Keep one of the two services, or give each a database of its own.",
+        above=0,
     ),
     _service(
         "retention_failing",

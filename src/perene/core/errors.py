@@ -73,6 +73,13 @@ class StorageUnavailable(StorageError):
     code = "storage_unavailable"
 
 
+class DatabaseTaken(PereneError):
+    """Another service took the database while this one had lost its hold on it."""
+
+    code = "database_taken"
+    remedy = "Keep one of the two services, or give each a database of its own."
+
+
 class UnreadableState(StorageError):
     """Stored state exists but cannot be read. It is never treated as absent."""
 

@@ -5,7 +5,17 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event, exc, make_url
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    NullPool,
+    QueuePool,
+    create_engine,
+    event,
+    exc,
+    make_url,
+)
 
 from perene.store.errors import CannotConnect
 
@@ -73,20 +83,44 @@ def make_engine(url: URL, *, readers: int) -> Engine:
     else:
         # One round trip per transaction, against a transaction that fails because of an idle
         # connection that the server or a firewall has dropped.
-        options |= {"connect_args": _postgres_options(readers), "pool_pre_ping": not readers}
+        connect_args = _postgres_options(read_only=readers > 0)
+        options |= {"connect_args": connect_args, "pool_pre_ping": not readers}
     engine = create_engine(url, **options)
     if url.get_backend_name() == "sqlite":
         _tune_sqlite(engine, writing=not readers)
     return engine
 
 
-def _postgres_options(readers: int) -> dict[str, str | int]:
+def make_lock_engine(url: URL, name: str) -> Engine:
+    """Make the engine of one PostgreSQL connection that lives long and says little.
+
+    `name` is its `application_name`. The server asks after 5 s of silence whether we are there, and
+    gives us up 15 s later: TCP itself would let a dead host hold its locks for hours.
+    """
+    alive = {
+        "tcp_keepalives_idle": 5,
+        "tcp_keepalives_interval": 5,
+        "tcp_keepalives_count": 3,
+        # While an answer of the server is on its way, this counts and not the keepalives.
+        "tcp_user_timeout": 20_000,
+    }
+    return create_engine(
+        url,
+        poolclass=NullPool,
+        isolation_level="AUTOCOMMIT",
+        hide_parameters=True,
+        connect_args=_postgres_options(read_only=True, **alive) | {"application_name": name},
+    )
+
+
+def _postgres_options(*, read_only: bool, **more: str | int) -> dict[str, str | int]:
     session = {
         "statement_timeout": _WAIT_S * 1000,
         "lock_timeout": _WAIT_S * 1000,
         "idle_in_transaction_session_timeout": 60_000,
         "client_encoding": "UTF8",
-        "default_transaction_read_only": "on" if readers else "off",
+        "default_transaction_read_only": "on" if read_only else "off",
+        **more,
     }
     return {
         "connect_timeout": 5,

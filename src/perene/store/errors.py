@@ -10,6 +10,16 @@ class CannotConnect(RefusedToStart):
     remedy = "Check PERENE_DATABASE_URL, that the server runs, and the rights on the file."
 
 
+class DatabaseInUse(RefusedToStart):
+    """Another service holds the database, and with it every session's number."""
+
+    code = "database_in_use"
+    remedy = (
+        "Stop that service, or give this one a database of its own. A host that died is given up"
+        " after about 20 s: start again then."
+    )
+
+
 class UnreadableDatabase(RefusedToStart):
     """The file exists but is no database, or is damaged."""
 

@@ -1,6 +1,8 @@
 """Sessions in the store: made, owned, changed, unlinked, deleted."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+from sqlalchemy import Connection
 
 from perene.core.clock import Clock
 from perene.core.errors import NotFound, StaleEpoch
@@ -16,12 +18,21 @@ from perene.store.gathering import Gathering
 from perene.store.keyring import Keyring
 from perene.store.unlinking import Farewell, log_out, unlink
 
+Guard = Callable[[Connection], None]
+"""Raises a StorageError in a transaction that must not be committed."""
+
 
 class SessionShelf(StoreBase):
-    """The part of the Store that knows what sessions there are, whose they are, and their keys."""
+    """The part of the Store that knows what sessions there are, whose they are, and their keys.
 
-    def __init__(self, database: Database, keyring: Keyring, clock: Clock) -> None:
+    No session is acquired in a transaction that `guard` refuses.
+    """
+
+    def __init__(
+        self, database: Database, keyring: Keyring, clock: Clock, guard: Guard | None = None
+    ) -> None:
         super().__init__(database, keyring, clock)
+        self._guard = guard
         self._acquiring = Gathering[tuple[SessionId, Epoch | None], Epoch](self._acquire)
 
     async def create_session(
@@ -83,7 +94,14 @@ class SessionShelf(StoreBase):
     async def _acquire(
         self, asked: Sequence[tuple[SessionId, Epoch | None]]
     ) -> list[Epoch | StaleEpoch | NotFound]:
-        return await self.database.write(sessions.acquire, asked)
+        return await self.database.write(self._acquire_guarded, asked)
+
+    def _acquire_guarded(
+        self, connection: Connection, asked: Sequence[tuple[SessionId, Epoch | None]]
+    ) -> list[Epoch | StaleEpoch | NotFound]:
+        if self._guard is not None:
+            self._guard(connection)
+        return sessions.acquire(connection, asked)
 
     async def archive_credentials(
         self,

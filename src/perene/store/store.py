@@ -17,7 +17,7 @@ from perene.store.keyring import Keyring, in_use
 from perene.store.master_key import find_master_key
 from perene.store.message_shelf import MessageShelf
 from perene.store.outbox import StoredEvent
-from perene.store.session_shelf import SessionShelf
+from perene.store.session_shelf import Guard, SessionShelf
 from perene.store.session_store import SessionReader
 from perene.store.upkeep import Upkeep
 
@@ -39,17 +39,18 @@ class Store(SessionShelf, MessageShelf, Evidence, Upkeep):
         key_file: Path,
         master_key: str | None = None,
         migrate: bool = True,
+        guard: Guard | None = None,
     ) -> "Store":
         """Open the database and its keyring, or raise a RefusedToStart and leave both as found.
 
         `master_key` is base64; without it the key file is used, and made for a fresh database.
-        Blocking.
+        `guard` is asked before a session is acquired: see `InstanceLock`. Blocking.
         """
         database = Database.open(url, migrate=migrate)
         try:
             used = database.write_now(in_use)
             key = find_master_key(master_key, key_file, database_in_use=used)
-            return cls(database, Keyring.open(database, key), clock)
+            return cls(database, Keyring.open(database, key), clock, guard)
         except BaseException:  # whatever refused the start, its file must be let go
             database.close_now()
             raise

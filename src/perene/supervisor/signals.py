@@ -69,8 +69,8 @@ class _Memory:
 class SignalSource:
     """Makes the signals of one look; call it at each, for it counts what happened in between.
 
-    `disk_free` returns the bytes that were free lately, None when nobody knows; `key_missing` and
-    `limited` answer at once, from memory.
+    `disk_free` returns the bytes that were free lately, None when nobody knows; `key_missing`,
+    `limited` and `database_taken` answer at once, from memory.
     """
 
     def __init__(
@@ -83,6 +83,7 @@ class SignalSource:
         disk_free: Callable[[], int | None] = lambda: None,
         key_missing: Callable[[], bool] = lambda: False,
         limited: Callable[[SessionId], bool] = lambda _: False,
+        database_taken: Callable[[], bool] = lambda: False,
     ) -> None:
         self._supervisor = supervisor
         self._database = database
@@ -91,6 +92,7 @@ class SignalSource:
         self._disk_free = disk_free
         self._key_missing = key_missing
         self._limited = limited
+        self._database_taken = database_taken
         self._memories: dict[SessionId, _Memory] = {}
         self._failures = Recent()
         self._jump_s = 0.0
@@ -146,6 +148,7 @@ class SignalSource:
         jumped = self._jump_s != 0.0 and now - self._jumped_at < _HOUR_S
         numbers = {
             "database_failing": float(self._database.failing),
+            "database_taken": float(self._database_taken()),
             "retention_failing": float(self._janitor is not None and self._janitor.failing),
             "sessions_down": float(down),
             "sessions_down_share": down / len(lives) if lives else 0.0,

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -12,13 +13,14 @@ from perene.app.sessions import Sessions, wire_sessions
 from perene.app.watch import Watch, wire_watch
 from perene.core.account import limit_event
 from perene.core.alerts import SERVICE
-from perene.core.errors import StorageUnavailable
+from perene.core.errors import DatabaseTaken, StorageUnavailable
 from perene.core.ids import SessionId
 from perene.core.notices import DeafOutcome, HearingDoubted
 from perene.core.sessions import Connection, SessionOptions
 from perene.settings import Settings
 from perene.store.store import Store
 from perene.supervisor.gateway import SessionDesk
+from perene.supervisor.hold_watch import HoldWatch
 from perene.supervisor.metrics import Metrics
 from tests.support.virtual_clock import VirtualClock
 
@@ -29,13 +31,20 @@ class Wired:
     """The parts as the service makes them; nothing runs but what a test starts."""
 
     def __init__(
-        self, store: Store, clock: VirtualClock, metrics: Metrics, sessions: Sessions, watch: Watch
+        self,
+        store: Store,
+        clock: VirtualClock,
+        metrics: Metrics,
+        sessions: Sessions,
+        watch: Watch,
+        hold: HoldWatch,
     ) -> None:
         self.store = store
         self.clock = clock
         self.metrics = metrics
         self.sessions = sessions
         self.watch = watch
+        self.hold = hold
         self.desk = SessionDesk(
             store, sessions.supervisor, clock, ring=sessions.feed.ring, forget=sessions.forget
         )
@@ -47,9 +56,10 @@ async def wired(folder: Path) -> AsyncGenerator[Wired]:
     settings = Settings(data_dir=folder)
     store = Store.open(settings.database, clock=clock, key_file=settings.master_key_path)
     sessions = await wire_sessions(settings, store, clock, metrics)
-    watch = wire_watch(settings, store, clock, metrics, sessions)
+    hold = HoldWatch(AsyncMock(return_value=False), clock)
+    watch = wire_watch(settings, store, clock, metrics, sessions, hold)
     try:
-        yield Wired(store, clock, metrics, sessions, watch)
+        yield Wired(store, clock, metrics, sessions, watch, hold)
     finally:
         await store.close()
 
@@ -66,6 +76,7 @@ async def test_detailed_health_names_every_part_of_the_service(service: Wired) -
     assert [part.name for part in parts] == [
         "database",
         "commit_queue",
+        "database_hold",
         "event_loop",
         "disk",
         "master_key",
@@ -94,6 +105,19 @@ async def test_a_database_that_dies_in_silence_is_seen_by_health_and_alerts(
     assert [(alert.rule, alert.subject) for alert in fired] == [("database_failing", SERVICE)]
     page = service.metrics.exposition().decode()
     assert 'perene_alerts_firing{rule="database_failing",severity="critical"} 1.0' in page
+
+
+@pytest.mark.requirement("D9")
+async def test_a_database_that_another_service_took_raises_an_alert_at_the_next_look(
+    service: Wired,
+) -> None:
+    await service.watch.alerting.look()
+    service.hold.taken = DatabaseTaken("Another service took it.")
+    await service.watch.alerting.look()
+    fired = await service.watch.alerting.alerts(open_only=True, session=None, limit=10)
+    assert [(alert.rule, alert.subject) for alert in fired] == [("database_taken", SERVICE)]
+    parts = (await service.watch.vitals.detailed()).components
+    assert [part.name for part in parts if not part.ok] == ["database_hold"]
 
 
 @pytest.mark.requirement("F10")

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from perene import __version__, cli
-from perene.core.errors import RefusedToStart
+from perene.cli.exits import TAKEN_OVER
+from perene.core.errors import DatabaseTaken, RefusedToStart
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -70,6 +71,20 @@ def test_a_refusal_to_start_says_what_to_do(
     first, second = capsys.readouterr().err.splitlines()
     assert first == "The data directory is in use by another process."
     assert second == RefusedToStart.remedy
+
+
+@pytest.mark.requirement("D9")
+def test_a_service_whose_database_was_taken_says_so_with_a_status_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], service: SimpleNamespace
+):
+    async def serve(settings: object) -> None:
+        raise DatabaseTaken("Another service took it: process 7 on web-2.")
+
+    service.serve = serve
+    assert run(monkeypatch, "serve") == TAKEN_OVER
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "Another service took it: process 7 on web-2."
+    assert second == DatabaseTaken.remedy
 
 
 def test_a_service_that_ends_by_itself_ends_well(

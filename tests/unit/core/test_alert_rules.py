@@ -28,6 +28,7 @@ ROWS: dict[str, tuple[float, float, str]] = {
     "session_phone_absent": (12, 0, "12 days"),
     "session_limited": (1, 0, "463"),
     "database_failing": (1, 0, "cannot be written"),
+    "database_taken": (1, 0, "Another service took the database"),
     "retention_failing": (1, 0, "database grows"),
     "many_sessions_down": (21, 20, "21 sessions"),
     "most_sessions_down": (0.75, 0.5, "75 %"),

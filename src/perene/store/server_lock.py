@@ -1,0 +1,146 @@
+"""The lock of a PostgreSQL database: a connection of its own that holds an advisory lock.
+
+The lock lives as long as the server's end of the connection. A pooler that gives a connection to
+several clients in turn breaks that; it must be left out, or pool by session.
+"""
+
+import threading
+from typing import Final
+
+from sqlalchemy import URL, Connection, Engine, TextClause, exc, text
+
+from perene.core.errors import DatabaseTaken, StorageUnavailable
+from perene.store.engines import describe, make_lock_engine
+from perene.store.errors import CannotConnect
+from perene.store.failures import classify, is_database_error
+from perene.store.holder import Holder, new_name
+
+# Two numbers name the lock, in every database anew: "pere" in ASCII, and which of ours it is.
+_KEYS: Final = (int.from_bytes(b"pere"), 1)
+
+# `objsubid` is 2 for a lock of two numbers (PostgreSQL's documentation, pg_locks).
+_HELD = f"""
+    FROM pg_locks AS l LEFT JOIN pg_stat_activity AS a USING (pid)
+    WHERE l.locktype = 'advisory' AND l.mode = 'ExclusiveLock' AND l.granted
+    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND l.classid = {_KEYS[0]} AND l.objid = {_KEYS[1]} AND l.objsubid = 2
+"""  # noqa: S608  # constants
+_MINE = text(f"SELECT EXISTS (SELECT {_HELD} AND l.pid = pg_backend_pid())")
+_OURS = text(f"SELECT EXISTS (SELECT {_HELD} AND a.application_name = :name)")
+_WHO = text(
+    "SELECT l.pid, a.application_name AS name, host(a.client_addr) AS address,"
+    f" a.backend_start AS since {_HELD}"
+)
+_TAKE = text(f"SELECT pg_try_advisory_lock({_KEYS[0]}, {_KEYS[1]})")
+_STANDBY = text("SELECT pg_is_in_recovery()")
+_END = text("SELECT pg_terminate_backend(:pid, 2000)")
+
+
+class ServerLock:
+    """Implements `InstanceLock` on a PostgreSQL server."""
+
+    def __init__(self, url: URL) -> None:
+        self._url = url
+        self._name = new_name()
+        self._engine: Engine = make_lock_engine(url, self._name)
+        self._connection: Connection | None = None
+        self._using = threading.Lock()
+        self._released = False
+
+    def take(self) -> Holder | None:
+        with self._using:
+            try:
+                return self._take()
+            except StorageUnavailable as error:
+                message = f"cannot use {describe(self._url)}: {error}"
+                raise CannotConnect(message) from error
+
+    def keep(self) -> bool:
+        with self._using:
+            if self._released:
+                raise StorageUnavailable("the database was let go")
+            if self._connection is not None and self._asked(self._connection, _MINE):
+                return False
+            self._drop()
+            holder = self._take()
+        if holder is not None:
+            raise DatabaseTaken(f"Another service took {describe(self._url)}: {holder}.")
+        return True
+
+    def guard(self, connection: Connection) -> None:
+        if not connection.execute(_OURS, {"name": self._name}).scalar_one():
+            raise StorageUnavailable("this service does not hold the database at this moment")
+
+    def release(self) -> None:
+        with self._using:
+            self._released = True
+            self._drop()
+
+    def _take(self) -> Holder | None:
+        try:
+            connection = self._engine.connect()
+        except Exception as error:  # each driver has errors of its own; all are re-raised
+            raise _translated(error) from error
+        try:
+            taken = self._try(connection)
+        except BaseException:
+            connection.close()
+            raise
+        if taken is None:
+            self._connection = connection
+        else:
+            connection.close()
+        return taken
+
+    def _try(self, connection: Connection) -> Holder | None:
+        try:
+            if connection.execute(_STANDBY).scalar_one():
+                raise StorageUnavailable("the server is a standby")
+            # Somebody's lock is ours as well behind a pooler that mixes clients: not good enough.
+            if not connection.execute(_MINE).scalar_one():
+                self._end_ghost(connection)
+                if connection.execute(_TAKE).scalar_one():
+                    return None
+            found = connection.execute(_WHO).first()
+        except exc.DBAPIError as error:
+            raise _translated(error) from error
+        if found is None or found.name == self._name:
+            raise StorageUnavailable("the last hold on the database is just being let go")
+        return Holder(name=found.name or "", since=found.since, address=found.address)
+
+    def _end_ghost(self, connection: Connection) -> None:
+        """End the connection that we gave up, if the server does not know yet."""
+        found = connection.execute(_WHO).first()
+        if found is not None and found.name == self._name:
+            connection.execute(_END, {"pid": found.pid})
+
+    def _asked(self, connection: Connection, question: TextClause) -> bool:
+        try:
+            return bool(connection.execute(question).scalar_one())
+        except exc.DBAPIError as error:
+            if error.connection_invalidated:
+                return False
+            # The server is busy, and our end may still hold the lock: it is asked again.
+            raise _translated(error) from error
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+def server_holder(url: URL) -> Holder | None:
+    """Tell who holds a PostgreSQL database. Raises StorageError when it cannot be told."""
+    engine = make_lock_engine(url, "perene doctor")
+    try:
+        with engine.connect() as connection:
+            found = connection.execute(_WHO).first()
+    except Exception as error:  # each driver has errors of its own; all are re-raised
+        raise _translated(error) from error
+    if found is None:
+        return None
+    return Holder(name=found.name or "", since=found.since, address=found.address)
+
+
+def _translated(error: Exception) -> Exception:
+    return classify(error) if is_database_error(error) else error

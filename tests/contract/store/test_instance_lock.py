@@ -1,0 +1,261 @@
+"""One service holds a database, however many start on it, and whatever becomes of its server."""
+
+import os
+import re
+import socket
+import threading
+from collections.abc import Generator
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import make_url, text
+
+from perene.core.errors import DatabaseTaken, NotFound, StorageUnavailable
+from perene.store.engines import parse_url
+from perene.store.errors import CannotConnect, DatabaseInUse
+from perene.store.instance_lock import InstanceLock, find_holder, held_database
+from perene.store.server_lock import ServerLock
+from perene.store.store import Store
+from tests.plugins.postgres import running_postgres
+from tests.support.units import ANA, ManualClock
+
+KEYS = (int.from_bytes(b"pere"), 1)
+
+
+@pytest.mark.requirement("D9")
+def test_a_second_service_on_one_database_is_refused_and_told_who_has_it(url: str) -> None:
+    before = datetime.now(UTC) - timedelta(seconds=2)
+    with held_database(url):
+        with pytest.raises(DatabaseInUse) as refused, held_database(url):
+            pytest.fail("both hold it")
+        told = str(refused.value)
+        assert f"process {os.getpid()} on {socket.gethostname()}" in told
+        since = re.search(r"since (\S+)\.$", told)
+        assert since is not None
+        assert before <= datetime.fromisoformat(since[1]) <= datetime.now(UTC)
+
+
+@pytest.mark.requirement("D9")
+def test_of_many_who_start_at_once_one_gets_it(url: str) -> None:
+    for _ in range(20):
+        line, got = threading.Barrier(4), list[bool]()
+        done = threading.Barrier(4)
+
+        def start(line: threading.Barrier, done: threading.Barrier, got: list[bool]) -> None:
+            with ExitStack() as stack:
+                line.wait()
+                try:
+                    stack.enter_context(held_database(url))
+                    got.append(True)
+                except DatabaseInUse:
+                    got.append(False)
+                done.wait()
+
+        threads = [threading.Thread(target=start, args=(line, done, got)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(got) == [False, False, False, True]
+
+
+def test_who_holds_it_can_be_asked_and_nobody_does_afterwards(url: str) -> None:
+    assert find_holder(url) is None
+    with held_database(url):
+        assert f"process {os.getpid()}" in str(find_holder(url))
+    assert find_holder(url) is None
+    with held_database(url):
+        pass
+
+
+def test_a_failure_lets_it_go(url: str) -> None:
+    with pytest.raises(ZeroDivisionError), held_database(url):
+        raise ZeroDivisionError
+    assert find_holder(url) is None
+
+
+async def test_sessions_are_acquired_while_it_is_held(
+    url: str, clock: ManualClock, key_file: Path
+) -> None:
+    with held_database(url) as lock:
+        assert lock.keep() is False
+        store = Store.open(url, clock=clock, key_file=key_file, guard=lock.guard)
+        try:
+            await store.create_session(ANA)
+            assert await store.acquire(ANA) == 1
+        finally:
+            await store.close()
+
+
+@pytest.mark.requirement("D9")
+def test_a_link_to_an_sqlite_database_is_the_same_database(tmp_path: Path) -> None:
+    (tmp_path / "link.db").symlink_to(tmp_path / "perene.db")
+    with held_database(f"sqlite:///{tmp_path / 'perene.db'}"):
+        url = f"sqlite:///{tmp_path / 'link.db'}"
+        with pytest.raises(DatabaseInUse), held_database(url):
+            pytest.fail("both hold it")
+        with held_database(f"sqlite:///{tmp_path / 'other.db'}"):
+            pass
+
+
+def test_a_server_that_is_not_there_refuses_the_start() -> None:
+    url = "postgresql://perene:a-password-nobody-may-read@127.0.0.1:1/perene"
+    with pytest.raises(CannotConnect) as refused, held_database(url):
+        pytest.fail("nothing is there")
+    assert "nobody-may-read" not in str(refused.value)
+
+
+# --- PostgreSQL: the hold can be lost -------------------------------------------------------------
+
+
+on_postgres = pytest.mark.parametrize("backend", ["postgresql"])
+
+
+class Server:
+    """One PostgreSQL database, and a hand on its connections."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def end_holder(self) -> None:
+        """End the server's side of the connection that holds the lock."""
+        with psycopg.connect(self.url.replace("+psycopg", ""), autocommit=True) as connection:
+            ended = connection.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks"
+                " WHERE locktype = 'advisory' AND granted AND classid = %s AND objid = %s"
+                " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+                KEYS,
+            ).fetchall()
+        assert ended == [(True,)]
+
+
+@pytest.fixture
+def server(url: str) -> Server:
+    return Server(url)
+
+
+@pytest.fixture
+def lock(server: Server) -> Generator[InstanceLock]:
+    with held_database(server.url) as one:
+        yield one
+
+
+@pytest.mark.requirement("D9")
+@on_postgres
+def test_a_hold_that_the_server_lost_is_taken_anew(server: Server, lock: InstanceLock) -> None:
+    for _ in range(20):
+        server.end_holder()
+        assert lock.keep() is True
+        assert lock.keep() is False
+        with pytest.raises(DatabaseInUse), held_database(server.url):
+            pytest.fail("both hold it")
+
+
+@pytest.mark.requirement("D9")
+@on_postgres
+def test_a_hold_that_another_service_took_meanwhile_is_gone(
+    server: Server, lock: InstanceLock
+) -> None:
+    for _ in range(20):
+        server.end_holder()
+        with held_database(server.url) as other:
+            with pytest.raises(DatabaseTaken, match=rf"process {os.getpid()} on"):
+                lock.keep()
+            assert other.keep() is False
+        assert lock.keep() is True
+
+
+@pytest.mark.requirement("D9")
+@on_postgres
+async def test_who_lost_the_hold_acquires_no_session(
+    server: Server, lock: InstanceLock, clock: ManualClock, key_file: Path
+) -> None:
+    store = Store.open(server.url, clock=clock, key_file=key_file, guard=lock.guard)
+    try:
+        for number in range(20):
+            server.end_holder()
+            with pytest.raises(StorageUnavailable, match="does not hold"):
+                await store.acquire(ANA)
+            with held_database(server.url), pytest.raises(StorageUnavailable):
+                await store.acquire(ANA)
+            assert lock.keep() is True, number
+            with pytest.raises(NotFound):
+                await store.acquire(ANA)
+    finally:
+        await store.close()
+
+
+@pytest.mark.requirement("D9")
+@on_postgres
+def test_a_connection_that_only_we_gave_up_is_not_taken_for_another_service(
+    server: Server, lock: InstanceLock
+) -> None:
+    assert isinstance(lock, ServerLock)
+    with ExitStack() as stack:
+        for _ in range(20):
+            half_open = lock._connection
+            assert half_open is not None
+            stack.callback(half_open.close)
+            lock._connection = None
+            assert lock.keep() is True
+            assert lock.keep() is False
+
+
+@pytest.mark.requirement("D9")
+def test_a_server_that_crashed_gives_the_hold_back_to_its_service() -> None:
+    with (
+        running_postgres("-F -c max_connections=10 -c shared_buffers=16MB") as postgres,
+        held_database(postgres.url("postgres")) as lock,
+    ):
+        for _ in range(3):
+            postgres.stop()
+            for _ in range(3):
+                with pytest.raises(StorageUnavailable):
+                    lock.keep()
+            postgres.start()
+            assert lock.keep() is True
+            assert lock.keep() is False
+
+
+def test_a_host_that_dies_is_given_up_by_the_server_within_20_s() -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    settings = f"-F -c max_connections=10 -c shared_buffers=16MB -h 127.0.0.1 -p {port}"
+    with running_postgres(settings) as postgres:
+        # The server's own socket, by which it is reached otherwise, has no such settings.
+        local = make_url(postgres.url("postgres")).set(host="127.0.0.1", port=port, query={})
+        lock = ServerLock(parse_url(local.render_as_string(hide_password=False)))
+        try:
+            assert lock.take() is None
+            idle, interval, count, unanswered = (
+                _shown(lock, f"tcp_{name}")
+                for name in (
+                    "keepalives_idle",
+                    "keepalives_interval",
+                    "keepalives_count",
+                    "user_timeout",
+                )
+            )
+            assert idle + interval * count <= 20
+            assert 0 < unanswered <= 20_000
+        finally:
+            lock.release()
+
+
+def _shown(lock: ServerLock, name: str) -> int:
+    assert lock._connection is not None
+    query = text("SELECT setting FROM pg_settings WHERE name = :name")
+    return int(lock._connection.execute(query, {"name": name}).scalar_one())
+
+
+@on_postgres
+def test_a_hold_that_was_let_go_stays_so(server: Server, lock: InstanceLock) -> None:
+    lock.release()
+    lock.release()
+    with pytest.raises(StorageUnavailable):
+        lock.keep()
+    assert find_holder(server.url) is None
