@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from perene.core.clock import Clock
 from perene.doctor.clock import check_clock, newest_file
 from perene.doctor.finding import Finding, Level, ok, refusal, warn
+from perene.doctor.hold import check_hold
 from perene.doctor.machine import check_data_directory, check_disk, check_open_files, check_service
 from perene.doctor.outside import check_endpoint, check_version, server_time
 from perene.doctor.stored import check_stored
@@ -32,6 +33,7 @@ async def examine(settings: Settings, clock: Clock, *, offline: bool) -> Sequenc
     A database server that PERENE_DATABASE_URL names is asked in any case.
     """
     stored = await asyncio.to_thread(check_stored, settings)
+    hold = await asyncio.to_thread(check_hold, settings)
     # A clock is compared at the moment when the other one was read.
     others = {} if stored.database_clock is None else {"the database": stored.database_clock}
     clock_finding = check_clock(
@@ -49,6 +51,7 @@ async def examine(settings: Settings, clock: Clock, *, offline: bool) -> Sequenc
         check_data_directory(settings.data_dir),
         check_disk(settings.data_dir),
         check_service(settings.data_dir),
+        hold,
         *stored.findings,
         clock_finding,
         check_open_files(settings, stored.sessions),

@@ -20,6 +20,8 @@ from perene.doctor.machine import check_data_directory, check_disk, check_open_f
 from perene.doctor.outside import server_time
 from perene.key_rotation import next_key_file
 from perene.settings import Settings
+from perene.store.database import Database
+from perene.store.instance_lock import held_database
 from perene.store.store import Store
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
@@ -82,6 +84,33 @@ async def test_a_running_service_is_seen(settings: Settings):
         found = await look(settings)
     assert found["service"].sentence.startswith("A service is running")
     assert (await look(settings))["service"].sentence.startswith("No service")
+
+
+@pytest.mark.requirement("D9")
+async def test_who_holds_the_database_is_told(settings: Settings, tmp_path: Path):
+    assert (await look(settings))["database hold"].sentence == "No service holds the database."
+    with held_database(settings.database):
+        found = (await look(settings))["database hold"]
+        assert found.level is Level.WARN, "a service of another data directory"
+        assert f"process {os.getpid()} on" in found.sentence
+        with held_data_directory(settings.data_dir):
+            found = (await look(settings))["database hold"]
+        assert found.level is Level.OK
+        assert f"process {os.getpid()} on" in found.sentence
+    with held_data_directory(settings.data_dir):
+        found = (await look(settings))["database hold"]
+    assert found.level is Level.WARN
+    assert "database_hold_lost" in (found.remedy or "")
+
+
+@pytest.mark.requirement("D9")
+async def test_who_holds_a_postgresql_database_is_told(settings: Settings, postgres_url: str):
+    Database.open(postgres_url).close_now()
+    settings = changed(settings, database_url=SecretStr(postgres_url))
+    assert (await look(settings))["database hold"].sentence == "No service holds the database."
+    with held_database(settings.database):
+        found = (await look(settings))["database hold"]
+    assert f"process {os.getpid()} on" in found.sentence
 
 
 async def test_an_older_schema_is_told_and_not_migrated(settings: Settings):
