@@ -16,6 +16,9 @@ from perene.store.instance_lock import held_database
 from perene.store.keyring import check_master, in_use, rotate_master_key
 from perene.store.master_key import find_master_key, write_master_key
 
+_LIMIT_S = 600.0
+"""All keys are wrapped anew in one transaction, however many there are."""
+
 _KEY_SIZE = 32
 
 
@@ -51,7 +54,7 @@ def rotate(settings: Settings) -> int:
     if settings.master_key is not None:
         raise KeyNotInFile("The master key is set by PERENE_MASTER_KEY.")
     with held_data_directory(settings.data_dir), held_database(settings.database):
-        database = Database.open(settings.database)
+        database = Database.open(settings.database, limit_s=_LIMIT_S)
         try:
             if not database.write_now(in_use):
                 raise MissingMasterKey("The database is not under a master key yet.")

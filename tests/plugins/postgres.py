@@ -4,10 +4,12 @@ One server for each test process, started when the first test asks, on a Unix so
 folder of its own; one empty database for each test.
 """
 
+import contextlib
 import importlib.util
 import itertools
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Generator, Iterator, Sequence
@@ -39,6 +41,31 @@ class Postgres:
         """Stop the server at once, as a crash would; its connections break."""
         data = self.folder / "data"
         _run(self.binaries / "pg_ctl", "stop", "-w", "-m", "immediate", "-D", data)
+
+    @contextmanager
+    def frozen(self) -> Generator[None]:
+        """Stop all its processes until the block ends: it takes what is sent, and does nothing."""
+        self.freeze()
+        try:
+            yield
+        finally:
+            self.thaw()
+
+    def freeze(self) -> None:
+        """Stop all its processes where they are."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let all its processes go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        first = int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
+        # The parent first: it would replace a child that it sees stopped.
+        os.kill(first, number)
+        for child in _children(first):
+            with contextlib.suppress(ProcessLookupError):  # its work was done
+                os.kill(child, number)
 
     def conninfo(self, database: str) -> str:
         """Return what `psycopg.connect` takes."""
@@ -109,6 +136,17 @@ def _binaries(folder: Path) -> Path:
         shutil.copytree(package.with_name(libraries), folder / libraries)
         return copy / "bin"
     return newest
+
+
+def _children(parent: int) -> list[int]:
+    listed = subprocess.run(
+        ["ps", "-A", "-o", "pid=,ppid="],  # noqa: S607  # its place differs between systems
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    pairs = (line.split() for line in listed.stdout.splitlines())
+    return [int(pid) for pid, above in pairs if int(above) == parent]
 
 
 def _prepare(folder: Path, binaries: Path) -> None:

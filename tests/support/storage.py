@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
 from enum import Enum
 from typing import TypeVar
 
+from perene.core.clock import Clock
 from perene.core.errors import StorageUnavailable
 from perene.store.database import Database
+from perene.store.threads import Threads
 
 T = TypeVar("T")
 
@@ -28,10 +30,12 @@ class Storage:
     """Stands before the database of each start of Perene; `asked` counts what came by.
 
     With `in_line` there are no threads: to hand over to one and back takes longer than most
-    transactions do.
+    transactions do. What waits for a sick database gives up by `clock`; what is in a thread does so
+    by the machine's, for no time passes there.
     """
 
-    def __init__(self, *, in_line: bool = False) -> None:
+    def __init__(self, clock: Clock, *, in_line: bool = False) -> None:
+        self._clock = clock
         self.in_line = in_line
         self.asked = 0
         self._health = Health.WELL
@@ -58,22 +62,26 @@ class Storage:
         # The one way to its threads, for reads and writes alike; it has no public name.
         in_thread = getattr(database, "_run")  # noqa: B009  # not public
 
-        async def inner(pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
-            return work() if self.in_line else await in_thread(pool, work)
+        async def inner(threads: Threads, work: Callable[[], T]) -> T:
+            return work() if self.in_line else await in_thread(threads, work)
 
-        async def run(pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        async def run(threads: Threads, work: Callable[[], T]) -> T:
             self.asked += 1
             match self._health:
                 case Health.FAILING:
                     raise StorageUnavailable("the server closed the connection unexpectedly")
                 case Health.HANGING:
                     await self._well.wait()
-                    return await inner(pool, work)
+                    return await inner(threads, work)
                 case Health.MUTE:
-                    result = await inner(pool, work)
+                    result = await inner(threads, work)
                     await self._well.wait()
                     return result
                 case Health.WELL:
-                    return await inner(pool, work)
+                    return await inner(threads, work)
 
         setattr(database, "_run", run)  # noqa: B010  # not public
+        database.limit = self._limit
+
+    def _limit(self, seconds: float) -> AbstractAsyncContextManager[object]:
+        return self._clock.limit(seconds) if self.is_ill else asyncio.timeout(seconds)

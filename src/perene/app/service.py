@@ -17,6 +17,7 @@ from perene.data_directory import held_data_directory
 from perene.key_rotation import RotationInterrupted, next_key_file
 from perene.logs import setup_logs
 from perene.settings import Settings, unknown_variables
+from perene.store.database import LIMIT_S
 from perene.store.errors import WrongMasterKey
 from perene.store.instance_lock import InstanceLock, held_database
 from perene.store.store import Store
@@ -136,6 +137,7 @@ def _open_store(settings: Settings, lock: InstanceLock) -> Store:
             key_file=settings.master_key_path,
             master_key=key,
             guard=lock.guard,
+            limit_s=max(LIMIT_S, settings.save_timeout_s),
         )
     except WrongMasterKey as error:
         if next_key_file(settings).exists():

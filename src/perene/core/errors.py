@@ -71,6 +71,10 @@ class StorageUnavailable(StorageError):
     """The database cannot be reached or written at this moment; trying again may help."""
 
     code = "storage_unavailable"
+    remedy = (
+        "Repeat it in a few seconds, a message to send under its Idempotency-Key: it may have been"
+        " taken. If it goes on, check that the database runs, answers, and has room."
+    )
 
 
 class DatabaseTaken(PereneError):

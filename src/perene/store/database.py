@@ -1,24 +1,43 @@
-"""The connection to the database: many readers, one writer, each in a thread of its own."""
+"""The connection to the database: many readers, one writer, each in a thread of its own.
+
+Whoever asks is answered within a limit, whatever the database and the threads do: see `errands` for
+what becomes of a thread that hangs. While all threads that could do something hang, it is refused
+at once, so that what nobody waits for any more cannot pile up behind them.
+"""
 
 import asyncio
+import concurrent.futures
 import threading
+import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
+import structlog
 from sqlalchemy import Connection, Engine, exc
 
 from perene.core.errors import PereneError, StorageError, StorageUnavailable
 from perene.store.engines import describe, make_engine, parse_url, prepare_file
+from perene.store.errands import Crew, Errand
 from perene.store.errors import CannotConnect, UnreadableDatabase
 from perene.store.failures import classify, is_database_error
-from perene.store.migrations import bring_up_to_date
+from perene.store.migrations import bring_up_to_date, is_up_to_date
+from perene.store.threads import Threads
+
+log = structlog.stdlib.get_logger()
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 # Reads are short, and Python runs one thread at a time: more readers only add contention.
 _READERS: Final = 4
+
+LIMIT_S: Final = 10.0
+"""How long anything may take unless set: what requirement E1 gives one attempt at saving."""
+
+Limit = Callable[[float], AbstractAsyncContextManager[object]]
+"""Raises TimeoutError from a block that takes longer."""
 
 _HOOKS: Final = "perene_after_commit"
 
@@ -34,41 +53,53 @@ class Database:
     in a thread, and must not keep the connection.
     """
 
-    def __init__(self, writer: Engine, reader: Engine) -> None:
+    def __init__(self, writer: Engine, reader: Engine, *, limit_s: float) -> None:
         self._writer = writer
         self._reader = reader
-        self._writes = ThreadPoolExecutor(1, thread_name_prefix="perene-write")
-        self._reads = ThreadPoolExecutor(_READERS, thread_name_prefix="perene-read")
+        self._writing = Crew(1, "perene-write")
+        self._reading = Crew(_READERS, "perene-read")
+        self.limit_s = limit_s
+        """How long anything that is asked may take."""
+        self.limit: Limit = asyncio.timeout
+        """What ends a caller's wait. Threads live by the machine's time, whatever clock the rest
+        of the service goes by."""
         self._closing = threading.Lock()
         self._closed = False
 
     @classmethod
-    def open(cls, url: str, *, migrate: bool = True) -> "Database":
+    def open(cls, url: str, *, migrate: bool = True, limit_s: float = LIMIT_S) -> "Database":
         """Connect, and bring the schema up to date; returns a usable database or raises.
 
-        `url` is `sqlite:///path` or `postgresql://user:password@host/name`. Raises CannotConnect,
-        UnreadableDatabase, NewerSchema, or OlderSchema when `migrate` is false and a migration is
-        due; nothing was changed then. Blocking: call it before the event loop runs, or in a
-        thread.
+        `url` is `sqlite:///path` or `postgresql://user:password@host/name`; nothing that is asked
+        later takes longer than `limit_s`. Raises CannotConnect, UnreadableDatabase, NewerSchema,
+        or OlderSchema when `migrate` is false and a migration is due; nothing was changed then.
+        Blocking: call it before the event loop runs, or in a thread. Only a migration may take
+        longer than the limit.
         """
         parsed = parse_url(url)
         prepare_file(parsed)
         writer = make_engine(parsed, readers=0)
+        first = Errand()
+        alarm = threading.Timer(limit_s, first.give_up)
+        alarm.daemon = True
+        alarm.start()
         try:
-            bring_up_to_date(writer, migrate=migrate)
-        except PereneError:
-            writer.dispose()
-            raise
+            due = not first.do(lambda: is_up_to_date(writer))
+            alarm.cancel()
+            if due:
+                bring_up_to_date(writer, migrate=migrate)
         except Exception as error:  # every driver has its own errors for "no such server"
             writer.dispose()
-            if not is_database_error(error):
+            if not (first.unwanted or is_database_error(error)):
                 raise
-            found = classify(error)
+            found = _silence(limit_s) if first.unwanted else classify(error)
             if isinstance(found, StorageUnavailable):
                 message = f"cannot use {describe(parsed)}: {found}"
                 raise CannotConnect(message) from error
             raise UnreadableDatabase(f"cannot read {describe(parsed)}: {found}") from error
-        return cls(writer, make_engine(parsed, readers=_READERS))
+        finally:
+            alarm.cancel()
+        return cls(writer, make_engine(parsed, readers=_READERS), limit_s=limit_s)
 
     @property
     def dialect(self) -> str:
@@ -83,7 +114,9 @@ class Database:
         Each statement sees what is committed when it starts. A read whose connection turns out to
         be dead is tried once more on a fresh one. Raises StorageUnavailable, or what `fn` raises.
         """
-        return await self._run(self._reads, lambda: self._read(lambda c: fn(c, *args, **kwargs)))
+        return await self._ask(
+            self._reading, Errand(), lambda: self._read(lambda c: fn(c, *args, **kwargs))
+        )
 
     async def write(
         self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
@@ -93,40 +126,78 @@ class Database:
         An exception rolls back everything. Cancelling the caller never cuts a transaction in
         half: one that waits for its turn does not begin, and one that runs is rolled back when
         `fn` returns, unless its commit is under way; the next `write` comes after it either way.
-        Raises StorageUnavailable, or what `fn` raises.
+        Raises StorageUnavailable, or what `fn` raises. A transaction that ends with
+        StorageUnavailable may still have been committed, or be committed later.
         """
-        cancelled = threading.Event()
-        try:
-            return await self._run(
-                self._writes, lambda: self._write(lambda c: fn(c, *args, **kwargs), cancelled)
-            )
-        except asyncio.CancelledError:
-            cancelled.set()
-            raise
+        errand = Errand()
+        return await self._ask(
+            self._writing, errand, lambda: self._write(lambda c: fn(c, *args, **kwargs), errand)
+        )
 
     def write_now(
         self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Do what `write` does, blocking; for starting up and for commands without a loop."""
-        return self._writes.submit(self._write, lambda c: fn(c, *args, **kwargs)).result()
+        errand = Errand()
+        future = self._writing.threads.submit(
+            self._writing.do, errand, lambda: self._write(lambda c: fn(c, *args, **kwargs), errand)
+        )
+        try:
+            return future.result(self.limit_s)
+        except concurrent.futures.TimeoutError as error:
+            future.cancel()
+            errand.give_up()
+            raise _silence(self.limit_s) from error
 
     async def close(self) -> None:
-        """Let running and queued work end, then close every connection. Idempotent."""
+        """Let running and queued work end, then close every connection. Idempotent.
+
+        Returns soon after the limit at the latest, and leaves behind what hangs.
+        """
         await asyncio.to_thread(self.close_now)
 
     def close_now(self) -> None:
         """Do what `close` does, blocking."""
         with self._closing:
+            if self._closed:
+                return
             self._closed = True
-            self._writes.shutdown(wait=True)
-            self._reads.shutdown(wait=True)
-            self._reader.dispose()
-            self._writer.dispose()
+            deadline = time.monotonic() + self.limit_s
+            crews = (self._writing, self._reading)
+            for crew in crews:
+                crew.threads.shutdown(wait=False)
+            left = sum(crew.end(max(0.0, deadline - time.monotonic())) for crew in crews)
+            if left:
+                log.error("database_left_hanging", threads=left)
+                return
+            # To close the last connection to a file can take a disk that answers, too.
+            closing = Threads(1, "perene-close")
+            closing.submit(self._writer.dispose)
+            closing.submit(self._reader.dispose)
+            if closing.end(self.limit_s):
+                log.error("database_left_hanging", threads=1)
 
-    async def _run(self, pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+    async def _ask(self, crew: Crew, errand: Errand, work: Callable[[], T]) -> T:
         if self._closed:
             raise StorageUnavailable("the database is closed")
-        return await asyncio.get_running_loop().run_in_executor(pool, work)
+        if crew.hangs:
+            raise StorageUnavailable("the database hangs, and owes an answer to earlier questions")
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self.limit_s
+        try:
+            async with self.limit(self.limit_s):
+                return await self._run(crew.threads, partial(crew.do, errand, work))
+        except TimeoutError as error:
+            errand.give_up()
+            raise _silence(self.limit_s) from error
+        except asyncio.CancelledError:
+            errand.unwanted = True
+            # Its thread shall hang no longer than if somebody still waited.
+            loop.call_at(deadline, errand.give_up)
+            raise
+
+    async def _run(self, threads: Threads, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(threads, work)
 
     def _read(self, work: Callable[[Connection], T]) -> T:
         try:
@@ -145,16 +216,14 @@ class Database:
         with self._reader.connect() as connection:
             return work(connection)
 
-    def _write(
-        self, work: Callable[[Connection], T], cancelled: threading.Event | None = None
-    ) -> T:
+    def _write(self, work: Callable[[Connection], T], errand: Errand) -> T:
         hooks: list[Callable[[], None]] = []
         try:
             with self._writer.begin() as connection:
                 connection.info[_HOOKS] = hooks
                 result = work(connection)
-                if cancelled is not None and cancelled.is_set():
-                    raise _NobodyWaits("the caller was cancelled")
+                if errand.unwanted:
+                    raise _NobodyWaits("the caller has gone")
         except PereneError:
             raise
         except Exception as error:  # each driver has errors of its own; all are re-raised
@@ -167,6 +236,10 @@ class Database:
 def after_commit(connection: Connection, hook: Callable[[], None]) -> None:
     """Have `hook` called in the writing thread once the running `write` has committed."""
     connection.info[_HOOKS].append(hook)
+
+
+def _silence(limit_s: float) -> StorageUnavailable:
+    return StorageUnavailable(f"the database gave no answer within {limit_s:g} s")
 
 
 def _translated(error: Exception) -> Exception:

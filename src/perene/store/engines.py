@@ -5,23 +5,34 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from sqlalchemy import (
     URL,
     Connection,
+    Dialect,
     Engine,
     NullPool,
+    PoolProxiedConnection,
     QueuePool,
     create_engine,
     event,
     exc,
     make_url,
 )
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import ConnectionPoolEntry
 
+from perene.store import errands
 from perene.store.errors import CannotConnect
 
 # How long a statement waits for another process's write, and how long a dead server is waited for.
-# Shorter than the 10 s that requirement E1 gives one attempt at saving.
+# Shorter than the 10 s that requirement E1 gives one attempt at saving. None of these limits holds
+# against a server that accepts what is sent and answers nothing: see `errands` for what does.
 _WAIT_S = 8
+
+# A client that vanished in a transaction, behind a network that swallows everything, holds its
+# locks no longer. None of ours is silent for so long between two statements.
+_SILENT_TRANSACTION_MS = 20_000
 
 
 def parse_url(url: str) -> URL:
@@ -81,11 +92,9 @@ def make_engine(url: URL, *, readers: int) -> Engine:
         # The threads of one pool pass connections on to each other, one at a time.
         options["connect_args"] = {"timeout": _WAIT_S, "check_same_thread": False}
     else:
-        # One round trip per transaction, against a transaction that fails because of an idle
-        # connection that the server or a firewall has dropped.
-        connect_args = _postgres_options(read_only=readers > 0)
-        options |= {"connect_args": connect_args, "pool_pre_ping": not readers}
+        options["connect_args"] = _postgres_options(read_only=readers > 0)
     engine = create_engine(url, **options)
+    _tell_errands(engine, ping=not readers and url.get_backend_name() != "sqlite")
     if url.get_backend_name() == "sqlite":
         _tune_sqlite(engine, writing=not readers)
     return engine
@@ -117,7 +126,7 @@ def _postgres_options(*, read_only: bool, **more: str | int) -> dict[str, str | 
     session = {
         "statement_timeout": _WAIT_S * 1000,
         "lock_timeout": _WAIT_S * 1000,
-        "idle_in_transaction_session_timeout": 60_000,
+        "idle_in_transaction_session_timeout": _SILENT_TRANSACTION_MS,
         "client_encoding": "UTF8",
         "default_transaction_read_only": "on" if read_only else "off",
         **more,
@@ -131,6 +140,46 @@ def _postgres_options(*, read_only: bool, **more: str | int) -> dict[str, str | 
         "application_name": "perene",
         "options": " ".join(f"-c {name}={value}" for name, value in session.items()),
     }
+
+
+def _tell_errands(engine: Engine, *, ping: bool) -> None:
+    """Let the errand of each thread know the connection that it waits on, from the first word on.
+
+    With `ping`, one round trip per transaction stands against a transaction that fails because of
+    an idle connection that the server or a firewall has dropped. SQLAlchemy's own ping comes before
+    anybody is told which connection it waits on.
+    """
+
+    def on_connect(
+        dialect: Dialect, _entry: ConnectionPoolEntry, args: Any, options: Any
+    ) -> DBAPIConnection:
+        errand = errands.present()
+        if errand is None:
+            return dialect.connect(*args, **options)
+        errand.check()
+        connection = dialect.connect(*args, **options)
+        try:
+            errand.hold(connection)
+        except BaseException:  # nobody else knows of it
+            connection.close()
+            raise
+        return connection
+
+    def on_checkout(
+        connection: DBAPIConnection, entry: ConnectionPoolEntry, _proxy: PoolProxiedConnection
+    ) -> None:
+        errand = errands.present()
+        if errand is not None:
+            errand.hold(connection)
+        if ping and entry.info.setdefault("used", False):
+            try:
+                engine.dialect.do_ping(connection)
+            except psycopg.Error as error:
+                raise exc.DisconnectionError("the idle connection is dead") from error
+        entry.info["used"] = True
+
+    event.listen(engine, "do_connect", on_connect)
+    event.listen(engine, "checkout", on_checkout)
 
 
 def _tune_sqlite(engine: Engine, *, writing: bool) -> None:

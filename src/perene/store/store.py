@@ -11,7 +11,7 @@ from perene.core.events import Event, EventType
 from perene.core.ids import Epoch, SessionId
 from perene.core.unit import Committed, Unit
 from perene.store import outbox, units
-from perene.store.database import Database
+from perene.store.database import LIMIT_S, Database
 from perene.store.evidence import Evidence
 from perene.store.keyring import Keyring, in_use
 from perene.store.master_key import find_master_key
@@ -40,13 +40,15 @@ class Store(SessionShelf, MessageShelf, Evidence, Upkeep):
         master_key: str | None = None,
         migrate: bool = True,
         guard: Guard | None = None,
+        limit_s: float = LIMIT_S,
     ) -> "Store":
         """Open the database and its keyring, or raise a RefusedToStart and leave both as found.
 
         `master_key` is base64; without it the key file is used, and made for a fresh database.
+        Nothing that is asked of the store takes longer than `limit_s`; see `database`.
         `guard` is asked before a session is acquired: see `InstanceLock`. Blocking.
         """
-        database = Database.open(url, migrate=migrate)
+        database = Database.open(url, migrate=migrate, limit_s=limit_s)
         try:
             used = database.write_now(in_use)
             key = find_master_key(master_key, key_file, database_in_use=used)

@@ -1,0 +1,78 @@
+"""Threads that can be left behind: one that hangs keeps neither others nor the process's end."""
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_Work = Callable[[], None]
+
+
+class Threads(Executor):
+    """At most `count` threads, which take work in the order of its coming.
+
+    Unlike those of a ThreadPoolExecutor they are daemons: the interpreter would otherwise wait at
+    its end, for ever, for a thread that is stuck in the file system or in a driver.
+    """
+
+    def __init__(self, count: int, name: str) -> None:
+        self.count = count
+        self._name = name
+        self._work: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
+        """Have a function called by a thread; what is cancelled before its turn never is."""
+        future: Future[T] = Future()
+
+        def work() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                result = fn(*args, **kwargs)
+            except BaseException as error:  # noqa: BLE001  # it is the caller's, whatever it is
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("these threads take no more work")
+            self._work.put(work)
+            if len(self._threads) < self.count:
+                name = f"{self._name}-{len(self._threads)}"
+                thread = threading.Thread(target=self._live, name=name, daemon=True)
+                self._threads.append(thread)
+                thread.start()
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more work; with `wait`, return when all that was given is done."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                for _ in self._threads:
+                    self._work.put(None)
+        if wait:
+            for thread in self._threads:
+                thread.join()
+
+    def end(self, within_s: float) -> int:
+        """Take no more work, and let what was given be done; return how many threads still do."""
+        self.shutdown(wait=False)
+        deadline = time.monotonic() + within_s
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return sum(thread.is_alive() for thread in self._threads)
+
+    def _live(self) -> None:
+        while (work := self._work.get()) is not None:
+            work()
+            del work  # what it holds must not live until the next one comes
