@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.processes import environment
 from bench.simulator import Simulator
 from bench.usage import cpu_seconds
 from perene.core.clock import SystemClock
@@ -40,7 +41,10 @@ def log_in_all(simulator: Simulator, credentials: Path, at_once: int) -> Start:
     server = cpu_seconds([simulator.pid])
     began = time.monotonic()
     with subprocess.Popen(
-        [*command, str(credentials), str(at_once)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [*command, str(credentials), str(at_once)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment(),
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None

@@ -1,7 +1,6 @@
 """Perene as a contestant: `perene serve` with its settings as they come."""
 
 import http.client
-import os
 import re
 import subprocess
 import threading
@@ -13,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from bench.processes import PERENE, stopping
+from bench.processes import PERENE, environment, stopping
 from bench.simulator import Simulator
 from bench.usage import Memory, family, memory
 
@@ -65,20 +64,20 @@ class Perene:
         are further ones, by the names of their variables.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("PERENE_")} | {
-            "PERENE_DATA_DIR": str(folder / "data"),
-            "PERENE_PORT": "0",
-            "PERENE_ENDPOINT": simulator.url,
-            "PERENE_NOISE_ROOT_KEY": simulator.root_key,
-            "PERENE_DATABASE_URL": database or "",
+        variables = environment(
+            PERENE_DATA_DIR=str(folder / "data"),
+            PERENE_PORT="0",
+            PERENE_ENDPOINT=simulator.url,
+            PERENE_NOISE_ROOT_KEY=simulator.root_key,
+            PERENE_DATABASE_URL=database or "",
             **(settings or {}),
-        }
+        )
         log = folder / "log"
         before = log.stat().st_size if log.exists() else 0
         began = time.monotonic()
         with log.open("ab") as output:
             process = subprocess.Popen(
-                [PERENE, "serve"], stdout=output, stderr=subprocess.STDOUT, env=environment
+                [PERENE, "serve"], stdout=output, stderr=subprocess.STDOUT, env=variables
             )
         with stopping(process):
             port = _port(process, log, before)

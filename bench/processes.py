@@ -1,5 +1,6 @@
 """The processes that a benchmark starts, and how it ends them."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Generator
@@ -8,6 +9,15 @@ from pathlib import Path
 
 PERENE = str(Path(sys.executable).parent / "perene")
 _STOP_S = 30
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """Return the variables of a contestant: these settings, and nothing that changes Python.
+
+    A variable that keeps Python from storing its bytecode, for one, would have each start compile.
+    """
+    mine = {k: v for k, v in os.environ.items() if not k.startswith(("PERENE_", "PYTHON"))}
+    return mine | settings
 
 
 @contextmanager
