@@ -69,7 +69,9 @@ endings = st.one_of(
         kind=st.sampled_from([Kind.FAILURE, Kind.STREAM_ERROR]),
         code=st.sampled_from([*CODES, "777"]),
         conflict=st.sampled_from(["", "", "", "replaced", "device_removed"]),
-        attributes=st.fixed_dictionaries({"expire": st.sampled_from(["", "600", "86400"])}),
+        attributes=st.fixed_dictionaries(
+            {"expire": st.sampled_from(["", "600", "86400", "1700000000"])}
+        ),
     ),
     st.builds(Ending, kind=st.just(Kind.LOCAL), code=st.sampled_from(list(Local))),
 )

@@ -189,7 +189,7 @@ _AS_A_DATE = 1_000_000_000
 
 
 def banned_until(attributes: Mapping[str, str], now: datetime) -> datetime | None:
-    """Return when a temporary ban (402) ends, None if the server did not say.
+    """Return when a temporary ban (402) ends, None if the server did not say, or named the past.
 
     `expire` is a duration in seconds (facts/protocol.md §2). No ban lasts 30 years: a number as
     large as that can only be a date.
@@ -199,7 +199,8 @@ def banned_until(attributes: Mapping[str, str], now: datetime) -> datetime | Non
         if seconds <= 0:
             return None
         if seconds > _AS_A_DATE:
-            return datetime.fromtimestamp(seconds, UTC)
+            until = datetime.fromtimestamp(seconds, UTC)
+            return until if until > now else None
         return now + timedelta(seconds=seconds)
     except (ValueError, OverflowError, OSError):
         return None

@@ -316,7 +316,10 @@ def test_a_ban_without_an_end_has_none() -> None:
 
 @given(st.integers(min_value=1_000_000_001, max_value=4_000_000_000))
 def test_a_date_is_never_taken_for_a_duration(epoch: int) -> None:
-    assert banned_until({"expire": str(epoch)}, NOW) == datetime.fromtimestamp(epoch, UTC)
+    until = datetime.fromtimestamp(epoch, UTC)
+    # One that is over by our clock says nothing: to try at once would be answered the same way.
+    expected = until if until > NOW else None
+    assert banned_until({"expire": str(epoch)}, NOW) == expected
 
 
 @given(st.dictionaries(st.sampled_from(["expire", "code"]), st.text(max_size=30)))
