@@ -23,6 +23,7 @@ from perene.core.machines.inputs import (
     VersionFound,
 )
 from perene.core.machines.signals import (
+    Claim,
     Denied,
     Emptied,
     Forget,
@@ -130,8 +131,10 @@ def _stable(state: SessionState, connection: Open) -> Moved:
 
 def _ended(state: SessionState, ended: Ended, now: Instant, chances: Chances) -> Moved:
     match state.connection:
-        case Draining(then=then):
-            return wants.drained(state, then, chances)
+        case Draining() as draining:
+            return wants.drained(state, draining, chances)
+        case Connecting(parting=True) if isinstance(state.pairing, Linking):
+            return claim(state, parting=True)  # linked just now; it has not logged in yet
         case Connecting(parting=True):
             # It was only to say goodbye, and one attempt is all that courtesy asks for.
             return Moved(state=replace(state, connection=LoggingOut()), out=(Forget(),))
@@ -159,5 +162,7 @@ def _is_outage(state: SessionState, verdict: Verdict) -> bool:
 
 
 def _disowned(state: SessionState, chances: Chances) -> Moved:
+    if isinstance(state.connection, Claiming) and state.connection.parting:
+        return Moved(state=state, out=(Claim(),))  # a person's word takes the session back
     verdict = Verdict.of_local(Local.STALE_EPOCH, chances.policies)
     return reactions.hold(state, verdict)

@@ -95,9 +95,10 @@ class LoggingOut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draining:
-    """Closing in order."""
+    """Closing in order; `parting`: after it has told WhatsApp goodbye."""
 
     then: Then
+    parting: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,15 +49,21 @@ def claim(state: SessionState, *, parting: bool = False) -> Moved:
 
 def drain(state: SessionState, then: Then) -> Moved:
     """Close an open connection in order."""
-    draining = replace(state, connection=Draining(then=then))
-    return Moved(state=draining, out=(Drain(log_out=then is Then.LOG_OUT),))
+    parting = then is Then.LOG_OUT
+    draining = replace(state, connection=Draining(then=then, parting=parting))
+    return Moved(state=draining, out=(Drain(log_out=parting),))
 
 
-def drained(state: SessionState, then: Then, chances: Chances) -> Moved:
+def drained(state: SessionState, draining: Draining, chances: Chances) -> Moved:
     """Go on after a connection that ended because somebody wanted it to."""
+    then = draining.then
     local = Local.RESTARTED if then is Then.RESTART else Local.STOPPED
     told = Decided(verdict=Verdict.of_local(local, chances.policies), attempt=0, wait=None)
-    moved = follow(state, then)
+    if then is Then.LOG_OUT and not draining.parting and state.paired:
+        # It was closing already when the logout came: WhatsApp does not know of that yet.
+        moved = claim(state, parting=True)
+    else:
+        moved = follow(state, then)
     return Moved(state=moved.state, out=(told, *moved.out))
 
 
@@ -143,8 +149,8 @@ def _turn(state: SessionState, then: Then) -> Moved:
             return drain(state, then)
         case Draining(then=Then.LOG_OUT) if then is not Then.LEAVE:
             return Moved(state=state)
-        case Draining():
-            return Moved(state=replace(state, connection=Draining(then=then)))
+        case Draining() as draining:
+            return Moved(state=replace(state, connection=replace(draining, then=then)))
         case Down() if then is not Then.RESTART:
             return Moved(state=state)
         case SettingAside() as aside if then is not Then.LEAVE:
