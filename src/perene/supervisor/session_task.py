@@ -66,6 +66,8 @@ class SessionTask:
         self.session: SessionId = record.id
         self.live = live or LiveState()
         self.stopping = False
+        self.failed = False
+        """Whether it has died of a bug, and does nothing more than to wait for its successor."""
         self._fresh: SessionState = new_session(
             record.id,
             paired=record.pn is not None and record.has_credentials,
@@ -130,7 +132,7 @@ class SessionTask:
     @property
     def overdue_s(self) -> float:
         """How long ago the task should have acted; 0 when nothing is due."""
-        due = next_deadline(self.state)
+        due = None if self.failed else next_deadline(self.state)
         return 0.0 if due is None else max(0.0, self._clock.monotonic() - due)
 
     def tell(self, given: Input) -> None:

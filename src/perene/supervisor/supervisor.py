@@ -109,7 +109,7 @@ class Supervisor:
             log.info("sessions_found", total=len(records), starting=len(wanted))
             monitor = self._group.create_task(self._monitor.run(), name="monitor")
             for record in wanted:
-                if record.id not in self._asked:
+                if record.id not in self._asked and record.id not in self._tasks:
                     self._resume(record)
             await self._closing.wait()
             monitor.cancel()
@@ -154,7 +154,7 @@ class Supervisor:
         async with self._lock(session):
             await self._store.set_desired(session, Desired.RUNNING)
             task = self._tasks.get(session)
-            if task is None or task.stopping:
+            if task is None or task.stopping or task.failed:
                 await self._started(session)
             else:
                 task.restart()
@@ -168,7 +168,7 @@ class Supervisor:
             await self._store.set_desired(session, Desired.LOGGED_OUT)
             self._wanted.discard(session)
             task = self._tasks.get(session)
-            if task is None or task.stopping:
+            if task is None or task.stopping or task.failed:
                 await self._halt(session)
                 self._resume(await self._store.get_session(session))
             else:
@@ -177,7 +177,7 @@ class Supervisor:
 
     async def _started(self, session: SessionId) -> None:
         task = self._tasks.get(session)
-        if task is not None and task.stopping:
+        if task is not None and (task.stopping or task.failed):
             await self._halt(session)
             task = None
         if task is not None:
@@ -288,6 +288,7 @@ class Supervisor:
                     return
                 except Exception as error:  # the supervisor's edge: one bug never ends others
                     log.exception("session_task_failed", session=session)
+                    task.failed = True
                     lived_s = self._clock.monotonic() - began
                     failures = 0 if lived_s > _AFTER_A_BUG.cap.total_seconds() else failures + 1
                     await self._report_failure(task, error, failures)
@@ -298,9 +299,15 @@ class Supervisor:
                 if task.stopping or self._closing.is_set():
                     return
                 by_person = False
-                task = self._new_task(await self._patiently(partial(self._get, session)))
+                record = await self._patiently(partial(self._get, session))
+                if task.stopping or self._closing.is_set():
+                    return  # it was asked so while the database took its time
+                task = self._new_task(record)
         except NotFound:
             return  # deleted meanwhile
+        except StorageError as error:
+            # The service is closing: others still drain, and this one has nothing to.
+            log.warning("session_not_read", session=session, reason=str(error))
         finally:
             if task.stopping:
                 task.live.moved(Connection.STOPPED)

@@ -226,6 +226,9 @@ class FakeSessionStore:
     def submit(self, unit: Unit) -> "asyncio.Future[Committed]":
         for event in unit.events:
             self._store.emit(event, unit.session)
+        if unit.standing is not None:
+            record = self._store.records[unit.session]
+            self._store.records[unit.session] = replace(record, standing=unit.standing)
         future: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
         future.set_result(Committed(new_messages=0))
         return future

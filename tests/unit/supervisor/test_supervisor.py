@@ -10,7 +10,7 @@ from perene.core.errors import NotFound, StorageUnavailable
 from perene.core.events import EventType
 from perene.core.ids import Epoch, SessionId
 from perene.core.notices import Opened
-from perene.core.sessions import Connection, Desired
+from perene.core.sessions import Connection, Desired, SessionRecord
 from perene.supervisor.supervisor import Supervisor
 from tests.unit.supervisor.fakes import World
 
@@ -417,3 +417,159 @@ async def test_a_wake_reaches_the_session_that_it_is_for_and_no_other(running: W
     running.supervisor.wake_sender(ANA)
     running.supervisor.wake_sender(SessionId("nobody"))
     assert (ana.woken, bob.woken) == (1, 0)
+
+
+# --- races ----------------------------------------------------------------------------------------
+
+
+class SlowAnswer:
+    """Holds up the next answer of the store to one question, after it was made."""
+
+    def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+        self.waiting = asyncio.Event()
+        self.go_on = asyncio.Event()
+        inner = getattr(world.store, method)
+
+        async def ask(*arguments: object) -> object:
+            answer = await inner(*arguments)
+            if not self.waiting.is_set():
+                self.waiting.set()
+                await self.go_on.wait()
+            return answer
+
+        monkeypatch.setattr(world.store, method, ask)
+
+
+async def test_a_session_that_is_started_before_the_list_is_read_gets_one_task(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.store.add("ana", desired=Desired.STOPPED)
+    listing = SlowAnswer(world, monkeypatch, "list_sessions")
+    desiring = SlowAnswer(world, monkeypatch, "set_desired")
+    # The API answers already; the service is still starting.
+    starting = asyncio.create_task(world.supervisor.start(ANA))
+    await desiring.waiting.wait()
+    life = await begin(world)
+    await listing.waiting.wait()
+    desiring.go_on.set()
+    await starting
+    listing.go_on.set()
+    await turns()
+    assert len(world.engines[ANA]) == 1
+    await end(world, life)
+
+
+async def test_a_stop_while_a_failed_session_is_read_anew_is_obeyed(
+    running: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running.store.add("ana")
+    running.broken.add(ANA)
+    await running.supervisor.start(ANA)
+    await running.clock.until_asleep(5)
+    running.broken.clear()
+    reading = SlowAnswer(running, monkeypatch, "get_session")
+    await running.clock.advance(5)
+    await reading.waiting.wait()
+    stopping = asyncio.create_task(running.supervisor.stop(ANA))
+    await turns()
+    reading.go_on.set()
+    async with asyncio.timeout(5):
+        await stopping
+    assert ANA not in running.engines
+    assert not running.supervisor.is_running(ANA)
+
+
+async def test_a_service_that_closes_while_a_failed_session_is_read_anew_ends(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.store.add("ana")
+    world.broken.add(ANA)
+    life = await begin(world)
+    await world.clock.until_asleep(5)
+    world.broken.clear()
+    reading = SlowAnswer(world, monkeypatch, "get_session")
+    await world.clock.advance(5)
+    await reading.waiting.wait()
+    world.supervisor.close()
+    await turns()
+    reading.go_on.set()
+    async with asyncio.timeout(5):
+        await life
+    assert ANA not in world.engines
+
+
+async def test_a_failed_session_that_cannot_be_read_when_the_service_closes_cuts_off_no_other(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.store.add("ana")
+    world.store.add("bob")
+    world.broken.add(ANA)
+    life = await begin(world)
+    bob = await world.engine("bob")
+    bob.drains = False
+    await world.clock.until_asleep(5)
+
+    async def away(session: SessionId) -> SessionRecord:
+        raise StorageUnavailable("down")
+
+    monkeypatch.setattr(world.store, "get_session", away)
+    await world.clock.advance(5)
+    await world.clock.until_asleep(2)
+    world.supervisor.close()
+    await world.clock.advance(2)
+    await turns()
+    assert not life.done()
+    bob.end(Ending(kind=Kind.LOCAL, code=Local.STOPPED))
+    async with asyncio.timeout(5):
+        await life
+
+
+async def test_a_logout_of_a_session_that_has_just_failed_is_done(running: World) -> None:
+    running.store.add("ana", paired=True)
+    running.broken.add(ANA)
+    await running.supervisor.start(ANA)
+    await running.clock.until_asleep(5)
+    running.broken.clear()
+    leaving = asyncio.create_task(running.supervisor.logout(ANA))
+    engine = await running.engine("ana")
+    engine.observer.notice(Opened(at=running.clock.now()))
+    async with asyncio.timeout(5):
+        await leaving
+    assert engine.logged_out
+    assert running.store.destroyed == [ANA]
+
+
+async def test_a_person_s_start_of_a_session_that_has_failed_is_a_person_s(running: World) -> None:
+    running.store.add("ana", paired=True)
+    await running.supervisor.start(ANA)
+    (await running.engine("ana")).end(REPLACED)
+    await turns()
+    running.broken.add(ANA)
+    await running.supervisor.restart(ANA)  # which dies of a bug, held as it was
+    await running.clock.until_asleep(5)
+    running.broken.clear()
+    await running.supervisor.start(ANA)
+    await running.engine("ana", 2)
+
+
+async def test_nothing_cuts_the_time_short_that_follows_a_bug(running: World) -> None:
+    running.store.add("ana", paired=True)
+    running.broken.add(ANA)
+    await running.supervisor.start(ANA)
+    for wait in (5, 5, 10, 15, 25):
+        await running.clock.until_asleep(wait)
+        await running.clock.advance(wait)
+    await running.clock.until_asleep(40)
+    running.broken.clear()
+    await running.clock.advance(40)
+    engine = await running.engine("ana")
+    running.broken.add(ANA)
+    engine.end(LOST)  # dies on its way to wait for the next attempt, which is never overdue
+    await running.clock.until_asleep(65)
+    running.broken.clear()
+    for _ in range(6):
+        await running.clock.advance(10)
+        await turns()
+    assert len(running.engines[ANA]) == 1
+    await running.clock.advance(5)
+    await running.engine("ana", 2)
