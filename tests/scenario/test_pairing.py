@@ -14,6 +14,7 @@ from perene.engine import pairing_code
 from perene.engine.config import FIRST_PRE_KEYS
 from perene.engine.credentials import Credentials
 from perene.engine.pairing_code import CodePairing, Finish
+from perene.supervisor.ports import PairingNotReady
 from perene.wire.node import Node
 from tests.support.record import PATIENCE_S
 from tests.support.world import DESK, World
@@ -119,6 +120,21 @@ async def test_a_pairing_code_outlives_the_qr_codes(world: World) -> None:
     assert await world.events(EventType.SESSION_DISCONNECTED) != []
     expired = await world.events(EventType.SESSION_DISCONNECTED)
     assert all(one.event.payload["cause"] != "pairing_expired" for one in expired)
+
+
+async def test_a_qr_code_whose_time_is_over_is_not_shown_while_a_typed_one_is_waited_for(
+    world: World,
+) -> None:
+    phone = await shown(world)
+    await world.pass_time(150)
+    code = await world.sessions.request_pairing_code(DESK, phone)
+    await world.pass_time(60)
+
+    with pytest.raises(PairingNotReady):
+        await world.sessions.current_qr(DESK, wait_s=0)
+    assert not (await world.sessions.session(DESK)).qr_available
+    world.simulator.enter_code(phone, code)
+    await world.event(EventType.SESSION_CONNECTED)
 
 
 @pytest.mark.requirement("D2")

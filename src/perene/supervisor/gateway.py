@@ -109,12 +109,12 @@ class SessionDesk:
         live = await self._to_be_paired(session)
         try:
             async with asyncio.timeout(wait_s):
-                while live.qr is None:
+                while (qr := self._scannable(live)) is None:
                     await live.changed()
                     live = await self._to_be_paired(session)
         except TimeoutError as error:
-            raise PairingNotReady("The server has not offered a QR code yet.") from error
-        return live.qr
+            raise PairingNotReady("The server offers no QR code at this moment.") from error
+        return qr
 
     async def request_pairing_code(self, session: SessionId, phone: str) -> str:
         live = await self._to_be_paired(session)
@@ -139,6 +139,12 @@ class SessionDesk:
             raise NotRunning(f"Session {session} is stopped.")
         return self._supervisor.live(session)
 
+    def _scannable(self, live: LiveState) -> QrView | None:
+        """Return the code that is shown, unless its time is over: a typed one may outlive it."""
+        if live.qr is None or live.qr.expires_at <= self._clock.now():
+            return None
+        return live.qr
+
     def _view(self, record: SessionRecord) -> SessionView:
         live = self._supervisor.live(record.id)
         return SessionView(
@@ -146,7 +152,7 @@ class SessionDesk:
             connection=live.connection,
             connected_at=live.connected_at if live.connection is Connection.OPEN else None,
             last_error=live.last_error,
-            qr_available=live.qr is not None,
+            qr_available=self._scannable(live) is not None,
             alive_at=live.alive_at,
             phone_seen_at=live.phone_seen_at,
             cause=live.cause,
