@@ -2,12 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
+from perene.core.events import EventType
+from perene.core.outages import OutageEnd
 from perene.core.sessions import Connection as State
 from perene.core.sessions import SessionOptions
 from tests.support.network import Network
+from tests.support.phase import HoldingWorld
 from tests.support.record import PATIENCE_S
 from tests.support.world import DESK, World
 
@@ -114,3 +118,44 @@ async def test_a_session_restarts_at_once_wherever_it_is(world: World, halfway: 
     await world.pass_time(35)
     assert world.network.most_at_once[DESK] == 1
     assert world.simulator.evidence.events["replaced"] == 0
+
+
+@pytest.mark.requirement("C4", "D10")
+async def test_a_stop_of_a_session_that_waits_for_a_person_since_before_the_service_ends_its_outage(
+    world: World,
+) -> None:
+    await replaced(world)
+    await world.restart()
+    await world.pass_time(1)
+    assert world.state() is State.NEEDS_ATTENTION
+    position = await world.now()
+
+    await world.sessions.stop(DESK)
+
+    page = await world.sessions.outages(DESK, cursor=None, limit=10)
+    assert [outage.end for outage in page.items] == [OutageEnd.STOPPED]
+    told = [one.event.type for one in await world.events(since=position)]
+    assert told == [EventType.SESSION_STOPPED]
+
+
+async def test_a_logout_while_a_restart_closes_the_connection_unlinks_the_device(
+    tmp_path: Path, template: Path
+) -> None:
+    async with HoldingWorld.open(tmp_path, template) as world:
+        phone = await linked(world)
+        account = world.simulator.add_contact(phone).account
+        ana = world.simulator.add_contact(name="Ana").account.phone
+        world.hold()
+        world.simulator.send_text(ana, phone, "on its way into the database")
+        await world.settled()
+
+        await world.sessions.restart(DESK)
+        leaving = asyncio.create_task(world.sessions.logout(DESK))
+        await world.settled()
+        assert world.network.open_now(DESK) == 1, "it drains"
+        world.release()
+        await world.pass_time(30, until=leaving.done)
+
+        assert leaving.done()
+        assert account.companions == []
+        assert world.state() is State.STOPPED

@@ -14,7 +14,7 @@ from perene.core.events import Event
 from perene.core.ids import Epoch, SessionId
 from perene.core.machines.effects import Deed, Disconnected, OutageOver, Telling
 from perene.core.machines.session import Step
-from perene.core.machines.state import SessionState
+from perene.core.machines.state import Down, SessionState
 from perene.core.outages import Outage, OutageEnd
 from perene.core.unit import Unit
 from perene.engine.ports import SessionStore
@@ -47,11 +47,13 @@ class SessionKeeper:
     """Commits what a step changed, before anything is done for it.
 
     What a database that is away could not take is kept, in order, and goes before what comes next:
-    whoever reads the events finds each loss of a connection beside its recovery.
+    whoever reads the events finds each loss of a connection beside its recovery. `stored` is the
+    epoch that the session had when this was made.
     """
 
-    def __init__(self, *, ownership: OpensStore, clock: Clock, watch: Watch) -> None:
+    def __init__(self, *, ownership: OpensStore, clock: Clock, watch: Watch, stored: Epoch) -> None:
         self._ownership = ownership
+        self._stored = stored
         self._clock = clock
         self._watch = watch
         self._unsaved: deque[Unit] = deque(maxlen=_UNSAVED)
@@ -69,8 +71,12 @@ class SessionKeeper:
             self._unsaved.append(_unit(taken.state, events, _outage(before, taken, tellings)))
         elif not owned_anew:
             return  # the database has not shown that it is back
-        if taken.state.epoch is not None:
-            await self._commit(taken.state.epoch)
+        epoch = taken.state.epoch
+        if epoch is None and isinstance(taken.state.connection, Down):
+            # It ends without ever having been ours in this run: nobody asks for an epoch later.
+            epoch = self._stored
+        if epoch is not None:
+            await self._commit(epoch)
 
     async def _commit(self, epoch: Epoch) -> None:
         while self._unsaved:

@@ -79,7 +79,9 @@ class SessionTask:
         self._policies = policies
         self._inputs: deque[Input] = deque()
         self._arrived = asyncio.Event()
-        self._keeper = SessionKeeper(ownership=ownership, clock=clock, watch=watch)
+        self._keeper = SessionKeeper(
+            ownership=ownership, clock=clock, watch=watch, stored=record.epoch
+        )
         self._jobs = SessionJobs(
             record=record,
             ownership=ownership,
