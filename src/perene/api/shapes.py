@@ -15,6 +15,7 @@ from perene.core.events import EventType, Json
 from perene.core.ids import SESSION_ID
 from perene.core.messages import Status
 from perene.core.sessions import Connection, Desired, SessionOptions
+from perene.core.twins import user_of
 from perene.supervisor.ports import (
     BanView,
     ConversationView,
@@ -152,6 +153,10 @@ class SessionOut(BaseModel):
     deaf_suspicions: int = Field(
         description="Times since the start that the open connection seemed to deliver nothing."
     )
+    twins: list[str] = Field(
+        description="Other sessions that are linked to the same account. All of them work, and each"
+        " receives every message: log out those that are not meant."
+    )
     ban: BanOut | None = Field(description="The temporary ban of the number, if there is one.")
     created_at: datetime
     options: OptionsOut
@@ -182,6 +187,7 @@ class SessionOut(BaseModel):
             retry_at=view.retry_at,
             outage_began_at=view.outage_began_at,
             deaf_suspicions=view.deaf_suspicions,
+            twins=list(view.twins),
             ban=None if view.ban is None else BanOut.of(view.ban),
             created_at=record.created_at,
             options=OptionsOut(
@@ -332,7 +338,7 @@ def _json(value: Json) -> JsonValue:
 
 
 def _user(jid: str | None) -> str | None:
-    return None if jid is None else jid.partition("@")[0].partition(":")[0]
+    return None if jid is None else user_of(jid)
 
 
 def _without_password(url: str | None) -> str | None:

@@ -26,6 +26,7 @@ from perene.supervisor.limit_watch import LimitWatch
 from perene.supervisor.metrics import Metrics
 from perene.supervisor.ports import ComponentHealth
 from perene.supervisor.signals import SignalSource
+from perene.supervisor.twin_watch import TwinWatch
 
 log = structlog.stdlib.get_logger()
 
@@ -39,6 +40,7 @@ class Looks:
     host: HostWatch
     database: DatabaseWatch
     limits: LimitWatch
+    twins: TwinWatch
     janitor: Janitor
 
 
@@ -59,6 +61,7 @@ class Watch:
             "host": looks.host.run,
             "database": looks.database.run,
             "limits": looks.limits.run,
+            "twins": looks.twins.run,
             "janitor": looks.janitor.run,
             "hearing": self.hearings.run,
             "alerts": self.alerting.run,
@@ -89,6 +92,7 @@ def wire_watch(
         host=HostWatch(clock, disk_free=lambda: shutil.disk_usage(settings.data_dir).free),
         database=DatabaseWatch(store.probe, sessions.committer, clock),
         limits=LimitWatch(sessions.feed, clock),
+        twins=TwinWatch(store.linked_accounts, clock),
         janitor=Janitor(store, clock, retention=timedelta(days=settings.retention_days)),
     )
     alerting = Alerting(
@@ -132,6 +136,7 @@ def _signals(
         disk_free=lambda: looks.host.free_bytes,
         key_missing=lambda: settings.master_key is None and not settings.master_key_path.exists(),
         limited=looks.limits.limited,
+        twins=looks.twins.twins,
         database_taken=lambda: hold.taken is not None,
     )
 

@@ -30,6 +30,7 @@ def session_page(session: JsonObject, outages: Sequence[JsonObject], now: dateti
             ("last proof of life", shown_moment(session.get("alive_at"))),
             ("phone last heard of", shown_moment(session.get("phone_seen_at"))),
             ("phone", masked(session.get("phone"))),
+            ("linked as well", _twins(session.get("twins"))),
             ("shown as", text(session, "push_name")),
             ("linked to", text(session, "platform") if session.get("paired") else "nothing yet"),
             ("QR code to scan", "yes, see `perene session pair`" if _has_qr(session) else ""),
@@ -97,6 +98,13 @@ def _attempt(session: JsonObject) -> str:
 
 def _times(count: object) -> str:
     return f"{count} times since the start" if count else ""
+
+
+def _twins(twins: object) -> str:
+    if not isinstance(twins, list) or not twins:
+        return ""
+    others = ", ".join(str(other) for other in cast("list[object]", twins))
+    return f"in {others}: each receives every message"
 
 
 def _ban(ban: object) -> str:

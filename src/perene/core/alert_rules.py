@@ -19,6 +19,7 @@ SIGNALS: Mapping[Scope, Mapping[str, str]] = {
         "heartbeat_age_s": "Seconds since the open connection last proved to be alive.",
         "phone_absent_days": "Days of the phone's absence that were warned of: 12, then 14.",
         "limited": "1 when WhatsApp lately refused to send to new people (463, 475).",
+        "twins": "Other sessions that are linked to the same account.",
     },
     Scope.SERVICE: {
         "database_failing": "1 while the database takes no writes.",
@@ -209,6 +210,15 @@ SESSION_RULES: tuple[Rule, ...] = (
         "WhatsApp limits whom this account may write to (463 or 475).",
         "Write only to people who wrote first, until the limit ends.",
         resolve_after_s=600,
+    ),
+    _session(
+        "session_linked_twice",
+        "twins",
+        0,
+        Severity.INFO,
+        "The number is linked in other sessions, too ({value:.0f}); each receives every message.",
+        "Log out the sessions that are not meant; `perene session show` names them. If it is meant,"
+        " switch this rule off.",
     ),
 )
 

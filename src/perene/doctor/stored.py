@@ -13,7 +13,7 @@ from perene.store.errors import OlderSchema, WrongMasterKey
 from perene.store.inspection import Inspection, inspect, opens_with, sqlite_file
 from perene.store.master_key import find_master_key
 
-_DATABASE, _KEY = "database", "master key"
+_DATABASE, _KEY, _NUMBERS = "database", "master key", "numbers"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +64,7 @@ def _look_into(database: Database, settings: Settings) -> Stored:
         findings=(
             ok(_DATABASE, _described(database, seen)),
             _check_key(settings, database, sealed=seen.sealed),
+            _check_numbers(seen),
         ),
         sessions=seen.sessions,
         cached_version=seen.cached_version,
@@ -74,6 +75,18 @@ def _look_into(database: Database, settings: Settings) -> Stored:
 def _described(database: Database, seen: Inspection) -> str:
     kind = "SQLite" if database.dialect == "sqlite" else "PostgreSQL"
     return f"{kind} can be read and written, has schema {seen.schema}, {seen.sessions} sessions."
+
+
+def _check_numbers(seen: Inspection) -> Finding:
+    if not seen.twins:
+        return ok(_NUMBERS, "No number is linked in two sessions.")
+    groups = {tuple(sorted((session, *others))) for session, others in seen.twins.items()}
+    named = "; ".join(" and ".join(group) for group in sorted(groups))
+    return warn(
+        _NUMBERS,
+        f"The same number is linked in several sessions, and each receives every message: {named}.",
+        "Log out those that are not meant, with `perene session logout`.",
+    )
 
 
 def _check_key(settings: Settings, database: Database | None, *, sealed: bool) -> Finding:

@@ -1,29 +1,39 @@
 """A look at a database that changes nothing."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import Connection, func, select, text
 
 from perene.core.errors import StorageError
+from perene.core.ids import SessionId
+from perene.core.twins import twins
 from perene.store import schema
 from perene.store.client_versions import read_client_version
 from perene.store.database import Database
 from perene.store.engines import parse_url
 from perene.store.keyring import check_master, in_use
 from perene.store.migrations import VERSION_TABLE, version
+from perene.store.twins import read_accounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspection:
-    """What a database holds. `clock` is the server's; None for SQLite, which has ours."""
+    """What a database holds. `clock` is the server's; None for SQLite, which has ours.
+
+    `twins` are the sessions that share an account with others, each with these.
+    """
 
     schema: str
     sealed: bool
     sessions: int
     cached_version: str | None
     clock: datetime | None
+    twins: Mapping[SessionId, tuple[SessionId, ...]] = field(
+        default_factory=dict[SessionId, tuple[SessionId, ...]]
+    )
 
 
 class _Undone(StorageError):
@@ -73,5 +83,6 @@ def _try(connection: Connection, endpoint: str) -> None:
             ).scalar_one(),
             cached_version=known[0] if known else None,
             clock=clock,
+            twins=twins(read_accounts(connection)),
         )
     )

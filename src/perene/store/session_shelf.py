@@ -10,7 +10,7 @@ from perene.core.events import Event
 from perene.core.ids import Epoch, SessionId
 from perene.core.outages import Outage
 from perene.core.sessions import Desired, SessionOptions, SessionRecord
-from perene.store import credentials, sessions
+from perene.store import credentials, sessions, twins
 from perene.store.base import StoreBase
 from perene.store.credentials import ArchivedCredentials
 from perene.store.database import Database
@@ -66,6 +66,14 @@ class SessionShelf(StoreBase):
         if found is None:
             raise NotFound(f"there is no session {session}")
         return found
+
+    async def linked_accounts(self) -> dict[SessionId, str]:
+        """Return the number of each session that is linked, oldest session first."""
+        return await self.database.read(twins.read_accounts)
+
+    async def twins(self, session: SessionId) -> list[SessionId]:
+        """Return the other sessions that are linked to a session's account, oldest first."""
+        return await self.database.read(twins.read_twins, session)
 
     async def set_desired(self, session: SessionId, desired: Desired) -> None:
         """Store what is wanted of a session."""

@@ -9,6 +9,7 @@ from perene.core.errors import Conflict, NotFound, PereneError
 from perene.core.events import Event, EventType
 from perene.core.ids import SessionId, new_session_id
 from perene.core.sessions import Connection, Desired, SessionOptions, SessionRecord
+from perene.core.twins import account_of, twins
 from perene.supervisor.cursors import row_of
 from perene.supervisor.live import LiveState
 from perene.supervisor.ports import (
@@ -68,10 +69,15 @@ class SessionDesk:
         return await self.session(session)
 
     async def list_sessions(self) -> Sequence[SessionView]:
-        return [self._view(record) for record in await self._store.list_sessions()]
+        records = await self._store.list_sessions()
+        accounts = {record.id: account_of(record) for record in records}
+        linked = {session: number for session, number in accounts.items() if number is not None}
+        found = twins(linked)
+        return [self._view(record, found.get(record.id, ())) for record in records]
 
     async def session(self, session: SessionId) -> SessionView:
-        return self._view(await self._store.get_session(session))
+        record = await self._store.get_session(session)
+        return self._view(record, await self._store.twins(session))
 
     async def start(self, session: SessionId) -> SessionView:
         await self._store.get_session(session)
@@ -145,10 +151,11 @@ class SessionDesk:
             return None
         return live.qr
 
-    def _view(self, record: SessionRecord) -> SessionView:
+    def _view(self, record: SessionRecord, others: Sequence[SessionId]) -> SessionView:
         live = self._supervisor.live(record.id)
         return SessionView(
             record=record,
+            twins=others,
             connection=live.connection,
             connected_at=live.connected_at if live.connection is Connection.OPEN else None,
             last_error=live.last_error,
@@ -172,4 +179,4 @@ def _ban(live: LiveState) -> BanView | None:
 
 
 def _is_paired(record: SessionRecord) -> bool:
-    return record.has_credentials and record.pn is not None
+    return account_of(record) is not None

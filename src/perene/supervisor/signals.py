@@ -70,7 +70,7 @@ class SignalSource:
     """Makes the signals of one look; call it at each, for it counts what happened in between.
 
     `disk_free` returns the bytes that were free lately, None when nobody knows; `key_missing`,
-    `limited` and `database_taken` answer at once, from memory.
+    `limited`, `twins` and `database_taken` answer at once, from memory.
     """
 
     def __init__(
@@ -83,6 +83,7 @@ class SignalSource:
         disk_free: Callable[[], int | None] = lambda: None,
         key_missing: Callable[[], bool] = lambda: False,
         limited: Callable[[SessionId], bool] = lambda _: False,
+        twins: Callable[[SessionId], int] = lambda _: 0,
         database_taken: Callable[[], bool] = lambda: False,
     ) -> None:
         self._supervisor = supervisor
@@ -92,6 +93,7 @@ class SignalSource:
         self._disk_free = disk_free
         self._key_missing = key_missing
         self._limited = limited
+        self._twins = twins
         self._database_taken = database_taken
         self._memories: dict[SessionId, _Memory] = {}
         self._failures = Recent()
@@ -134,6 +136,7 @@ class SignalSource:
             "heartbeat_age_s": _seconds(live.alive_at, now) if is_open else 0.0,
             "phone_absent_days": float(live.phone_absent_days),
             "limited": float(self._limited(session)),
+            "twins": float(self._twins(session)),
         }
 
     def _of_service(self, lives: Mapping[SessionId, LiveState]) -> Mapping[str, float]:

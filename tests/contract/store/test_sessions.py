@@ -45,6 +45,39 @@ from tests.support.units import (
 BOB = SessionId("bob")
 
 
+async def link(store: Store, session: SessionId, pn: str | None) -> None:
+    await store.create_session(session)
+    epoch = await store.acquire(session)
+    profile = None if pn is None else Profile(pn=pn)
+    await store.commit(
+        [unit(session=session, epoch=epoch, credentials=Bytes(b"c"), profile=profile)]
+    )
+
+
+@pytest.mark.requirement("D9")
+async def test_sessions_that_are_linked_to_one_number_find_each_other(store: Store) -> None:
+    numbers = {
+        "ana": "5511:1@s.whatsapp.net",
+        "bob": "5511@s.whatsapp.net",
+        "eva": "55112:1@s.whatsapp.net",
+        "leo": "5511:12@s.whatsapp.net",
+        "new": None,
+    }
+    for name, pn in numbers.items():
+        await link(store, SessionId(name), pn)
+    assert await store.twins(ANA) == ["bob", "leo"]
+    assert await store.twins(SessionId("leo")) == ["ana", "bob"]
+    for alone in ("eva", "new", "nobody"):
+        assert await store.twins(SessionId(alone)) == []
+    accounts = {"ana": "5511", "bob": "5511", "eva": "55112", "leo": "5511"}
+    assert await store.linked_accounts() == accounts
+    epoch = await store.acquire(BOB)
+    await store.archive_credentials(BOB, epoch, "removed")
+    assert await store.twins(ANA) == ["leo"]
+    await store.delete_session(SessionId("leo"))
+    assert await store.twins(ANA) == []
+
+
 def full(session: SessionId = ANA) -> Unit:
     """Make a unit that writes to every table."""
     one = key()

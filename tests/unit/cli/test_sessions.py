@@ -84,6 +84,13 @@ def test_a_session_is_shown_with_its_outages():
     assert second.split() == ["network", "socket_closed", "1"]
 
 
+@pytest.mark.requirement("D9")
+def test_a_session_whose_number_is_linked_twice_names_the_other():
+    assert "linked as well" not in session_page(WAITING, [], NOW)
+    page = session_page({**WAITING, "twins": ["home", "shop"]}, [], NOW)
+    assert "linked as well      in home, shop: each receives every message" in page
+
+
 def test_an_outage_of_a_service_that_lists_no_losses_is_shown_by_its_cause():
     older = {name: value for name, value in OUTAGE.items() if name != "losses"}
     row = " ".join(session_page(WAITING, [older], NOW).splitlines()[-1].split())

@@ -27,6 +27,7 @@ ROWS: dict[str, tuple[float, float, str]] = {
     "session_heartbeat": (121, 15, "121 seconds"),
     "session_phone_absent": (12, 0, "12 days"),
     "session_limited": (1, 0, "463"),
+    "session_linked_twice": (1, 0, "other sessions, too (1)"),
     "database_failing": (1, 0, "cannot be written"),
     "database_taken": (1, 0, "Another service took the database"),
     "retention_failing": (1, 0, "database grows"),

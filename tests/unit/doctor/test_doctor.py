@@ -13,6 +13,7 @@ from websockets.http11 import Request, Response
 
 from perene.core.clock import SystemClock
 from perene.core.ids import SessionId
+from perene.core.unit import Profile
 from perene.data_directory import held_data_directory
 from perene.doctor import Finding, Level, examine, examine_settings
 from perene.doctor.clock import check_clock
@@ -23,6 +24,7 @@ from perene.settings import Settings
 from perene.store.database import Database
 from perene.store.instance_lock import held_database
 from perene.store.store import Store
+from tests.support.units import Bytes, unit
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 
@@ -111,6 +113,31 @@ async def test_who_holds_a_postgresql_database_is_told(settings: Settings, postg
     with held_database(settings.database):
         found = (await look(settings))["database hold"]
     assert f"process {os.getpid()} on" in found.sentence
+
+
+@pytest.mark.requirement("D9")
+async def test_a_number_that_is_linked_twice_is_told(settings: Settings):
+    assert (await look(settings))["numbers"].level is Level.OK
+    store = Store.open(settings.database, clock=SystemClock(), key_file=settings.master_key_path)
+    for name in ("desk", "home"):
+        if name != "desk":
+            await store.create_session(SessionId(name))
+        epoch = await store.acquire(SessionId(name))
+        await store.commit(
+            [
+                unit(
+                    session=SessionId(name),
+                    epoch=epoch,
+                    credentials=Bytes(b"c"),
+                    profile=Profile(pn="5511999991234:1@s.whatsapp.net"),
+                )
+            ]
+        )
+    await store.close()
+    found = (await look(settings))["numbers"]
+    assert found.level is Level.WARN
+    assert "desk and home" in found.sentence
+    assert "1234" not in found.sentence
 
 
 async def test_an_older_schema_is_told_and_not_migrated(settings: Settings):

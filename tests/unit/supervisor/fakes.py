@@ -90,6 +90,10 @@ class MemoryStore:
             raise NotFound(f"no session {session}")
         return self.records[session]
 
+    async def twins(self, session: SessionId) -> list[SessionId]:
+        await self.get_session(session)
+        return []
+
     async def set_desired(self, session: SessionId, desired: Desired) -> None:
         record = await self.get_session(session)
         self.records[session] = replace(record, desired=desired)

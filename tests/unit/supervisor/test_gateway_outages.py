@@ -36,6 +36,9 @@ class Around:
     done: list[str] = field(default_factory=list[str])
     state: LiveState = field(default_factory=LiveState)
 
+    async def twins(self, session: SessionId) -> list[SessionId]:
+        return []
+
     async def get_session(self, session: SessionId) -> SessionRecord:
         if session != ANA:
             raise NotFound(f"no session {session}")

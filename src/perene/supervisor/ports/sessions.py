@@ -82,6 +82,8 @@ class SessionView:
     deaf_suspicions: int = 0
     """How often since the start an open connection seemed to deliver nothing, and was reopened."""
     ban: BanView | None = None
+    twins: Sequence[SessionId] = ()
+    """Other sessions that are linked to the same account; each receives every message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
