@@ -72,7 +72,7 @@ FAILURES = [
     refused(0),
     replace(refused(400, "faulty"), wait=MINUTES),
     replace(refused(401, "unlinked"), after=After.UNLINKED),
-    replace(refused(402, "temporary_ban"), wait=(BAN_S, BAN_S)),
+    replace(refused(402, "temporary_ban"), wait=(BAN_S + 1, BAN_S + 1)),
     replace(refused(403, "locked"), after=After.LOCKED, wait=None),
     replace(refused(405, "outdated"), wait=AT_ONCE),
     held(refused(406, "banned")),
@@ -89,7 +89,8 @@ FAILURES = [
     refused(503, "server_unavailable"),
     refused(999),
 ]
-"""402 without its time is for `test_connection`; here it lasts for BAN_S."""
+"""402 without its time is for `test_connection`; here it lasts for BAN_S,
+and the rest of its last second is waited out too."""
 UNPAIRED_FAILURES = [way for way in FAILURES if way.code != 402]
 
 
