@@ -3,17 +3,21 @@
 import asyncio
 import base64
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from perene.core.errors import StorageError
 from perene.core.events import EventType
 from perene.core.sessions import Connection as State
 from perene.core.sessions import SessionOptions
+from perene.core.unit import Unit
 from perene.engine import pairing_code
 from perene.engine.config import FIRST_PRE_KEYS
 from perene.engine.credentials import Credentials
 from perene.engine.pairing_code import CodePairing, Finish
+from perene.supervisor.committer import Outcome
 from perene.supervisor.ports import PairingNotReady
 from perene.wire.node import Node
 from tests.support.record import PATIENCE_S
@@ -135,6 +139,40 @@ async def test_a_qr_code_whose_time_is_over_is_not_shown_while_a_typed_one_is_wa
     assert not (await world.sessions.session(DESK)).qr_available
     world.simulator.enter_code(phone, code)
     await world.event(EventType.SESSION_CONNECTED)
+
+
+class FullDisk(World):
+    """A world whose database can be read, and takes nothing that concerns pairing."""
+
+    is_full = False
+
+    async def _commit(self, units: Sequence[Unit]) -> Sequence[Outcome]:
+        if self.is_full and any(unit.profile is not None for unit in units):
+            raise StorageError("the disk is full")
+        return await super()._commit(units)
+
+
+@pytest.mark.requirement("C13")
+async def test_a_scan_that_could_not_be_stored_has_linked_nothing(
+    tmp_path: Path, template: Path
+) -> None:
+    async with FullDisk.open(tmp_path, template) as world:
+        phone = await shown(world)
+        qr = await world.sessions.current_qr(DESK, wait_s=PATIENCE_S)
+        world.is_full = True
+        world.simulator.scan_qr(qr.text, phone)
+        await world.event(EventType.SESSION_DISCONNECTED, cause="storage")
+        world.is_full = False
+        await world.pass_time(10)
+
+        assert world.state() is State.PAIRING
+        assert not world.supervisor.live(DESK).paired
+        assert (await world.sessions.outages(DESK, cursor=None, limit=1)).items == []
+        qr = await world.sessions.current_qr(DESK, wait_s=PATIENCE_S)
+        world.simulator.scan_qr(qr.text, phone)
+        await world.event(EventType.SESSION_CONNECTED)
+        await world.pass_time(60)
+        assert (await world.sessions.outages(DESK, cursor=None, limit=1)).items == []
 
 
 @pytest.mark.requirement("D2")

@@ -9,7 +9,7 @@ import structlog
 from perene.core.causes import Local
 from perene.core.events import Event, EventType
 from perene.core.notices import PhoneLinked, QrShown
-from perene.core.unit import AddressPair, Profile
+from perene.core.unit import AddressPair, Committed, Profile
 from perene.engine import endings, pairing_code
 from perene.engine.errors import (
     AnotherPairing,
@@ -153,8 +153,15 @@ class Linking:
                     payload={"pn": bare_pn, "lid": bare_lid, "platform": credentials.platform},
                 )
             )
-            self._answers.put(draft.submit(), paired.reply)
-        self._observer.notice(PhoneLinked())
+            committed = draft.submit()
+            # Told before the reply can leave: the server's answer to that ends the connection.
+            committed.add_done_callback(self._linked)
+            self._answers.put(committed, paired.reply)
+
+    def _linked(self, committed: "asyncio.Future[Committed]") -> None:
+        """Tell that the device is linked, if that was stored: otherwise it is not."""
+        if not committed.cancelled() and committed.exception() is None:
+            self._observer.notice(PhoneLinked())
 
     async def undo(self) -> None:
         """Ask WhatsApp to forget the device (whatsmeow client.go, Logout, 2026-08)."""
