@@ -21,7 +21,8 @@ _DOWN = (Connection.CONNECTING, Connection.LOGGING_IN, Connection.WAITING)
 class Lives(Protocol):
     """The supervisor, as far as signals go."""
 
-    task_failures: int
+    @property
+    def task_failures(self) -> int: ...
 
     @property
     def clock_jump_s(self) -> float: ...
