@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -22,6 +23,7 @@ from perene.settings import Settings
 from perene.sim import Settings as SimSettings
 from perene.sim import Simulator
 from perene.store.store import Store
+from perene.supervisor.hold_watch import HoldWatch
 from perene.supervisor.metrics import Metrics
 from perene.supervisor.supervisor import Supervisor
 
@@ -109,7 +111,8 @@ async def running(folder: Path) -> AsyncGenerator[Running]:
     store = Store.open(settings.database, clock=clock, key_file=settings.master_key_path)
     _, key = await store.create_api_key("test")
     sessions = await wire_sessions(settings, store, clock, metrics)
-    watch = wire_watch(settings, store, clock, metrics, sessions)
+    hold = HoldWatch(AsyncMock(return_value=False), clock)
+    watch = wire_watch(settings, store, clock, metrics, sessions, hold)
     server = wire_server(settings, store, clock, metrics, sessions, watch)
     port = await server.start()
     committing = asyncio.create_task(sessions.committer.run())
