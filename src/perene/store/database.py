@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine, exc
 
 from perene.core.errors import PereneError, StorageError, StorageUnavailable
 from perene.store.engines import describe, make_engine, parse_url, prepare_file
-from perene.store.errands import Crew, Errand
+from perene.store.errands import Crew, Errand, silence, within
 from perene.store.errors import CannotConnect, UnreadableDatabase
 from perene.store.failures import classify, is_database_error
 from perene.store.migrations import bring_up_to_date, is_up_to_date
@@ -79,26 +79,18 @@ class Database:
         parsed = parse_url(url)
         prepare_file(parsed)
         writer = make_engine(parsed, readers=0)
-        first = Errand()
-        alarm = threading.Timer(limit_s, first.give_up)
-        alarm.daemon = True
-        alarm.start()
         try:
-            due = not first.do(lambda: is_up_to_date(writer))
-            alarm.cancel()
-            if due:
+            if not within(limit_s, lambda: is_up_to_date(writer)):
                 bring_up_to_date(writer, migrate=migrate)
         except Exception as error:  # every driver has its own errors for "no such server"
             writer.dispose()
-            if not (first.unwanted or is_database_error(error)):
-                raise
-            found = _silence(limit_s) if first.unwanted else classify(error)
+            found = classify(error) if is_database_error(error) else error
             if isinstance(found, StorageUnavailable):
                 message = f"cannot use {describe(parsed)}: {found}"
                 raise CannotConnect(message) from error
-            raise UnreadableDatabase(f"cannot read {describe(parsed)}: {found}") from error
-        finally:
-            alarm.cancel()
+            if isinstance(found, PereneError) and found is not error:
+                raise UnreadableDatabase(f"cannot read {describe(parsed)}: {found}") from error
+            raise
         return cls(writer, make_engine(parsed, readers=_READERS), limit_s=limit_s)
 
     @property
@@ -147,7 +139,7 @@ class Database:
         except concurrent.futures.TimeoutError as error:
             future.cancel()
             errand.give_up()
-            raise _silence(self.limit_s) from error
+            raise silence(self.limit_s) from error
 
     async def close(self) -> None:
         """Let running and queued work end, then close every connection. Idempotent.
@@ -189,7 +181,7 @@ class Database:
                 return await self._run(crew.threads, partial(crew.do, errand, work))
         except TimeoutError as error:
             errand.give_up()
-            raise _silence(self.limit_s) from error
+            raise silence(self.limit_s) from error
         except asyncio.CancelledError:
             errand.unwanted = True
             # Its thread shall hang no longer than if somebody still waited.
@@ -236,10 +228,6 @@ class Database:
 def after_commit(connection: Connection, hook: Callable[[], None]) -> None:
     """Have `hook` called in the writing thread once the running `write` has committed."""
     connection.info[_HOOKS].append(hook)
-
-
-def _silence(limit_s: float) -> StorageUnavailable:
-    return StorageUnavailable(f"the database gave no answer within {limit_s:g} s")
 
 
 def _translated(error: Exception) -> Exception:

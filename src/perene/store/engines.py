@@ -113,13 +113,15 @@ def make_lock_engine(url: URL, name: str) -> Engine:
         # While an answer of the server is on its way, this counts and not the keepalives.
         "tcp_user_timeout": 20_000,
     }
-    return create_engine(
+    engine = create_engine(
         url,
         poolclass=NullPool,
         isolation_level="AUTOCOMMIT",
         hide_parameters=True,
         connect_args=_postgres_options(read_only=True, **alive) | {"application_name": name},
     )
+    _tell_errands(engine, ping=False)
+    return engine
 
 
 def _postgres_options(*, read_only: bool, **more: str | int) -> dict[str, str | int]:

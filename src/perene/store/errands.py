@@ -62,12 +62,12 @@ class Errand:
         """Do the work, unless it was given up before."""
         with self._lock:
             self._under_way = True
-        _present.errand = self
+        before, _present.errand = present(), self
         try:
             self.check()
             return work()
         finally:
-            _present.errand = None
+            _present.errand = before
             with self._lock:
                 self._under_way = False
                 self._release()
@@ -93,10 +93,12 @@ class Errand:
                 case sqlite3.Connection():
                     self._cut = lambda: _interrupt(connection)
                 case psycopg.Connection():
-                    # A descriptor of its own: the driver may close its one at any moment, and the
-                    # system give the number to somebody else.
-                    line = socket.socket(fileno=os.dup(connection.fileno()))
-                    self._cut, self._let_go = lambda: _shut(line), line.close
+                    # Who is closed already needs no cut; who has no descriptor left goes without.
+                    with contextlib.suppress(psycopg.Error, OSError):
+                        # One of its own: the driver may close its one at any moment, and the
+                        # system give the number to somebody else.
+                        line = socket.socket(fileno=os.dup(connection.fileno()))
+                        self._cut, self._let_go = lambda: _shut(line), line.close
                 case _:
                     raise TypeError(f"no connection of a known driver: {type(connection)}")
 
@@ -104,6 +106,25 @@ class Errand:
         if self._let_go is not None:
             self._let_go()
         self._cut = self._let_go = None
+
+
+def within(limit_s: float, work: Callable[[], T]) -> T:
+    """Do something in the calling thread, which waits on PostgreSQL no longer than so.
+
+    Raises StorageUnavailable after it; else what the work raises.
+    """
+    errand = Errand()
+    alarm = threading.Timer(limit_s, errand.give_up)
+    alarm.daemon = True
+    alarm.start()
+    try:
+        return errand.do(work)
+    except Exception as error:  # what comes of the cut is of no interest
+        if errand.unwanted:
+            raise silence(limit_s) from error
+        raise
+    finally:
+        alarm.cancel()
 
 
 class Crew:
@@ -143,6 +164,11 @@ class Crew:
 def present() -> Errand | None:
     """Return the errand of the calling thread, None outside of one."""
     return getattr(_present, "errand", None)
+
+
+def silence(limit_s: float) -> StorageUnavailable:
+    """Return what is told to whoever waited in vain."""
+    return StorageUnavailable(f"the database gave no answer within {limit_s:g} s")
 
 
 def _interrupt(connection: sqlite3.Connection) -> None:

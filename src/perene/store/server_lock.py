@@ -2,15 +2,19 @@
 
 The lock lives as long as the server's end of the connection. A pooler that gives a connection to
 several clients in turn breaks that; it must be left out, or pool by session.
+
+A server that is silent has it wait for as long as it holds the lock, for to give up the connection
+is to give up the lock. Only to take it, or to let it go, has a limit.
 """
 
 import threading
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import URL, Connection, Engine, TextClause, exc, text
+from sqlalchemy import URL, Connection, Engine, Row, TextClause, exc, text
 
 from perene.core.errors import DatabaseTaken, StorageUnavailable
 from perene.store.engines import describe, make_lock_engine
+from perene.store.errands import Errand, within
 from perene.store.errors import CannotConnect
 from perene.store.failures import classify, is_database_error
 from perene.store.holder import Holder, new_name
@@ -33,6 +37,9 @@ _WHO = text(
 )
 _TAKE = text(f"SELECT pg_try_advisory_lock({_KEYS[0]}, {_KEYS[1]})")
 _STANDBY = text("SELECT pg_is_in_recovery()")
+_LIMIT_S: Final = 10.0
+"""How long taking the lock may take."""
+
 _END = text("SELECT pg_terminate_backend(:pid, 2000)")
 
 
@@ -45,24 +52,25 @@ class ServerLock:
         self._engine: Engine = make_lock_engine(url, self._name)
         self._connection: Connection | None = None
         self._using = threading.Lock()
+        self._asking = Errand()
         self._released = False
 
     def take(self) -> Holder | None:
         with self._using:
             try:
-                return self._take()
+                return within(_LIMIT_S, self._take)
             except StorageUnavailable as error:
                 message = f"cannot use {describe(self._url)}: {error}"
                 raise CannotConnect(message) from error
 
     def keep(self) -> bool:
         with self._using:
-            if self._released:
-                raise StorageUnavailable("the database was let go")
-            if self._connection is not None and self._asked(self._connection, _MINE):
+            self._check()
+            if self._asking.do(self._is_ours):
                 return False
             self._drop()
-            holder = self._take()
+            self._check()
+            holder = within(_LIMIT_S, self._take)
         if holder is not None:
             raise DatabaseTaken(f"Another service took {describe(self._url)}: {holder}.")
         return True
@@ -72,9 +80,20 @@ class ServerLock:
             raise StorageUnavailable("this service does not hold the database at this moment")
 
     def release(self) -> None:
+        self._released = True
+        self._asking.give_up()
         with self._using:
-            self._released = True
             self._drop()
+
+    def _check(self) -> None:
+        if self._released:
+            raise StorageUnavailable("the database was let go")
+
+    def _is_ours(self) -> bool:
+        if self._connection is None:
+            return False
+        self._asking.hold(self._connection.connection.dbapi_connection)
+        return self._asked(self._connection, _MINE)
 
     def _take(self) -> Holder | None:
         try:
@@ -133,13 +152,17 @@ def server_holder(url: URL) -> Holder | None:
     """Tell who holds a PostgreSQL database. Raises StorageError when it cannot be told."""
     engine = make_lock_engine(url, "perene doctor")
     try:
-        with engine.connect() as connection:
-            found = connection.execute(_WHO).first()
+        found = within(_LIMIT_S, lambda: _who(engine))
     except Exception as error:  # each driver has errors of its own; all are re-raised
         raise _translated(error) from error
     if found is None:
         return None
     return Holder(name=found.name or "", since=found.since, address=found.address)
+
+
+def _who(engine: Engine) -> Row[Any] | None:
+    with engine.connect() as connection:
+        return connection.execute(_WHO).first()
 
 
 def _translated(error: Exception) -> Exception:

@@ -19,7 +19,7 @@ from perene.store.errors import CannotConnect, DatabaseInUse
 from perene.store.instance_lock import InstanceLock, find_holder, held_database
 from perene.store.server_lock import ServerLock
 from perene.store.store import Store
-from tests.plugins.postgres import running_postgres
+from tests.plugins.postgres import Postgres, running_postgres
 from tests.support.units import ANA, ManualClock
 
 KEYS = (int.from_bytes(b"pere"), 1)
@@ -259,3 +259,31 @@ def test_a_hold_that_was_let_go_stays_so(server: Server, lock: InstanceLock) -> 
     with pytest.raises(StorageUnavailable):
         lock.keep()
     assert find_holder(server.url) is None
+
+
+@pytest.mark.requirement("D9")
+@on_postgres
+def test_a_server_that_is_silent_neither_costs_the_hold_nor_keeps_it_from_being_let_go(
+    server: Server, postgres: Postgres
+) -> None:
+    lock = ServerLock(parse_url(server.url))
+    assert lock.take() is None
+    kept: list[bool | StorageUnavailable] = []
+
+    def keep() -> None:
+        try:
+            kept.append(lock.keep())
+        except StorageUnavailable as error:
+            kept.append(error)
+
+    with postgres.frozen():
+        waiting = threading.Thread(target=keep)
+        waiting.start()
+    waiting.join()
+    assert kept == [False], "it was never lost"
+    with postgres.frozen():
+        waiting = threading.Thread(target=keep)
+        waiting.start()
+        lock.release()
+        waiting.join()
+    assert isinstance(kept[1], StorageUnavailable)
