@@ -5,7 +5,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import psycopg
@@ -18,6 +18,7 @@ from perene.core.sessions import Connection as State
 from perene.sim.mailbox import Held
 from tests.plugins.postgres import running_postgres
 from tests.support.storage import Health
+from tests.support.watch import watched
 from tests.support.world import DESK, World, inbox
 
 OUTAGE_S = 600.0
@@ -139,6 +140,28 @@ async def live_through(
     traffic: Traffic, begin: Callable[[], None], end: Callable[[], None]
 ) -> None:
     """Let the traffic flow before, during and after an outage, and look at what came of it."""
+    async with watched(traffic.world) as watch:
+        began, ended = await _live_through(traffic, begin, end)
+        fired, resolved = watch.pager.told("database_failing")
+        assert fired.resolved_at is None
+        assert fired.id == resolved.id, "it was one alert"
+        assert resolved.resolved_at is not None
+        # It is looked at every 10 s, an attempt to save lasts 10 s, and 20 s must be bad, or good.
+        assert 20 <= (fired.fired_at - began).total_seconds() <= 60
+        assert 20 <= (resolved.resolved_at - ended).total_seconds() <= 60
+        assert (await watch.vitals.health()).components[0].ok
+        (kept,) = [
+            alert
+            for alert in await watch.alerting.alerts(open_only=False, session=None, limit=100)
+            if alert.rule == "database_failing"
+        ]
+        assert (kept.id, kept.resolved_at) == (fired.id, resolved.resolved_at)
+
+
+async def _live_through(
+    traffic: Traffic, begin: Callable[[], None], end: Callable[[], None]
+) -> tuple[datetime, datetime]:
+    """Return when the outage began and ended."""
     world = traffic.world
     await traffic.flow(120)
     since, dials, began = await world.now(), len(world.network.dials), world.clock.now()
@@ -150,6 +173,7 @@ async def live_through(
     assert world.network.dials[dials:] == [], "to connect without a database would be of no use"
     assert world.storage.asked - asked < 200, "a sick database is asked with patience"
     end()
+    ended = world.clock.now()
     traffic.disk_is_back()
     took = await world.pass_time(RECOVERED_S, until=lambda: world.state() is State.OPEN)
     assert took <= 33, "one look at the database, every 30 s at most"
@@ -166,3 +190,4 @@ async def live_through(
     (recovered,) = await world.events(EventType.SESSION_RECOVERED, since=since)
     assert recovered.event.payload["cause"] == "storage"
     assert recovered.event.payload["outage"] == outage.id
+    return began, ended

@@ -1,0 +1,59 @@
+"""The watch over a world: the look at its database, and the alert engine with the shipped rules."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+
+from perene.core.alert_rules import SHIPPED
+from perene.core.alerts import Alert
+from perene.supervisor.alerting import Alerting
+from perene.supervisor.database_watch import DatabaseWatch
+from perene.supervisor.health import Vitals
+from perene.supervisor.signals import SignalSource
+from tests.support.world import World
+
+
+class Pager:
+    """Whom the alerts of a world are told to."""
+
+    name = "pager"
+
+    def __init__(self) -> None:
+        self._told: list[Alert] = []
+
+    async def tell(self, alerts: Sequence[Alert], *, remedy: str) -> None:
+        assert remedy
+        self._told += alerts
+
+    def told(self, rule: str) -> Sequence[Alert]:
+        """Return what was told of a rule, in order."""
+        return [alert for alert in self._told if alert.rule == rule]
+
+
+class Watch:
+    """What watches the Perene that runs in a world at this moment, wired as the application is."""
+
+    def __init__(self, world: World) -> None:
+        self.pager = Pager()
+        self.database = DatabaseWatch(world.store.probe, world.committer, world.clock)
+        self.alerting = Alerting(
+            store=world.store,
+            notifiers=[self.pager],
+            rules=SHIPPED,
+            signals=SignalSource(world.supervisor, self.database, world.clock),
+            clock=world.clock,
+        )
+        self.vitals = Vitals(world.supervisor, world.committer, database=self.database.health)
+
+
+@asynccontextmanager
+async def watched(world: World) -> AsyncGenerator[Watch]:
+    """Watch a world until the block ends."""
+    watch = Watch(world)
+    lives = [asyncio.create_task(one.run()) for one in (watch.database, watch.alerting)]
+    try:
+        yield watch
+    finally:
+        for life in lives:
+            life.cancel()
+        await asyncio.gather(*lives, return_exceptions=True)
