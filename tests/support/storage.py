@@ -41,9 +41,14 @@ class Storage:
         self._health = Health.WELL
         self._well = asyncio.Event()
         self._well.set()
+        self._well_for: tuple[int, Health] | None = None
 
-    def falls_ill(self, health: Health) -> None:
-        """Let nothing be answered as it should be from now on."""
+    def falls_ill(self, health: Health, *, after: int = 0) -> None:
+        """Let nothing be answered as it should be from now on, or after so many more questions."""
+        if after:
+            self._well_for = (after, health)
+            return
+        self._well_for = None
         self._health = health
         self._well.clear()
 
@@ -84,4 +89,9 @@ class Storage:
         database.limit = self._limit
 
     def _limit(self, seconds: float) -> AbstractAsyncContextManager[object]:
+        if self._well_for is not None:
+            left, health = self._well_for
+            self._well_for = (left - 1, health)
+            if left == 0:
+                self.falls_ill(health)
         return self._clock.limit(seconds) if self.is_ill else asyncio.timeout(seconds)
