@@ -10,8 +10,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from perene.core.alerts import Alert, Notification, Severity
 from perene.core.ids import SessionId
 from perene.store.moments import micros, micros_or_none, moment, moment_or_none
+from perene.store.ownership import lock_sessions
 from perene.store.schema import alerts
-from perene.store.sessions import lock_sessions
 from perene.store.texts import storable
 
 

@@ -6,8 +6,8 @@ from sqlalchemy import Connection, select
 
 from perene.core.ids import SessionId
 from perene.store.bulk import BulkInsert, replacing
+from perene.store.ownership import lock_sessions
 from perene.store.schema import hearing, sessions
-from perene.store.sessions import lock_sessions
 
 _UPSERT = BulkInsert(hearing, ("session", "learned"), replacing("learned"))
 

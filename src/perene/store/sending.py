@@ -12,9 +12,9 @@ from perene.store.keyring import Keyring
 from perene.store.messages import StoredMessage, get_message, insert_queued, own_message
 from perene.store.moments import micros
 from perene.store.outbox import append_events
+from perene.store.ownership import own_session
 from perene.store.schema import idempotency_keys
 from perene.store.sealing import Sealer
-from perene.store.sessions import own_session
 from perene.store.texts import indexable
 
 

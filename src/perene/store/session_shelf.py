@@ -10,7 +10,7 @@ from perene.core.events import Event
 from perene.core.ids import Epoch, SessionId
 from perene.core.outages import Outage
 from perene.core.sessions import Desired, SessionOptions, SessionRecord
-from perene.store import credentials, sessions, twins
+from perene.store import credentials, ownership, sessions, twins
 from perene.store.base import StoreBase
 from perene.store.credentials import ArchivedCredentials
 from perene.store.database import Database
@@ -109,7 +109,7 @@ class SessionShelf(StoreBase):
     ) -> list[Epoch | StaleEpoch | NotFound]:
         if self._guard is not None:
             self._guard(connection)
-        return sessions.acquire(connection, asked)
+        return ownership.acquire(connection, asked)
 
     async def archive_credentials(
         self,

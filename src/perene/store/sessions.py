@@ -1,78 +1,28 @@
-"""Sessions: what the user created, who owns it, and what is wanted of it."""
+"""Sessions: what the user created, what is wanted of it, and what is known of its account."""
 
 import json
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, delete, exists, insert, select, update
+from sqlalchemy import Connection, Row, Select, delete, exists, insert, select, update
 
-from perene.core.errors import Conflict, NotFound, StaleEpoch
+from perene.core.errors import Conflict, NotFound
 from perene.core.events import Event
 from perene.core.ids import Epoch, SessionId
 from perene.core.sessions import Desired, SessionOptions, SessionRecord
 from perene.core.unit import Profile
 from perene.store import schema
-from perene.store.batch import Entry, Owned
+from perene.store.batch import Entry
 from perene.store.bulk import update_rows
 from perene.store.keyring import Keyring
 from perene.store.moments import micros, moment
 from perene.store.outbox import append_events
+from perene.store.ownership import lock_session
 from perene.store.schema import sessions
 from perene.store.sealing import Sealer
 from perene.store.texts import storable_or_none
-
-
-@dataclass(frozen=True, slots=True)
-class LockedSession:
-    """A session's row, as far as units may change it, while it is locked."""
-
-    key: int
-    epoch: Epoch
-    profile: Profile
-    standing: str | None
-
-
-# Made once: every commit uses it, and building it takes longer than running it.
-_LOCK = (
-    select(
-        sessions.c.key,
-        sessions.c.id,
-        sessions.c.epoch,
-        sessions.c.pn,
-        sessions.c.lid,
-        sessions.c.push_name,
-        sessions.c.platform,
-        sessions.c.standing,
-    )
-    .where(sessions.c.id.in_(bindparam("ids", expanding=True)))
-    .order_by(sessions.c.key)
-    .with_for_update(key_share=True)
-)
-
-
-def lock_sessions(
-    connection: Connection, ids: Collection[SessionId]
-) -> dict[SessionId, LockedSession]:
-    """Lock the rows of sessions, always in the same order, until the transaction ends.
-
-    Everything that writes a session's data holds this lock (on SQLite, the whole database's).
-    """
-    found: dict[SessionId, LockedSession] = {}
-    rows = connection.execute(_LOCK, {"ids": list(ids)})
-    for key, id_, epoch, pn, lid, push_name, platform, standing in rows:
-        profile = Profile(pn=pn, lid=lid, push_name=push_name, platform=platform)
-        found[id_] = LockedSession(key, epoch, profile, standing)
-    return found
-
-
-def lock_session(connection: Connection, session_id: SessionId) -> LockedSession:
-    """Lock one session's row, or raise NotFound."""
-    found = lock_sessions(connection, [session_id]).get(session_id)
-    if found is None:
-        raise NotFound(f"there is no session {session_id}")
-    return found
 
 
 def session_key(connection: Connection, session_id: SessionId) -> int:
@@ -81,37 +31,6 @@ def session_key(connection: Connection, session_id: SessionId) -> int:
     if key is None:
         raise NotFound(f"there is no session {session_id}")
     return int(key)
-
-
-def lock_as_owner(
-    connection: Connection, session_id: SessionId, epoch: Epoch | None
-) -> LockedSession:
-    """Lock one session's row; with an epoch, raise StaleEpoch unless it is the owner's."""
-    locked = lock_session(connection, session_id)
-    if epoch is not None and locked.epoch != epoch:
-        raise StaleEpoch(f"session {session_id} has another owner since epoch {locked.epoch}")
-    return locked
-
-
-def own_session(
-    connection: Connection, keyring: Keyring, session_id: SessionId, epoch: Epoch | None
-) -> Owned:
-    """Lock a session for writing; with an epoch, raise StaleEpoch unless it is the owner's."""
-    locked = lock_as_owner(connection, session_id, epoch)
-    sealer = keyring.sealer(connection, locked.key, session_id)
-    return owned(session_id, locked, sealer)
-
-
-def owned(session_id: SessionId, locked: LockedSession, sealer: Sealer) -> Owned:
-    """Return a locked session with what seals its rows."""
-    return Owned(
-        key=locked.key,
-        id=session_id,
-        epoch=locked.epoch,
-        sealer=sealer,
-        profile=locked.profile,
-        standing=locked.standing,
-    )
 
 
 def create_session(
@@ -187,39 +106,6 @@ def set_options(
     """Replace a session's options, or raise NotFound."""
     key = lock_session(connection, session_id).key
     _write_options(connection, keyring.sealer(connection, key, session_id), key, options)
-
-
-def acquire(
-    connection: Connection, asked: Sequence[tuple[SessionId, Epoch | None]]
-) -> list[Epoch | StaleEpoch | NotFound]:
-    """Become the owner of sessions: every earlier owner's writes are refused from now on.
-
-    With an epoch, only while that is still a session's: StaleEpoch is the answer when somebody else
-    owns it by now, NotFound when there is no such session. The others are taken all the same.
-    """
-    locked = lock_sessions(connection, {session_id for session_id, _ in asked})
-    epochs = {session_id: session.epoch for session_id, session in locked.items()}
-    answers: list[Epoch | StaleEpoch | NotFound] = []
-    for session_id, held in asked:
-        present = epochs.get(session_id)
-        if present is None:
-            answers.append(NotFound(f"there is no session {session_id}"))
-        elif held is not None and present != held:
-            answers.append(StaleEpoch(f"session {session_id} has another owner"))
-        else:
-            epochs[session_id] = Epoch(present + 1)
-            answers.append(epochs[session_id])
-    update_rows(
-        connection,
-        sessions,
-        ("key", "epoch"),
-        [
-            (session.key, epochs[session_id])
-            for session_id, session in locked.items()
-            if epochs[session_id] != session.epoch
-        ],
-    )
-    return answers
 
 
 def delete_session(connection: Connection, session_id: SessionId, *, event: Event | None) -> int:

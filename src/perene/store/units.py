@@ -19,17 +19,12 @@ from perene.store.messages import insert_messages
 from perene.store.moments import micros
 from perene.store.outages import write_outages
 from perene.store.outbox import append_events
+from perene.store.ownership import LockedSession, lock_sessions, owned
 from perene.store.peer_messages import write_peer_messages
 from perene.store.pre_keys import write_pre_keys
 from perene.store.privacy_tokens import write_privacy_tokens
 from perene.store.ratchets import write_holders, write_ratchets, write_sender_keys
-from perene.store.sessions import (
-    LockedSession,
-    lock_sessions,
-    owned,
-    write_profiles,
-    write_standings,
-)
+from perene.store.sessions import write_profiles, write_standings
 from perene.store.statuses import apply_statuses
 
 

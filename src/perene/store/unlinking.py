@@ -14,7 +14,8 @@ from perene.store.credentials import archive_credentials, destroy_credentials
 from perene.store.keyring import Keyring
 from perene.store.outages import end_outages, write_outage
 from perene.store.outbox import append_events
-from perene.store.sessions import lock_as_owner, own_session, set_desired
+from perene.store.ownership import lock_as_owner, own_session
+from perene.store.sessions import set_desired
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

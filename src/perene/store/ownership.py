@@ -1,0 +1,130 @@
+"""Who may write a session's data: whoever holds its row, under its epoch."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, bindparam, select
+
+from perene.core.errors import NotFound, StaleEpoch
+from perene.core.ids import Epoch, SessionId
+from perene.core.unit import Profile
+from perene.store.batch import Owned
+from perene.store.bulk import update_rows
+from perene.store.keyring import Keyring
+from perene.store.schema import sessions
+from perene.store.sealing import Sealer
+
+
+@dataclass(frozen=True, slots=True)
+class LockedSession:
+    """A session's row, as far as units may change it, while it is locked."""
+
+    key: int
+    epoch: Epoch
+    profile: Profile
+    standing: str | None
+
+
+# Made once: every commit uses it, and building it takes longer than running it.
+_LOCK = (
+    select(
+        sessions.c.key,
+        sessions.c.id,
+        sessions.c.epoch,
+        sessions.c.pn,
+        sessions.c.lid,
+        sessions.c.push_name,
+        sessions.c.platform,
+        sessions.c.standing,
+    )
+    .where(sessions.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(sessions.c.key)
+    .with_for_update(key_share=True)
+)
+
+
+def lock_sessions(
+    connection: Connection, ids: Collection[SessionId]
+) -> dict[SessionId, LockedSession]:
+    """Lock the rows of sessions, always in the same order, until the transaction ends.
+
+    Everything that writes a session's data holds this lock (on SQLite, the whole database's).
+    """
+    found: dict[SessionId, LockedSession] = {}
+    rows = connection.execute(_LOCK, {"ids": list(ids)})
+    for key, id_, epoch, pn, lid, push_name, platform, standing in rows:
+        profile = Profile(pn=pn, lid=lid, push_name=push_name, platform=platform)
+        found[id_] = LockedSession(key, epoch, profile, standing)
+    return found
+
+
+def lock_session(connection: Connection, session_id: SessionId) -> LockedSession:
+    """Lock one session's row, or raise NotFound."""
+    found = lock_sessions(connection, [session_id]).get(session_id)
+    if found is None:
+        raise NotFound(f"there is no session {session_id}")
+    return found
+
+
+def lock_as_owner(
+    connection: Connection, session_id: SessionId, epoch: Epoch | None
+) -> LockedSession:
+    """Lock one session's row; with an epoch, raise StaleEpoch unless it is the owner's."""
+    locked = lock_session(connection, session_id)
+    if epoch is not None and locked.epoch != epoch:
+        raise StaleEpoch(f"session {session_id} has another owner since epoch {locked.epoch}")
+    return locked
+
+
+def own_session(
+    connection: Connection, keyring: Keyring, session_id: SessionId, epoch: Epoch | None
+) -> Owned:
+    """Lock a session for writing; with an epoch, raise StaleEpoch unless it is the owner's."""
+    locked = lock_as_owner(connection, session_id, epoch)
+    sealer = keyring.sealer(connection, locked.key, session_id)
+    return owned(session_id, locked, sealer)
+
+
+def owned(session_id: SessionId, locked: LockedSession, sealer: Sealer) -> Owned:
+    """Return a locked session with what seals its rows."""
+    return Owned(
+        key=locked.key,
+        id=session_id,
+        epoch=locked.epoch,
+        sealer=sealer,
+        profile=locked.profile,
+        standing=locked.standing,
+    )
+
+
+def acquire(
+    connection: Connection, asked: Sequence[tuple[SessionId, Epoch | None]]
+) -> list[Epoch | StaleEpoch | NotFound]:
+    """Become the owner of sessions: every earlier owner's writes are refused from now on.
+
+    With an epoch, only while that is still a session's: StaleEpoch is the answer when somebody else
+    owns it by now, NotFound when there is no such session. The others are taken all the same.
+    """
+    locked = lock_sessions(connection, {session_id for session_id, _ in asked})
+    epochs = {session_id: session.epoch for session_id, session in locked.items()}
+    answers: list[Epoch | StaleEpoch | NotFound] = []
+    for session_id, held in asked:
+        present = epochs.get(session_id)
+        if present is None:
+            answers.append(NotFound(f"there is no session {session_id}"))
+        elif held is not None and present != held:
+            answers.append(StaleEpoch(f"session {session_id} has another owner"))
+        else:
+            epochs[session_id] = Epoch(present + 1)
+            answers.append(epochs[session_id])
+    update_rows(
+        connection,
+        sessions,
+        ("key", "epoch"),
+        [
+            (session.key, epochs[session_id])
+            for session_id, session in locked.items()
+            if epochs[session_id] != session.epoch
+        ],
+    )
+    return answers
