@@ -15,6 +15,7 @@ from perene.core.machines.state import (
     Draining,
     FindingVersion,
     Held,
+    Linking,
     LoggingOut,
     Moved,
     Open,
@@ -59,8 +60,9 @@ def drained(state: SessionState, draining: Draining, chances: Chances) -> Moved:
     then = draining.then
     local = Local.RESTARTED if then is Then.RESTART else Local.STOPPED
     told = Decided(verdict=Verdict.of_local(local, chances.policies), attempt=0, wait=None)
-    if then is Then.LOG_OUT and not draining.parting and state.paired:
-        # It was closing already when the logout came: WhatsApp does not know of that yet.
+    # It was closing already when the logout came, or a phone linked it only then.
+    untold = not draining.parting or isinstance(state.pairing, Linking)
+    if then is Then.LOG_OUT and untold and state.paired:
         moved = claim(state, parting=True)
     else:
         moved = follow(state, then)

@@ -85,3 +85,11 @@ def test_a_logout_right_after_linking_says_goodbye_on_the_connection_that_linkin
 def test_a_logout_of_what_is_not_linked_has_nobody_to_tell() -> None:
     _, effects = lived(START, epoch(1), Restart(), LogOut(), CLOSED, epoch(2), paired=False)
     assert effects == [Destroy(epoch=Epoch(2))]
+
+
+def test_a_device_that_is_linked_while_its_logout_closes_the_connection_is_unlinked() -> None:
+    linked = (START, epoch(1), LogOut(), PhoneAccepted(), CLOSED)
+    _, effects = lived(*linked, paired=False)
+    assert effects == [Acquire(held=Epoch(1))]
+    _, effects = lived(*linked, epoch(2), paired=False)
+    assert [type(one) for one in effects] == [Connect]
