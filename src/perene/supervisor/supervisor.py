@@ -2,7 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
+from contextlib import asynccontextmanager
 
 import structlog
 
@@ -114,20 +115,20 @@ class Supervisor:
 
     async def start(self, session: SessionId) -> None:
         """Want a session running; one that waits for a person or for its time tries at once."""
-        async with self._lock(session):
+        async with self._turn(session):
             await self._store.set_desired(session, Desired.RUNNING)
             await self._started(session)
 
     async def stop(self, session: SessionId) -> None:
         """Want a session stopped; returns when its connection has drained."""
-        async with self._lock(session):
+        async with self._turn(session):
             await self._store.set_desired(session, Desired.STOPPED)
             self._wanted.discard(session)
             await self._halt(session)
 
     async def restart(self, session: SessionId) -> None:
         """Want a new connection now; counts begin anew, but no ban ends by it."""
-        async with self._lock(session):
+        async with self._turn(session):
             await self._store.set_desired(session, Desired.RUNNING)
             task = self._roster.tasks.get(session)
             if task is None or task.stopping or task.failed:
@@ -140,7 +141,7 @@ class Supervisor:
 
         A logout that the end of the service cuts short is finished by the next one.
         """
-        async with self._lock(session):
+        async with self._turn(session):
             await self._store.set_desired(session, Desired.LOGGED_OUT)
             self._wanted.discard(session)
             task = self._roster.tasks.get(session)
@@ -153,7 +154,7 @@ class Supervisor:
 
     async def delete(self, session: SessionId) -> None:
         """Stop a session and delete everything of it."""
-        async with self._lock(session):
+        async with self._turn(session):
             await self._store.get_session(session)
             self._wanted.discard(session)
             await self._halt(session)
@@ -162,6 +163,17 @@ class Supervisor:
             self._roster.forget(session)
             self._ring()
         self._changing.pop(session, None)
+
+    @asynccontextmanager
+    async def _turn(self, session: SessionId) -> AsyncGenerator[None]:
+        """Wait until nobody else changes a session, and keep others from it meanwhile."""
+        while True:
+            lock = self._lock(session)
+            async with lock:
+                # The session may have been deleted while we waited, and be another one by now.
+                if self._changing.get(session) is lock:
+                    yield
+                    return
 
     def _lock(self, session: SessionId) -> asyncio.Lock:
         """Return what is held while a session's desire changes, one change after the other."""
@@ -214,7 +226,7 @@ class Supervisor:
         ]
 
     async def _revive(self, session: SessionId) -> None:
-        async with self._lock(session):
+        async with self._turn(session):
             try:
                 if not self._runner.runs(session):
                     self._resume(await self._store.get_session(session))

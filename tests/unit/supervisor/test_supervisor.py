@@ -423,16 +423,19 @@ async def test_a_wake_reaches_the_session_that_it_is_for_and_no_other(running: W
 
 
 class SlowAnswer:
-    """Holds up the next answer of the store to one question, after it was made."""
+    """Holds up one answer of the store to one question, after it was made: the n-th, from 0."""
 
-    def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    def __init__(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, method: str, number: int = 0
+    ) -> None:
+        left = iter(range(number, -1, -1))
         self.waiting = asyncio.Event()
         self.go_on = asyncio.Event()
         inner = getattr(world.store, method)
 
-        async def ask(*arguments: object) -> object:
-            answer = await inner(*arguments)
-            if not self.waiting.is_set():
+        async def ask(*arguments: object, **named: object) -> object:
+            answer = await inner(*arguments, **named)
+            if next(left, None) == 0:
                 self.waiting.set()
                 await self.go_on.wait()
             return answer
@@ -573,3 +576,25 @@ async def test_nothing_cuts_the_time_short_that_follows_a_bug(running: World) ->
     assert len(running.engines[ANA]) == 1
     await running.clock.advance(5)
     await running.engine("ana", 2)
+
+
+async def test_a_session_that_is_made_again_under_its_id_gets_one_task(
+    running: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running.store.add("ana", desired=Desired.STOPPED)
+    deleting = SlowAnswer(running, monkeypatch, "delete_session")
+    deletion = asyncio.create_task(running.supervisor.delete(ANA))
+    await deleting.waiting.wait()
+    # Somebody starts what is being deleted; somebody else makes it anew, and starts it.
+    late = asyncio.create_task(running.supervisor.start(ANA))
+    await turns()
+    deleting.go_on.set()
+    running.store.add("ana")
+    reading = SlowAnswer(running, monkeypatch, "get_session", 1)  # the first is for the desire
+    await deletion
+    fresh = asyncio.create_task(running.supervisor.start(ANA))
+    await turns()
+    reading.go_on.set()
+    await asyncio.gather(late, fresh)
+    await turns()
+    assert len(running.engines[ANA]) == 1
