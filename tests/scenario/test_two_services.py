@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from tests.crash.processes import Service, Simulator
+from tests.plugins.postgres import running_postgres
 
 pytestmark = [
     pytest.mark.requirement("D9"),
@@ -112,6 +113,31 @@ async def test_a_second_service_is_refused_and_the_first_does_not_feel_it(place:
     assert await is_open(first)
     assert place.ask("SELECT epoch FROM sessions") == epochs
     assert first.errors() == []
+
+
+async def test_a_database_that_restarts_stays_with_its_service(tmp_path: Path) -> None:
+    with running_postgres("-F -c max_connections=30 -c shared_buffers=16MB") as server:
+        place = Place(tmp_path, server.url("postgres"))
+        await place.simulator.start()
+        try:
+            first, second = place.service("first"), place.service("second")
+            await first.start_first()
+            await first.pair(place.simulator, "desk")
+            await until(lambda: is_open(first))
+            epochs = place.ask("SELECT epoch FROM sessions")
+
+            server.stop()
+            server.start()
+            await until(lambda: place.has_lock(granted=True))
+
+            await second.spawn()
+            assert await second.ended() == 2
+            assert f"process {first.pid} on " in second.log.read_text()
+            assert await is_open(first)
+            assert place.ask("SELECT epoch FROM sessions") == epochs, "it was never let go"
+            assert len(logged(first, "database_held_again")) == 1
+        finally:
+            await place.close()
 
 
 async def test_a_service_that_was_killed_leaves_the_database_to_the_next(place: Place) -> None:

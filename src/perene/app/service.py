@@ -26,7 +26,7 @@ from perene.supervisor.metrics import Metrics
 
 log = structlog.stdlib.get_logger()
 
-_LAST_LOOK_S = 10.0
+_LAST_LOOK_S = 30.0
 """How long a service that ends by itself tries to tell of it."""
 
 

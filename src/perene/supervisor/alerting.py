@@ -114,6 +114,7 @@ class Alerting:
         self._tellings: list[_Telling] = []
         self._restored = False
         self._looked_at = clock.monotonic()
+        self._looking = asyncio.Lock()
 
     async def run(self) -> None:
         """Look every ten seconds until cancelled."""
@@ -125,7 +126,14 @@ class Alerting:
             await self._clock.sleep(LOOK_EVERY_S)
 
     async def look(self) -> None:
-        """Compare every number with the rules once, tell what changed, and store it."""
+        """Compare every number with the rules once, tell what changed, and store it.
+
+        One look at a time: a second one waits until the first has told and stored.
+        """
+        async with self._looking:
+            await self._look()
+
+    async def _look(self) -> None:
         if not self._restored:
             await self._restore()
         self._states, changes = evaluate(
