@@ -4,6 +4,7 @@ import asyncio
 import base64
 import threading
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,21 @@ async def test_a_code_typed_on_the_phone_links_the_session(world: World) -> None
 
     record = (await world.sessions.session(DESK)).record
     assert record.pn == f"{phone}:1@s.whatsapp.net"
+
+
+async def test_a_session_shows_until_when_its_code_can_be_typed(world: World) -> None:
+    phone = await shown(world)
+    assert (await world.sessions.session(DESK)).code_expires_at is None
+
+    await world.sessions.request_pairing_code(DESK, phone)
+    until = world.clock.now() + timedelta(seconds=180)
+    assert (await world.sessions.session(DESK)).code_expires_at == until
+
+    await world.network.cut(DESK)
+    await world.event(EventType.SESSION_DISCONNECTED)
+    await world.pass_time(5, until=lambda: world.supervisor.live(DESK).qr is not None)
+    assert world.state() is State.PAIRING
+    assert (await world.sessions.session(DESK)).code_expires_at is None
 
 
 async def test_a_wrong_code_links_nothing(world: World) -> None:

@@ -139,6 +139,10 @@ class SessionOut(BaseModel):
     push_name: str | None = Field(description="The name that the account shows to others.")
     platform: str | None = Field(description="What kind of phone it is linked to.")
     qr_available: bool = Field(description="Whether a QR code can be scanned now.")
+    pairing_code_expires_at: datetime | None = Field(
+        description="Until when the pairing code that was asked for last can be typed. Null when"
+        " there is none any more: a code ends with the connection that it was made on."
+    )
     last_error: str | None = Field(description="What went wrong last, for a person.")
     alive_at: datetime | None = Field(description="When WhatsApp last proved to be there.")
     phone_seen_at: datetime | None = Field(
@@ -178,6 +182,7 @@ class SessionOut(BaseModel):
             push_name=record.push_name,
             platform=record.platform,
             qr_available=view.qr_available,
+            pairing_code_expires_at=view.code_expires_at,
             last_error=view.last_error,
             alive_at=view.alive_at,
             phone_seen_at=view.phone_seen_at,

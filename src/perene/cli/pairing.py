@@ -7,7 +7,7 @@ from collections.abc import Callable
 from perene.cli.exits import REFUSED_BY_SERVICE
 from perene.cli.service import CannotAsk, JsonObject, Service
 from perene.cli.session_text import text, words
-from perene.cli.writing import masked
+from perene.cli.writing import masked, moment
 
 _LOOK_S = 2.0
 _WAIT_FOR_CODE_S = "20"
@@ -51,18 +51,32 @@ class Pairing:
 
     def by_code(self, phone: str) -> int:
         """Show a code to type on the phone until it was typed; return the exit status."""
-        code = ""
+        code = good_until = ""
         while (found := self._waiting()) is not None:
-            if code and text(found, "connection") != "pairing":
-                code = ""  # a code ends with the connection that it was made on
+            if code and self._is_over(found, good_until):
+                code = ""
             if not code:
                 code = self._offered(found, lambda: self._pairing_code(phone))
                 if code:
+                    good_until = text(self._look(), "pairing_code_expires_at")
                     print(f"Type this code on the phone: {code}")
                     print("WhatsApp, Linked devices, Link a device, Link with phone number instead")
                     sys.stdout.flush()
             time.sleep(_LOOK_S)
         return 0
+
+    @staticmethod
+    def _is_over(found: JsonObject, good_until: str) -> bool:
+        """Tell whether a code is no longer good; it ends with the connection it was made on."""
+        ours, now = moment(good_until), moment(found.get("pairing_code_expires_at"))
+        if ours is not None and now is not None and now > ours:
+            # Asking for another would in turn end that one, and so on.
+            raise CannotAsk(
+                "Another code was asked for meanwhile, and this one is no longer good.",
+                "Type the other, or pair the session again.",
+                status=REFUSED_BY_SERVICE,
+            )
+        return ours is None or now != ours
 
     def _look(self) -> JsonObject:
         return self._service.get(self._path)

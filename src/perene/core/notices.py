@@ -20,8 +20,15 @@ class QrShown:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CodeShown:
+    """A code to type on a phone; it replaces the one before, and is good until `expires_at`."""
+
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PhoneLinked:
-    """The phone's answer verified; its commit and a restart of the stream follow."""
+    """The phone's answer verified, and is committed; a restart of the stream follows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +66,9 @@ class HearingDoubted:
     outcome: DeafOutcome | None = None
 
 
-Notice = LoginStarted | QrShown | PhoneLinked | Opened | Alive | PhoneSeen | HearingDoubted
+Notice = (
+    LoginStarted | QrShown | CodeShown | PhoneLinked | Opened | Alive | PhoneSeen | HearingDoubted
+)
 
 
 class Observer(Protocol):

@@ -8,7 +8,7 @@ import structlog
 
 from perene.core.causes import Local
 from perene.core.events import Event, EventType
-from perene.core.notices import PhoneLinked, QrShown
+from perene.core.notices import CodeShown, PhoneLinked, QrShown
 from perene.core.unit import AddressPair, Committed, Profile
 from perene.engine import endings, pairing_code
 from perene.engine.errors import (
@@ -93,6 +93,7 @@ class Linking:
             ref=ref.data if ref is not None else b"",
         )
         self._code_until = self._clock.now() + _CODE_VALID
+        self._observer.notice(CodeShown(expires_at=self._code_until))
         await self._tell(EventType.SESSION_PAIRING_CODE, expires_at=self._code_until.isoformat())
         return pairing_code.displayed(pairing.code)
 

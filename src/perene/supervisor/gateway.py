@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from datetime import datetime
 
 from perene.core.account import ban_meaning
 from perene.core.clock import Clock
@@ -151,6 +152,10 @@ class SessionDesk:
             return None
         return live.qr
 
+    def _typable_until(self, live: LiveState) -> datetime | None:
+        until = live.code_expires_at
+        return None if until is None or until <= self._clock.now() else until
+
     def _view(self, record: SessionRecord, others: Sequence[SessionId]) -> SessionView:
         live = self._supervisor.live(record.id)
         return SessionView(
@@ -160,6 +165,7 @@ class SessionDesk:
             connected_at=live.connected_at if live.connection is Connection.OPEN else None,
             last_error=live.last_error,
             qr_available=self._scannable(live) is not None,
+            code_expires_at=self._typable_until(live),
             alive_at=live.alive_at,
             phone_seen_at=live.phone_seen_at,
             cause=live.cause,

@@ -7,6 +7,7 @@ from datetime import datetime
 from perene.core.causes import Cause
 from perene.core.notices import (
     Alive,
+    CodeShown,
     DeafOutcome,
     HearingDoubted,
     LoginStarted,
@@ -47,6 +48,8 @@ class LiveState:
         self.phone_absent_days = 0
         self.last_error: str | None = None
         self.qr: QrView | None = None
+        self.code_expires_at: datetime | None = None
+        """Until when a code can be typed on the phone, None when there is none."""
         self.needs_pairing = False
         """Whether the device was linked, and is no longer so without anybody's wish."""
         self._paired = False
@@ -86,14 +89,16 @@ class LiveState:
             case QrShown():
                 self._become(Connection.PAIRING)
                 self.qr = QrView(text=notice.text, expires_at=notice.expires_at)
+            case CodeShown():
+                self.code_expires_at = notice.expires_at
             case PhoneLinked():
                 self.paired = True
-                self.qr = None
+                self.qr = self.code_expires_at = None
             case Opened():
                 self._become(Connection.OPEN)
                 self.connected_at = self.alive_at = notice.at
                 self.last_error = None
-                self.qr = None
+                self.qr = self.code_expires_at = None
             case Alive():
                 self.alive_at = notice.at
             case PhoneSeen():
@@ -109,7 +114,7 @@ class LiveState:
             self.needs_pairing = False
         if connection is not Connection.OPEN:
             self.connected_at = None
-            self.qr = None
+            self.qr = self.code_expires_at = None
         if error is not None:
             self.last_error = error
         self._ring()

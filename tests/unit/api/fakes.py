@@ -52,6 +52,7 @@ class FakeGateway:
         self.qr: dict[SessionId, str] = {}
         self.calls: list[str] = []
         self.waited_s: list[float] = []
+        self.codes = 0
         self.lost: dict[SessionId, list[Outage]] = {}
 
     def add(self, session: str, *, paired: bool = True, running: bool = True) -> SessionView:
@@ -169,6 +170,9 @@ class FakeGateway:
 
     async def request_pairing_code(self, session: SessionId, phone: str) -> str:
         await self._pairable(session)
+        self.codes += 1
+        view = replace(self.sessions[session], code_expires_at=NOW + timedelta(seconds=self.codes))
+        self.sessions[session] = view
         return f"CODE-{phone[-4:]}"  # as the engine makes it
 
     async def _pairable(self, session: SessionId) -> None:

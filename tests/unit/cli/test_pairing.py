@@ -1,12 +1,12 @@
 """`perene session pair`: from nothing to a linked session."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from perene.core.ids import SessionId
-from perene.core.sessions import Connection
 from tests.unit.api.fakes import QR, Fakes
 from tests.unit.cli.conftest import Shell
 
@@ -75,24 +75,33 @@ def test_a_linked_session_is_left_as_it_is(shell: Shell, fakes: Fakes):
     assert fakes.gateway.calls == []
 
 
-def test_a_code_to_type_is_renewed_with_the_connection(
+def test_a_code_to_type_is_renewed_when_it_is_over(
     shell: Shell, fakes: Fakes, meanwhile: Callable[..., None]
 ):
     fakes.gateway.add("desk", paired=False)
 
-    def connection(state: Connection) -> None:
-        fakes.gateway.sessions[DESK] = replace(fakes.gateway.sessions[DESK], connection=state)
+    def reconnect() -> None:
+        # It is pairing again by the next look: that it was not shows only in the code's end.
+        fakes.gateway.sessions[DESK] = replace(fakes.gateway.sessions[DESK], code_expires_at=None)
 
-    connection(Connection.PAIRING)
-    meanwhile(
-        nothing,
-        lambda: connection(Connection.CONNECTING),
-        lambda: connection(Connection.PAIRING),
-        lambda: link(fakes),
-    )
+    meanwhile(nothing, reconnect, nothing, lambda: link(fakes))
     printed = shell.read("session", "pair", "desk", "--phone", "5511999991234")
     assert printed.count("CODE-1234") == 2
     assert "is linked" in printed
+
+
+def test_a_code_that_somebody_else_asked_for_is_not_taken_from_them(
+    shell: Shell, fakes: Fakes, meanwhile: Callable[..., None]
+):
+    fakes.gateway.add("desk", paired=False)
+    meanwhile(nothing, lambda: asyncio.run(other(fakes)))
+    assert shell("session", "pair", "desk", "--phone", "5511999991234") == 1
+    assert shell.out.count("CODE-1234") == 1
+    assert "Another code was asked for meanwhile" in shell.err
+
+
+async def other(fakes: Fakes) -> None:
+    await fakes.gateway.request_pairing_code(DESK, "5511999995678")
 
 
 def test_a_session_that_is_stopped_meanwhile_ends_the_pairing(

@@ -70,6 +70,8 @@ class SessionView:
     """When the present login was completed; None unless `connection` is OPEN."""
     last_error: str | None = None
     qr_available: bool = False
+    code_expires_at: datetime | None = None
+    """Until when the code that was asked for last can be typed; None when there is none."""
     alive_at: datetime | None = None
     phone_seen_at: datetime | None = None
     """When the server last proved to be there."""
