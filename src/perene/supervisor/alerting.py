@@ -1,60 +1,31 @@
 """The alert engine at work: looks, tells, and keeps what it told."""
 
 import asyncio
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 import structlog
 
 from perene.core.alerts import Alert, Key, Notification, Rule, Signals, Watch, evaluate, restored
 from perene.core.clock import Clock
-from perene.core.errors import PereneError, StorageError
+from perene.core.errors import StorageError
 from perene.core.ids import SessionId
+from perene.supervisor.alert_tellings import AlertTellings, Notifier
 from perene.supervisor.ports import ComponentHealth
 
 log = structlog.stdlib.get_logger()
 
 LOOK_EVERY_S = 10.0
 
-_TELL_AGAIN_S = (10.0, 30.0, 60.0, 300.0, 900.0)
-"""Waits between attempts to tell; the last one goes on."""
-
-_TELL_ATTEMPTS = 100
-"""About a day. What cannot be told by then is in the log and in the history."""
-
 _LATE_S = 120.0
 """A round lasts as long as the slowest receiver and the database may take; this is longer."""
 
-_TELL_TIMEOUT_S = 20.0
 _SAVE_TIMEOUT_S = 10.0
-
-_WAITING_LIMIT = 5000
-"""Alerts that may wait to be told; beyond it the oldest are given up, and logged."""
 
 _NOTED = 20
 """Attempts that an alert keeps, the latest."""
-
-
-class NotTold(PereneError):
-    """An alert could not be delivered to one of its receivers; it is tried again."""
-
-    code = "alert_not_told"
-    remedy = "Check the address in PERENE_ALERT_URLS and whether its service can be reached."
-
-
-class Notifier(Protocol):
-    """One receiver of alerts."""
-
-    @property
-    def name(self) -> str:
-        """A name without secrets."""
-        ...
-
-    async def tell(self, alerts: Sequence[Alert], *, remedy: str) -> None:
-        """Tell of alerts of one rule that all fired or all resolved. Raises NotTold."""
-        ...
 
 
 class AlertStore(Protocol):
@@ -71,16 +42,6 @@ class AlertStore(Protocol):
     ) -> Sequence[Alert]:
         """Return alerts, the one that fired last first."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Telling:
-    """An alert that one receiver has yet to be told of."""
-
-    notifier: Notifier
-    alert: str
-    due: float
-    attempts: int = 0
 
 
 class Alerting:
@@ -102,16 +63,16 @@ class Alerting:
         emit: Callable[[Alert], None] = lambda _: None,
     ) -> None:
         self._store = store
-        self._notifiers = notifiers
         self._rules = rules
-        self._remedies = {rule.name: rule.remedy for rule in rules}
         self._signals = signals
         self._clock = clock
         self._emit = emit
         self._states: dict[Key, Watch] = {}
         self._alerts: dict[str, Alert] = {}
         self._unsaved: dict[str, None] = {}
-        self._tellings: list[_Telling] = []
+        self._tellings = AlertTellings(
+            notifiers, remedies={rule.name: rule.remedy for rule in rules}, clock=clock
+        )
         self._restored = False
         self._looked_at = clock.monotonic()
         self._looking = asyncio.Lock()
@@ -142,7 +103,7 @@ class Alerting:
         for change in changes:
             self._change(change)
         self._looked_at = self._clock.monotonic()
-        await self._tell_all()
+        await self._tellings.tell_due(self._alerts, self._noted)
         await self._save_all()
         self._forget()
 
@@ -158,7 +119,7 @@ class Alerting:
         """Tell whether the rules are looked at, how many alerts are open, and who is not told."""
         now = self._clock.monotonic()
         late = now - self._looked_at > _LATE_S
-        untold = sum(telling.attempts > 0 for telling in self._tellings)
+        untold = self._tellings.failed
         told = f"Open alerts: {sum(self.firing().values())}."
         if late:
             told = f"The rules were not looked at for {_LATE_S:.0f} s. {told}"
@@ -202,7 +163,7 @@ class Alerting:
                 self._drop(twin.alert.id)
             self._alerts[alert.id] = alert
             if not any(noted.ok for noted in alert.notified):
-                self._queue(alert.id)
+                self._tellings.queue(alert.id)
         self._states |= restored(found)
 
     def _change(self, change: Alert) -> None:
@@ -210,7 +171,7 @@ class Alerting:
         alert = change if before is None else replace(change, notified=before.notified)
         self._alerts[alert.id] = alert
         self._unsaved[alert.id] = None
-        self._queue(alert.id)
+        self._tellings.queue(alert.id)
         line = log.info if alert.resolved_at is not None else log.warning
         line(
             "alert_fired" if alert.resolved_at is None else "alert_resolved",
@@ -224,70 +185,13 @@ class Alerting:
     def _drop(self, alert: str) -> None:
         self._alerts.pop(alert, None)
         self._unsaved.pop(alert, None)
-        self._tellings = [telling for telling in self._tellings if telling.alert != alert]
+        self._tellings.drop(alert)
 
-    def _queue(self, alert: str) -> None:
-        """Let every receiver be told; news of the same alert replace what still waits."""
-        now = self._clock.monotonic()
-        self._tellings = [telling for telling in self._tellings if telling.alert != alert]
-        self._tellings += [_Telling(notifier, alert, now) for notifier in self._notifiers]
-        too_many = len(self._tellings) - _WAITING_LIMIT
-        if too_many > 0:
-            log.error("alerts_given_up", count=too_many)
-            del self._tellings[:too_many]
-
-    async def _tell_all(self) -> None:
-        """Tell what is due, all receivers at the same time; one message for each rule's changes."""
-        now = self._clock.monotonic()
-        groups: dict[tuple[int, str, str, bool], list[_Telling]] = defaultdict(list)
-        for telling in self._tellings:
-            if telling.due <= now:
-                alert = self._alerts[telling.alert]
-                resolved = alert.resolved_at is not None
-                groups[id(telling.notifier), alert.rule, alert.severity, resolved].append(telling)
-        due = {id(telling) for group in groups.values() for telling in group}
-        self._tellings = [telling for telling in self._tellings if id(telling) not in due]
-        await asyncio.gather(*(self._tell(group) for group in groups.values()))
-
-    async def _tell(self, group: Sequence[_Telling]) -> None:
-        notifier = group[0].notifier
-        alerts = [self._alerts[telling.alert] for telling in group]
-        detail: str | None = None
-        try:
-            async with asyncio.timeout(_TELL_TIMEOUT_S):
-                await notifier.tell(alerts, remedy=self._remedies.get(alerts[0].rule, ""))
-        except NotTold as error:
-            detail = str(error)
-        except TimeoutError:
-            detail = "timed out"
-        except (
-            Exception
-        ):  # a receiver's library may raise anything; the others are told all the same
-            log.exception("alert_notifier_failed", receiver=notifier.name)
-            detail = "failed"
-        noted = Notification(
-            at=self._clock.now(),
-            ok=detail is None,
-            detail=notifier.name if detail is None else f"{notifier.name}: {detail}",
-        )
-        for telling in group:
-            alert = self._alerts[telling.alert]
-            notified = (*alert.notified, noted)[-_NOTED:]
-            self._alerts[alert.id] = replace(alert, notified=notified)
-            self._unsaved[alert.id] = None
-            if detail is not None:
-                self._tell_later(telling)
-        if detail is not None:
-            log.warning("alert_not_told", receiver=notifier.name, count=len(group), reason=detail)
-
-    def _tell_later(self, telling: _Telling) -> None:
-        attempts = telling.attempts + 1
-        if attempts >= _TELL_ATTEMPTS:
-            log.error("alert_given_up", alert=telling.alert, receiver=telling.notifier.name)
-            return
-        wait_s = _TELL_AGAIN_S[min(attempts, len(_TELL_AGAIN_S)) - 1]
-        due = self._clock.monotonic() + wait_s
-        self._tellings.append(replace(telling, attempts=attempts, due=due))
+    def _noted(self, alert: str, notification: Notification) -> None:
+        known = self._alerts[alert]
+        notified = (*known.notified, notification)[-_NOTED:]
+        self._alerts[alert] = replace(known, notified=notified)
+        self._unsaved[alert] = None
 
     async def _save_all(self) -> None:
         """Store what changed. The first failure ends the round; the rest waits for the next."""
@@ -304,7 +208,7 @@ class Alerting:
 
     def _forget(self) -> None:
         """Let go of what is resolved, told and stored."""
-        waiting = {telling.alert for telling in self._tellings}
+        waiting = self._tellings.alerts
         done = [
             alert.id
             for alert in self._alerts.values()

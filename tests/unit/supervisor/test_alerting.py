@@ -9,7 +9,8 @@ import pytest
 from perene.core.alerts import SERVICE, Alert, Rule, Scope, Severity
 from perene.core.errors import StorageUnavailable
 from perene.core.ids import SessionId
-from perene.supervisor.alerting import Alerting, NotTold
+from perene.supervisor.alert_tellings import NotTold
+from perene.supervisor.alerting import Alerting
 from tests.support.virtual_clock import VirtualClock
 
 HOT = Rule(
