@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import structlog
 
@@ -189,7 +190,12 @@ class Supervisor:
         if task is not None:
             task.start()
             return
-        self._start(await self._store.get_session(session), by_person=True)
+        record = await self._store.get_session(session)
+        if record.desired is not Desired.RUNNING:
+            # A logout that had to be finished first has left it to be stopped.
+            await self._store.set_desired(session, Desired.RUNNING)
+            record = replace(record, desired=Desired.RUNNING)
+        self._start(record, by_person=True)
 
     async def _halt(self, session: SessionId) -> None:
         task = self._roster.tasks.get(session)

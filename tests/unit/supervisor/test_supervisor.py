@@ -598,3 +598,19 @@ async def test_a_session_that_is_made_again_under_its_id_gets_one_task(
     await asyncio.gather(late, fresh)
     await turns()
     assert len(running.engines[ANA]) == 1
+
+
+async def test_a_start_while_the_service_finishes_a_logout_is_wanted_afterwards(
+    world: World,
+) -> None:
+    world.store.add("ana", desired=Desired.LOGGED_OUT, paired=True)
+    life = await begin(world)
+    goodbye = await world.engine("ana")
+    starting = asyncio.create_task(world.supervisor.start(ANA))
+    await turns()
+    goodbye.end(LOST)
+    await starting
+    await world.engine("ana", 2)
+    assert world.store.destroyed == [ANA]
+    assert world.store.records[ANA].desired is Desired.RUNNING
+    await end(world, life)
