@@ -53,7 +53,7 @@ class SessionKeeper:
 
     def __init__(self, *, ownership: OpensStore, clock: Clock, watch: Watch, stored: Epoch) -> None:
         self._ownership = ownership
-        self._stored = stored
+        self._last_known = stored
         self._clock = clock
         self._watch = watch
         self._unsaved: deque[Unit] = deque(maxlen=_UNSAVED)
@@ -61,6 +61,7 @@ class SessionKeeper:
     async def keep(self, before: SessionState, taken: Step) -> None:
         """Log, count and commit a step; nothing is written for one that changed nothing."""
         owned_anew = before.epoch != taken.state.epoch
+        self._last_known = taken.state.epoch or self._last_known
         tellings = [effect for effect in taken.effects if not isinstance(effect, Deed)]
         for telling in tellings:
             log_line(telling)
@@ -73,8 +74,9 @@ class SessionKeeper:
             return  # the database has not shown that it is back
         epoch = taken.state.epoch
         if epoch is None and isinstance(taken.state.connection, Down):
-            # It ends without ever having been ours in this run: nobody asks for an epoch later.
-            epoch = self._stored
+            # Nobody will ask for another epoch: it was not ours in this run, or the database has
+            # not said whether it still is.
+            epoch = self._last_known
         if epoch is not None:
             await self._commit(epoch)
 

@@ -511,6 +511,25 @@ async def test_a_database_that_is_away_delays_and_loses_nothing(one: Fixture) ->
     assert [unit.epoch for unit in one.units[before:]] == [one.epochs] * 2
 
 
+@pytest.mark.requirement("E8")
+async def test_a_stop_right_after_the_database_came_back_ends_the_outage(one: Fixture) -> None:
+    (await one.engine(1)).observer.notice(Opened(at=one.clock.now()))
+    await one.clock.until_asleep(30)
+    one.storage_down = True
+    one.acquisitions_to_fail = 2
+    await one.end(1, local(Local.STORAGE))
+    await one.clock.until_asleep(2, within=0.2)
+    await one.clock.advance(2.2)
+    await one.clock.until_asleep(2, within=0.2)
+    one.storage_down = False
+    one.task.stop()
+    await ended(one)
+    last = [unit for unit in one.units if unit.outage][-1]
+    assert last.outage is not None
+    assert (last.outage.end, last.epoch) == ("stopped", one.epochs)
+    assert len(one.events(EventType.SESSION_STOPPED)) == 1
+
+
 async def test_notices_show_in_the_live_state(one: Fixture) -> None:
     engine = await one.engine(1)
     expires = one.clock.now() + timedelta(seconds=60)
