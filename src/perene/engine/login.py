@@ -26,8 +26,8 @@ _MAX_ROUTING_INFO = 1024
 class Login:
     """Lets a paired device in, once per connection.
 
-    `on_success` is called when the server has let us in. Whoever it is then has `complete` run:
-    that asks the server, and so must not be awaited where stanzas are read.
+    `on_success` is called when the server has let us in, and must see to it that `complete` runs:
+    that asks the server, and so cannot be awaited where stanzas are read.
     """
 
     def __init__(

@@ -11,7 +11,7 @@ from perene.core.errors import StorageError
 from perene.core.events import Event
 from perene.core.ids import Epoch, MessageId, SessionId
 from perene.core.messages import LedgerEntry, Message, MessageKey
-from perene.core.notices import Notice
+from perene.core.notices import Notice, Observer
 from perene.core.privacy_tokens import PrivacyToken
 from perene.core.unit import AddressPair, Committed, PeerMessage, PreKeyWrite, Unit
 from perene.engine.addresses import AddressBook
@@ -193,6 +193,7 @@ def line_on(
     clock: Clock,
     answers: Answers | None = None,
     later: Callable[[Work], None] | None = None,
+    observer: Observer | None = None,
 ) -> Line:
     """Return the line of a connection; without `later`, work that waits is never done."""
     waiting: list[Work] = []
@@ -202,7 +203,7 @@ def line_on(
         queries=cast("Queries", queries),
         later=later or waiting.append,
         clock=clock,
-        observer=Nowhere(),
+        observer=observer or Nowhere(),
     )
 
 

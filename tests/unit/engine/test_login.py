@@ -1,0 +1,137 @@
+"""What follows the server's success: the device is let in once, and is open whatever is refused."""
+
+from typing import cast
+
+import pytest
+
+from perene.core.causes import Local
+from perene.core.events import EventType
+from perene.core.notices import Notice, Opened
+from perene.core.unit import Profile
+from perene.engine.credentials import Credentials
+from perene.engine.errors import ConnectionEnded, QueryFailed, QueryTimedOut
+from perene.engine.listening import Listening
+from perene.engine.login import Login
+from perene.engine.prekeys import PreKeys
+from perene.engine.welcome import Welcome
+from perene.wire.node import Node
+from tests.support.virtual_clock import VirtualClock
+from tests.unit.engine.fakes import OWN_LID, OWN_PN, MemoryStore, line_on, paired, stage_on
+
+
+class Entrance:
+    """A login, everybody whom it tells, and the server that it asks."""
+
+    def __init__(self, credentials: Credentials | None = None) -> None:
+        self.store = MemoryStore()
+        self.stage = stage_on(self.store, credentials)
+        self.told: list[str] = []
+        self.notices: list[Notice] = []
+        self.asked: list[str] = []
+        self.errors: dict[str, Exception] = {}
+        self.login = Login(
+            line_on(self.stage, queries=self, clock=VirtualClock(), observer=self),
+            pre_keys=cast("PreKeys", self),
+            welcome=cast("Welcome", self),
+            listening=cast("Listening", self),
+        )
+        self.login.on_success = lambda: self.told.append("success")
+
+    def greeted(self) -> None:
+        self.told.append("greeted")
+
+    def opened(self) -> None:
+        self.told.append("opened")
+
+    def notice(self, notice: Notice) -> None:
+        self.notices.append(notice)
+
+    async def ensure(self) -> None:
+        await self.ask("encrypt", "get")
+
+    async def ask(self, namespace: str, kind: str, *content: Node) -> Node:
+        self.asked.append(namespace)
+        if namespace in self.errors:
+            raise self.errors[namespace]
+        return Node("iq")
+
+    @property
+    def events(self) -> list[EventType]:
+        return [event.type for unit in self.store.units for event in unit.events]
+
+
+@pytest.fixture
+def entrance() -> Entrance:
+    return Entrance()
+
+
+def routing(info: bytes) -> Node:
+    return Node("edge_routing", {}, (Node("routing_info", {}, info),))
+
+
+async def test_a_success_is_counted_and_told_once(entrance: Entrance) -> None:
+    for _ in range(2):
+        await entrance.login.succeeded(Node("success", {"lid": OWN_LID}))
+    assert entrance.told == ["greeted", "opened", "success"]
+    assert entrance.stage.credentials.login_counter == 1
+    assert [unit.profile for unit in entrance.store.units] == [Profile(pn=OWN_PN, lid=OWN_LID)]
+
+
+async def test_a_success_without_a_lid_keeps_the_one_that_is_known(entrance: Entrance) -> None:
+    await entrance.login.succeeded(Node("success"))
+    assert entrance.stage.credentials.lid == OWN_LID
+
+
+async def test_a_success_before_the_device_is_linked_means_nothing() -> None:
+    entrance = Entrance(Credentials.create())
+    await entrance.login.succeeded(Node("success"))
+    assert entrance.told == []
+    assert entrance.store.units == []
+
+
+async def test_a_complete_login_is_told_and_stored(entrance: Entrance) -> None:
+    await entrance.login.complete()
+    assert entrance.asked == ["encrypt", "passive"]
+    assert [type(notice) for notice in entrance.notices] == [Opened]
+    assert entrance.events == [EventType.SESSION_CONNECTED]
+
+
+@pytest.mark.parametrize("refused", ["encrypt", "passive"])
+async def test_a_session_that_is_short_of_something_is_open(
+    entrance: Entrance, refused: str
+) -> None:
+    entrance.errors[refused] = QueryFailed(503, "")
+    await entrance.login.complete()
+    assert entrance.asked == ["encrypt", "passive"]
+    assert entrance.events == [EventType.SESSION_CONNECTED]
+
+
+@pytest.mark.parametrize("silent", ["encrypt", "passive"])
+async def test_a_server_that_does_not_answer_ends_the_connection(
+    entrance: Entrance, silent: str
+) -> None:
+    entrance.errors[silent] = QueryTimedOut("no answer")
+    with pytest.raises(ConnectionEnded) as ended:
+        await entrance.login.complete()
+    assert ended.value.ending.code == Local.KEEPALIVE
+    assert entrance.notices == []
+    assert entrance.events == []
+
+
+async def test_the_way_of_the_next_login_is_kept(entrance: Entrance) -> None:
+    for _ in range(2):
+        await entrance.login.routed(routing(b"edge"))
+    assert entrance.stage.credentials.routing_info == b"edge"
+    assert len(entrance.store.units) == 1
+
+
+@pytest.mark.parametrize(
+    "node",
+    [Node("edge_routing"), routing(b""), routing(bytes(1025))],
+    ids=["none", "empty", "long"],
+)
+async def test_a_way_that_cannot_be_one_is_not_kept(node: Node) -> None:
+    entrance = Entrance(paired().changed(routing_info=b"edge"))
+    await entrance.login.routed(node)
+    assert entrance.stage.credentials.routing_info == b"edge"
+    assert entrance.store.units == []
