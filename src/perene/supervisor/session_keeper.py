@@ -14,7 +14,7 @@ from perene.core.events import Event
 from perene.core.ids import Epoch, SessionId
 from perene.core.machines.effects import Deed, Disconnected, OutageOver, Telling
 from perene.core.machines.session import Step
-from perene.core.machines.state import Down, SessionState
+from perene.core.machines.state import Down, SessionState, is_asking
 from perene.core.outages import Outage, OutageEnd
 from perene.core.unit import Unit
 from perene.engine.ports import SessionStore
@@ -58,6 +58,10 @@ class SessionKeeper:
         self._watch = watch
         self._unsaved: deque[Unit] = deque(maxlen=_UNSAVED)
 
+    def owes(self, state: SessionState) -> bool:
+        """Tell whether something waits for the answer to a question that is under way."""
+        return bool(self._unsaved) and is_asking(state)
+
     async def keep(self, before: SessionState, taken: Step) -> None:
         """Log, count and commit a step; nothing is written for one that changed nothing."""
         owned_anew = before.epoch != taken.state.epoch
@@ -70,8 +74,10 @@ class SessionKeeper:
             now = self._clock.now()
             events = [event for telling in tellings for event in events_of(telling, now)]
             self._unsaved.append(_unit(taken.state, events, _outage(before, taken, tellings)))
-        elif not owned_anew:
+        elif not owned_anew and not isinstance(taken.state.connection, Down):
             return  # the database has not shown that it is back
+        if is_asking(before) and is_asking(taken.state):
+            return  # the answer may have made our epoch an old one; what comes is written under it
         epoch = taken.state.epoch
         if epoch is None and isinstance(taken.state.connection, Down):
             # Nobody will ask for another epoch: it was not ours in this run, or the database has

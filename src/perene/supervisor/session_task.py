@@ -184,7 +184,8 @@ class SessionTask:
             if isinstance(given, Start) and self.stopping:
                 continue
             await self._take(given)
-            if isinstance(self.state.connection, Down) and not self._inputs:
+            rests = isinstance(self.state.connection, Down) and not self._inputs
+            if rests and not self._keeper.owes(self.state):
                 return
 
     async def _next(self) -> Input:

@@ -97,6 +97,8 @@ class Fixture:
         self.archived: list[str] = []
         self.epochs = 0
         self.acquisitions_to_fail = 0
+        self.acquiring = asyncio.Event()
+        self.acquiring.set()
         self.storage_down = False
         self.broken_connect = False
         self.broken_acquire = False
@@ -130,6 +132,7 @@ class Fixture:
     async def acquire(self, session: SessionId, held: Epoch | None) -> Epoch:
         assert session == ANA
         assert held in (None, self.epochs)
+        await self.acquiring.wait()
         if self.broken_acquire:
             raise ZeroDivisionError
         if self.acquisitions_to_fail:
@@ -527,6 +530,28 @@ async def test_a_stop_right_after_the_database_came_back_ends_the_outage(one: Fi
     last = [unit for unit in one.units if unit.outage][-1]
     assert last.outage is not None
     assert (last.outage.end, last.epoch) == ("stopped", one.epochs)
+    assert len(one.events(EventType.SESSION_STOPPED)) == 1
+
+
+@pytest.mark.parametrize("answered", [True, False])
+async def test_a_stop_while_an_epoch_is_asked_for_is_written_under_the_one_that_comes(
+    one: Fixture, answered: bool
+) -> None:
+    (await one.engine(1)).observer.notice(Opened(at=one.clock.now()))
+    await one.clock.until_asleep(30)
+    await one.end(1, local(Local.SOCKET_CLOSED))
+    await one.clock.until_asleep(1, within=0.1)
+    one.acquiring.clear()
+    await one.clock.advance(1.1)
+    one.task.stop()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    one.acquisitions_to_fail = 0 if answered else 1
+    one.acquiring.set()
+    await ended(one)
+    last = [unit for unit in one.units if unit.outage][-1]
+    assert last.outage is not None
+    assert (last.outage.end, last.epoch) == ("stopped", 2 if answered else 1)
     assert len(one.events(EventType.SESSION_STOPPED)) == 1
 
 

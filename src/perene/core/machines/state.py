@@ -262,6 +262,11 @@ class Moved:
     out: tuple[Signal | Effect, ...] = ()
 
 
+def is_asking(state: SessionState) -> bool:
+    """Tell whether the database was asked for an epoch, and has not answered yet."""
+    return isinstance(state.ownership, Asking) and state.ownership.until is None
+
+
 def has_come(until: float | None, now: Instant) -> bool:
     """Tell whether a deadline has come."""
     return until is not None and now.monotonic >= until
