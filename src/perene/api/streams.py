@@ -6,7 +6,7 @@ it, and neither is noticed by a session or by another stream.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Collection, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Collection, Coroutine
 from dataclasses import dataclass, field
 
 import structlog
@@ -15,10 +15,10 @@ from starlette.types import Receive, Scope, Send
 
 from perene.api.problems import TooManyStreams
 from perene.api.shapes import EventOut
-from perene.core.errors import PereneError
+from perene.core.errors import PereneError, StorageUnavailable
 from perene.core.events import EventType
 from perene.core.ids import SessionId
-from perene.supervisor.ports import Events, StoredEvent
+from perene.supervisor.ports import EventPage, Events, StoredEvent
 
 log = structlog.stdlib.get_logger()
 
@@ -27,6 +27,10 @@ PAGE = 100
 
 SEND_TIMEOUT_S = 60.0
 """A client that takes nothing for so long is given up, so that it frees its place."""
+
+
+AGAIN_S = 2.0
+"""A stream that found no database asks again after so long."""
 
 
 @dataclass(slots=True)
@@ -61,24 +65,45 @@ class Selection:
 
 async def frames(
     events: Events, position: int, selection: Selection, heartbeat_s: float
-) -> AsyncIterator[bytes]:
-    """Yield the events behind a position for ever, and a comment when there was nothing."""
+) -> AsyncGenerator[bytes]:
+    """Yield the events behind a position for ever, and a comment when there was nothing.
+
+    A database that is away or silent is waited for: to end the stream would only let its client
+    come back to the same database. Close it when it is not needed any more.
+    """
     yield b": reading from here\nretry: 2000\n\n"
+    waits = False
+    while True:
+        reading = asyncio.create_task(_next_page(events, position, selection))
+        try:
+            while not (await asyncio.wait((reading,), timeout=heartbeat_s))[0]:
+                yield b": still here\n\n"
+            page = reading.result()
+            waits = False
+        except StorageUnavailable as error:
+            if not waits:
+                log.warning("event_stream_waits", code=error.code, reason=str(error))
+            waits = True
+            yield b": waiting for the database\n\n"
+            await asyncio.sleep(AGAIN_S)
+            continue
+        finally:
+            reading.cancel()
+            await asyncio.wait((reading,))
+        for item in page.items:
+            yield frame(item)
+        position = page.position
+
+
+async def _next_page(events: Events, position: int, selection: Selection) -> EventPage:
+    """Return the first page behind a position that leads on, waiting for it."""
     while True:
         page = await events.after(
             position, session=selection.session, types=selection.types, limit=PAGE
         )
-        for item in page.items:
-            yield frame(item)
-        more = page.position > position
-        position = page.position
-        if more:
-            continue
-        try:
-            async with asyncio.timeout(heartbeat_s):
-                await events.wait_for_new(position)
-        except TimeoutError:
-            yield b": still here\n\n"
+        if page.position > position:
+            return page
+        await events.wait_for_new(position)
 
 
 def frame(item: StoredEvent) -> bytes:
@@ -92,7 +117,7 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, content: AsyncIterator[bytes], streams: Streams) -> None:
+    def __init__(self, content: AsyncGenerator[bytes], streams: Streams) -> None:
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._frames = content
@@ -114,9 +139,10 @@ class EventStream(Response):
 
     async def _send_frames(self, send: Send) -> None:
         try:
-            async for content in self._frames:
-                message = {"type": "http.response.body", "body": content, "more_body": True}
-                await _within(send(message))
+            async with contextlib.aclosing(self._frames) as frames:
+                async for content in frames:
+                    message = {"type": "http.response.body", "body": content, "more_body": True}
+                    await _within(send(message))
         except TimeoutError:
             log.info("event_stream_given_up", waited_s=SEND_TIMEOUT_S)
         except OSError:

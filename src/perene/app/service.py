@@ -13,6 +13,7 @@ from perene.app.sessions import Sessions, wire_sessions
 from perene.app.watch import Watch, wire_watch
 from perene.app.web import wire_server
 from perene.core.clock import SystemClock
+from perene.core.errors import StorageUnavailable
 from perene.data_directory import held_data_directory
 from perene.key_rotation import RotationInterrupted, next_key_file
 from perene.logs import setup_logs
@@ -119,9 +120,13 @@ async def _tell(watch: Watch) -> None:
 
 
 async def _announce(settings: Settings, store: Store, port: int) -> None:
-    if not await store.list_api_keys():
-        _, text = await store.create_api_key("first")
-        announce_first_key(text)
+    try:
+        if not await store.list_api_keys():
+            _, text = await store.create_api_key("first")
+            announce_first_key(text)
+    except StorageUnavailable as error:
+        # Sessions come first; a service that is not new has its key.
+        log.warning("first_key_not_made", reason=str(error), remedy="Start again if none is known.")
     url = f"http://{settings.host}:{port}"
     log.info("serving", url=url, version=__version__, endpoint=settings.endpoint)
     sys.stdout.write(f"Perene {__version__} serves at {url} (API: {url}/docs)\n")

@@ -3,6 +3,8 @@
 import asyncio
 import gc
 import json
+from contextlib import aclosing
+from typing import Any
 
 import httpx
 import pytest
@@ -78,10 +80,10 @@ async def test_a_stream_shows_only_what_was_asked_for(app: FastAPI, fakes: Fakes
 
 async def test_silence_is_filled_with_comments(fakes: Fakes):
     everything = streams.Selection(session=None, types=())
-    content = streams.frames(fakes.events, 0, everything, heartbeat_s=0.001)
-    assert await anext(content) == b": reading from here\nretry: 2000\n\n"
-    assert await anext(content) == b": still here\n\n"
-    assert await anext(content) == b": still here\n\n"
+    async with aclosing(streams.frames(fakes.events, 0, everything, heartbeat_s=0.001)) as content:
+        assert await anext(content) == b": reading from here\nretry: 2000\n\n"
+        assert await anext(content) == b": still here\n\n"
+        assert await anext(content) == b": still here\n\n"
     assert fakes.events.waiting == 0
 
 
@@ -167,18 +169,43 @@ async def test_a_stopping_service_ends_its_streams(app: FastAPI, fakes: Fakes):
         assert refused.status == 503
 
 
-async def test_a_stream_ends_when_the_database_does_not_answer(
+async def test_a_stream_waits_for_a_database_that_does_not_answer(
     app: FastAPI, fakes: Fakes, monkeypatch: pytest.MonkeyPatch
 ):
-    async def fail(*_: object, **__: object) -> EventPage:
-        raise StorageUnavailable("The database does not answer.")
+    after, failures = fakes.events.after, 3
+    monkeypatch.setattr(streams, "AGAIN_S", 0.0)
+
+    async def fail(*asked: Any, **more: Any) -> EventPage:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise StorageUnavailable("The database does not answer.")
+        return await after(*asked, **more)
 
     async with Stream(app, "/v1/events") as stream:
         await fakes.events.somebody_waits()
         monkeypatch.setattr(fakes.events, "after", fail)
         await fakes.events.emit(RECEIVED)
-        await stream.ended()
+        assert (await stream.event())["id"] == "1"
+        assert failures == 0
+        assert fakes.streams.open == 1
     assert fakes.streams.open == 0
+
+
+async def test_a_stream_shows_that_it_lives_while_the_database_is_silent(
+    fakes: Fakes, monkeypatch: pytest.MonkeyPatch
+):
+    async def hang(*_: object, **__: object) -> EventPage:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(fakes.events, "after", hang)
+    everything = streams.Selection(session=None, types=())
+    async with aclosing(streams.frames(fakes.events, 0, everything, heartbeat_s=0.001)) as content:
+        assert await anext(content) == b": reading from here\nretry: 2000\n\n"
+        assert await anext(content) == b": still here\n\n"
+        assert await anext(content) == b": still here\n\n"
+    assert len(asyncio.all_tasks()) == 1
 
 
 async def test_many_streams_leave_nothing_behind(app: FastAPI, fakes: Fakes):

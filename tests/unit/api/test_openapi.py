@@ -16,7 +16,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from perene.api import create_app
-from perene.core.errors import StorageUnavailable
+from perene.core.errors import StorageError
 from perene.core.ids import SessionId
 from tests.unit.api.fakes import KEY, QR, FakeEvents, Fakes
 
@@ -34,7 +34,7 @@ class EndingEvents(FakeEvents):
     """A stream of these ends where an honest one would wait for ever."""
 
     async def wait_for_new(self, seq: int) -> None:
-        raise StorageUnavailable("There will be no more.")
+        raise StorageError("There will be no more.")
 
 
 def a_service() -> FastAPI:
