@@ -274,6 +274,17 @@ async def test_a_task_that_fails_is_started_again_and_leaves_the_others_alone(
     await running.engine("ana")
 
 
+async def test_a_task_that_fails_again_and_again_waits_longer_each_time(running: World) -> None:
+    running.store.add("ana")
+    running.broken.add(ANA)
+    await running.supervisor.start(ANA)
+    for failures, wait_s in enumerate((5, 5, 10), start=1):
+        await running.clock.until_asleep(wait_s)
+        assert running.supervisor.task_failures == failures
+        await running.clock.advance(wait_s)
+        await turns()
+
+
 async def test_a_session_that_failed_can_be_started_or_stopped_at_once(running: World) -> None:
     running.store.add("ana")
     running.broken.add(ANA)
