@@ -16,6 +16,7 @@ from perene.delivery.alerts import notifiers_for
 from perene.settings import Settings
 from perene.settings.alert_rules import read_alert_rules
 from perene.store.store import Store
+from perene.store.threads import Threads
 from perene.supervisor.alerting import Alerting
 from perene.supervisor.database_watch import DatabaseWatch
 from perene.supervisor.health import Vitals
@@ -89,7 +90,7 @@ def wire_watch(
 ) -> Watch:
     """Make the parts that look at the service. Nothing runs yet."""
     looks = Looks(
-        host=HostWatch(clock, disk_free=lambda: shutil.disk_usage(settings.data_dir).free),
+        host=_host_watch(settings, clock),
         database=DatabaseWatch(store.probe, sessions.committer, clock),
         limits=LimitWatch(sessions.feed, clock),
         twins=TwinWatch(store.linked_accounts, clock),
@@ -134,10 +135,20 @@ def _signals(
         clock,
         janitor=looks.janitor,
         disk_free=lambda: looks.host.free_bytes,
-        key_missing=lambda: settings.master_key is None and not settings.master_key_path.exists(),
+        key_missing=lambda: looks.host.key_missing,
         limited=looks.limits.limited,
         twins=looks.twins.twins,
         database_taken=lambda: hold.taken is not None,
+    )
+
+
+def _host_watch(settings: Settings, clock: Clock) -> HostWatch:
+    return HostWatch(
+        clock,
+        disk_free=lambda: shutil.disk_usage(settings.data_dir).free,
+        key_missing=lambda: settings.master_key is None and not settings.master_key_path.exists(),
+        # Not the loop's own threads: the process would wait at its end for a disk that stalls.
+        threads=Threads(1, "perene-look"),
     )
 
 

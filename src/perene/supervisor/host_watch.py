@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import Executor
 
 from perene.core.clock import Clock
 from perene.supervisor.ports import ComponentHealth
@@ -9,6 +10,9 @@ from perene.supervisor.ports import ComponentHealth
 _EVERY_S = 1.0
 _DISK_EVERY = 30
 """Rounds between two looks at the disk."""
+
+_PATIENCE_S = 5.0
+"""A file system that takes longer for such a question stalls."""
 
 _SLOW_S = 1.0
 """An event loop that is as late as this keeps sessions from answering in time."""
@@ -18,27 +22,40 @@ _KEPT = 60
 
 
 class HostWatch:
-    """Measures how late the event loop runs, and how much room the disk has.
+    """Measures how late the event loop runs, and looks at what it needs of the file system.
 
-    `disk_free` returns the free bytes where the data is; it may block, and runs in a thread.
+    `disk_free` returns the free bytes where the data is, `key_missing` whether the master key's
+    file is gone; both may block, and are called by a thread of `threads`. One that does not come
+    back is not asked again before it does.
     """
 
     def __init__(
-        self, clock: Clock, *, disk_free: Callable[[], int], least_free_bytes: int = 256 * 1024**2
+        self,
+        clock: Clock,
+        *,
+        disk_free: Callable[[], int],
+        key_missing: Callable[[], bool],
+        threads: Executor,
+        least_free_bytes: int = 256 * 1024**2,
     ) -> None:
         self._clock = clock
         self._disk_free = disk_free
+        self._key_missing = key_missing
+        self._threads = threads
         self._least = least_free_bytes
         self._lags: list[float] = []
+        self._looking: asyncio.Future[tuple[int, bool]] | None = None
         self._free: int | None = None
         self._unseen: str | None = None
+        self.key_missing = False
+        """Whether the key's file was gone at the last look."""
 
     async def run(self) -> None:
         """Look until cancelled."""
         number = 0
         while True:
             if number % _DISK_EVERY == 0:
-                await self._look_at_disk()
+                await self._look()
             number += 1
             began = self._clock.monotonic()
             await self._clock.sleep(_EVERY_S)
@@ -69,10 +86,22 @@ class HostWatch:
         detail = f"{self._free / 1024**2:.0f} MiB free."
         return ComponentHealth(name="disk", ok=self._free >= self._least, detail=detail)
 
-    async def _look_at_disk(self) -> None:
+    async def _look(self) -> None:
+        if self._looking is None:
+            loop = asyncio.get_running_loop()
+            self._looking = loop.run_in_executor(self._threads, self._see)
         try:
-            self._free = await asyncio.to_thread(self._disk_free)
+            async with self._clock.limit(_PATIENCE_S):
+                self._free, self.key_missing = await asyncio.shield(self._looking)
             self._unseen = None
-        except OSError as error:
-            self._free = None
-            self._unseen = f"The data directory cannot be looked at ({error.strerror})."
+        except OSError as error:  # a TimeoutError is one, too
+            self._not_seen(error.strerror or "no answer")
+        if self._looking.done():
+            self._looking = None
+
+    def _see(self) -> tuple[int, bool]:
+        return self._disk_free(), self._key_missing()
+
+    def _not_seen(self, reason: str) -> None:
+        self._free = None
+        self._unseen = f"The data directory cannot be looked at ({reason})."

@@ -1,13 +1,17 @@
 """The machine is looked at now and then: how late the event loop is, what room the disk has."""
 
 import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import datetime
 
 import pytest
 
+from perene.store.threads import Threads
 from perene.supervisor.host_watch import HostWatch
-from tests.support.virtual_clock import START
+from tests.support.record import PATIENCE_S
+from tests.support.virtual_clock import START, VirtualClock
 
 MIB = 1024**2
 
@@ -34,7 +38,9 @@ class LateClock:
         return nullcontext(seconds)
 
 
-async def watched(*delays: float, free: "int | OSError" = 1024 * MIB) -> tuple[HostWatch, int]:
+async def watched(
+    *delays: float, free: "int | OSError" = 1024 * MIB, key_missing: bool = False
+) -> tuple[HostWatch, int]:
     looks = 0
 
     def look() -> int:
@@ -44,10 +50,17 @@ async def watched(*delays: float, free: "int | OSError" = 1024 * MIB) -> tuple[H
             raise free
         return free
 
-    watch = HostWatch(LateClock(*delays), disk_free=look)
+    with ThreadPoolExecutor(1) as threads:
+        watch = HostWatch(
+            LateClock(*delays), disk_free=look, key_missing=lambda: key_missing, threads=threads
+        )
+        await live(watch)
+    return watch, looks
+
+
+async def live(watch: HostWatch) -> None:
     with pytest.raises(asyncio.CancelledError):
         await watch.run()
-    return watch, looks
 
 
 async def test_the_largest_lag_of_the_last_minute_is_told() -> None:
@@ -86,7 +99,43 @@ async def test_a_disk_that_cannot_be_looked_at_is_not_well() -> None:
     assert "Input/output error" in (watch.disk().detail or "")
 
 
+@pytest.mark.parametrize("missing", [True, False])
+async def test_it_is_seen_whether_the_key_file_is_there(missing: bool) -> None:
+    watch, _ = await watched(0.0, key_missing=missing)
+    assert watch.key_missing is missing
+
+
+async def test_a_disk_that_stalls_is_told_asked_once_and_looked_at_again_when_it_goes_on() -> None:
+    may_end, asked = threading.Event(), 0
+
+    def look() -> int:
+        nonlocal asked
+        asked += 1
+        may_end.wait(PATIENCE_S)
+        return 1024 * MIB
+
+    clock, threads = VirtualClock(), Threads(1, "look")
+    watch = HostWatch(clock, disk_free=look, key_missing=lambda: False, threads=threads)
+    running = asyncio.create_task(watch.run())
+    await clock.until_asleep(5)
+    await clock.advance(120)
+    assert "no answer" in (watch.disk().detail or "")
+    assert not watch.disk().ok
+    may_end.set()
+    async with asyncio.timeout(PATIENCE_S):
+        while not watch.disk().ok:
+            await clock.advance(1)
+    assert asked == 1
+    running.cancel()
+    await asyncio.wait((running,))
+
+
 def test_before_the_first_look_nothing_is_wrong() -> None:
-    watch = HostWatch(LateClock(), disk_free=lambda: 0)
+    watch = HostWatch(
+        LateClock(),
+        disk_free=lambda: 0,
+        key_missing=lambda: False,
+        threads=Threads(1, "never asked"),
+    )
     assert watch.disk().ok
     assert watch.event_loop().ok
