@@ -40,7 +40,7 @@ def step(state: SessionState, heard: Input | Signal, now: Instant, chances: Chan
         case _, PhoneAccepted():
             return Moved(state=_heard_of(state, now.wall))
         case Unwatched(), LoggedIn():
-            if state.standing.phone_seen_at is None:
+            if _last_seen(state, now) is None:
                 state = _heard_of(state, now.wall)
             return _watch(state, now, not_before=_AFTER_LOGIN)
         case Watched(), Ended():
@@ -54,7 +54,7 @@ def step(state: SessionState, heard: Input | Signal, now: Instant, chances: Chan
 
 
 def _seen(state: SessionState, at: datetime, now: Instant) -> Moved:
-    last, told = state.standing.phone_seen_at, state.standing.phone_absent_days
+    last, told = _last_seen(state, now), state.standing.phone_absent_days
     if last is not None and (at < last or (at - last < GRAIN and not told)):
         return Moved(state=state)
     back = (PhoneBack(),) if told else ()
@@ -90,6 +90,12 @@ def _watch(
 def _days_absent(state: SessionState, now: Instant) -> int:
     seen_at = state.standing.phone_seen_at
     return 0 if seen_at is None else (now.wall - seen_at) // _DAY
+
+
+def _last_seen(state: SessionState, now: Instant) -> datetime | None:
+    """Return the last sign; one of the future came by a clock that has been set right since."""
+    seen_at = state.standing.phone_seen_at
+    return None if seen_at is None or seen_at > now.wall else seen_at
 
 
 def _heard_of(state: SessionState, at: datetime) -> SessionState:

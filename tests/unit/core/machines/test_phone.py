@@ -1,5 +1,6 @@
 """The phone's watch: a sign asked for after ten days, people warned before WhatsApp unlinks."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -141,3 +142,27 @@ def test_what_is_known_of_the_phone_outlives_a_restart(days: int) -> None:
     life.live(15 * DAY - life.passed)
     assert life.days_of(PhoneAbsent) == [12, 14]
     assert told <= 1
+
+
+def seen_in_the_future(life: Life) -> None:
+    """Have it linked while the machine's clock was a year ahead, and set right since."""
+    standing = replace(life.state.standing, phone_seen_at=life.now.wall + 365 * DAY)
+    life.state = replace(life.state, standing=standing)
+
+
+def test_a_sign_by_a_clock_that_was_ahead_hides_no_absence_after_the_next_login() -> None:
+    life = Life()
+    seen_in_the_future(life)
+    life.give(Ended(ending=LOST))
+    life.connect()
+    life.live(12 * DAY + timedelta(hours=1))
+    assert life.days_of(PhoneAbsent) == [12]
+
+
+def test_a_sign_by_a_clock_that_was_ahead_gives_way_to_the_next_one() -> None:
+    life = Life()
+    seen_in_the_future(life)
+    life.give(PhoneSeen(at=life.now.wall))
+    assert life.state.standing.phone_seen_at == life.now.wall
+    life.live(12 * DAY + timedelta(hours=1))
+    assert life.days_of(PhoneAbsent) == [12]
