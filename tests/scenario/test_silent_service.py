@@ -24,13 +24,9 @@ async def server() -> AsyncIterator[Postgres]:
         yield one
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(180)
-@pytest.mark.requirement("C1", "C16", "E8")
-async def test_a_service_on_a_silent_database_answers_waits_goes_on_and_can_be_stopped(
-    tmp_path: Path, server: Postgres
-) -> None:
-    perene = Program(
+@pytest.fixture
+async def perene(tmp_path: Path, server: Postgres) -> AsyncIterator[Program]:
+    service = Program(
         tmp_path,
         "serve",
         greeting="serves at",
@@ -38,8 +34,20 @@ async def test_a_service_on_a_silent_database_answers_waits_goes_on_and_can_be_s
         PERENE_DATABASE_URL=server.url("postgres").replace("+psycopg", ""),
         PERENE_PORT="0",
     )
-    await perene.spawn()
-    await perene.greeted()
+    await service.spawn()
+    try:
+        await service.greeted()
+        yield service
+    finally:
+        await service.kill()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+@pytest.mark.requirement("C1", "C16", "E8")
+async def test_a_service_on_a_silent_database_answers_waits_goes_on_and_can_be_stopped(
+    perene: Program, server: Postgres
+) -> None:
     url, key = perene.found(r"serves at (\S+)"), perene.found(r"\s(pk_\S+)")
     async with httpx.AsyncClient(
         base_url=url, headers={"X-Api-Key": key}, timeout=IN_TIME_S
