@@ -1,6 +1,7 @@
 """What people want of a connection: that it starts, starts anew, rests, or ends for good."""
 
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 from perene.core.causes import Cause, Local
 from perene.core.clock import Instant
@@ -26,6 +27,7 @@ from perene.core.machines.state import (
 )
 from perene.core.machines.verdict import Verdict
 from perene.core.outages import OutageEnd
+from perene.core.standing import Standing
 
 
 def step(state: SessionState, want: Start | Restart | Stop | LogOut, now: Instant) -> Moved:
@@ -123,9 +125,20 @@ def _begin(state: SessionState, now: Instant) -> Moved:
         return Moved(state=replace(state, connection=Held(cause=standing.held)))
     if standing.not_before is not None and standing.not_before > now.wall:
         cause = standing.outage.last_cause if standing.outage else Cause.TEMPORARY_BAN
-        waiting = Waiting.after(standing.not_before - now.wall, cause, now)
-        return Moved(state=replace(state, connection=waiting))
+        waiting = Waiting.after(_rest_of_wait(standing, standing.not_before, now), cause, now)
+        standing = replace(standing, not_before=waiting.at)
+        return Moved(state=replace(state, connection=waiting, standing=standing))
     return claim(state)
+
+
+def _rest_of_wait(standing: Standing, until: datetime, now: Instant) -> timedelta:
+    """Return how long to wait still; never longer than it was to be when it was told.
+
+    A clock that was ahead by a year when a ban was told, and is right now, would prolong it.
+    """
+    losses = standing.outage.losses if standing.outage is not None else ()
+    told_at = max((loss.last_at for loss in losses), default=now.wall)
+    return until - max(told_at, now.wall)
 
 
 def _forgiven(state: SessionState) -> SessionState:
