@@ -8,14 +8,14 @@ from time import monotonic
 import httpx
 import pytest
 
-from tests.crash.processes import Program
+from tests.crash.processes import Service, Simulator
 from tests.plugins.postgres import Postgres, running_postgres
 
 IN_TIME_S = 15.0
 """The limit of 10 s, and a busy machine."""
 
 STOPS_WITHIN_S = 40.0
-"""Its 20 s to drain, and twice the limit."""
+"""Its 3 s to drain, and a few times the limit: what is asked last, and connections being made."""
 
 
 @pytest.fixture
@@ -25,58 +25,86 @@ async def server() -> AsyncIterator[Postgres]:
 
 
 @pytest.fixture
-async def perene(tmp_path: Path, server: Postgres) -> AsyncIterator[Program]:
-    service = Program(
-        tmp_path,
-        "serve",
-        greeting="serves at",
-        PERENE_DATA_DIR=str(tmp_path / "data"),
-        PERENE_DATABASE_URL=server.url("postgres").replace("+psycopg", ""),
-        PERENE_PORT="0",
-    )
-    await service.spawn()
+async def simulator(tmp_path: Path) -> AsyncIterator[Simulator]:
+    one = Simulator(tmp_path)
     try:
-        await service.greeted()
-        yield service
+        await one.start()
+        yield one
     finally:
-        await service.kill()
+        await one.close()
+
+
+@pytest.fixture
+async def perene(tmp_path: Path, simulator: Simulator, server: Postgres) -> AsyncIterator[Service]:
+    url = server.url("postgres").replace("+psycopg", "")
+    one = Service(tmp_path, simulator, url, PERENE_SHUTDOWN_TIMEOUT_S="3")
+    try:
+        await one.start_first()
+        yield one
+    finally:
+        await one.kill()
+        if one.http is not None:
+            await one.http.aclose()
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 @pytest.mark.requirement("C1", "C16", "E8")
-async def test_a_service_on_a_silent_database_answers_waits_goes_on_and_can_be_stopped(
-    perene: Program, server: Postgres
+async def test_a_service_on_a_silent_database_answers_waits_and_goes_on(
+    perene: Service, server: Postgres
 ) -> None:
-    url, key = perene.found(r"serves at (\S+)"), perene.found(r"\s(pk_\S+)")
-    async with httpx.AsyncClient(
-        base_url=url, headers={"X-Api-Key": key}, timeout=IN_TIME_S
-    ) as client:
-        async with client.stream("GET", "/v1/events?heartbeat_s=1") as stream:
-            lines = aiter(stream.aiter_lines())
-            await shown(lines, ": still here")
-            with server.frozen():
-                began = monotonic()
-                refused, _ = await asyncio.gather(client.get("/v1/sessions"), alive(client))
-                assert monotonic() - began <= IN_TIME_S
-                assert refused.status_code == 503
-                assert refused.json()["code"] == "storage_unavailable"
-                assert int(refused.headers["Retry-After"]) > 0
-                assert "Idempotency-Key" in refused.json()["remedy"]
-                await not_ready(client)
-                for _ in range(int(IN_TIME_S)):  # more than were sent before
-                    await shown(lines, ": still here")
-            created = await once_it_is_back(client)
-            assert created.status_code in (201, 409), "it may have been done before"
-            assert "session.created" in await shown(lines, "event:")
+    client = perene.http
+    assert client is not None
+    async with client.stream("GET", "/v1/events?heartbeat_s=1") as stream:
+        lines = aiter(stream.aiter_lines())
+        await shown(lines, ": still here")
         with server.frozen():
-            asked = asyncio.create_task(client.get("/v1/sessions"))
-            await alive(client)
             began = monotonic()
-            await perene.stop()
-            assert monotonic() - began <= STOPS_WITHIN_S
-            asked.cancel()
-            await asyncio.wait((asked,))
+            refused, _ = await asyncio.gather(client.get("/v1/sessions"), alive(client))
+            assert monotonic() - began <= IN_TIME_S
+            assert refused.status_code == 503
+            assert refused.json()["code"] == "storage_unavailable"
+            assert int(refused.headers["Retry-After"]) > 0
+            assert "Idempotency-Key" in refused.json()["remedy"]
+            await not_ready(client)
+        created = await once_it_is_back(client)
+        assert created.status_code in (201, 409), "it may have been done before"
+        assert "session.created" in await shown(lines, "event:")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+@pytest.mark.requirement("C13", "E6", "E8", "F1")
+async def test_a_service_that_is_stopped_while_its_database_is_silent_ends_and_loses_nothing(
+    perene: Service, simulator: Simulator, server: Postgres
+) -> None:
+    sender, reader = [await perene.pair(simulator, name) for name in ("sender", "reader")]
+    await both_open(perene)
+    with server.frozen():
+        await simulator.send(sender, reader, "in the silence")
+        began = monotonic()
+        await perene.stop()
+        assert monotonic() - began <= STOPS_WITHIN_S
+    await perene.spawn()
+    await perene.greeted()
+    await both_open(perene)
+    await simulator.send(sender, reader, "afterwards")
+    async with asyncio.timeout(2 * IN_TIME_S):
+        while "afterwards" not in (texts := await texts_of(perene)):  # noqa: ASYNC110  # no event
+            await asyncio.sleep(0.2)
+    assert sorted(texts) == ["afterwards", "in the silence"]
+
+
+async def both_open(perene: Service) -> None:
+    """Wait until both sessions are connected."""
+    async with asyncio.timeout(2 * IN_TIME_S):
+        while (await perene.ask("GET", "/health"))["sessions"].get("open") != 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.2)
+
+
+async def texts_of(perene: Service) -> list[str]:
+    """Return what the reader has received."""
+    return [message["text"] for message in await perene.pages("/v1/sessions/reader/messages")]
 
 
 async def shown(lines: AsyncIterator[str], beginning: str) -> str:
