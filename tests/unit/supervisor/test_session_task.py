@@ -295,6 +295,20 @@ async def test_a_ban_is_waited_out_to_the_end_of_its_last_second(one: Fixture) -
     assert one.archived == []
 
 
+async def test_a_ban_that_is_not_over_after_its_time_is_not_asked_after_every_second(
+    one: Fixture,
+) -> None:
+    await one.end(1, failure("402", code="101", expire="5"))
+    await one.clock.until_asleep(6)
+    await one.clock.advance(6)
+    await one.end(2, failure("402", code="101", expire="1"))
+    await one.clock.until_asleep(60)
+    await one.clock.advance(59)
+    assert len(one.engines) == 2
+    await one.clock.advance(1)
+    await one.engine(3)
+
+
 async def settled(one: Fixture, state: Connection) -> None:
     """Wait until the session is in a state."""
     async with asyncio.timeout(10):

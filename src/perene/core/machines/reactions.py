@@ -24,6 +24,10 @@ from perene.core.policy import SLOWLY, STORE_RETRY, Exhausted, Reaction
 _REST_OF_A_SECOND = timedelta(seconds=1)
 """A ban is told in whole seconds; an attempt in the last one of it would still be banned."""
 
+_STILL_BANNED = timedelta(minutes=1)
+"""At least, when a ban was not over after its time: one that is told anew with a second to go must
+not be asked after every second."""
+
 
 def react(state: SessionState, verdict: Verdict, now: Instant, chances: Chances) -> Moved:
     """Follow the table."""
@@ -102,6 +106,8 @@ def _banned(state: SessionState, verdict: Verdict, now: Instant, chances: Chance
     until = banned_until(attributes, now.wall)
     if until is not None:
         wait = max(until - now.wall, timedelta()) + _REST_OF_A_SECOND
+        if state.standing.ban_code is not None:
+            wait = max(wait, _STILL_BANNED)
     else:
         wait = (verdict.policy.schedule or SLOWLY).wait(0, chances.jitter)
     standing = replace(state.standing, ban_code=attributes.get("code", ""))
