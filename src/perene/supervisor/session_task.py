@@ -66,8 +66,10 @@ class SessionTask:
         self.session: SessionId = record.id
         self.live = live or LiveState()
         self.stopping = False
-        self.failed = False
-        """Whether it has died of a bug, and does nothing more than to wait for its successor."""
+        self.leaving = False
+        """Whether it ends by a logout, which a bug must not cut short."""
+        self.died = asyncio.Event()
+        """Set when it has died of a bug; it does nothing more than to wait for its successor."""
         self._fresh: SessionState = new_session(
             record.id,
             paired=record.pn is not None and record.has_credentials,
@@ -99,7 +101,7 @@ class SessionTask:
 
     def start(self) -> None:
         """A person wants the session running now."""
-        self.stopping = False
+        self.stopping = self.leaving = False
         self.tell(Start(by_person=True))
 
     def restart(self) -> None:
@@ -108,12 +110,12 @@ class SessionTask:
 
     def stop(self, *, by_person: bool = True) -> None:
         """Ask the task to end in order; it drains its connection first."""
-        self.stopping = True
+        self.stopping, self.leaving = True, False
         self.tell(Stop(by_person=by_person))
 
     def log_out(self) -> None:
         """Ask the task to unlink the device, destroy its credentials, and end."""
-        self.stopping = True
+        self.stopping = self.leaving = True
         self.tell(LogOut())
 
     def check(self) -> None:
@@ -125,6 +127,11 @@ class SessionTask:
         """There may be a message to send."""
         if self.engine is not None:
             self.engine.wake_sender()
+
+    @property
+    def failed(self) -> bool:
+        """Whether it has died of a bug."""
+        return self.died.is_set()
 
     @property
     def engine(self) -> Engine | None:

@@ -140,7 +140,8 @@ class Supervisor:
     async def logout(self, session: SessionId) -> None:
         """Unlink a session's device and destroy its credentials; it is stopped then.
 
-        A logout that the end of the service cuts short is finished by the next one.
+        A logout that the end of the service cuts short is finished by the next one, and one that
+        dies of a bug by the task that follows: this returns then, before it is done.
         """
         async with self._turn(session):
             await self._store.set_desired(session, Desired.LOGGED_OUT)
@@ -148,10 +149,11 @@ class Supervisor:
             task = self._roster.tasks.get(session)
             if task is None or task.stopping or task.failed:
                 await self._halt(session)
-                self._resume(await self._store.get_session(session))
+                task = self._resume(await self._store.get_session(session))
             else:
                 task.log_out()
-            await self._runner.ended(session)
+            if task is not None:
+                await self._runner.ended_or_died(task)
 
     async def delete(self, session: SessionId) -> None:
         """Stop a session and delete everything of it."""
@@ -203,17 +205,19 @@ class Supervisor:
             task.stop()
         await self._runner.ended(session)
 
-    def _resume(self, record: SessionRecord) -> None:
-        """Go on with what was wanted of a session when its last task ended."""
+    def _resume(self, record: SessionRecord) -> SessionTask | None:
+        """Go on with what was wanted of a session when its last task ended; return its new one."""
         match record.desired:
             case Desired.RUNNING:
-                self._start(record)
+                return self._start(record)
             case Desired.LOGGED_OUT:
                 leaving = self._start(record)
                 if leaving is not None:
                     leaving.log_out()
+                return leaving
             case Desired.STOPPED:
                 self._wanted.discard(record.id)
+                return None
 
     def _start(self, record: SessionRecord, *, by_person: bool = False) -> SessionTask | None:
         task = self._runner.start(record, by_person=by_person)

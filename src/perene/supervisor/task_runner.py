@@ -14,7 +14,7 @@ from perene.core.events import Event, EventType
 from perene.core.ids import SessionId
 from perene.core.machines.inputs import Start
 from perene.core.policy import Growth, Policy, Schedule
-from perene.core.sessions import Connection, SessionRecord
+from perene.core.sessions import Connection, Desired, SessionRecord
 from perene.core.unit import Unit
 from perene.supervisor.metrics import Metrics
 from perene.supervisor.patient_reads import PatientReads
@@ -97,6 +97,19 @@ class TaskRunner:
             await asyncio.wait([running])
             self._running.pop(session, None)
 
+    async def ended_or_died(self, task: SessionTask) -> None:
+        """Wait until a task has ended for good, or until a bug has ended it for a while."""
+        running = self._running.get(task.session)
+        if running is None:
+            return
+        dying = asyncio.create_task(task.died.wait())
+        try:
+            await asyncio.wait((running, dying), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            dying.cancel()
+        if running.done():
+            await self.ended(task.session)
+
     def _new_task(self, record: SessionRecord) -> SessionTask:
         task = SessionTask(
             record=record,
@@ -124,21 +137,23 @@ class TaskRunner:
                     return
                 except Exception as error:  # the supervisor's edge: one bug never ends others
                     log.exception("session_task_failed", session=session)
-                    task.failed = True
+                    task.died.set()
                     lived_s = self._clock.monotonic() - began
                     failures = 0 if lived_s > _AFTER_A_BUG.cap.total_seconds() else failures + 1
                     await self._report_failure(task, error, failures)
-                if task.stopping:
+                if self._ends(task):
                     return
                 wait = _AFTER_A_BUG.wait(max(0, failures - 1), self._rng.random())
                 await task.rest(wait.total_seconds())
-                if task.stopping or self._closing.is_set():
+                if self._ends(task):
                     return
                 by_person = False
                 record = await self._reads.session(session)
-                if task.stopping or self._closing.is_set():
+                if self._ends(task):
                     return  # it was asked so while the database took its time
                 task = self._new_task(record)
+                if record.desired is Desired.LOGGED_OUT:
+                    task.log_out()
         except NotFound:
             return  # deleted meanwhile
         except StorageError as error:
@@ -148,6 +163,10 @@ class TaskRunner:
             if task.stopping:
                 task.live.moved(Connection.STOPPED)
             self._roster.leave(task)
+
+    def _ends(self, failed: SessionTask) -> bool:
+        """Tell whether no task follows one that has failed."""
+        return (failed.stopping and not failed.leaving) or self._closing.is_set()
 
     async def _report_failure(self, task: SessionTask, error: Exception, failures: int) -> None:
         self.failures += 1

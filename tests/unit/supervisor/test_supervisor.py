@@ -553,6 +553,40 @@ async def test_a_logout_of_a_session_that_has_just_failed_is_done(running: World
     assert running.store.destroyed == [ANA]
 
 
+async def test_a_logout_that_dies_of_a_bug_is_taken_up_again(running: World) -> None:
+    running.store.add("ana", paired=True)
+    await running.supervisor.start(ANA)
+    (await running.engine("ana")).end(LOST)
+    await turns()
+    running.broken.add(ANA)
+    async with asyncio.timeout(5):
+        await running.supervisor.logout(ANA)
+    assert running.store.destroyed == [], "nobody waits for what a bug keeps"
+    assert running.supervisor.task_failures == 1
+    running.broken.clear()
+    await running.clock.until_asleep(5)
+    await running.clock.advance(5)
+    engine = await running.engine("ana", 2)
+    engine.observer.notice(Opened(at=running.clock.now()))
+    await gone(running.supervisor, ANA)
+    assert engine.logged_out
+    assert running.store.destroyed == [ANA]
+
+
+async def test_a_logout_that_died_of_a_bug_is_given_up_by_a_stop(running: World) -> None:
+    running.store.add("ana", paired=True)
+    await running.supervisor.start(ANA)
+    (await running.engine("ana")).end(LOST)
+    await turns()
+    running.broken.add(ANA)
+    async with asyncio.timeout(5):
+        await running.supervisor.logout(ANA)
+        await running.supervisor.stop(ANA)
+    await gone(running.supervisor, ANA)
+    assert running.store.destroyed == []
+    assert running.store.records[ANA].desired is Desired.STOPPED
+
+
 async def test_a_person_s_start_of_a_session_that_has_failed_is_a_person_s(running: World) -> None:
     running.store.add("ana", paired=True)
     await running.supervisor.start(ANA)
