@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from itertools import count
 from typing import Any
 
@@ -23,7 +24,7 @@ from perene.core.unit import (
 )
 from perene.store import schema
 from perene.store.store import Store
-from tests.support.units import Bytes, entry, event, message, status, unit
+from tests.support.units import START, Bytes, entry, event, message, status, unit
 
 pytestmark = pytest.mark.requirement("C8", "C9", "C13")
 
@@ -155,7 +156,19 @@ async def opened(store: Store, session: SessionId) -> list[object]:
     ]
 
 
+def _in_its_moment(one: Unit, number: int) -> Unit:
+    """Return a unit with ledger entries of times of their own.
+
+    Where two addresses turn out to be one person's, the entry that came first stays; which that is
+    can only be told by its time.
+    """
+    moments = (START + timedelta(seconds=number, milliseconds=place) for place in count())
+    lines = tuple(replace(line, at=at) for line, at in zip(one.ledger, moments, strict=False))
+    return replace(one, ledger=lines)
+
+
 async def _compare(store: Store, units: list[Unit], *, exactly: bool) -> None:
+    units = [_in_its_moment(one, number) for number, one in enumerate(units)]
     batched = SessionId(f"batched{next(_names)}")
     single = SessionId(f"single{next(_names)}")
     for session in (batched, single):
