@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from perene.core.ids import SessionId
-from perene.core.sessions import Connection as State
 from perene.sim.endings import Ending
 from tests.soak.plan import DAY, HOUR, MINUTE, Dice
 from tests.support.storage import Health
@@ -59,7 +58,7 @@ class Troubles:
         return _PASSING
 
     async def _half_open(self, session: SessionId, phone: str) -> "_Lasting":
-        if self._world.state(session) is State.OPEN:
+        if self._world.network.open_now(session):
             stuck = self._dice.number(0, 1)
             (self._world.network.stick if stuck else self._world.network.half_open)(session)
         return _PASSING
