@@ -66,7 +66,7 @@ async def test_a_service_on_a_silent_database_answers_waits_and_goes_on(
             assert refused.json()["code"] == "storage_unavailable"
             assert int(refused.headers["Retry-After"]) > 0
             assert "Idempotency-Key" in refused.json()["remedy"]
-            await not_ready(client)
+            await not_ready(client, lines)
         created = await once_it_is_back(client)
         assert created.status_code in (201, 409), "it may have been done before"
         assert "session.created" in await shown(lines, "event:")
@@ -79,7 +79,7 @@ async def test_a_service_that_is_stopped_while_its_database_is_silent_ends_and_l
     perene: Service, simulator: Simulator, server: Postgres
 ) -> None:
     sender, reader = [await perene.pair(simulator, name) for name in ("sender", "reader")]
-    await both_open(perene)
+    await told(perene, "session.connected", times=2)
     with server.frozen():
         await simulator.send(sender, reader, "in the silence")
         began = monotonic()
@@ -87,24 +87,21 @@ async def test_a_service_that_is_stopped_while_its_database_is_silent_ends_and_l
         assert monotonic() - began <= STOPS_WITHIN_S
     await perene.spawn()
     await perene.greeted()
-    await both_open(perene)
+    await told(perene, "session.connected", times=4)
     await simulator.send(sender, reader, "afterwards")
-    async with asyncio.timeout(2 * IN_TIME_S):
-        while "afterwards" not in (texts := await texts_of(perene)):  # noqa: ASYNC110  # no event
-            await asyncio.sleep(0.2)
-    assert sorted(texts) == ["afterwards", "in the silence"]
+    await told(perene, "message.received", times=2)
+    messages = await perene.pages("/v1/sessions/reader/messages")
+    assert sorted(message["text"] for message in messages) == ["afterwards", "in the silence"]
 
 
-async def both_open(perene: Service) -> None:
-    """Wait until both sessions are connected."""
-    async with asyncio.timeout(2 * IN_TIME_S):
-        while (await perene.ask("GET", "/health"))["sessions"].get("open") != 2:  # noqa: ASYNC110
-            await asyncio.sleep(0.2)
-
-
-async def texts_of(perene: Service) -> list[str]:
-    """Return what the reader has received."""
-    return [message["text"] for message in await perene.pages("/v1/sessions/reader/messages")]
+async def told(perene: Service, kind: str, *, times: int) -> None:
+    """Wait until so many events of a type have been told since the beginning."""
+    assert perene.http is not None
+    query = {"type": kind, "after": 0}
+    async with perene.http.stream("GET", "/v1/events", params=query) as stream:
+        lines = aiter(stream.aiter_lines())
+        for _ in range(times):
+            await shown(lines, f"event: {kind}")
 
 
 async def shown(lines: AsyncIterator[str], beginning: str) -> str:
@@ -123,20 +120,19 @@ async def alive(client: httpx.AsyncClient) -> None:
     assert monotonic() - began < 5
 
 
-async def not_ready(client: httpx.AsyncClient) -> None:
-    """Wait until the service says that it can serve nobody; it looks every 15 s."""
+async def not_ready(client: httpx.AsyncClient, lines: AsyncIterator[str]) -> None:
+    """Look with every beat of a stream, until the service says that it can serve nobody."""
     async with asyncio.timeout(2 * IN_TIME_S):
-        while (await client.get("/health/ready")).status_code != 503:  # noqa: ASYNC110  # no event
-            await asyncio.sleep(0.2)
+        while (await client.get("/health/ready")).status_code != 503:
+            await shown(lines, ": still here")
     health = (await client.get("/health")).json()
     assert health["status"] == "degraded"
 
 
 async def once_it_is_back(client: httpx.AsyncClient) -> httpx.Response:
-    """Create a session, as often as the answer says to try again."""
+    """Create a session, as often as the answer says to try again; each takes its own time."""
     async with asyncio.timeout(2 * IN_TIME_S):
         while True:
             answer = await client.post("/v1/sessions", json={"id": "desk", "start": False})
             if answer.status_code != 503:
                 return answer
-            await asyncio.sleep(0.2)

@@ -102,7 +102,7 @@ class ServerLock:
             raise _translated(error) from error
         try:
             taken = self._try(connection)
-        except BaseException:
+        except BaseException:  # nobody else knows of the connection
             connection.close()
             raise
         if taken is None:
