@@ -553,7 +553,8 @@ async def test_a_logout_of_a_session_that_has_just_failed_is_done(running: World
     assert running.store.destroyed == [ANA]
 
 
-async def test_a_logout_that_dies_of_a_bug_is_taken_up_again(running: World) -> None:
+async def log_out_into_a_bug(running: World) -> None:
+    """Log out a session that waits for its next attempt, and let that die of a bug."""
     running.store.add("ana", paired=True)
     await running.supervisor.start(ANA)
     (await running.engine("ana")).end(LOST)
@@ -561,6 +562,10 @@ async def test_a_logout_that_dies_of_a_bug_is_taken_up_again(running: World) -> 
     running.broken.add(ANA)
     async with asyncio.timeout(5):
         await running.supervisor.logout(ANA)
+
+
+async def test_a_logout_that_dies_of_a_bug_is_taken_up_again(running: World) -> None:
+    await log_out_into_a_bug(running)
     assert running.store.destroyed == [], "nobody waits for what a bug keeps"
     assert running.supervisor.task_failures == 1
     running.broken.clear()
@@ -574,13 +579,8 @@ async def test_a_logout_that_dies_of_a_bug_is_taken_up_again(running: World) -> 
 
 
 async def test_a_logout_that_died_of_a_bug_is_given_up_by_a_stop(running: World) -> None:
-    running.store.add("ana", paired=True)
-    await running.supervisor.start(ANA)
-    (await running.engine("ana")).end(LOST)
-    await turns()
-    running.broken.add(ANA)
+    await log_out_into_a_bug(running)
     async with asyncio.timeout(5):
-        await running.supervisor.logout(ANA)
         await running.supervisor.stop(ANA)
     await gone(running.supervisor, ANA)
     assert running.store.destroyed == []
