@@ -29,6 +29,7 @@ from perene.supervisor.supervisor import Supervisor
 
 PATIENCE_S = 30
 _CODE = re.compile(r"^Type this code on the phone: ([1-9A-Z]{4}-[1-9A-Z]{4})$", re.MULTILINE)
+DESK = SessionId("desk")
 
 
 class Screen(io.StringIO):
@@ -128,19 +129,23 @@ async def running(folder: Path) -> AsyncGenerator[Running]:
         await chat.close()
 
 
+async def scanned(world: Running, screen: Screen) -> str:
+    """Scan the code on the screen with a new phone; return its number."""
+    await screen.shows(re.compile("Scan this with the phone"))
+    qr = world.supervisor.live(DESK).qr
+    assert qr is not None
+    return world.simulator.scan_qr(qr.text).account.phone
+
+
 async def test_a_session_is_paired_by_qr_driven_by_commands_and_paired_again_by_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desk = SessionId("desk")
     async with running(tmp_path) as world:
         perene = Terminal(monkeypatch, world.url, world.key)
         assert "no sessions yet" in await perene("session", "list")
 
         screen, pairing = perene.begin("session", "pair", "desk", "--name", "Front desk")
-        await screen.shows(re.compile("Scan this with the phone"))
-        qr = world.supervisor.live(desk).qr
-        assert qr is not None
-        phone = world.simulator.scan_qr(qr.text).account.phone
+        phone = await scanned(world, screen)
         async with asyncio.timeout(PATIENCE_S):
             assert await pairing == 0
         assert f"Session desk is linked to …{phone[-4:]}." in screen.getvalue()
@@ -151,14 +156,14 @@ async def test_a_session_is_paired_by_qr_driven_by_commands_and_paired_again_by_
         assert "No outage is on record." in shown
         assert "is: stopped" in await perene("session", "stop", "desk")
         assert "running; its connection is: open." in await perene("session", "start", "desk")
-        opened_at = world.supervisor.live(desk).connected_at
+        opened_at = world.supervisor.live(DESK).connected_at
         assert "running; its connection is: open." in await perene("session", "restart", "desk")
-        assert world.supervisor.live(desk).connected_at != opened_at
+        assert world.supervisor.live(DESK).connected_at != opened_at
         assert "is linked to" in await perene("session", "pair", "desk")
         assert "is: stopped" in await perene("session", "logout", "desk", "--yes")
         assert "nothing yet" in await perene("session", "show", "desk")
         told = await world.store.events_after(0, types=[EventType.SESSION_LOGGED_OUT])
-        assert [one.session for one in told] == [desk]
+        assert [one.session for one in told] == [DESK]
 
         screen, pairing = perene.begin("session", "pair", "desk", "--phone", f"+{phone}")
         code = await screen.shows(_CODE)
@@ -171,14 +176,10 @@ async def test_a_session_is_paired_by_qr_driven_by_commands_and_paired_again_by_
 async def test_a_command_tells_what_its_session_has_come_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desk = SessionId("desk")
     async with running(tmp_path) as world:
         perene = Terminal(monkeypatch, world.url, world.key)
         screen, pairing = perene.begin("session", "pair", "desk")
-        await screen.shows(re.compile("Scan this with the phone"))
-        qr = world.supervisor.live(desk).qr
-        assert qr is not None
-        phone = world.simulator.scan_qr(qr.text).account.phone
+        phone = await scanned(world, screen)
         async with asyncio.timeout(PATIENCE_S):
             assert await pairing == 0
 
