@@ -154,7 +154,8 @@ async def live_through(
         assert fired.resolved_at is None
         assert fired.id == resolved.id, "it was one alert"
         assert resolved.resolved_at is not None
-        # It is looked at every 10 s, an attempt to save lasts 10 s, and 20 s must be bad, or good.
+        # The database is tried within 20 s of its last save, and a try lasts 10 s; then the rules
+        # are looked at within 10 s, and 20 s must be bad, or good.
         assert 20 <= (fired.fired_at - began).total_seconds() <= 60
         assert 20 <= (resolved.resolved_at - ended).total_seconds() <= 60
         assert (await watch.vitals.health()).components[0].ok

@@ -78,13 +78,14 @@ class Alerting:
         self._looking = asyncio.Lock()
 
     async def run(self) -> None:
-        """Look every ten seconds until cancelled."""
+        """Look every ten seconds until cancelled, also when a database that hangs slows a look."""
         while True:
+            began = self._clock.monotonic()
             try:
                 await self.look()
             except Exception:  # the engine's edge: a bug in one round must not silence all alerts
                 log.exception("alerts_not_looked_at")
-            await self._clock.sleep(LOOK_EVERY_S)
+            await self._clock.sleep(max(0.0, began + LOOK_EVERY_S - self._clock.monotonic()))
 
     async def look(self) -> None:
         """Compare every number with the rules once, tell what changed, and store it.

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -15,14 +15,16 @@ log = structlog.stdlib.get_logger()
 
 _EVERY_S = 15.0
 _PATIENCE_S = 10.0
+_FRESH = timedelta(seconds=5)
+"""For how long a save proves that the database can be written; less than the time to a look."""
 
 
 class DatabaseWatch:
     """Tells from memory whether the database takes writes. `run` is its life.
 
-    `probe` writes a row of its own, and raises StorageError. It is called only when nothing was
-    saved since the last look, for traffic proves as much: an outage without traffic is noticed by
-    it, and the end of one that no session waits out.
+    `probe` writes a row of its own, and raises StorageError. It is not called right after a save,
+    nor while one is under way, for traffic proves as much, and tells within its own time limit: an
+    outage without traffic is noticed by it, and the end of one that no session waits out.
     """
 
     def __init__(
@@ -36,15 +38,18 @@ class DatabaseWatch:
         self._probed_at: datetime | None = None
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Look until cancelled, at a steady pace: a slow look does not put off the next one."""
         while True:
+            began = self._clock.monotonic()
             await self.look()
-            await self._clock.sleep(_EVERY_S)
+            await self._clock.sleep(max(0.0, began + _EVERY_S - self._clock.monotonic()))
 
     async def look(self) -> None:
         """Probe the database, unless the committer knows better."""
         saved_before, self._saved_at = self._saved_at, self._committer.committed_at
-        if self._committer.busy or self._saved_at != saved_before:
+        if self._saved_at != saved_before:
+            self._problem = None
+        if self._committer.busy or self._saved_just_now():
             return
         try:
             async with asyncio.timeout(_PATIENCE_S):
@@ -60,6 +65,12 @@ class DatabaseWatch:
             log.info("database_writable")
         self._problem = None
         self._committer.forget_failure()
+
+    def _saved_just_now(self) -> bool:
+        # The wall clock may have been set back since.
+        return self._saved_at is not None and (
+            timedelta(0) <= self._clock.now() - self._saved_at < _FRESH
+        )
 
     @property
     def failing(self) -> bool:

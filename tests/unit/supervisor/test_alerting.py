@@ -315,6 +315,36 @@ async def test_it_looks_every_ten_seconds_and_a_bug_in_one_round_does_not_end_it
     await asyncio.wait([running])
 
 
+async def test_a_database_that_is_slow_to_take_an_alert_does_not_slow_the_looks(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+):
+    rounds: list[float] = []
+
+    async def slow(alert: Alert) -> bool:
+        await desk.clock.sleep(7)
+        raise StorageUnavailable("gone")
+
+    monkeypatch.setattr(desk.shelf, "save_alert", slow)
+
+    def signals() -> dict[str, dict[str, float]]:
+        rounds.append(desk.clock.monotonic())
+        return {"one": {"heat": 11.0}}
+
+    alerting = Alerting(
+        store=desk.shelf, notifiers=[], rules=[HOT], signals=signals, clock=desk.clock
+    )
+    running = asyncio.create_task(alerting.run())
+    for _ in range(3):
+        await desk.clock.until_asleep(7)
+        await desk.clock.advance(7)
+        await desk.clock.until_asleep(3)
+        await desk.clock.advance(3)
+    await desk.clock.until_asleep(7)
+    assert rounds == [0, 10, 20, 30]
+    running.cancel()
+    await asyncio.wait([running])
+
+
 # --- how the engine itself is ---------------------------------------------------------------------
 
 

@@ -73,10 +73,34 @@ async def test_a_database_that_dies_without_traffic_is_noticed_and_so_is_its_ret
 async def test_traffic_proves_as_much_as_a_probe() -> None:
     async with Rig.running() as rig:
         for _ in range(3):
+            await rig.clock.advance(11)
             await rig.write()
-            await rig.clock.advance(15)
+            await rig.clock.advance(4)
             await rig.watch.look()
         assert rig.probes == 0
+        await rig.clock.advance(1)
+        await rig.watch.look()
+        assert rig.probes == 1, "what was proved 5 s ago may have changed since"
+
+
+async def test_what_failed_before_traffic_came_back_is_not_remembered_after_it() -> None:
+    async with Rig.running() as rig:
+        rig.down = True
+        await rig.watch.look()
+        rig.down = False
+        for _ in range(3):
+            await rig.clock.advance(14)
+            await rig.write()
+            await rig.clock.advance(1)
+            await rig.watch.look()
+            assert not rig.watch.failing
+        assert rig.probes == 1, "traffic proves it"
+
+
+async def test_a_clock_that_was_set_back_makes_no_save_a_fresh_one() -> None:
+    async with Rig.running() as rig:
+        await rig.write()
+        rig.clock.jump(-3600)
         await rig.watch.look()
         assert rig.probes == 1
 
