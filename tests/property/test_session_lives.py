@@ -178,13 +178,25 @@ class Lives(RuleBasedStateMachine):
     @rule(person=st.booleans())
     def the_service_ends_and_begins(self, person: bool) -> None:
         """What is under way ends with it; what was stored comes back."""
+        self.dies()
+        self.give(Start(by_person=person))
+
+    @rule()
+    def its_task_dies_and_it_is_stopped_before_there_is_another(self) -> None:
+        """Nothing goes on, and what it was in when it died is over."""
+        self.dies()
+        self.give(Stop(by_person=True))
+        assert self.state.standing.outage is None
+        assert isinstance(self.state.connection, Down)
+        assert not self.under_way.total()
+
+    def dies(self) -> None:
         standing = Standing.parse(self.state.standing.serialize())
         assert standing == self.state.standing, "what is stored comes back whole"
         self.under_way.clear()
         self.connection = "none"
         self.asked_to_log_out = False
         self.state = new_session(self.state.session, paired=self.state.paired, standing=standing)
-        self.give(Start(by_person=person))
 
     # --- what happens ---------------------------------------------------------------------------
 
@@ -304,7 +316,7 @@ class Lives(RuleBasedStateMachine):
                 return
             if not self.answered(self.last_ending):
                 break
-        assert isinstance(self.state.connection, Down | Held), self.state
+        assert isinstance(self.state.connection, Held), self.state
 
     def answered(self, failing: Ending) -> bool:
         """Let the next thing happen; False when nothing will."""

@@ -9,7 +9,7 @@ import pytest
 from perene.core.events import EventType
 from perene.core.outages import OutageEnd
 from perene.core.sessions import Connection as State
-from perene.core.sessions import SessionOptions
+from perene.core.sessions import Desired, SessionOptions
 from tests.support.network import Network
 from tests.support.phase import HoldingWorld
 from tests.support.record import PATIENCE_S
@@ -136,6 +136,28 @@ async def test_a_stop_of_a_session_that_waits_for_a_person_since_before_the_serv
     assert [outage.end for outage in page.items] == [OutageEnd.STOPPED]
     told = [one.event.type for one in await world.events(since=position)]
     assert told == [EventType.SESSION_STOPPED]
+
+
+@pytest.mark.requirement("C4", "D10")
+async def test_a_stop_that_the_service_did_not_live_to_obey_ends_the_outage_at_its_next_start(
+    world: World,
+) -> None:
+    await waiting(world)
+    await world.store.set_desired(DESK, Desired.STOPPED)
+    dials = len(world.network.dials)
+
+    await world.restart()
+    await world.pass_time(60)
+
+    page = await world.sessions.outages(DESK, cursor=None, limit=10)
+    assert page.items[0].end is OutageEnd.STOPPED
+    assert len(world.network.dials) == dials
+    assert world.state() is State.STOPPED
+    assert not world.supervisor.is_running(DESK)
+    await world.sessions.start(DESK)
+    world.network.up()
+    await world.pass_time(35, until=lambda: world.state() is State.OPEN)
+    assert world.state() is State.OPEN, "nothing took its epoch away"
 
 
 async def test_a_logout_while_a_restart_closes_the_connection_unlinks_the_device(

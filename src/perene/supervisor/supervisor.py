@@ -15,6 +15,7 @@ from perene.core.events import Event, EventType
 from perene.core.ids import SessionId
 from perene.core.policy import POLICIES, Policy
 from perene.core.sessions import Desired, SessionRecord
+from perene.core.standing import Standing
 from perene.supervisor.committer import Committer
 from perene.supervisor.live import LiveState
 from perene.supervisor.metrics import Metrics
@@ -103,6 +104,9 @@ class Supervisor:
             for record in wanted:
                 if record.id not in self._asked and record.id not in self._roster.tasks:
                     self._resume(record)
+            for record in records:
+                if record.desired is Desired.STOPPED and record.id not in self._asked:
+                    self._settle(record)
             await self._closing.wait()
             monitor.cancel()
             for task in list(self._roster.tasks.values()):
@@ -126,6 +130,8 @@ class Supervisor:
             await self._store.set_desired(session, Desired.STOPPED)
             self._wanted.discard(session)
             await self._halt(session)
+            if self._settle(await self._store.get_session(session)):
+                await self._runner.ended(session)
 
     async def restart(self, session: SessionId) -> None:
         """Want a new connection now; counts begin anew, but no ban ends by it."""
@@ -204,6 +210,19 @@ class Supervisor:
         if task is not None:
             task.stop()
         await self._runner.ended(session)
+
+    def _settle(self, record: SessionRecord) -> bool:
+        """End what a stopped session was in when its last task died; tell whether that was needed.
+
+        A task that dies of a bug, or with the service, cannot tell how its outage ended, and a
+        session that stays stopped has no other.
+        """
+        if Standing.parse(record.standing).outage is None:
+            return False
+        settling = self._start(record)
+        if settling is not None:
+            settling.stop()
+        return settling is not None
 
     def _resume(self, record: SessionRecord) -> SessionTask | None:
         """Go on with what was wanted of a session when its last task ended; return its new one."""

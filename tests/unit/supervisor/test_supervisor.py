@@ -10,7 +10,9 @@ from perene.core.errors import NotFound, StorageUnavailable
 from perene.core.events import EventType
 from perene.core.ids import Epoch, SessionId
 from perene.core.notices import Opened
+from perene.core.outages import Outage
 from perene.core.sessions import Connection, Desired, SessionRecord
+from perene.core.standing import Standing
 from perene.supervisor.supervisor import Supervisor
 from tests.unit.supervisor.fakes import World
 
@@ -491,6 +493,71 @@ async def test_a_stop_while_a_failed_session_is_read_anew_is_obeyed(
         await stopping
     assert ANA not in running.engines
     assert not running.supervisor.is_running(ANA)
+
+
+async def fail_in_an_outage(world: World) -> None:
+    """Lose Ana's connection, and let her task die of a bug at the next attempt."""
+    world.store.add("ana", paired=True)
+    await world.supervisor.start(ANA)
+    (await world.engine("ana")).end(LOST)
+    await turns()
+    world.broken.add(ANA)
+    await world.clock.advance(1)
+    await world.clock.until_asleep(5)
+    world.broken.clear()
+    assert outage_of(world) is not None
+
+
+def outage_of(world: World) -> Outage | None:
+    return Standing.parse(world.store.records[ANA].standing).outage
+
+
+@pytest.mark.requirement("E6", "F1")
+async def test_a_stop_in_the_pause_after_a_bug_ends_the_outage(running: World) -> None:
+    await fail_in_an_outage(running)
+    async with asyncio.timeout(5):
+        await running.supervisor.stop(ANA)
+    assert outage_of(running) is None
+    assert running.store.told(ANA)[-1] is EventType.SESSION_STOPPED
+    assert not running.supervisor.is_running(ANA)
+    assert running.supervisor.live(ANA).connection is Connection.STOPPED
+    assert len(running.engines[ANA]) == 1
+
+
+async def test_a_start_in_the_pause_after_a_bug_goes_on_with_the_outage(running: World) -> None:
+    await fail_in_an_outage(running)
+    before = outage_of(running)
+    await running.supervisor.start(ANA)
+    await running.engine("ana", 2)
+    after = outage_of(running)
+    assert before is not None
+    assert after is not None
+    assert after.id == before.id
+    assert EventType.SESSION_STOPPED not in running.store.told(ANA)
+
+
+async def test_an_outage_that_nobody_came_to_end_is_ended_when_the_service_starts(
+    world: World,
+) -> None:
+    life = await begin(world)
+    await fail_in_an_outage(world)
+    # The wish is stored, and the service is killed before it is obeyed.
+    await world.store.set_desired(ANA, Desired.STOPPED)
+    life.cancel()
+    await asyncio.wait([life])
+    heir = World(store=world.store)
+    life = await begin(heir)
+    assert outage_of(heir) is None
+    assert heir.store.told(ANA)[-1] is EventType.SESSION_STOPPED
+    assert not heir.engines
+    assert not heir.supervisor.is_running(ANA)
+    await end(heir, life)
+
+
+async def test_a_stopped_session_without_an_outage_is_told_nothing_of(running: World) -> None:
+    running.store.add("ana", paired=True, desired=Desired.STOPPED)
+    await running.supervisor.stop(ANA)
+    assert running.store.told(ANA) == []
 
 
 async def test_a_service_that_closes_while_a_failed_session_is_read_anew_ends(

@@ -166,6 +166,8 @@ def _turn(state: SessionState, then: Then) -> Moved:
             return Moved(state=state)
         case Draining() as draining:
             return Moved(state=replace(state, connection=replace(draining, then=then)))
+        case Down() if then is Then.STOP and state.standing.outage is not None:
+            return follow(state, then)  # a run before did not come to tell how it ended
         case Down() if then is not Then.RESTART:
             return Moved(state=state)
         case SettingAside() as aside if then is not Then.LEAVE:
