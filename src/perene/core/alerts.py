@@ -7,8 +7,10 @@ was known before, the numbers of now, and the time make what is known after, and
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
+
+from perene.core.clock import Instant
 
 SERVICE = ""
 """The subject of what concerns the service as a whole."""
@@ -19,7 +21,7 @@ Signals = Mapping[str, Mapping[str, float]]
 Key = tuple[str, str]
 """Rule and subject: at most one alert is open for each."""
 
-RESTORED_GRACE = timedelta(minutes=15)
+RESTORED_GRACE_S = 900.0
 """How long an alert of an earlier run waits for its subject to be seen at all.
 
 A service that starts does not know its sessions at once; when the database comes late it takes
@@ -125,13 +127,13 @@ class Watch:
     """What is known of one rule and subject, as long as anything is.
 
     Pending: `alert` is None, and the rule has held since `since`. Firing: `alert` is open, and
-    `good_since` says since when the number has been good, None while it is not. `restored` marks
-    the alert of an earlier run whose subject was not seen yet.
+    `good_since` is the monotonic second since which the number has been good, None while it is
+    not. `restored` marks the alert of an earlier run whose subject was not seen yet.
     """
 
-    since: datetime
+    since: Instant | None = None
     alert: Alert | None = None
-    good_since: datetime | None = None
+    good_since: float | None = None
     restored: bool = False
 
 
@@ -140,19 +142,17 @@ States = Mapping[Key, Watch]
 
 def restored(alerts: Iterable[Alert]) -> dict[Key, Watch]:
     """Return the states of a service that starts, from the alerts that were open when it ended."""
-    return {
-        (alert.rule, alert.subject): Watch(since=alert.began_at, alert=alert, restored=True)
-        for alert in alerts
-    }
+    return {(alert.rule, alert.subject): Watch(alert=alert, restored=True) for alert in alerts}
 
 
 def evaluate(
-    rules: Sequence[Rule], states: States, signals: Signals, now: datetime
+    rules: Sequence[Rule], states: States, signals: Signals, now: Instant
 ) -> tuple[dict[Key, Watch], tuple[Alert, ...]]:
     """Take one look. Return the states after it, and every alert that fired or resolved.
 
     An alert that fired has no `resolved_at`. Nothing changes twice: the same numbers again change
-    nothing. Times never run backwards in an alert, whatever the clock does.
+    nothing. How long a number was bad or good is measured by the monotonic clock; times never run
+    backwards in an alert, whatever the wall clock does.
     """
     after: dict[Key, Watch] = {}
     changes: list[Alert] = []
@@ -185,55 +185,56 @@ _Outcome = tuple[Watch | None, Alert | None]
 
 
 def _step(
-    rule: Rule, subject: str, before: Watch | None, value: float | None, now: datetime
+    rule: Rule, subject: str, before: Watch | None, value: float | None, now: Instant
 ) -> _Outcome:
     if before is not None and before.alert is not None:
         return _firing(rule, before, before.alert, holds=rule.holds(value), now=now)
     if value is None or not rule.holds(value):
         return None, None
-    # A clock that was set back must not make the rule wait for longer than `for_s`.
-    since = now if before is None else min(before.since, now)
-    if now - since < timedelta(seconds=rule.for_s):
+    since = now if before is None or before.since is None else before.since
+    # A wall clock that was set back must not make an alert fire before it began.
+    since = replace(since, wall=min(since.wall, now.wall))
+    if now.monotonic - since.monotonic < rule.for_s:
         return Watch(since=since), None
     alert = Alert(
-        id=_alert_id(rule.name, subject, now),
+        id=_alert_id(rule.name, subject, now.wall),
         rule=rule.name,
         subject=subject,
         severity=rule.severity,
         sentence=rule.sentence_for(value),
         value=value,
-        began_at=since,
-        fired_at=now,
+        began_at=since.wall,
+        fired_at=now.wall,
     )
-    return Watch(since=since, alert=alert), alert
+    return Watch(alert=alert), alert
 
 
-def _firing(rule: Rule, before: Watch, alert: Alert, *, holds: bool, now: datetime) -> _Outcome:
+def _firing(rule: Rule, before: Watch, alert: Alert, *, holds: bool, now: Instant) -> _Outcome:
     if holds:
         return replace(before, good_since=None, restored=False), None
-    good_since = now if before.good_since is None else min(before.good_since, now)
-    if now - good_since < timedelta(seconds=rule.resolve_after_s):
+    good_since = now.monotonic if before.good_since is None else before.good_since
+    if now.monotonic - good_since < rule.resolve_after_s:
         return replace(before, good_since=good_since, restored=False), None
     return None, _resolved(alert, now)
 
 
-def _vanished(before: Watch | None, now: datetime) -> _Outcome:
+def _vanished(before: Watch | None, now: Instant) -> _Outcome:
     if before is None or before.alert is None or not before.restored:
         return _gone(before, now)
-    unseen_since = now if before.good_since is None else min(before.good_since, now)
-    if now - unseen_since < RESTORED_GRACE:
+    unseen_since = now.monotonic if before.good_since is None else before.good_since
+    if now.monotonic - unseen_since < RESTORED_GRACE_S:
         return replace(before, good_since=unseen_since), None
     return _gone(before, now)
 
 
-def _gone(before: Watch | None, now: datetime) -> _Outcome:
+def _gone(before: Watch | None, now: Instant) -> _Outcome:
     if before is None or before.alert is None:
         return None, None
     return None, _resolved(before.alert, now)
 
 
-def _resolved(alert: Alert, now: datetime) -> Alert:
-    return replace(alert, resolved_at=max(now, alert.fired_at))
+def _resolved(alert: Alert, now: Instant) -> Alert:
+    return replace(alert, resolved_at=max(now.wall, alert.fired_at))
 
 
 def _alert_id(rule: str, subject: str, now: datetime) -> str:

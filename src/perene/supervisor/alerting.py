@@ -9,7 +9,7 @@ from typing import Protocol
 import structlog
 
 from perene.core.alerts import Alert, Key, Notification, Rule, Signals, Watch, evaluate, restored
-from perene.core.clock import Clock
+from perene.core.clock import Clock, instant
 from perene.core.errors import StorageError
 from perene.core.ids import SessionId
 from perene.supervisor.alert_tellings import AlertTellings, Notifier
@@ -99,7 +99,7 @@ class Alerting:
         if not self._restored:
             await self._restore()
         self._states, changes = evaluate(
-            self._rules, self._states, self._signals(), self._clock.now()
+            self._rules, self._states, self._signals(), instant(self._clock)
         )
         for change in changes:
             self._change(change)

@@ -7,6 +7,7 @@ import pytest
 from perene.core.alert_overrides import WrongAlertRules, rules_with
 from perene.core.alert_rules import SHIPPED, SIGNALS
 from perene.core.alerts import SERVICE, Rule, Scope, Severity, evaluate
+from perene.core.clock import Instant
 
 START = datetime(2026, 9, 1, 12, tzinfo=UTC)
 GIB = 1024.0**3
@@ -45,17 +46,22 @@ def test_every_shipped_rule_has_its_row_here() -> None:
     assert list(ROWS) == [rule.name for rule in SHIPPED]
 
 
+def _at(second: float) -> Instant:
+    return Instant(wall=START + timedelta(seconds=second), monotonic=second)
+
+
 @pytest.mark.parametrize("rule", SHIPPED, ids=lambda rule: rule.name)
 def test_a_shipped_rule_fires_and_resolves(rule: Rule) -> None:
     bad, good, words = ROWS[rule.name]
     subject = SERVICE if rule.scope is Scope.SERVICE else "shop"
-    now, told = START, list[tuple[str, bool]]()
-    states, changes = evaluate([rule], {}, {subject: {rule.signal: good}}, now)
+    second, told = 0.0, list[tuple[str, bool]]()
+    states, changes = evaluate([rule], {}, {subject: {rule.signal: good}}, _at(second))
     assert changes == ()
     for value, wait_s in ((bad, rule.for_s), (good, rule.resolve_after_s)):
         for pause in (0.0, wait_s):
-            now += timedelta(seconds=pause)
-            states, changes = evaluate([rule], states, {subject: {rule.signal: value}}, now)
+            second += pause
+            signals = {subject: {rule.signal: value}}
+            states, changes = evaluate([rule], states, signals, _at(second))
             told += [(change.sentence, change.resolved_at is None) for change in changes]
     assert [fired for _, fired in told] == [True, False]
     assert words in told[0][0]

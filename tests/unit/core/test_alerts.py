@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perene.core.alerts import (
-    RESTORED_GRACE,
+    RESTORED_GRACE_S,
     SERVICE,
     Alert,
     Rule,
@@ -19,6 +19,7 @@ from perene.core.alerts import (
     evaluate,
     restored,
 )
+from perene.core.clock import Instant
 
 START = datetime(2026, 9, 1, 12, tzinfo=UTC)
 
@@ -47,17 +48,21 @@ def rule(
 
 
 class Looks:
-    """A row of looks at one set of rules; `at` is in seconds from the start."""
+    """A row of looks at one set of rules; `at` is in seconds from the start.
+
+    `jumped_s` is how far the wall clock was set ahead of the monotonic one.
+    """
 
     def __init__(self, *rules: Rule, states: States | None = None) -> None:
         self.rules: Sequence[Rule] = rules or (rule(),)
         self.states: States = states or {}
+        self.jumped_s = 0
 
     def at(self, second: float, **heat: float) -> tuple[Alert, ...]:
         return self.look(second, {subject: {"heat": value} for subject, value in heat.items()})
 
     def look(self, second: float, signals: Signals) -> tuple[Alert, ...]:
-        now = START + timedelta(seconds=second)
+        now = Instant(wall=when(second + self.jumped_s), monotonic=second)
         self.states, changes = evaluate(self.rules, self.states, signals, now)
         return changes
 
@@ -231,10 +236,9 @@ def test_an_alert_of_an_earlier_run_waits_for_sessions_that_are_not_read_yet() -
 
 def test_an_alert_of_an_earlier_run_whose_subject_never_comes_resolves() -> None:
     looks, _ = after_a_restart()
-    grace_s = RESTORED_GRACE.total_seconds()
     assert looks.at(100) == ()
-    assert looks.at(99 + grace_s) == ()
-    assert len(looks.at(100 + grace_s)) == 1
+    assert looks.at(99 + RESTORED_GRACE_S) == ()
+    assert len(looks.at(100 + RESTORED_GRACE_S)) == 1
 
 
 def test_an_alert_of_an_earlier_run_that_was_seen_once_waits_no_more() -> None:
@@ -246,16 +250,30 @@ def test_an_alert_of_an_earlier_run_that_was_seen_once_waits_no_more() -> None:
 # --- clocks that jump -----------------------------------------------------------------------------
 
 
-def test_a_clock_set_back_delays_nothing_by_more_than_its_wait() -> None:
+@pytest.mark.parametrize("jump_s", [-3600, 3600])
+def test_a_wall_clock_that_is_set_neither_hastens_nor_delays_anything(jump_s: int) -> None:
     looks = Looks()
-    looks.at(0, one=11)
-    assert looks.at(-3600, one=11) == ()
-    (fired,) = looks.at(-3540, one=11)
-    assert fired.began_at == when(-3600)
-    looks.at(0, one=10)
-    looks.at(-3600, one=10)
-    (resolved,) = looks.at(-3570, one=10)
-    assert resolved.resolved_at == fired.fired_at, "no alert ends before it began"
+    assert looks.at(0, one=11) == ()
+    looks.jumped_s = jump_s
+    assert looks.at(59, one=11) == ()
+    (fired,) = looks.at(60, one=11)
+    assert fired.began_at <= fired.fired_at == when(60 + jump_s)
+    assert looks.at(70, one=10) == ()
+    looks.jumped_s = 0
+    assert looks.at(99, one=10) == ()
+    (resolved,) = looks.at(100, one=10)
+    assert resolved.resolved_at == max(when(100), fired.fired_at), "no alert ends before it fired"
+
+
+@pytest.mark.parametrize("jump_s", [-3600, 3600])
+def test_a_wall_clock_that_is_set_neither_hastens_nor_delays_the_wait_for_sessions(
+    jump_s: int,
+) -> None:
+    looks, _ = after_a_restart()
+    assert looks.at(100) == ()
+    looks.jumped_s = jump_s
+    assert looks.at(99 + RESTORED_GRACE_S) == ()
+    assert len(looks.at(100 + RESTORED_GRACE_S)) == 1
 
 
 # --- rules that cannot be -------------------------------------------------------------------------
@@ -281,9 +299,12 @@ RULES = (
     rule("service", for_s=10, scope=Scope.SERVICE),
 )
 
+Row = list[tuple[int, int, dict[str, dict[str, float]], bool]]
+
 steps = st.lists(
     st.tuples(
-        st.integers(-3600, 3600),  # seconds since the look before
+        st.integers(0, 3600),  # seconds since the look before
+        st.integers(-3600, 3600),  # by which the wall clock was set meanwhile
         st.dictionaries(
             st.sampled_from([SERVICE, "one", "two"]),
             st.dictionaries(st.just("heat"), st.sampled_from([0.0, 5.0, 11.0, float("nan")])),
@@ -293,14 +314,18 @@ steps = st.lists(
     max_size=30,
 )
 
+END = 3600 * 40
+"""A second after all steps."""
 
-def played(row: list[tuple[int, dict[str, dict[str, float]], bool]]) -> tuple[Looks, list[Alert]]:
+
+def played(row: Row) -> tuple[Looks, list[Alert]]:
     """Play a row of looks; assert on the way that no key ever has two open alerts."""
     looks, told = Looks(*RULES), list[Alert]()
     open_now: dict[tuple[str, str], str] = {}
     second = 0
-    for passed, signals, restart in row:
+    for passed, jump_s, signals, restart in row:
         second += passed
+        looks.jumped_s += jump_s
         if restart:
             looks.states = restored(
                 watch.alert for watch in looks.states.values() if watch.alert is not None
@@ -320,33 +345,26 @@ def played(row: list[tuple[int, dict[str, dict[str, float]], bool]]) -> tuple[Lo
 
 
 @given(steps)
-def test_no_rule_and_subject_ever_has_two_open_alerts(
-    row: list[tuple[int, dict[str, dict[str, float]], bool]],
-) -> None:
+def test_no_rule_and_subject_ever_has_two_open_alerts(row: Row) -> None:
     played(row)
 
 
 @given(steps)
-def test_every_alert_resolves_once_the_numbers_are_good(
-    row: list[tuple[int, dict[str, dict[str, float]], bool]],
-) -> None:
+def test_every_alert_resolves_once_the_numbers_are_good(row: Row) -> None:
     looks, told = played(row)
-    end = 3600 * 40
     good: Signals = {subject: {"heat": 5.0} for subject in (SERVICE, "one", "two")}
-    told += looks.look(end, good)
-    told += looks.look(end + 30, good)
+    told += looks.look(END, good)
+    told += looks.look(END + 30, good)
     fired = {one.id for one in told if one.resolved_at is None}
     assert fired == {one.id for one in told if one.resolved_at is not None}
     assert looks.states == {}
 
 
 @given(steps)
-def test_a_second_look_at_the_same_moment_changes_nothing(
-    row: list[tuple[int, dict[str, dict[str, float]], bool]],
-) -> None:
+def test_a_second_look_at_the_same_moment_changes_nothing(row: Row) -> None:
     looks, _ = played(row)
     signals: Signals = {"one": {"heat": 11.0}, "two": {"heat": 5.0}}
-    looks.look(0, signals)
+    looks.look(END, signals)
     before = looks.states
-    assert looks.look(0, signals) == ()
+    assert looks.look(END, signals) == ()
     assert looks.states == before
