@@ -61,6 +61,9 @@ class LiveState:
         self.ban_until: datetime | None = None
         self.ban_code: str | None = None
         self.deaf_suspicions = 0
+        self.reopened = 0
+        """How often a connection was opened that was not the first one after a stop."""
+        self._was_open = False
         self._connection = Connection.STOPPED
         self._on_transition = on_transition
         self._on_deaf = on_deaf
@@ -96,6 +99,8 @@ class LiveState:
                 self.qr = self.code_expires_at = None
             case Opened():
                 self._become(Connection.OPEN)
+                self.reopened += self._was_open
+                self._was_open = True
                 self.connected_at = self.alive_at = notice.at
                 self.last_error = None
                 self.qr = self.code_expires_at = None
@@ -111,7 +116,7 @@ class LiveState:
         """The connection is in another state, by the session's own task."""
         self._become(connection)
         if connection is Connection.STOPPED:
-            self.needs_pairing = False
+            self.needs_pairing = self._was_open = False
         if connection is not Connection.OPEN:
             self.connected_at = None
             self.qr = self.code_expires_at = None

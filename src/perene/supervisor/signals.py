@@ -8,7 +8,7 @@ from typing import Protocol
 
 from perene.core.alerts import SERVICE, Signals
 from perene.core.causes import Cause
-from perene.core.clock import Clock
+from perene.core.clock import Clock, Instant, instant
 from perene.core.ids import SessionId
 from perene.core.sessions import Connection
 from perene.supervisor.live import LiveState
@@ -57,14 +57,40 @@ class Recent:
         return sum(number for _, number in self._seen)
 
 
+class Age:
+    """How long ago a moment of the wall clock was, however that clock is set afterwards."""
+
+    def __init__(self) -> None:
+        self._moment: datetime | None = None
+        self._was_at = 0.0
+
+    def of(self, moment: datetime | None, now: Instant, *, new_since: float | None) -> float:
+        """Return the seconds since a moment, 0 for None.
+
+        The wall clock is asked only about a moment that was not seen before. It cannot be older
+        than `new_since`, the monotonic second of the look before if there was one.
+        """
+        if moment is not None and moment != self._moment:
+            age_s = max(0.0, (now.wall - moment).total_seconds())
+            self._was_at = now.monotonic - age_s
+            if new_since is not None:
+                self._was_at = max(self._was_at, new_since)
+        self._moment = moment
+        return 0.0 if moment is None else now.monotonic - self._was_at
+
+
 @dataclass(slots=True)
 class _Memory:
-    """What has to be remembered of a session between two looks."""
+    """What has to be remembered of a session between two looks.
 
-    connected_at: datetime | None = None
-    opened: int = 0
+    `looked_at` is the monotonic second of the look before, None unless it ran then.
+    """
+
+    looked_at: float | None = None
     reopened: Recent = field(default_factory=Recent)
     deaf: Recent = field(default_factory=Recent)
+    outage: Age = field(default_factory=Age)
+    heartbeat: Age = field(default_factory=Age)
 
 
 class SignalSource:
@@ -103,45 +129,44 @@ class SignalSource:
 
     def __call__(self) -> Signals:
         """Return every number as it is now; stopped sessions have none."""
-        lives = {
-            session: live
-            for session, live in self._supervisor.lives().items()
-            if live.connection is not Connection.STOPPED
-        }
+        now, lives = instant(self._clock), self._supervisor.lives()
+        # Stopped ones, too: what was counted before a stop is nothing new after the next start.
         self._memories = {session: self._memories.get(session) or _Memory() for session in lives}
-        signals: dict[str, Mapping[str, float]] = {
-            session: self._of_session(session, live) for session, live in lives.items()
-        }
-        signals[SERVICE] = self._of_service(lives)
+        signals: dict[str, Mapping[str, float]] = {}
+        for session, live in lives.items():
+            numbers = self._of_session(session, live, now)
+            runs = live.connection is not Connection.STOPPED
+            self._memories[session].looked_at = now.monotonic if runs else None
+            if runs:
+                signals[session] = numbers
+        running = {session: live for session, live in lives.items() if session in signals}
+        signals[SERVICE] = self._of_service(running, now.monotonic)
         return signals
 
-    def _of_session(self, session: SessionId, live: LiveState) -> Mapping[str, float]:
-        now, steady, memory = self._clock.now(), self._clock.monotonic(), self._memories[session]
+    def _of_session(self, session: SessionId, live: LiveState, now: Instant) -> Mapping[str, float]:
+        memory = self._memories[session]
+        outage_s = memory.outage.of(live.outage_began_at, now, new_since=memory.looked_at)
+        alive_s = memory.heartbeat.of(live.alive_at, now, new_since=memory.looked_at)
         is_open = live.connection is Connection.OPEN
-        if live.connected_at is not None and live.connected_at != memory.connected_at:
-            # The first one that is seen is the start itself.
-            memory.opened += memory.connected_at is not None
-            memory.connected_at = live.connected_at
         cause = None if is_open else live.cause
         return {
-            "down_s": 0.0 if is_open else _seconds(live.outage_began_at, now),
+            "down_s": 0.0 if is_open else outage_s,
             "needs_attention": float(live.connection is Connection.NEEDS_ATTENTION),
             "banned": float(cause in _BANNED),
             "replaced": float(cause is Cause.REPLACED),
             "needs_pairing": float(live.needs_pairing),
             "outdated": float(cause is Cause.OUTDATED),
-            "deaf": float(memory.deaf.of(live.deaf_suspicions, steady)),
-            "reconnects_last_hour": float(memory.reopened.of(memory.opened, steady)),
+            "deaf": float(memory.deaf.of(live.deaf_suspicions, now.monotonic)),
+            "reconnects_last_hour": float(memory.reopened.of(live.reopened, now.monotonic)),
             "restarts_515": float(live.attempt if cause is Cause.RESTART_REQUIRED else 0),
             "attempts_share": live.attempt / live.limit if cause and live.limit else 0.0,
-            "heartbeat_age_s": _seconds(live.alive_at, now) if is_open else 0.0,
+            "heartbeat_age_s": alive_s if is_open else 0.0,
             "phone_absent_days": float(live.phone_absent_days),
             "limited": float(self._limited(session)),
             "twins": float(self._twins(session)),
         }
 
-    def _of_service(self, lives: Mapping[SessionId, LiveState]) -> Mapping[str, float]:
-        now = self._clock.monotonic()
+    def _of_service(self, lives: Mapping[SessionId, LiveState], now: float) -> Mapping[str, float]:
         down = sum(
             live.connection is Connection.NEEDS_ATTENTION
             or (live.connection in _DOWN and live.outage_began_at is not None)
@@ -164,7 +189,3 @@ class SignalSource:
         }
         free = self._disk_free()
         return numbers if free is None else {**numbers, "disk_free_bytes": float(free)}
-
-
-def _seconds(since: datetime | None, now: datetime) -> float:
-    return 0.0 if since is None else max(0.0, (now - since).total_seconds())

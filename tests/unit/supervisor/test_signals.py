@@ -8,7 +8,7 @@ from perene.core.alert_rules import SIGNALS
 from perene.core.alerts import SERVICE, Scope
 from perene.core.causes import Cause
 from perene.core.ids import SessionId
-from perene.core.notices import HearingDoubted, Opened
+from perene.core.notices import Alive, HearingDoubted, Opened
 from perene.core.sessions import Connection
 from perene.supervisor.live import LiveState
 from perene.supervisor.signals import Recent, SignalSource
@@ -78,6 +78,64 @@ async def test_an_open_session_tells_its_last_heartbeat_and_its_reconnections() 
     assert (signals["heartbeat_age_s"], signals["reconnects_last_hour"]) == (20, 2)
     await service.clock.advance(3600)
     assert service.source()[ONE]["reconnects_last_hour"] == 0
+
+
+@pytest.mark.parametrize("jump_s", [-3600, 3600])
+async def test_a_clock_that_is_set_makes_no_session_older_or_younger(jump_s: int) -> None:
+    service = Service()
+    service.open()
+    service.source()
+    await service.clock.advance(5)
+    service.live.notice(Alive(at=service.clock.now()))
+    await service.clock.advance(3)
+    service.clock.jump(jump_s)
+    assert service.source()[ONE]["heartbeat_age_s"] <= 8
+    await service.clock.advance(120)
+    assert 120 <= service.source()[ONE]["heartbeat_age_s"] <= 128
+    service.live.outage_began_at = service.clock.now()
+    service.live.moved(Connection.WAITING)
+    await service.clock.advance(7)
+    service.clock.jump(jump_s)
+    assert service.source()[ONE]["down_s"] <= 7
+    service.clock.jump(-jump_s)
+    await service.clock.advance(600)
+    assert 600 <= service.source()[ONE]["down_s"] <= 607
+
+
+async def test_a_session_that_was_down_before_the_service_started_is_down_since_then() -> None:
+    service = Service()
+    service.live.moved(Connection.STOPPED)
+    service.source()
+    service.live.outage_began_at = service.clock.now() - timedelta(hours=2)
+    service.live.moved(Connection.CONNECTING)
+    await service.clock.advance(10)
+    assert service.source()[ONE]["down_s"] == 7210
+
+
+async def test_every_connection_that_was_opened_again_is_counted_though_nobody_looked() -> None:
+    service = Service()
+    service.open()
+    service.source()
+    for _ in range(3):
+        service.live.moved(Connection.WAITING)
+        service.open()
+    service.live.moved(Connection.WAITING)
+    assert service.source()[ONE]["reconnects_last_hour"] == 3
+
+
+async def test_a_start_after_a_stop_is_no_reconnection_and_brings_back_no_old_suspicion() -> None:
+    service = Service()
+    service.open()
+    for _ in range(3):
+        service.live.notice(HearingDoubted())
+    assert service.source()[ONE]["deaf"] == 3
+    service.live.moved(Connection.STOPPED)
+    assert ONE not in service.source()
+    await service.clock.advance(3600)
+    service.live.moved(Connection.CONNECTING)
+    service.open()
+    signals = service.source()[ONE]
+    assert (signals["deaf"], signals["reconnects_last_hour"]) == (0, 0)
 
 
 async def test_a_jump_of_the_clock_is_told_for_an_hour() -> None:
