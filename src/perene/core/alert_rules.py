@@ -6,7 +6,7 @@ from perene.core.alerts import Rule, Scope, Severity
 
 SIGNALS: Mapping[Scope, Mapping[str, str]] = {
     Scope.SESSION: {
-        "down_s": "Seconds since the present outage began; 0 while connected or stopped.",
+        "down_s": "Seconds since the session went down; 0 while connected or stopped.",
         "needs_attention": "1 while no attempt is made before a person acts.",
         "banned": "1 while the number is banned, for a time or for good.",
         "replaced": "1 while the same credentials are connected elsewhere.",

@@ -83,10 +83,13 @@ class Age:
 class _Memory:
     """What has to be remembered of a session between two looks.
 
-    `looked_at` is the monotonic second of the look before, None unless it ran then.
+    `looked_at` is the monotonic second of the look before, None unless it ran then; `adrift_since`
+    that of the first one that saw it wait. No outage is kept where no connection was lost: of a
+    session whose task died of a bug, or that the database does not give us.
     """
 
     looked_at: float | None = None
+    adrift_since: float | None = None
     reopened: Recent = field(default_factory=Recent)
     deaf: Recent = field(default_factory=Recent)
     outage: Age = field(default_factory=Age)
@@ -125,7 +128,7 @@ class SignalSource:
         self._memories: dict[SessionId, _Memory] = {}
         self._failures = Recent()
         self._jump_s = 0.0
-        self._jumped_at = 0.0
+        self._jumps: deque[tuple[float, float]] = deque()
 
     def __call__(self) -> Signals:
         """Return every number as it is now; stopped sessions have none."""
@@ -147,10 +150,15 @@ class SignalSource:
         memory = self._memories[session]
         outage_s = memory.outage.of(live.outage_began_at, now, new_since=memory.looked_at)
         alive_s = memory.heartbeat.of(live.alive_at, now, new_since=memory.looked_at)
+        if live.connection not in _DOWN:
+            memory.adrift_since = None
+        elif live.connection is Connection.WAITING and memory.adrift_since is None:
+            memory.adrift_since = now.monotonic
+        adrift_s = 0.0 if memory.adrift_since is None else now.monotonic - memory.adrift_since
         is_open = live.connection is Connection.OPEN
         cause = None if is_open else live.cause
         return {
-            "down_s": 0.0 if is_open else outage_s,
+            "down_s": 0.0 if is_open else max(outage_s, adrift_s),
             "needs_attention": float(live.connection is Connection.NEEDS_ATTENTION),
             "banned": float(cause in _BANNED),
             "replaced": float(cause is Cause.REPLACED),
@@ -170,11 +178,9 @@ class SignalSource:
         down = sum(
             live.connection is Connection.NEEDS_ATTENTION
             or (live.connection in _DOWN and live.outage_began_at is not None)
-            for live in lives.values()
+            or self._memories[session].adrift_since is not None
+            for session, live in lives.items()
         )
-        if self._supervisor.clock_jump_s != self._jump_s:
-            self._jump_s, self._jumped_at = self._supervisor.clock_jump_s, now
-        jumped = self._jump_s != 0.0 and now - self._jumped_at < _HOUR_S
         numbers = {
             "database_failing": float(self._database.failing),
             "database_taken": float(self._database_taken()),
@@ -184,8 +190,17 @@ class SignalSource:
             "task_failures_last_hour": float(
                 self._failures.of(self._supervisor.task_failures, now)
             ),
-            "clock_jump_s": abs(self._jump_s) if jumped else 0.0,
+            "clock_jump_s": self._largest_jump(now),
             "key_missing": float(self._key_missing()),
         }
         free = self._disk_free()
         return numbers if free is None else {**numbers, "disk_free_bytes": float(free)}
+
+    def _largest_jump(self, now: float) -> float:
+        """Return the largest of the clock's jumps within the last hour, 0 without one."""
+        if self._supervisor.clock_jump_s != self._jump_s:
+            self._jump_s = self._supervisor.clock_jump_s
+            self._jumps.append((now, abs(self._jump_s)))
+        while self._jumps and now - self._jumps[0][0] >= _HOUR_S:
+            self._jumps.popleft()
+        return max((jump_s for _, jump_s in self._jumps), default=0.0)

@@ -146,6 +146,39 @@ async def test_a_jump_of_the_clock_is_told_for_an_hour() -> None:
     assert service.source()[SERVICE]["clock_jump_s"] == 0
 
 
+async def test_a_small_jump_of_the_clock_hides_no_larger_one() -> None:
+    service = Service()
+    for jump_s in (3600.0, -6.0):
+        service.clock_jump_s = jump_s
+        assert service.source()[SERVICE]["clock_jump_s"] == 3600
+        await service.clock.advance(1800)
+    assert service.source()[SERVICE]["clock_jump_s"] == 6
+
+
+async def test_a_session_whose_task_dies_again_and_again_is_down() -> None:
+    service = Service()
+    service.open()
+    service.source()
+    for _ in range(6):
+        service.live.moved(Connection.WAITING, error="Perene made a mistake; see the log.")
+        service.source()
+        await service.clock.advance(50)
+        service.live.moved(Connection.CONNECTING)
+        service.source()
+        await service.clock.advance(10)
+    signals = service.source()
+    assert signals[ONE]["down_s"] == 360
+    assert signals[SERVICE]["sessions_down"] == 1
+    service.open()
+    signals = service.source()
+    assert (signals[ONE]["down_s"], signals[SERVICE]["sessions_down"]) == (0, 0)
+
+
+def test_a_session_that_connects_for_the_first_time_is_not_down() -> None:
+    signals = Service().source()
+    assert (signals[ONE]["down_s"], signals[SERVICE]["sessions_down"]) == (0, 0)
+
+
 def test_a_count_that_began_anew_is_counted_from_nothing() -> None:
     recent = Recent()
     assert [recent.of(count, 0) for count in (2, 5, 1)] == [2, 5, 6]
