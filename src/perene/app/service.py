@@ -62,7 +62,7 @@ async def _run(settings: Settings, store: Store, lock: InstanceLock) -> None:
     try:
         await _announce(settings, store, port)
         _spare_the_collector()
-        await _live(settings, server, sessions, hold)
+        await _live(settings, server, sessions, hold, watch)
         if hold.taken is not None:
             await _tell(watch)
             raise hold.taken
@@ -75,7 +75,7 @@ async def _run(settings: Settings, store: Store, lock: InstanceLock) -> None:
 
 
 async def _live(
-    settings: Settings, server: HttpServer, sessions: Sessions, hold: HoldWatch
+    settings: Settings, server: HttpServer, sessions: Sessions, hold: HoldWatch, watch: Watch
 ) -> None:
     """Run until a signal, until the database is taken, or until a part fails; then drain.
 
@@ -90,6 +90,7 @@ async def _live(
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         log.info("stopping")
         await server.stop()
+        watch.alerting.leave_sessions()
         sessions.supervisor.close()
         async with asyncio.timeout(settings.shutdown_timeout_s):
             await supervising

@@ -8,7 +8,17 @@ from typing import Protocol
 
 import structlog
 
-from perene.core.alerts import Alert, Key, Notification, Rule, Signals, Watch, evaluate, restored
+from perene.core.alerts import (
+    SERVICE,
+    Alert,
+    Key,
+    Notification,
+    Rule,
+    Signals,
+    Watch,
+    evaluate,
+    restored,
+)
 from perene.core.clock import Clock, instant
 from perene.core.errors import StorageError
 from perene.core.ids import SessionId
@@ -74,6 +84,7 @@ class Alerting:
             notifiers, remedies={rule.name: rule.remedy for rule in rules}, clock=clock
         )
         self._restored = False
+        self._left = False
         self._looked_at = clock.monotonic()
         self._looking = asyncio.Lock()
 
@@ -98,15 +109,26 @@ class Alerting:
     async def _look(self) -> None:
         if not self._restored:
             await self._restore()
-        self._states, changes = evaluate(
-            self._rules, self._states, self._signals(), instant(self._clock)
-        )
+        signals, aside = self._signals(), dict[Key, Watch]()
+        if self._left:
+            aside = {key: watch for key, watch in self._states.items() if key[1] != SERVICE}
+            signals = {SERVICE: signals.get(SERVICE, {})}
+        states = {key: watch for key, watch in self._states.items() if key not in aside}
+        states, changes = evaluate(self._rules, states, signals, instant(self._clock))
+        self._states = {**aside, **states}
         for change in changes:
             self._change(change)
         self._looked_at = self._clock.monotonic()
         await self._tellings.tell_due(self._alerts, self._noted)
         await self._save_all()
         self._forget()
+
+    def leave_sessions(self) -> None:
+        """Look at the service alone from now on, which is about to end.
+
+        Its sessions are let go, and stopped by nobody's wish: their alerts are the next run's.
+        """
+        self._left = True
 
     def firing(self) -> Mapping[tuple[str, str], int]:
         """Return how many alerts are open, by rule and severity."""

@@ -5,10 +5,11 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
-from unittest.mock import AsyncMock
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 
+from perene.app.service import _live
 from perene.app.sessions import Sessions, wire_sessions
 from perene.app.watch import Watch, wire_watch
 from perene.core.account import limit_event
@@ -118,6 +119,25 @@ async def test_a_database_that_another_service_took_raises_an_alert_at_the_next_
     assert [(alert.rule, alert.subject) for alert in fired] == [("database_taken", SERVICE)]
     parts = (await service.watch.vitals.detailed()).components
     assert [part.name for part in parts if not part.ok] == ["database_hold"]
+
+
+async def test_what_is_wrong_with_a_session_is_not_told_as_over_because_the_service_ends(
+    service: Wired, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("perene.app.service._signalled", AsyncMock())
+    alerting, live = service.watch.alerting, service.sessions.supervisor.known(ANA)
+    live.moved(Connection.NEEDS_ATTENTION)
+    for _ in range(2):
+        await alerting.look()
+        await service.clock.advance(30)
+    server = Mock(stop=AsyncMock())
+    settings = Settings(data_dir=tmp_path)
+    await _live(settings, server, service.sessions, service.hold, service.watch)
+    live.moved(Connection.STOPPED)
+    service.hold.taken = DatabaseTaken("Another service took it.")
+    await alerting.look()
+    found = await alerting.alerts(open_only=True, session=None, limit=10)
+    assert {alert.rule for alert in found} == {"session_needs_attention", "database_taken"}
 
 
 @pytest.mark.requirement("F10")

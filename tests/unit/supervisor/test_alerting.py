@@ -287,6 +287,16 @@ async def test_what_fired_before_the_older_alert_could_be_read_is_the_older_aler
     assert await later.alerts(open_only=True) == []
 
 
+async def test_a_service_that_ends_tells_of_itself_and_leaves_its_sessions_alerts_open(
+    desk: Desk, pager: Receiver
+):
+    await desk.look(one=11, service=11)
+    desk.alerting.leave_sessions()
+    await desk.look(two=11, service=5)
+    assert sorted(pager.told[2:]) == [([SERVICE], False)]
+    assert [alert.subject for alert in await desk.alerts(open_only=True)] == ["one"]
+
+
 # --- its life -------------------------------------------------------------------------------------
 
 
