@@ -4,7 +4,7 @@ import json
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, select
+from sqlalchemy import Connection, Row, delete, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from perene.core.alerts import Alert, Notification, Severity
@@ -46,10 +46,15 @@ def list_alerts(
     return [_alert(row) for row in connection.execute(query)]
 
 
-def open_alerts(connection: Connection) -> list[Alert]:
-    """Return every alert that is not resolved, the one that fired first first."""
+def open_alerts(
+    connection: Connection, *, or_resolved_since: datetime | None = None
+) -> list[Alert]:
+    """Return every alert that is not resolved, or was not before, in the order of their firing."""
     table = alerts.c
-    query = select(alerts).where(table.resolved_at.is_(None)).order_by(table.fired_at, table.id)
+    wanted = table.resolved_at.is_(None)
+    if or_resolved_since is not None:
+        wanted = or_(wanted, table.resolved_at >= micros(or_resolved_since))
+    query = select(alerts).where(wanted).order_by(table.fired_at, table.id)
     return [_alert(row) for row in connection.execute(query)]
 
 

@@ -37,9 +37,9 @@ class Evidence(StoreBase):
             alerts.list_alerts, open_only=open_only, subject=subject, limit=limit
         )
 
-    async def open_alerts(self) -> list[Alert]:
+    async def open_alerts(self, *, or_resolved_since: datetime | None = None) -> list[Alert]:
         """Return every alert that is not resolved, the one that fired first first."""
-        return await self.database.read(alerts.open_alerts)
+        return await self.database.read(alerts.open_alerts, or_resolved_since=or_resolved_since)
 
     async def learned_hearing(self) -> dict[SessionId, bytes]:
         """Return what every session has learned of its own traffic."""

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Protocol
 
 import structlog
@@ -23,7 +24,7 @@ _TELL_ATTEMPTS = 100
 _TELL_TIMEOUT_S = 20.0
 
 _WAITING_LIMIT = 5000
-"""Alerts that may wait to be told; beyond it the oldest are given up, and logged."""
+"""Tellings that failed and may wait to be tried again; beyond it the oldest are given up."""
 
 
 class NotTold(PereneError):
@@ -56,6 +57,24 @@ class _Telling:
     attempts: int = 0
 
 
+def receivers_told(alert: Alert) -> set[str]:
+    """Return the names of those who know of an alert what is true of it now."""
+    over = alert.resolved_at
+    return {
+        one.detail
+        for one in alert.notified
+        if one.ok and one.detail and (over is None or one.at >= over)
+    }
+
+
+def receivers_misled(alert: Alert) -> set[str]:
+    """Return the names of those who were told that an alert fired, but not that it resolved."""
+    if alert.resolved_at is None:
+        return set()
+    told = {one.detail for one in alert.notified if one.ok and one.detail}
+    return told - receivers_told(alert)
+
+
 class AlertTellings:
     """What each receiver has yet to be told. One that fails is tried again, and hinders no other.
 
@@ -68,31 +87,35 @@ class AlertTellings:
         self._notifiers = notifiers
         self._remedies = remedies
         self._clock = clock
-        self._waiting: list[_Telling] = []
+        self._waiting: dict[str, list[_Telling]] = {}
 
     @property
-    def alerts(self) -> set[str]:
+    def alerts(self) -> Collection[str]:
         """The ids of the alerts that somebody has yet to be told of."""
-        return {telling.alert for telling in self._waiting}
+        return self._waiting.keys()
 
     @property
     def failed(self) -> int:
         """How many tellings have failed, and are tried again."""
-        return sum(telling.attempts > 0 for telling in self._waiting)
+        return sum(1 for _ in self._failed())
 
-    def queue(self, alert: str) -> None:
-        """Let every receiver be told; news of the same alert replace what still waits."""
-        self.drop(alert)
+    @property
+    def names(self) -> set[str]:
+        """The names of all receivers."""
+        return {notifier.name for notifier in self._notifiers}
+
+    def queue(self, alert: str, receivers: Collection[str] | None = None) -> None:
+        """Let these receivers, or every one, be told; news replace what still waits."""
         now = self._clock.monotonic()
-        self._waiting += [_Telling(notifier, alert, now) for notifier in self._notifiers]
-        too_many = len(self._waiting) - _WAITING_LIMIT
-        if too_many > 0:
-            log.error("alerts_given_up", count=too_many)
-            del self._waiting[:too_many]
+        wanted = self.names if receivers is None else receivers
+        self.drop(alert)
+        waiting = [_Telling(one, alert, now) for one in self._notifiers if one.name in wanted]
+        if waiting:
+            self._waiting[alert] = waiting
 
     def drop(self, alert: str) -> None:
         """Tell nobody of an alert any more."""
-        self._waiting = [telling for telling in self._waiting if telling.alert != alert]
+        self._waiting.pop(alert, None)
 
     async def tell_due(
         self, alerts: Mapping[str, Alert], noted: Callable[[str, Notification], None]
@@ -104,14 +127,34 @@ class AlertTellings:
         """
         now = self._clock.monotonic()
         groups: dict[tuple[int, str, str, bool], list[_Telling]] = defaultdict(list)
-        for telling in self._waiting:
-            if telling.due <= now:
-                alert = alerts[telling.alert]
-                resolved = alert.resolved_at is not None
-                groups[id(telling.notifier), alert.rule, alert.severity, resolved].append(telling)
-        due = {id(telling) for group in groups.values() for telling in group}
-        self._waiting = [telling for telling in self._waiting if id(telling) not in due]
+        later: dict[str, list[_Telling]] = {}
+        for id_, waiting in self._waiting.items():
+            alert = alerts[id_]
+            for telling in waiting:
+                if telling.due <= now:
+                    resolved = alert.resolved_at is not None
+                    key = id(telling.notifier), alert.rule, alert.severity, resolved
+                    groups[key].append(telling)
+                else:
+                    later.setdefault(id_, []).append(telling)
+        self._waiting = later
         await asyncio.gather(*(self._tell(group, alerts, noted) for group in groups.values()))
+        self._give_up_too_many()
+
+    def _failed(self) -> Iterator[_Telling]:
+        return (one for waiting in self._waiting.values() for one in waiting if one.attempts > 0)
+
+    def _give_up_too_many(self) -> None:
+        # Only what was tried: many alerts at once are no reason to tell nobody of the first.
+        too_many = max(0, self.failed - _WAITING_LIMIT)
+        given_up = {id(telling) for telling in islice(self._failed(), too_many)}
+        if given_up:
+            log.error("alerts_given_up", count=len(given_up))
+            kept = {
+                alert: [telling for telling in waiting if id(telling) not in given_up]
+                for alert, waiting in self._waiting.items()
+            }
+            self._waiting = {alert: waiting for alert, waiting in kept.items() if waiting}
 
     async def _tell(
         self,
@@ -156,4 +199,5 @@ class AlertTellings:
             return
         wait_s = _TELL_AGAIN_S[min(attempts, len(_TELL_AGAIN_S)) - 1]
         due = self._clock.monotonic() + wait_s
-        self._waiting.append(replace(telling, attempts=attempts, due=due))
+        again = replace(telling, attempts=attempts, due=due)
+        self._waiting.setdefault(telling.alert, []).append(again)

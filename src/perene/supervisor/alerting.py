@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import structlog
@@ -22,7 +23,12 @@ from perene.core.alerts import (
 from perene.core.clock import Clock, instant
 from perene.core.errors import StorageError
 from perene.core.ids import SessionId
-from perene.supervisor.alert_tellings import AlertTellings, Notifier
+from perene.supervisor.alert_tellings import (
+    AlertTellings,
+    Notifier,
+    receivers_misled,
+    receivers_told,
+)
 from perene.supervisor.ports import ComponentHealth
 
 log = structlog.stdlib.get_logger()
@@ -35,13 +41,18 @@ _LATE_S = 120.0
 _SAVE_TIMEOUT_S = 10.0
 
 _NOTED = 20
-"""Attempts that an alert keeps, the latest."""
+"""Attempts that an alert keeps: the latest, and before them those that failed go first."""
+
+_TOLD_LATE = timedelta(days=1)
+"""For how long those who know of an alert are told, after a restart, that it has resolved."""
 
 
 class AlertStore(Protocol):
     """What keeps alerts. Each method raises StorageError when it cannot."""
 
-    async def open_alerts(self) -> Sequence[Alert]: ...
+    async def open_alerts(
+        self, *, or_resolved_since: datetime | None = None
+    ) -> Sequence[Alert]: ...
 
     async def save_alert(self, alert: Alert) -> bool:
         """Store an alert over what was stored under its id; False when its session is gone."""
@@ -119,8 +130,17 @@ class Alerting:
         for change in changes:
             self._change(change)
         self._looked_at = self._clock.monotonic()
-        await self._tellings.tell_due(self._alerts, self._noted)
-        await self._save_all()
+        # What a receiver that hangs keeps from being stored would be told anew after a restart.
+        saved, told = await asyncio.gather(
+            self._save_all(),
+            self._tellings.tell_due(self._alerts, self._noted),
+            return_exceptions=True,  # a bug in one of them must not cut the other short
+        )
+        for failure in (saved, told):
+            if isinstance(failure, BaseException):
+                raise failure
+        if saved:
+            await self._save_all()
         self._forget()
 
     def leave_sessions(self) -> None:
@@ -174,20 +194,26 @@ class Alerting:
         """Take up the alerts that an earlier run left open; again at the next look if it fails."""
         try:
             async with asyncio.timeout(_SAVE_TIMEOUT_S):
-                found = await self._store.open_alerts()
+                since = self._clock.now() - _TOLD_LATE
+                found = await self._store.open_alerts(or_resolved_since=since)
         except (StorageError, TimeoutError) as error:
             log.warning("alerts_not_restored", reason=str(error) or "timed out")
             return
         self._restored = True
-        for alert in found:
+        still_open = [alert for alert in found if alert.resolved_at is None]
+        for alert in still_open:
             twin = self._states.get((alert.rule, alert.subject))
             if twin is not None and twin.alert is not None:
                 # Fired anew before the older one could be read: the older one goes on.
                 self._drop(twin.alert.id)
             self._alerts[alert.id] = alert
-            if not any(noted.ok for noted in alert.notified):
-                self._tellings.queue(alert.id)
-        self._states |= restored(found)
+            self._tellings.queue(alert.id, self._tellings.names - receivers_told(alert))
+        for alert in found:
+            misled = receivers_misled(alert) & self._tellings.names
+            if misled:
+                self._alerts[alert.id] = alert
+                self._tellings.queue(alert.id, misled)
+        self._states |= restored(still_open)
 
     def _change(self, change: Alert) -> None:
         before = self._alerts.get(change.id)
@@ -212,22 +238,32 @@ class Alerting:
 
     def _noted(self, alert: str, notification: Notification) -> None:
         known = self._alerts[alert]
-        notified = (*known.notified, notification)[-_NOTED:]
-        self._alerts[alert] = replace(known, notified=notified)
+        # Whatever the clock does: what is noted here comes after what was told.
+        at = max(notification.at, known.resolved_at or known.fired_at)
+        notified = [*known.notified, replace(notification, at=at)]
+        if len(notified) > _NOTED:
+            # Who was told must be known, lest a restart tells it again.
+            failed = (place for place, one in enumerate(notified) if not one.ok)
+            del notified[next(failed, 0)]
+        self._alerts[alert] = replace(known, notified=tuple(notified))
         self._unsaved[alert] = None
 
-    async def _save_all(self) -> None:
-        """Store what changed. The first failure ends the round; the rest waits for the next."""
+    async def _save_all(self) -> bool:
+        """Store what changed, and return whether it was; what is left waits for the next round."""
         if not self._restored:
-            return
+            return False
         try:
             async with asyncio.timeout(_SAVE_TIMEOUT_S):
-                for alert in tuple(self._unsaved):
-                    await self._store.save_alert(self._alerts[alert])
-                    del self._unsaved[alert]
+                for id_ in tuple(self._unsaved):
+                    alert = self._alerts[id_]
+                    await self._store.save_alert(alert)
+                    if self._alerts[id_] is alert:  # nobody was told of it meanwhile
+                        del self._unsaved[id_]
         except (StorageError, TimeoutError) as error:
             reason = str(error) or "timed out"
             log.warning("alerts_not_saved", count=len(self._unsaved), reason=reason)
+            return False
+        return True
 
     def _forget(self) -> None:
         """Let go of what is resolved, told and stored."""

@@ -71,6 +71,10 @@ async def test_alerts_are_listed_by_subject_and_state(store: Store) -> None:
     assert await ids(store, subject=ANA, open_only=True) == ["first"]
     assert [one.id for one in await store.list_alerts(limit=2)] == ["fourth", "third"]
     assert [one.id for one in await store.open_alerts()] == ["first", "third", "fourth"]
+    for minutes, found in ((60, "first second third fourth"), (61, "first third fourth")):
+        since = START + timedelta(minutes=minutes)
+        wanted = await store.open_alerts(or_resolved_since=since)
+        assert [one.id for one in wanted] == found.split()
 
 
 async def test_the_alerts_of_a_session_go_with_it(store: Store) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 
@@ -57,9 +58,14 @@ class Shelf:
         if self.failing:
             raise StorageUnavailable("gone")
 
-    async def open_alerts(self) -> Sequence[Alert]:
+    async def open_alerts(self, *, or_resolved_since: datetime | None = None) -> Sequence[Alert]:
         self._ask()
-        return [alert for alert in self.alerts.values() if alert.resolved_at is None]
+        return [
+            alert
+            for alert in self.alerts.values()
+            if alert.resolved_at is None
+            or (or_resolved_since is not None and alert.resolved_at >= or_resolved_since)
+        ]
 
     async def save_alert(self, alert: Alert) -> bool:
         self._ask()
@@ -193,6 +199,19 @@ async def test_a_receiver_that_never_works_is_given_up(desk: Desk, pager: Receiv
     assert len(alert.notified) == 20
 
 
+async def test_many_alerts_at_once_are_all_told_and_only_those_in_vain_are_given_up_at_last():
+    broken, works = Receiver("broken"), Receiver("works")
+    broken.failing = NotTold("down")
+    desk = Desk(broken, works)
+    many = {f"s{number}": 11.0 for number in range(6000)}
+    await desk.look(**many)
+    assert [len(subjects) for subjects, _ in works.told] == [6000]
+    assert "not delivered yet: 5000" in (desk.alerting.health().detail or "")
+    broken.failing = None
+    await desk.look(**many)
+    assert [len(subjects) for subjects, _ in broken.told] == [5000]
+
+
 async def test_what_resolved_before_it_could_be_told_is_told_as_resolved_only(
     desk: Desk, pager: Receiver
 ):
@@ -271,6 +290,58 @@ async def test_an_open_alert_that_nobody_was_told_of_is_told_after_a_restart(
     later = Desk(Receiver(), shelf=desk.shelf)
     await later.look(one=11)
     assert later.receivers[0].told == [(["one"], True)]
+
+
+async def test_a_receiver_that_was_not_told_before_a_restart_is_told_after_it():
+    broken, works = Receiver("broken"), Receiver("works")
+    desk = Desk(broken, works)
+    broken.failing = NotTold("no route")
+    for _ in range(120):
+        await desk.look(900, one=11)
+    (stored,) = desk.shelf.alerts.values()
+    assert len(stored.notified) == 20
+    later = Desk(Receiver("broken"), Receiver("works"), shelf=desk.shelf)
+    await later.look(one=11)
+    assert later.receivers[0].told == [(["one"], True)]
+    assert later.receivers[1].told == [], "who was told is not told again"
+
+
+async def test_whoever_knows_of_an_alert_is_told_after_a_restart_that_it_has_resolved():
+    knows, knows_not, knows_all = Receiver("knows"), Receiver("knows not"), Receiver("knows all")
+    desk = Desk(knows, knows_not, knows_all)
+    knows_not.failing = NotTold("no route")
+    await desk.look(one=11)
+    knows.failing = NotTold("no route")
+    await desk.look(one=5)
+    later = Desk(Receiver("knows"), Receiver("knows not"), Receiver("knows all"), shelf=desk.shelf)
+    for _ in range(2):
+        await later.look(one=5)
+    assert [one.told for one in later.receivers] == [[(["one"], False)], [], []]
+    latest = Desk(Receiver("knows"), shelf=desk.shelf)
+    await latest.look(one=5)
+    assert latest.receivers[0].told == []
+
+
+async def test_what_is_told_is_stored_though_another_receiver_hangs(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    works, hangs = Receiver("works"), Receiver("hangs")
+    hanging = asyncio.Event()
+
+    async def hang(alerts: Sequence[Alert], *, remedy: str) -> None:
+        hanging.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(hangs, "tell", hang)
+    desk = Desk(works, hangs)
+    look = asyncio.create_task(desk.look(one=11))
+    await hanging.wait()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert works.told == [(["one"], True)]
+    look.cancel()
+    await asyncio.wait([look])
+    assert [alert.subject for alert in desk.shelf.alerts.values()] == ["one"]
 
 
 async def test_what_fired_before_the_older_alert_could_be_read_is_the_older_alert(desk: Desk):
