@@ -98,7 +98,10 @@ class _Watched:
 
 
 class _Telling(Metrics):
-    """Tells when a session is shown in another state, which is after what was committed of it."""
+    """Tells when a session is shown in another state.
+
+    What has ended is shown before it is committed, what follows from it afterwards.
+    """
 
     def __init__(self, tell: Callable[[], None]) -> None:
         super().__init__()

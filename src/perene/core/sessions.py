@@ -25,7 +25,7 @@ class Connection(StrEnum):
     LOGGING_IN = "logging_in"
     OPEN = "open"
     WAITING = "waiting"
-    """Down, and waiting for its next attempt."""
+    """Down, and waiting for its next attempt, or until what follows is saved."""
     NEEDS_ATTENTION = "needs_attention"
     """Down, and no attempt will be made before a person acts."""
 

@@ -23,6 +23,7 @@ from perene.core.machines.effects import (
 )
 from perene.core.machines.inputs import (
     Due,
+    Ended,
     Input,
     LoggedIn,
     LogOut,
@@ -43,7 +44,7 @@ from perene.core.standing import Standing
 from perene.supervisor.live import LiveState
 from perene.supervisor.session_jobs import Engine, MakeEngine, Ownership, SessionJobs
 from perene.supervisor.session_keeper import SessionKeeper, Watch
-from perene.supervisor.showing import show
+from perene.supervisor.showing import show, show_gone
 from perene.supervisor.start_gate import StartGate
 
 
@@ -145,7 +146,12 @@ class SessionTask:
         return 0.0 if due is None else max(0.0, self._clock.monotonic() - due)
 
     def tell(self, given: Input) -> None:
-        """Take an input; a request that waits already is not taken twice."""
+        """Take an input; a request that waits already is not taken twice.
+
+        That a connection has ended is shown at once: to save what follows from it may take long.
+        """
+        if isinstance(given, Ended):
+            show_gone(self.live, self.state)
         if given not in self._inputs:
             self._inputs.append(given)
         self._arrived.set()

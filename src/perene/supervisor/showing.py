@@ -16,11 +16,26 @@ from perene.core.machines.state import (
     Open,
     SessionState,
     SettingAside,
+    Then,
     Waiting,
 )
 from perene.core.policy import Policy
 from perene.core.sessions import Connection
 from perene.supervisor.live import LiveState
+
+
+def show_gone(live: LiveState, state: SessionState) -> None:
+    """Let the live state show that a session has no connection any more.
+
+    This is so whatever becomes of the step that follows from it, and so it is shown before that is
+    saved. What the step decides (cause, attempts, whether a person has to act) is told by `show`,
+    afterwards. The wish to stop is stored before it gets here.
+    """
+    match state.connection:
+        case Draining(then=Then.STOP | Then.LEAVE):
+            live.moved(Connection.STOPPED)
+        case _:
+            live.moved(Connection.WAITING)
 
 
 def show(
@@ -29,7 +44,7 @@ def show(
     state: SessionState,
     policies: Mapping[Cause, Policy],
 ) -> None:
-    """Let the live state show what a session has become."""
+    """Let the live state show what a session has become, once that is saved."""
     standing = state.standing
     cause = _cause(state)
     policy = None if cause is None else policies[cause]

@@ -69,7 +69,7 @@ class ScriptedEngine:
 
 
 class FakeStore:
-    """Commits at once, or refuses."""
+    """Commits at once, or when it is told to, or refuses."""
 
     session = ANA
 
@@ -82,8 +82,7 @@ class FakeStore:
         if self._owner.storage_down:
             future.set_exception(StorageUnavailable("down"))
         else:
-            self._owner.units.append(unit)
-            future.set_result(Committed(new_messages=0))
+            self._owner.submitted(unit, future)
         return future
 
 
@@ -100,6 +99,9 @@ class Fixture:
         self.acquiring = asyncio.Event()
         self.acquiring.set()
         self.storage_down = False
+        self.storage_hangs = False
+        self.unsaved: list[tuple[Unit, asyncio.Future[Committed]]] = []
+        self._submitted = asyncio.Event()
         self.broken_connect = False
         self.broken_acquire = False
         self._made = asyncio.Event()
@@ -184,6 +186,34 @@ class Fixture:
     async def end(self, number: int, ending: Ending) -> None:
         """End the n-th connection."""
         (await self.engine(number)).ending.set_result(ending)
+
+    async def end_while_storage_hangs(self, number: int, ending: Ending) -> None:
+        """End the n-th connection; return when what follows from it waits to be saved."""
+        self.storage_hangs = True
+        await self.end(number, ending)
+        await self.until_unsaved()
+
+    async def until_unsaved(self) -> None:
+        """Wait until something waits to be saved."""
+        async with asyncio.timeout(10):
+            while not self.unsaved:
+                self._submitted.clear()
+                await self._submitted.wait()
+
+    def submitted(self, unit: Unit, future: "asyncio.Future[Committed]") -> None:
+        """Commit a unit, or let it wait."""
+        self.unsaved.append((unit, future))
+        self._submitted.set()
+        if not self.storage_hangs:
+            self.save()
+
+    def save(self) -> None:
+        """Commit what waits."""
+        self.storage_hangs = False
+        unsaved, self.unsaved = self.unsaved, []
+        for unit, future in unsaved:
+            self.units.append(unit)
+            future.set_result(Committed(new_messages=0))
 
     @property
     def state(self) -> Connection:
@@ -403,8 +433,11 @@ async def test_a_logout_that_whatsapp_cannot_be_told_of_is_done_all_the_same(
 
 
 async def next_attempt(one: Fixture) -> None:
-    """Wait out the delay before the next attempt."""
-    await settled(one, Connection.WAITING)
+    """Wait until the next attempt is planned, and out the delay before it."""
+    async with asyncio.timeout(10):
+        while one.task.live.retry_at is None:
+            await one.task.live.changed()
+    assert one.state is Connection.WAITING
     delay = one.events(EventType.SESSION_DISCONNECTED)[-1]["retry_in_s"]
     assert isinstance(delay, float)
     await one.clock.until_asleep(delay, within=0.01)
@@ -526,6 +559,102 @@ async def test_a_database_that_is_away_delays_and_loses_nothing(one: Fixture) ->
     [told] = one.events(EventType.SESSION_DISCONNECTED)
     assert told["cause"] == "storage"
     assert [unit.epoch for unit in one.units[before:]] == [one.epochs] * 2
+
+
+@pytest.mark.requirement("C16", "E8")
+async def test_an_end_is_shown_before_it_is_saved_and_what_follows_from_it_afterwards(
+    one: Fixture,
+) -> None:
+    engine = await one.engine(1)
+    engine.observer.notice(Opened(at=one.clock.now()))
+    await one.clock.until_asleep(30)
+    await one.end_while_storage_hangs(1, failure("402", code="101", expire="3600"))
+    live = one.task.live
+    assert (live.connection, live.connected_at) == (Connection.WAITING, None)
+    assert (live.cause, live.retry_at, live.outage_began_at, live.ban_until) == (None,) * 4
+    one.save()
+    await one.clock.until_asleep(3601)
+    assert (live.connection, live.cause) == (Connection.WAITING, Cause.TEMPORARY_BAN)
+    assert live.retry_at == live.ban_until == START + timedelta(seconds=3601)
+    assert live.outage_began_at == START
+
+
+@pytest.mark.requirement("E8")
+async def test_that_a_person_is_needed_is_not_shown_before_it_is_saved(one: Fixture) -> None:
+    await one.end_while_storage_hangs(1, stream_error("", "replaced"))
+    assert (one.state, one.task.live.last_error) == (Connection.WAITING, None)
+    one.save()
+    await settled(one, Connection.NEEDS_ATTENTION)
+    assert one.task.live.last_error is not None
+
+
+async def test_a_qr_code_of_a_connection_that_has_ended_is_not_shown_any_more(
+    one: Fixture,
+) -> None:
+    engine = await one.engine(1)
+    engine.observer.notice(QrShown(text="qr", expires_at=START + timedelta(seconds=60)))
+    assert one.task.live.qr is not None
+    await one.end_while_storage_hangs(1, local(Local.SOCKET_CLOSED))
+    assert one.task.live.qr is None
+    one.save()
+
+
+@pytest.mark.requirement("E8")
+async def test_an_end_is_shown_also_while_an_earlier_step_still_waits_to_be_saved(
+    one: Fixture,
+) -> None:
+    await one.end(1, local(Local.SOCKET_CLOSED))
+    await next_attempt(one)
+    engine = await one.engine(2)
+    engine.observer.notice(Opened(at=one.clock.now()))
+    await one.clock.until_asleep(30)
+    one.storage_hangs = True
+    await one.clock.advance(30)  # it counts as stable, and the outage as over
+    await one.until_unsaved()
+    assert one.state is Connection.OPEN
+    engine.ending.set_result(local(Local.SOCKET_CLOSED))
+    await settled(one, Connection.WAITING)
+    assert len(one.unsaved) == 1
+    assert one.task.live.retry_at is None
+    one.save()
+    await next_attempt(one)
+    await one.engine(3)
+
+
+@pytest.mark.parametrize("open_before", [True, False])
+async def test_a_stop_is_shown_once_the_connection_is_closed(
+    one: Fixture, open_before: bool
+) -> None:
+    engine = await one.engine(1)
+    if open_before:
+        engine.observer.notice(Opened(at=one.clock.now()))
+        await one.clock.until_asleep(30)
+    one.storage_hangs = True
+    one.task.stop()
+    await one.until_unsaved()
+    assert one.state is Connection.STOPPED
+    one.save()
+    await ended(one)
+    assert one.state is Connection.STOPPED
+
+
+async def test_a_restart_and_a_logout_are_not_shown_as_a_stop(one: Fixture) -> None:
+    engine = await one.engine(1)
+    engine.observer.notice(Opened(at=one.clock.now()))
+    await one.clock.until_asleep(30)
+    one.storage_hangs = True
+    one.task.restart()
+    await one.until_unsaved()
+    assert one.state is Connection.WAITING
+    one.save()
+    (await one.engine(2)).observer.notice(Opened(at=one.clock.now()))
+    one.storage_hangs = True
+    one.task.log_out()
+    await one.until_unsaved()
+    assert one.state is Connection.WAITING
+    one.save()
+    await ended(one)
+    assert one.state is Connection.STOPPED
 
 
 @pytest.mark.requirement("E8")
