@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
+from typing import NamedTuple
 
 from perene.core.clock import Clock
 from perene.supervisor.ports import ComponentHealth
@@ -19,6 +20,13 @@ _SLOW_S = 1.0
 
 _KEPT = 60
 """Rounds over which the largest lag is told."""
+
+
+class _Seen(NamedTuple):
+    """What a look found; `key_missing` is None when nobody can tell."""
+
+    free: int | OSError
+    key_missing: bool | None
 
 
 class HostWatch:
@@ -44,7 +52,7 @@ class HostWatch:
         self._threads = threads
         self._least = least_free_bytes
         self._lags: list[float] = []
-        self._looking: asyncio.Future[tuple[int, bool]] | None = None
+        self._looking: asyncio.Future[_Seen] | None = None
         self._free: int | None = None
         self._unseen: str | None = None
         self.key_missing = False
@@ -92,15 +100,31 @@ class HostWatch:
             self._looking = loop.run_in_executor(self._threads, self._see)
         try:
             async with self._clock.limit(_PATIENCE_S):
-                self._free, self.key_missing = await asyncio.shield(self._looking)
-            self._unseen = None
-        except OSError as error:  # a TimeoutError is one, too
-            self._not_seen(error.strerror or "no answer")
-        if self._looking.done():
-            self._looking = None
+                seen = await asyncio.shield(self._looking)
+        except TimeoutError:
+            self._not_seen("no answer")
+            return
+        finally:
+            if self._looking.done():
+                self._looking = None
+        if seen.key_missing is not None:
+            self.key_missing = seen.key_missing
+        if isinstance(seen.free, OSError):
+            self._not_seen(seen.free.strerror or "no answer")
+        else:
+            self._free, self._unseen = seen.free, None
 
-    def _see(self) -> tuple[int, bool]:
-        return self._disk_free(), self._key_missing()
+    def _see(self) -> "_Seen":
+        """Look at each by itself: where the disk tells nothing, the key may be gone with it."""
+        free: int | OSError
+        try:
+            free = self._disk_free()
+        except OSError as error:
+            free = error
+        try:
+            return _Seen(free, self._key_missing())
+        except OSError:
+            return _Seen(free, None)
 
     def _not_seen(self, reason: str) -> None:
         self._free = None

@@ -105,6 +105,42 @@ async def test_it_is_seen_whether_the_key_file_is_there(missing: bool) -> None:
     assert watch.key_missing is missing
 
 
+async def test_a_data_directory_that_is_gone_takes_the_key_with_it() -> None:
+    watch, _ = await watched(0.0, free=OSError(2, "No such file or directory"), key_missing=True)
+    assert not watch.disk().ok
+    assert watch.key_missing
+
+
+async def test_a_key_file_that_cannot_be_looked_at_hides_no_full_disk() -> None:
+    def refuse() -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    with ThreadPoolExecutor(1) as threads:
+        clock = LateClock(0.0)
+        watch = HostWatch(clock, disk_free=lambda: MIB, key_missing=refuse, threads=threads)
+        await live(watch)
+    assert watch.free_bytes == MIB
+    assert not watch.key_missing
+
+
+async def test_a_look_that_fails_by_a_bug_is_followed_by_another() -> None:
+    answers = iter([ZeroDivisionError(), 1024 * MIB])
+
+    def look() -> int:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    with ThreadPoolExecutor(1) as threads:
+        clock = LateClock(0.0)
+        watch = HostWatch(clock, disk_free=look, key_missing=lambda: False, threads=threads)
+        with pytest.raises(ZeroDivisionError):
+            await watch.run()
+        await live(watch)
+    assert watch.free_bytes == 1024 * MIB
+
+
 async def test_a_disk_that_stalls_is_told_asked_once_and_looked_at_again_when_it_goes_on() -> None:
     may_end, asked = threading.Event(), 0
 
