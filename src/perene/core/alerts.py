@@ -81,7 +81,8 @@ class Rule:
     """When an alert fires: a number is beyond a threshold, without a break, for `for_s` seconds.
 
     Exactly one of `above` and `below` is given; the threshold itself is still good. The alert
-    resolves when the number has been good for `resolve_after_s` seconds, or its subject is gone.
+    resolves when the number has been good for `resolve_after_s` seconds, or its subject is gone;
+    a number that is not known makes it neither fire nor resolve.
     `sentence` is a format string with `value`, `minutes` (of a value in seconds), `percent` (of a
     share) and `gigabytes` (of bytes).
     """
@@ -188,6 +189,8 @@ def _step(
     rule: Rule, subject: str, before: Watch | None, value: float | None, now: Instant
 ) -> _Outcome:
     if before is not None and before.alert is not None:
+        if value is None:  # nobody can tell, so nobody may say that it is over
+            return replace(before, good_since=None, restored=False), None
         return _firing(rule, before, before.alert, holds=rule.holds(value), now=now)
     if value is None or not rule.holds(value):
         return None, None

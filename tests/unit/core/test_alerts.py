@@ -176,12 +176,15 @@ def test_a_number_that_is_bad_again_keeps_the_alert_open() -> None:
     assert len(looks.at(71, one=10)) == 1
 
 
-def test_a_number_that_is_not_known_any_more_resolves() -> None:
+def test_a_number_that_is_not_known_any_more_resolves_nothing() -> None:
     looks = Looks(rule(for_s=0))
     looks.at(0, one=11)
-    assert looks.look(10, {"one": {}}) == ()
-    (resolved,) = looks.look(40, {"one": {}})
-    assert resolved.resolved_at == when(40)
+    assert looks.at(10, one=10) == ()
+    assert looks.look(40, {"one": {}}) == ()
+    assert looks.look(4000, {"one": {}}) == ()
+    assert looks.at(4010, one=10) == ()
+    (resolved,) = looks.at(4040, one=10)
+    assert resolved.resolved_at == when(4040)
 
 
 def test_a_subject_that_vanished_resolves_at_once() -> None:
