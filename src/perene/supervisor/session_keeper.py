@@ -14,7 +14,7 @@ from perene.core.events import Event
 from perene.core.ids import Epoch, SessionId
 from perene.core.machines.effects import Deed, Disconnected, OutageOver, Telling
 from perene.core.machines.session import Step
-from perene.core.machines.state import Down, SessionState, is_asking
+from perene.core.machines.state import Down, Open, SessionState, is_asking
 from perene.core.outages import Outage, OutageEnd
 from perene.core.unit import Unit
 from perene.engine.ports import SessionStore
@@ -69,7 +69,7 @@ class SessionKeeper:
         tellings = [effect for effect in taken.effects if not isinstance(effect, Deed)]
         for telling in tellings:
             log_line(telling)
-            self._count(telling)
+            self._count(telling, taken.state)
         if tellings or before.standing != taken.state.standing:
             now = self._clock.now()
             events = [event for telling in tellings for event in events_of(telling, now)]
@@ -99,14 +99,15 @@ class SessionKeeper:
                 return
             self._unsaved.popleft()
 
-    def _count(self, telling: Telling) -> None:
+    def _count(self, telling: Telling, after: SessionState) -> None:
         match telling:
             case Disconnected(decided=decided):
                 self._watch.disconnected(decided.verdict.cause)
             case OutageOver(outage=outage) if outage.end is not None:
                 self._watch.outage_ended(outage.end)
-                if outage.end is OutageEnd.RECOVERED and outage.ended_at is not None:
-                    lasted = outage.ended_at - outage.began_at
+                if outage.end is OutageEnd.RECOVERED and isinstance(after.connection, Open):
+                    # It ends once the connection has proved stable, which it was open for already.
+                    lasted = after.connection.since.wall - outage.began_at
                     self._watch.recovered(lasted.total_seconds())
             case _:
                 pass

@@ -164,11 +164,18 @@ class Supervisor:
     async def delete(self, session: SessionId) -> None:
         """Stop a session and delete everything of it."""
         async with self._turn(session):
-            await self._store.get_session(session)
-            self._wanted.discard(session)
+            try:
+                await self._store.get_session(session)
+            except NotFound:
+                # Deleted by an earlier call, whose database did not say so in time.
+                self._wanted.discard(session)
+                self._roster.forget(session)
+                raise
             await self._halt(session)
             event = Event(type=EventType.SESSION_DELETED, at=self._clock.now())
+            # Until it is gone it is wanted as before: the monitor revives one that is still there.
             await self._store.delete_session(session, event=event)
+            self._wanted.discard(session)
             self._roster.forget(session)
             self._ring()
         self._changing.pop(session, None)
@@ -261,6 +268,7 @@ class Supervisor:
                     self._resume(await self._store.get_session(session))
             except NotFound:
                 self._wanted.discard(session)
+                self._roster.forget(session)
 
     # --- what others look at --------------------------------------------------------------------
 

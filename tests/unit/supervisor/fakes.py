@@ -15,6 +15,7 @@ from perene.core.sessions import Desired, SessionOptions, SessionRecord
 from perene.core.unit import Committed, Unit
 from perene.engine.ports import SessionStore
 from perene.supervisor.committer import Committer, Lane, SavePolicy
+from perene.supervisor.metrics import Metrics
 from perene.supervisor.storage import OutageRow
 from perene.supervisor.supervisor import Supervisor
 from tests.support.virtual_clock import START, VirtualClock
@@ -257,6 +258,7 @@ class World:
     broken: set[SessionId] = field(default_factory=set[SessionId])
     """Sessions whose task ends in an error that nobody expected."""
     rung: int = 0
+    metrics: Metrics = field(default_factory=Metrics)
 
     def __post_init__(self) -> None:
         self._made = asyncio.Event()
@@ -275,6 +277,7 @@ class World:
             clock=self.clock,
             ring=self._ring,
             rng=Even(),
+            metrics=self.metrics,
         )
 
     async def engine(self, name: str, number: int = 1) -> FakeEngine:

@@ -7,7 +7,7 @@ import pytest
 
 from perene.core.causes import Ending, Kind, Local
 from perene.core.errors import NotFound, StorageUnavailable
-from perene.core.events import EventType
+from perene.core.events import Event, EventType
 from perene.core.ids import Epoch, SessionId
 from perene.core.notices import Opened
 from perene.core.outages import Outage
@@ -245,6 +245,66 @@ async def test_a_session_that_never_ran_is_known_from_the_start() -> None:
     assert world.supervisor.lives()[ANA].connection is Connection.STOPPED
     world.supervisor.close()
     await life
+
+
+@pytest.mark.parametrize("desired", [Desired.RUNNING, Desired.STOPPED])
+async def test_a_session_whose_deletion_was_not_answered_is_counted_no_more(
+    running: World, monkeypatch: pytest.MonkeyPatch, desired: Desired
+) -> None:
+    running.store.add("ana", desired=desired, paired=True)
+    running.supervisor.known(ANA)
+    if desired is Desired.RUNNING:
+        await running.supervisor.start(ANA)
+    delete = running.store.delete_session
+
+    async def deleted_in_silence(session: SessionId, *, event: Event) -> None:
+        await delete(session, event=event)
+        raise StorageUnavailable("no answer within 10 s")
+
+    monkeypatch.setattr(running.store, "delete_session", deleted_in_silence)
+    with pytest.raises(StorageUnavailable):
+        await running.supervisor.delete(ANA)
+    if desired is Desired.RUNNING:
+        await running.clock.advance(10)
+    else:
+        with pytest.raises(NotFound):
+            await running.supervisor.delete(ANA)
+    assert running.supervisor.lives() == {}
+
+
+async def test_a_session_that_could_not_be_deleted_is_kept_up_as_before(
+    running: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running.store.add("ana", paired=True)
+    await running.supervisor.start(ANA)
+    await running.engine("ana")
+
+    async def refuse(session: SessionId, *, event: Event) -> None:
+        raise StorageUnavailable("the database is gone")
+
+    monkeypatch.setattr(running.store, "delete_session", refuse)
+    with pytest.raises(StorageUnavailable):
+        await running.supervisor.delete(ANA)
+    await running.clock.advance(10)
+    await running.engine("ana", 2)
+
+
+async def test_the_time_to_reconnect_ends_when_the_session_is_open_again(running: World) -> None:
+    running.store.add("ana", paired=True)
+    await running.supervisor.start(ANA)
+    for number in (1, 2):
+        engine = await running.engine("ana", number)
+        await running.clock.advance(2)
+        engine.observer.notice(Opened(at=running.clock.now()))
+        await turns()
+        await running.clock.advance(60)
+        if number == 1:
+            engine.end(LOST)
+            await turns()
+            await running.clock.advance(1)
+    page = running.metrics.exposition().decode()
+    assert "perene_reconnect_seconds_count 1.0" in page
+    assert float(page.partition("perene_reconnect_seconds_sum ")[2].split()[0]) < 5
 
 
 async def test_what_does_not_exist_can_be_neither_started_nor_stopped_nor_deleted(
