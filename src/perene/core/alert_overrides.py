@@ -82,7 +82,7 @@ def _rule(name: str, entry: Mapping[str, object], base: Rule | None) -> Rule | N
         raise ValueError("enabled must be true or false")  # noqa: TRY004  # as all that is wrong
     if not name or len(name) > _LONGEST_NAME:
         raise ValueError(f"a name has 1 to {_LONGEST_NAME} characters")
-    if base is None and enabled:
+    if base is None and (enabled or len(entry) == 1):
         missing = [key for key in _NEEDED if key not in entry]
         if missing:
             raise ValueError(f"no rule of this name is shipped, and a new one needs {missing[0]}")

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from string import Formatter
 
 from perene.core.clock import Instant
 
@@ -104,6 +105,9 @@ class Rule:
         if not (0 <= self.for_s <= _LONGEST_S and 0 <= self.resolve_after_s <= _LONGEST_S):
             raise ValueError(f"for_s and resolve_after_s must be from 0 to {_LONGEST_S}")
         self.sentence_for(0.0)
+        # What is tried here with one number must hold for every other one.
+        if any("{" in (spec or "") for _, _, spec, _ in Formatter().parse(self.sentence)):
+            raise ValueError("the sentence holds a field within a field")
 
     def holds(self, value: float | None) -> bool:
         """Return whether a number is bad; one that is not known is not."""
@@ -119,7 +123,7 @@ class Rule:
             return self.sentence.format(
                 value=value, minutes=value / 60, percent=value * 100, gigabytes=value / 1024**3
             )
-        except (LookupError, AttributeError) as error:
+        except (LookupError, AttributeError, TypeError) as error:
             raise ValueError(f"the sentence uses something unknown: {error}") from error
 
 
