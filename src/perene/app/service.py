@@ -12,7 +12,7 @@ from perene.api import HttpServer, announce_first_key
 from perene.app.sessions import Sessions, wire_sessions
 from perene.app.watch import Watch, wire_watch
 from perene.app.web import wire_server
-from perene.core.clock import SystemClock
+from perene.core.clock import Clock, SystemClock
 from perene.core.errors import StorageUnavailable
 from perene.data_directory import held_data_directory
 from perene.key_rotation import RotationInterrupted, next_key_file
@@ -22,6 +22,7 @@ from perene.store.database import LIMIT_S
 from perene.store.errors import WrongMasterKey
 from perene.store.instance_lock import InstanceLock, held_database
 from perene.store.store import Store
+from perene.store.threads import Threads
 from perene.supervisor.hold_watch import HoldWatch
 from perene.supervisor.metrics import Metrics
 
@@ -53,7 +54,7 @@ async def serve(settings: Settings) -> None:
 async def _run(settings: Settings, store: Store, lock: InstanceLock) -> None:
     clock, metrics = SystemClock(), Metrics()
     sessions = await wire_sessions(settings, store, clock, metrics)
-    hold = HoldWatch(lambda: asyncio.to_thread(lock.keep), clock)
+    hold = _hold_watch(lock, clock)
     watch = wire_watch(settings, store, clock, metrics, sessions, hold)
     server = wire_server(settings, store, clock, metrics, sessions, watch)
     # First, so that a port that is taken refuses the start before any session connects.
@@ -72,6 +73,12 @@ async def _run(settings: Settings, store: Store, lock: InstanceLock) -> None:
         if hold.taken is None:
             await sessions.hearings.save()
     log.info("stopped")
+
+
+def _hold_watch(lock: InstanceLock, clock: Clock) -> HoldWatch:
+    # Not the loop's own threads: names that nobody resolves keep all of them, and others waiting.
+    threads, loop = Threads(1, "perene-hold"), asyncio.get_running_loop()
+    return HoldWatch(lambda: loop.run_in_executor(threads, lock.keep), clock)
 
 
 async def _live(

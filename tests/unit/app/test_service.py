@@ -1,13 +1,18 @@
 """The service's own steps at a start."""
 
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unittest.mock import AsyncMock, Mock
 
 import pytest
 
-from perene.app.service import _announce
+from perene.app.service import _announce, _hold_watch
 from perene.core.errors import StorageUnavailable
 from perene.settings import Settings
+from tests.support.record import PATIENCE_S
+from tests.support.virtual_clock import VirtualClock
 
 
 async def test_a_start_goes_on_when_the_database_falls_silent_before_the_first_key(
@@ -18,3 +23,21 @@ async def test_a_start_goes_on_when_the_database_falls_silent_before_the_first_k
     told = capsys.readouterr().out
     assert "serves at http://127.0.0.1:8080" in told
     assert "pk_" not in told
+
+
+@pytest.mark.requirement("D9")
+async def test_names_that_nobody_resolves_do_not_keep_the_service_from_holding_its_database() -> (
+    None
+):
+    answered, loop = threading.Event(), asyncio.get_running_loop()
+    with ThreadPoolExecutor(1) as resolvers:
+        loop.set_default_executor(resolvers)
+        resolving = loop.run_in_executor(None, answered.wait, 2 * PATIENCE_S)
+        lock = Mock(keep=Mock(return_value=False))
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await _hold_watch(lock, VirtualClock()).look()
+        finally:
+            answered.set()
+            await resolving
+    lock.keep.assert_called_once()
