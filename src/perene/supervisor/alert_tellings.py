@@ -4,7 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from typing import Protocol
 
 import structlog
@@ -122,6 +122,7 @@ class AlertTellings:
     ) -> None:
         """Tell what is due, all receivers at the same time; one message for each rule's changes.
 
+        A receiver gets one message after the other, and after one that failed no more for now.
         `alerts` holds every alert that was queued, by its id; `noted` is called with the id of
         each that was told, or could not be.
         """
@@ -138,7 +139,12 @@ class AlertTellings:
                 else:
                     later.setdefault(id_, []).append(telling)
         self._waiting = later
-        await asyncio.gather(*(self._tell(group, alerts, noted) for group in groups.values()))
+        of_receiver: dict[int, list[list[_Telling]]] = defaultdict(list)
+        for (receiver, *_), group in groups.items():
+            of_receiver[receiver].append(group)
+        await asyncio.gather(
+            *(self._tell_in_turn(own, alerts, noted) for own in of_receiver.values())
+        )
         self._give_up_too_many()
 
     def _failed(self) -> Iterator[_Telling]:
@@ -156,12 +162,27 @@ class AlertTellings:
             }
             self._waiting = {alert: waiting for alert, waiting in kept.items() if waiting}
 
+    async def _tell_in_turn(
+        self,
+        groups: Sequence[Sequence[_Telling]],
+        alerts: Mapping[str, Alert],
+        noted: Callable[[str, Notification], None],
+    ) -> None:
+        # A slow receiver needs its time for each message: what it took too late is told twice.
+        began = self._clock.monotonic()
+        for place, group in enumerate(groups):
+            told = await self._tell(group, alerts, noted)
+            if not told or self._clock.monotonic() - began >= _TELL_TIMEOUT_S:
+                for telling in chain.from_iterable(groups[place + 1 :]):
+                    self._wait(telling)
+                return
+
     async def _tell(
         self,
         group: Sequence[_Telling],
         alerts: Mapping[str, Alert],
         noted: Callable[[str, Notification], None],
-    ) -> None:
+    ) -> bool:
         notifier = group[0].notifier
         failure = await self._failure(notifier, [alerts[telling.alert] for telling in group])
         notification = Notification(
@@ -175,6 +196,7 @@ class AlertTellings:
                 self._tell_later(telling)
         if failure is not None:
             log.warning("alert_not_told", receiver=notifier.name, count=len(group), reason=failure)
+        return failure is None
 
     async def _failure(self, notifier: Notifier, alerts: Sequence[Alert]) -> str | None:
         """Tell one receiver of alerts of one rule; return why that failed, None if it did not."""
@@ -199,5 +221,7 @@ class AlertTellings:
             return
         wait_s = _TELL_AGAIN_S[min(attempts, len(_TELL_AGAIN_S)) - 1]
         due = self._clock.monotonic() + wait_s
-        again = replace(telling, attempts=attempts, due=due)
-        self._waiting.setdefault(telling.alert, []).append(again)
+        self._wait(replace(telling, attempts=attempts, due=due))
+
+    def _wait(self, telling: _Telling) -> None:
+        self._waiting.setdefault(telling.alert, []).append(telling)

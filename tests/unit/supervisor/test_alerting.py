@@ -224,6 +224,30 @@ async def test_what_resolved_before_it_could_be_told_is_told_as_resolved_only(
     assert pager.told == [(["one"], False)]
 
 
+async def test_a_receiver_gets_one_message_after_the_other_and_none_after_one_that_failed(
+    desk: Desk, pager: Receiver, monkeypatch: pytest.MonkeyPatch
+):
+    tell, busy = pager.tell, list[bool]()
+
+    async def slowly(alerts: Sequence[Alert], *, remedy: str) -> None:
+        busy.append(True)
+        assert len(busy) == 1
+        for _ in range(5):
+            await asyncio.sleep(0)
+        busy.pop()
+        await tell(alerts, remedy=remedy)
+
+    monkeypatch.setattr(pager, "tell", slowly)
+    await desk.look(one=11, service=11)
+    assert len(pager.told) == 2
+    pager.failing = NotTold("down")
+    await desk.look(one=5, service=5)
+    assert pager.tries == 3
+    pager.failing = None
+    await desk.look(one=5, service=5)
+    assert sorted(pager.told[2:]) == [([SERVICE], False), (["one"], False)]
+
+
 # --- keeping --------------------------------------------------------------------------------------
 
 
