@@ -7,6 +7,7 @@ import pytest
 from perene.core.events import EventType
 from perene.core.sessions import Connection as State
 from perene.engine.keepalive import ANSWER_WITHIN_S
+from tests.support.watch import watched
 from tests.support.world import DESK, World
 
 HOUR = 3600.0
@@ -140,3 +141,21 @@ async def test_a_start_with_a_clock_gone_ahead_costs_one_attempt_and_no_more(
     assert world.simulator.evidence.events["logins_refused_402"] == 2
     await world.pass_time(10 * 60, until=lambda: world.state() is State.OPEN)
     assert world.state() is State.OPEN
+
+
+@either_way
+async def test_the_clock_is_all_that_alerts_tell_of(
+    world: World, phone: str, jump_s: float
+) -> None:
+    async with watched(world) as watch:
+        await world.pass_time(33)
+        world.clock.jump(jump_s)
+        await world.pass_time(120)
+        assert watch.pager.rules == {"clock_jump"}
+        await world.network.down()
+        await world.pass_time(200)
+        world.clock.jump(jump_s)
+        await world.pass_time(80)
+        assert watch.pager.rules == {"clock_jump", "most_sessions_down"}
+        await world.pass_time(60)
+        assert watch.pager.rules == {"clock_jump", "most_sessions_down", "session_down"}

@@ -25,6 +25,11 @@ class Pager:
         assert remedy
         self._told += alerts
 
+    @property
+    def rules(self) -> set[str]:
+        """The rules that anything was told of."""
+        return {alert.rule for alert in self._told}
+
     def told(self, rule: str) -> Sequence[Alert]:
         """Return what was told of a rule, in order."""
         return [alert for alert in self._told if alert.rule == rule]
