@@ -8,7 +8,7 @@ from perene.engine.content import readable_fields, text_message
 from perene.settings import Settings
 from perene.store.store import Store
 from perene.supervisor.gateway import SessionDesk
-from perene.supervisor.health import Keyholder
+from perene.supervisor.keyholder import Keyholder
 from perene.supervisor.message_desk import MessageDesk
 from perene.supervisor.metrics import Metrics
 
@@ -37,7 +37,7 @@ def wire_server(
         ),
         accounts=sessions.accounts,
         events=sessions.feed,
-        keys=Keyholder(store),
+        keys=Keyholder(store, clock),
         health=watch.vitals,
         metrics=metrics,
         alerts=watch.alerting,

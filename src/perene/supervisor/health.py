@@ -9,7 +9,6 @@ from perene.core.sessions import Connection
 from perene.supervisor.committer import Committer
 from perene.supervisor.live import LiveState
 from perene.supervisor.ports import ComponentHealth, DetailedHealth, Health, SessionHealth
-from perene.supervisor.storage import ApiKeys
 
 Part = Callable[[], ComponentHealth]
 """Tells how one component is, at once and from memory; raises nothing."""
@@ -21,17 +20,6 @@ class Lives(Protocol):
     def lives(self) -> Mapping[SessionId, LiveState]:
         """Return the live half of every session, by its id."""
         ...
-
-
-class Keyholder:
-    """Implements `ports.Keys` on the store."""
-
-    def __init__(self, store: ApiKeys) -> None:
-        self._store = store
-
-    async def verify(self, key: str) -> str | None:
-        found = await self._store.verify_api_key(key)
-        return None if found is None else found.name
 
 
 class Vitals:

@@ -9,7 +9,12 @@ from datetime import UTC, datetime, timedelta
 from perene.api import Ports, Streams
 from perene.core.alerts import Alert
 from perene.core.causes import Cause, Kind
-from perene.core.errors import IdempotencyConflict, InvalidRequest, NotFound
+from perene.core.errors import (
+    IdempotencyConflict,
+    InvalidRequest,
+    NotFound,
+    StorageUnavailable,
+)
 from perene.core.events import Event, EventType
 from perene.core.ids import Epoch, MessageId, SessionId, new_session_id
 from perene.core.messages import Message, MessageKey, Status
@@ -342,9 +347,17 @@ class FakeEvents:
 
 
 class FakeKeys:
-    """One key."""
+    """One key; it is remembered when the database is `away`."""
+
+    def __init__(self) -> None:
+        self.away = False
 
     async def verify(self, key: str) -> str | None:
+        if self.away:
+            raise StorageUnavailable("the database gave no answer")
+        return await self.recognise(key)
+
+    async def recognise(self, key: str) -> str | None:
         digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
         return "test" if digest == hashlib.sha256(KEY.encode()).digest() else None
 
@@ -435,6 +448,7 @@ class Fakes:
     events: FakeEvents = field(default_factory=FakeEvents)
     health: FakeHealth = field(default_factory=FakeHealth)
     alerts: FakeAlerts = field(default_factory=FakeAlerts)
+    keys: FakeKeys = field(default_factory=FakeKeys)
     streams: Streams = field(default_factory=Streams)
 
     def __post_init__(self) -> None:
@@ -447,7 +461,7 @@ class Fakes:
             messages=self.messages,
             accounts=self.accounts,
             events=self.events,
-            keys=FakeKeys(),
+            keys=self.keys,
             health=self.health,
             metrics=FakeMetrics(),
             alerts=self.alerts,

@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI
 
 from perene.api import announce_first_key
-from tests.unit.api.fakes import KEY
+from tests.unit.api.fakes import KEY, Fakes
 
 
 @pytest.fixture
@@ -56,6 +56,39 @@ async def test_either_header_takes_the_key(stranger: httpx.AsyncClient, headers:
 @pytest.mark.parametrize("path", ["/health", "/health/ready", "/openapi.json", "/docs"])
 async def test_health_and_documents_need_no_key(stranger: httpx.AsyncClient, path: str):
     assert (await stranger.get(path)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/health/detailed", 200),
+        ("/metrics", 200),
+        ("/v1/alerts", 200),
+        ("/v1/alerts?state=open", 200),
+        ("/v1/alerts?state=all", 503),
+        ("/v1/alerts?state=open&state=all", 503),
+        ("/v1/sessions", 503),
+        ("/v1/events?after=0&format=json", 503),
+    ],
+)
+async def test_a_key_that_is_remembered_passes_where_memory_answers_and_nowhere_else(
+    client: httpx.AsyncClient, fakes: Fakes, path: str, status: int
+):
+    fakes.keys.away = True
+    response = await client.get(path)
+    assert response.status_code == status
+    for wrong in ("", "pk_wrong"):
+        refused = await client.get(path, headers={"X-Api-Key": wrong})
+        assert refused.status_code in (401, 503)
+
+
+@pytest.mark.parametrize("path", ["/health/detailed", "/metrics", "/v1/alerts"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+async def test_a_key_that_is_remembered_is_good_for_reading_only(
+    client: httpx.AsyncClient, fakes: Fakes, path: str, method: str
+):
+    fakes.keys.away = True
+    assert (await client.request(method, path)).status_code == 503
 
 
 def test_the_first_key_is_announced_once_in_full():

@@ -12,25 +12,10 @@ from perene.core.notices import Alive, Opened
 from perene.core.sessions import Connection
 from perene.core.unit import Committed, Unit
 from perene.supervisor.committer import Committer, SavePolicy
-from perene.supervisor.health import Keyholder, Part, Vitals
+from perene.supervisor.health import Part, Vitals
 from perene.supervisor.live import LiveState
 from perene.supervisor.ports import ComponentHealth
 from tests.support.virtual_clock import START, VirtualClock
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    name: str
-
-
-class OneKey:
-    async def verify_api_key(self, key: str) -> Owner | None:
-        return Owner("desk") if key == "right" else None
-
-
-async def test_a_key_is_known_by_the_name_of_its_owner() -> None:
-    assert await Keyholder(OneKey()).verify("right") == "desk"
-    assert await Keyholder(OneKey()).verify("wrong") is None
 
 
 @dataclass

@@ -83,7 +83,11 @@ async def list_alerts(
     ] = None,
     limit: Limit = 100,
 ) -> AlertsOut:
-    """List alerts, the one that fired last first."""
+    """List alerts, the one that fired last first.
+
+    Open ones are shown also while the database does not answer, for a key that it knew within the
+    last 15 minutes.
+    """
     found = await alerts.alerts(
         open_only=state is AlertState.OPEN,
         session=None if session is None else SessionId(session),

@@ -120,6 +120,7 @@ async def get_readiness(source: HealthPort, response: Response) -> HealthOut:
 async def get_detailed_health(source: HealthPort) -> DetailedHealthOut:
     """Show every component and every connection, from memory. Needs a key; 200 whatever it shows.
 
-    503 says that the key could not be looked up.
+    While the database does not answer, a key passes that it knew within the last 15 minutes; 503
+    says that another one could not be looked up.
     """
     return DetailedHealthOut.of(await source.detailed())

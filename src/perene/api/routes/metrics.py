@@ -24,5 +24,8 @@ router = APIRouter(tags=["health"])
     },
 )
 async def get_metrics(source: MetricsPort) -> Response:
-    """Show the metrics. A key is needed unless PERENE_METRICS_PUBLIC or its default says not."""
+    """Show the metrics. A key is needed unless PERENE_METRICS_PUBLIC or its default says not.
+
+    While the database does not answer, a key passes that it knew within the last 15 minutes.
+    """
     return Response(source.exposition(), headers={"Content-Type": MEDIA_TYPE})
