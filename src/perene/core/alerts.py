@@ -162,7 +162,7 @@ def evaluate(
     after: dict[Key, Watch] = {}
     changes: list[Alert] = []
     by_name = {rule.name: rule for rule in rules}
-    for key in {**dict.fromkeys(states), **dict.fromkeys(_watched(rules, signals))}:
+    for key in {**dict.fromkeys(states), **dict.fromkeys(_bad(rules, signals))}:
         rule = by_name.get(key[0])
         before = states.get(key)
         if rule is None:  # the rule was taken away or switched off
@@ -178,12 +178,15 @@ def evaluate(
     return after, tuple(changes)
 
 
-def _watched(rules: Sequence[Rule], signals: Signals) -> Iterator[Key]:
-    for subject, numbers in signals.items():
-        scope = Scope.SERVICE if subject == SERVICE else Scope.SESSION
-        for rule in rules:
-            if rule.scope is scope and rule.signal in numbers:
-                yield rule.name, subject
+def _bad(rules: Sequence[Rule], signals: Signals) -> Iterator[Key]:
+    """Yield what holds now. All else matters only where something is known of it."""
+    for scope in Scope:
+        own = [rule for rule in rules if rule.scope is scope]
+        for subject, numbers in signals.items():
+            if (subject == SERVICE) is (scope is Scope.SERVICE):
+                for rule in own:
+                    if rule.holds(numbers.get(rule.signal)):
+                        yield rule.name, subject
 
 
 _Outcome = tuple[Watch | None, Alert | None]
