@@ -1,36 +1,47 @@
 """Alerts: what needed a person, and whom it was told."""
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from perene.core.alerts import Alert, Notification, Severity
 from perene.core.ids import SessionId
+from perene.store.bulk import BulkInsert, replacing
 from perene.store.moments import micros, micros_or_none, moment, moment_or_none
 from perene.store.ownership import lock_sessions
 from perene.store.schema import alerts
 from perene.store.texts import storable
 
+_COLUMNS = (
+    "id",
+    "rule",
+    "subject",
+    "severity",
+    "sentence",
+    "value",
+    "began_at",
+    "fired_at",
+    "resolved_at",
+    "notified",
+)
+_SAVE = BulkInsert(alerts, _COLUMNS, replacing(*_COLUMNS[1:]))
 
-def save_alert(connection: Connection, alert: Alert) -> bool:
-    """Store an alert over what was stored under its id; returns whether it was.
+
+def save_alerts(connection: Connection, found: Sequence[Alert]) -> int:
+    """Store alerts over what was stored under their ids; returns how many were.
 
     One about a session that does not exist is left out: it would outlive the session's deletion,
     which it may have crossed.
     """
-    if alert.subject and not lock_sessions(connection, [SessionId(alert.subject)]):
-        return False
-    values = _values(alert)
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    connection.execute(
-        dialect.insert(alerts)
-        .values(id=alert.id, **values)
-        .on_conflict_do_update(index_elements=["id"], set_=values)
-    )
-    return True
+    subjects = {SessionId(alert.subject) for alert in found if alert.subject}
+    known = lock_sessions(connection, subjects) if subjects else {}
+    kept = [alert for alert in found if not alert.subject or alert.subject in known]
+    if kept:
+        _SAVE.run(connection, [_row(alert) for alert in kept])
+    return len(kept)
 
 
 def list_alerts(
@@ -65,23 +76,24 @@ def purge_alerts(connection: Connection, before: datetime, *, limit: int) -> int
     return connection.execute(delete(alerts).where(table.id.in_(old))).rowcount
 
 
-def _values(alert: Alert) -> dict[str, object]:
-    return {
-        "rule": alert.rule,
-        "subject": alert.subject,
-        "severity": alert.severity.value,
-        "sentence": storable(alert.sentence),
-        "value": alert.value,
-        "began_at": micros(alert.began_at),
-        "fired_at": micros(alert.fired_at),
-        "resolved_at": micros_or_none(alert.resolved_at),
-        "notified": json.dumps(
+def _row(alert: Alert) -> tuple[object, ...]:
+    return (
+        alert.id,
+        alert.rule,
+        alert.subject,
+        alert.severity.value,
+        storable(alert.sentence),
+        None if alert.value is None else float(alert.value),
+        micros(alert.began_at),
+        micros(alert.fired_at),
+        micros_or_none(alert.resolved_at),
+        json.dumps(
             [
                 {"at": one.at.isoformat(), "ok": one.ok, "detail": one.detail}
                 for one in alert.notified
             ]
         ),
-    }
+    )
 
 
 def _alert(row: Row[Any]) -> Alert:

@@ -1,6 +1,6 @@
 """What the store keeps for people who ask how sessions fared: outages, alerts, client versions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from perene.core.alerts import Alert
@@ -19,12 +19,12 @@ class Evidence(StoreBase):
         """Return a page of a session's outages, newest first, from behind the row `before`."""
         return await self._read(session, outages.list_outages, session, before=before, limit=limit)
 
-    async def save_alert(self, alert: Alert) -> bool:
-        """Store an alert, over what was stored under its id; returns whether it was.
+    async def save_alerts(self, found: Sequence[Alert]) -> int:
+        """Store alerts, over what was stored under their ids; returns how many were.
 
         One about a session that does not exist (any more) is left out.
         """
-        return await self.database.write(alerts.save_alert, alert)
+        return await self.database.write(alerts.save_alerts, found)
 
     async def list_alerts(
         self, *, open_only: bool = False, subject: str | None = None, limit: int = 50

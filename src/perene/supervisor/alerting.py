@@ -40,6 +40,9 @@ _LATE_S = 120.0
 
 _SAVE_TIMEOUT_S = 10.0
 
+_AT_ONCE = 100
+"""Alerts in one transaction: a thousand sessions that lose their network make thousands."""
+
 _NOTED = 20
 """Attempts that an alert keeps: the latest, and before them those that failed go first."""
 
@@ -54,8 +57,8 @@ class AlertStore(Protocol):
         self, *, or_resolved_since: datetime | None = None
     ) -> Sequence[Alert]: ...
 
-    async def save_alert(self, alert: Alert) -> bool:
-        """Store an alert over what was stored under its id; False when its session is gone."""
+    async def save_alerts(self, found: Sequence[Alert]) -> int:
+        """Store alerts over what was stored under their ids, but none whose session is gone."""
         ...
 
     async def list_alerts(
@@ -254,11 +257,13 @@ class Alerting:
             return False
         try:
             async with asyncio.timeout(_SAVE_TIMEOUT_S):
-                for id_ in tuple(self._unsaved):
-                    alert = self._alerts[id_]
-                    await self._store.save_alert(alert)
-                    if self._alerts[id_] is alert:  # nobody was told of it meanwhile
-                        del self._unsaved[id_]
+                unsaved = [self._alerts[id_] for id_ in self._unsaved]
+                for first in range(0, len(unsaved), _AT_ONCE):
+                    found = unsaved[first : first + _AT_ONCE]
+                    await self._store.save_alerts(found)
+                    for alert in found:
+                        if self._alerts[alert.id] is alert:  # nobody was told of it meanwhile
+                            del self._unsaved[alert.id]
         except (StorageError, TimeoutError) as error:
             reason = str(error) or "timed out"
             log.warning("alerts_not_saved", count=len(self._unsaved), reason=reason)

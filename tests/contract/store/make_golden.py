@@ -140,7 +140,7 @@ async def fill(store: Store) -> None:
     sent = message(SENT, body=b"sent", tell=False, status=Status.QUEUED)
     await store.queue_message(SESSION, sent, idempotency_key="key", request_hash=b"hash")
     await store.create_api_key("desk")
-    await store.save_alert(ALERT)
+    await store.save_alerts([ALERT])
     await store.save_client_version(ENDPOINT, "2.3000.1", START)
     await store.save_hearing({SESSION: LEARNED})
     await store.close()

@@ -41,7 +41,7 @@ async def test_an_alert_is_kept_with_whom_it_was_told(
     store: Store, open_store: Callable[[], Store]
 ) -> None:
     one = alert("a")
-    assert await store.save_alert(one)
+    assert await store.save_alerts([one])
     assert await open_store().open_alerts() == [one]
     told = replace(
         resolved(one),
@@ -51,7 +51,7 @@ async def test_an_alert_is_kept_with_whom_it_was_told(
             Notification(at=START + timedelta(seconds=1), ok=True),
         ),
     )
-    assert await store.save_alert(told)
+    assert await store.save_alerts([told])
     assert await open_store().list_alerts() == [told]
     assert await store.open_alerts() == []
 
@@ -64,7 +64,7 @@ async def test_alerts_are_listed_by_subject_and_state(store: Store) -> None:
         alert("third", subject=BOB, minutes=3),
         alert("fourth", subject=SERVICE, minutes=4),
     ):
-        await store.save_alert(one)
+        await store.save_alerts([one])
     assert await ids(store) == ["fourth", "third", "second", "first"]
     assert await ids(store, subject=ANA) == ["second", "first"]
     assert await ids(store, subject=SERVICE) == ["fourth"]
@@ -77,18 +77,30 @@ async def test_alerts_are_listed_by_subject_and_state(store: Store) -> None:
         assert [one.id for one in wanted] == found.split()
 
 
+async def test_many_alerts_are_stored_together_but_none_of_a_session_that_is_gone(
+    store: Store,
+) -> None:
+    many = [alert(f"{number:03}", minutes=number) for number in range(120)]
+    of_nobody = alert("nobody's", subject=BOB)
+    told = [replace(resolved(many[0]), value=None), replace(many[1], value=7), *many[2:]]
+    for found in ([*many, of_nobody], told):
+        assert await store.save_alerts(found) == 120
+    assert await store.list_alerts(limit=200) == told[::-1]
+    assert await store.save_alerts([of_nobody]) == 0
+
+
 async def test_the_alerts_of_a_session_go_with_it(store: Store) -> None:
     await store.create_session(BOB)
     for subject in (ANA, BOB, SERVICE):
-        await store.save_alert(alert(f"of {subject}", subject=subject))
+        await store.save_alerts([alert(f"of {subject}", subject=subject)])
     await store.delete_session(ANA)
-    assert not await store.save_alert(resolved(alert(f"of {ANA}")))
+    assert not await store.save_alerts([resolved(alert(f"of {ANA}"))])
     assert sorted(await ids(store)) == ["of ", "of bob"]
 
 
 async def test_alerts_that_were_resolved_long_ago_are_purged(store: Store) -> None:
     for one in (alert("open"), resolved(alert("old")), resolved(alert("new"), hours=48)):
-        await store.save_alert(one)
+        await store.save_alerts([one])
     assert await store.purge(alerts_before=START + timedelta(days=1)) == 1
     assert sorted(await ids(store)) == ["new", "open"]
 

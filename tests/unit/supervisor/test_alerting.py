@@ -53,6 +53,7 @@ class Shelf:
     def __init__(self) -> None:
         self.alerts: dict[str, Alert] = {}
         self.failing = False
+        self.transactions = 0
 
     def _ask(self) -> None:
         if self.failing:
@@ -67,10 +68,11 @@ class Shelf:
             or (or_resolved_since is not None and alert.resolved_at >= or_resolved_since)
         ]
 
-    async def save_alert(self, alert: Alert) -> bool:
+    async def save_alerts(self, found: Sequence[Alert]) -> int:
         self._ask()
-        self.alerts[alert.id] = alert
-        return True
+        self.transactions += 1
+        self.alerts |= {alert.id: alert for alert in found}
+        return len(found)
 
     async def list_alerts(
         self, *, open_only: bool, subject: str | None, limit: int
@@ -263,6 +265,13 @@ async def test_the_history_holds_open_and_resolved_alerts(desk: Desk):
     assert second.resolved_at is None
 
 
+async def test_many_alerts_are_stored_in_few_transactions(desk: Desk, pager: Receiver):
+    await desk.look(**{f"s{number}": 11.0 for number in range(1000)})
+    assert len(desk.shelf.alerts) == 1000
+    assert all(alert.notified for alert in desk.shelf.alerts.values())
+    assert desk.shelf.transactions <= 20
+
+
 async def test_an_outage_of_the_database_is_told_at_once_and_stored_later(
     desk: Desk, pager: Receiver
 ):
@@ -425,11 +434,11 @@ async def test_a_database_that_is_slow_to_take_an_alert_does_not_slow_the_looks(
 ):
     rounds: list[float] = []
 
-    async def slow(alert: Alert) -> bool:
+    async def slow(found: Sequence[Alert]) -> int:
         await desk.clock.sleep(7)
         raise StorageUnavailable("gone")
 
-    monkeypatch.setattr(desk.shelf, "save_alert", slow)
+    monkeypatch.setattr(desk.shelf, "save_alerts", slow)
 
     def signals() -> dict[str, dict[str, float]]:
         rounds.append(desk.clock.monotonic())
