@@ -71,6 +71,8 @@ async def _run(settings: Settings, store: Store, lock: InstanceLock) -> None:
         watching.cancel()
         await server.stop()
         if hold.taken is None:
+            await asyncio.wait((watching,))
+            await watch.alerting.save()
             await sessions.hearings.save()
     log.info("stopped")
 

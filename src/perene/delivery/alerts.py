@@ -127,7 +127,7 @@ def message(alerts: Sequence[Alert], remedy: str) -> tuple[str, str]:
         title = f"{resolved}{_subject(first)}: {first.sentence}"
         lines = [f"{_when(first)} {about}"]
     else:
-        title = f"{resolved}{len(alerts)} sessions: {first.sentence}"
+        title = f"{resolved}{_subjects(alerts)}: {first.sentence}"
         lines = [f"{_subject(alert)}: {_when(alert)}" for alert in alerts[:_SHOWN]]
         if len(alerts) > _SHOWN:
             lines.append(f"… and {len(alerts) - _SHOWN} more")
@@ -135,6 +135,12 @@ def message(alerts: Sequence[Alert], remedy: str) -> tuple[str, str]:
     if not resolved and remedy:
         lines.append(remedy)
     return title, "\n".join(lines)
+
+
+def _subjects(alerts: Sequence[Alert]) -> str:
+    """Return whom alerts are about; what came and went unheard is told of several times."""
+    count = len({alert.subject for alert in alerts})
+    return f"{count} sessions" if count > 1 else f"{_subject(alerts[0])}, {len(alerts)} times"
 
 
 def _subject(alert: Alert) -> str:

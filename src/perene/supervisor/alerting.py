@@ -146,6 +146,10 @@ class Alerting:
             await self._save_all()
         self._forget()
 
+    async def save(self) -> None:
+        """Store what a look that was cut short has left, lest the next run tells it again."""
+        await self._save_all()
+
     def leave_sessions(self) -> None:
         """Look at the service alone from now on, which is about to end.
 

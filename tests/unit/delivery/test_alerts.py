@@ -203,3 +203,19 @@ def test_many_alerts_are_told_in_one_message_of_bounded_length():
     assert lines[0] == "Session s0: Alert since 2026-09-01 12:00:00 UTC"
     assert lines[-3:] == ["… and 280 more", "(warning, rule session_down)", "Look."]
     assert len(lines) == 23
+
+
+@pytest.mark.parametrize(
+    ("subjects", "whom"),
+    [
+        ((SERVICE, SERVICE), "Perene, 2 times"),
+        (("shop", "shop", "shop"), "Session shop, 3 times"),
+        (("shop", "desk", "shop"), "2 sessions"),
+    ],
+)
+def test_what_came_and_went_unheard_is_counted_by_whom_it_is_about(
+    subjects: tuple[str, ...], whom: str
+):
+    title, body = message([replace(RESOLVED, subject=subject) for subject in subjects], "")
+    assert title == f"Resolved: {whom}: Not connected for 5 minutes."
+    assert len(body.splitlines()) == len(subjects) + 1

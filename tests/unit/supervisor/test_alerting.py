@@ -375,6 +375,10 @@ async def test_what_is_told_is_stored_though_another_receiver_hangs(
     look.cancel()
     await asyncio.wait([look])
     assert [alert.subject for alert in desk.shelf.alerts.values()] == ["one"]
+    await desk.alerting.save()
+    later = Desk(Receiver("works"), Receiver("hangs"), shelf=desk.shelf)
+    await later.look(one=11)
+    assert [one.told for one in later.receivers] == [[], [(["one"], True)]]
 
 
 async def test_what_fired_before_the_older_alert_could_be_read_is_the_older_alert(desk: Desk):
