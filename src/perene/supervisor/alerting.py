@@ -224,7 +224,7 @@ class Alerting:
 
     def _change(self, change: Alert) -> None:
         before = self._alerts.get(change.id)
-        alert = change if before is None else replace(change, notified=before.notified)
+        alert = change if before is None else _after_all_noted(change, before.notified)
         self._alerts[alert.id] = alert
         self._unsaved[alert.id] = None
         self._tellings.queue(alert.id)
@@ -286,3 +286,14 @@ class Alerting:
         ]
         for alert in done:
             del self._alerts[alert]
+
+
+def _after_all_noted(alert: Alert, notified: Sequence[Notification]) -> Alert:
+    """Return an alert with its attempts; whatever the clock does, it resolves after all of them.
+
+    By that it is known who was told of the end, and who of the beginning alone.
+    """
+    over = alert.resolved_at
+    if over is not None:
+        over = max([over, *(one.at + timedelta(microseconds=1) for one in notified)])
+    return replace(alert, notified=tuple(notified), resolved_at=over)
