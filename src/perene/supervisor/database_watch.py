@@ -47,7 +47,8 @@ class DatabaseWatch:
     async def look(self) -> None:
         """Probe the database, unless the committer knows better."""
         saved_before, self._saved_at = self._saved_at, self._committer.committed_at
-        if self._saved_at != saved_before:
+        if self._saved_at != saved_before and self._problem is not None:
+            log.info("database_writable")
             self._problem = None
         if self._committer.busy or self._saved_just_now():
             return

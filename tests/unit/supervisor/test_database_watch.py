@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
+from structlog.testing import capture_logs
 
 from perene.core.errors import StorageUnavailable
 from perene.core.ids import Epoch, SessionId
@@ -86,15 +87,18 @@ async def test_traffic_proves_as_much_as_a_probe() -> None:
 async def test_what_failed_before_traffic_came_back_is_not_remembered_after_it() -> None:
     async with Rig.running() as rig:
         rig.down = True
-        await rig.watch.look()
-        rig.down = False
-        for _ in range(3):
-            await rig.clock.advance(14)
-            await rig.write()
-            await rig.clock.advance(1)
+        with capture_logs() as lines:
             await rig.watch.look()
-            assert not rig.watch.failing
+            rig.down = False
+            for _ in range(3):
+                await rig.clock.advance(14)
+                await rig.write()
+                await rig.clock.advance(1)
+                await rig.watch.look()
+                assert not rig.watch.failing
         assert rig.probes == 1, "traffic proves it"
+        said = [line["event"] for line in lines]
+        assert said == ["database_not_writable", "database_writable"], "each trouble has its end"
 
 
 async def test_a_clock_that_was_set_back_makes_no_save_a_fresh_one() -> None:
