@@ -46,6 +46,7 @@ from perene.supervisor.gateway import SessionDesk
 from perene.supervisor.message_desk import MessageDesk
 from perene.supervisor.metrics import Metrics
 from perene.supervisor.ports import MessageView, StoredEvent
+from perene.supervisor.start_gate import StartGate
 from perene.supervisor.supervisor import Supervisor, Versions
 from tests.support.network import Network, Wire
 from tests.support.record import PATIENCE_S
@@ -148,6 +149,8 @@ class World:
         """Where a live client version is found; a change counts from the next start."""
         self.policy = ReachOutPolicy()
         """How new chats are paced; a change counts from the next start."""
+        self.start_at_once = 50
+        """Places at the start gate; a change counts from the next start."""
         self._folder = folder
         self._url = url or f"sqlite:///{folder / 'perene.db'}"
         self._config = config
@@ -194,6 +197,7 @@ class World:
         self.committer = Committer(
             commit=self._commit, clock=self.clock, policy=SavePolicy(), on_commit=self._committed
         )
+        self.gate = StartGate(self.clock, at_once=self.start_at_once, per_second=200)
         self.supervisor = Supervisor(
             store=self.store,
             open_store=lambda session, epoch, lane: OwnedStore(self.store, session, epoch, lane),
@@ -203,6 +207,7 @@ class World:
             ring=self._committed,
             rng=random.Random(self.seed),
             versions=self.versions,
+            gate=self.gate,
             metrics=_Telling(self.tell),
         )
         self.sessions = SessionDesk(self.store, self.supervisor, self.clock, ring=self._committed)

@@ -172,7 +172,10 @@ class Settings(BaseSettings):
         default=50,
         ge=1,
         le=10_000,
-        description="Connections that log in at the same time; further ones wait their turn.",
+        description="Connections that log in at the same time on one way to WhatsApp (direct, or by"
+        " a proxy); further ones wait their turn. Those that failed before count apart, and those"
+        " that are unusually slow no longer; with these, never more than four times as many are on"
+        " their way.",
     )
     start_per_second: float = Field(
         default=200,

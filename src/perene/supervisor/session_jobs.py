@@ -23,7 +23,8 @@ from perene.core.notices import Observer
 from perene.core.sessions import SessionOptions, SessionRecord
 from perene.engine.ports import SessionStore
 from perene.supervisor.live import LiveState
-from perene.supervisor.start_gate import Priority, StartGate, Turn
+from perene.supervisor.start_gate import StartGate
+from perene.supervisor.turns import GaveWay, Priority, Turn
 
 log = structlog.stdlib.get_logger()
 
@@ -110,6 +111,10 @@ class SessionJobs:
         self._tell = tell
         self._ring = ring
         self._turn: Turn | None = None
+        self._in_vain = 0
+        """How many attempts have begun since one got through."""
+        self._gave_way = False
+        """Whether one of these gave way to another session."""
         self._presented: ClientVersion | None = None
         self._under_way: set[asyncio.Task[None]] = set()
         self._connecting: asyncio.Task[None] | None = None
@@ -146,7 +151,9 @@ class SessionJobs:
         self._begin(self._find_version())
 
     def leave_gate(self) -> None:
-        """The connection no longer keeps others from beginning theirs."""
+        """The connection got through, and no longer keeps others from beginning theirs."""
+        self._in_vain = 0
+        self._gave_way = False
         if self._turn is not None:
             self._turn.leave()
 
@@ -190,15 +197,32 @@ class SessionJobs:
             self._tell(Acquired(epoch=epoch))
 
     async def _converse(self, deed: Connect) -> None:
-        # Who has failed before lets those go first who have not.
-        failures = deed.attempt - 1 if self._live.cause is not None else 0
-        async with self._gate.turn(Priority(failures)) as turn:
+        try:
+            ending = await self._in_turn(deed)
+        except GaveWay:
+            log.info("gave_way")
+            self._gave_way = True
+            ending = _ended(
+                Local.HANDSHAKE_TIMEOUT,
+                "The server kept it waiting for so long that another session had its turn.",
+            )
+        self._tell(Ended(ending=ending))
+
+    async def _in_turn(self, deed: Connect) -> Ending:
+        if self._live.cause is None:
+            failures = self._in_vain = 0  # nothing is wrong, or no longer
+        else:
+            # The first attempt after a loss is one of a session that was up just now.
+            failures = max(deed.attempt - 1, self._in_vain)
+        async with self._gate.turn(
+            Priority(failures), route=self._options.proxy, gave_way=self._gave_way
+        ) as turn:
             self._turn = turn
+            self._in_vain += 1  # until it gets through
             try:
-                ending = await self._connection(deed.epoch)
+                return await self._connection(deed.epoch)
             finally:
                 self._turn = self._connecting = None
-        self._tell(Ended(ending=ending))
 
     async def _connection(self, epoch: Epoch) -> Ending:
         store = self._ownership.open_store(self._session, epoch)
