@@ -175,7 +175,10 @@ class Account:
         preferred = one.priority > other.priority or (
             one.priority == other.priority and not one.gave_way
         )
-        stuck = self._age(one) >= self._times_of(one.route).stuck_s + slop
+        times = self._times_of(one.route)
+        if one.priority and not other.priority:
+            return self._age(one) >= times.slow_s + slop
+        stuck = self._age(one) >= times.stuck_s + slop
         return preferred and stuck and self._opened_at > one.began
 
     def _is_slow(self, session: Session) -> bool:

@@ -37,9 +37,10 @@ class StartGate:
     **At once.** A route has `at_once` places for ready sessions, and beside them four fifths as
     many for failing ones, fewer while the ready need theirs. Whoever is slow goes on, but its
     place is lent to the next. With these, never more than four times `at_once` are inside, and one
-    of these four parts is never taken by failing sessions. When all is taken, who is stuck gives
-    way: `turn` raises GaveWay, the attempt has failed. While nobody gets in, nobody is stuck: then
-    those inside end by their own time limits before others try.
+    of these four parts is never taken by failing sessions. When all is taken, failing ones that are
+    slow give way to ready ones, and who is stuck to its equals: `turn` raises GaveWay, the attempt
+    has failed. While nobody gets in, nobody is stuck: then those inside end by their own time
+    limits before their equals try.
 
     **Order.** Who has failed less often goes first, then who came first.
 
@@ -172,7 +173,7 @@ class StartGate:
                 at = _sooner(at, now + lacking)
                 break
             if not self._has_room(turn) and not self._make_room(turn, now):
-                at = _sooner(at, self._stuck_at(turn, now))
+                at = _sooner(at, self._room_at(turn, now))
                 break
             self._pace.take()
             self._let_in(turn, now)
@@ -219,32 +220,35 @@ class StartGate:
         turn.given.set_result(None)
 
     def _make_room(self, turn: Turn, now: float) -> bool:
-        """Take back the turn of somebody who is stuck; tell whether there was one."""
-        stuck = [
+        """Take back the turn of somebody who must give way; tell whether there was one."""
+        found = [
             other
             for other in self._inside
-            if other.yields_to(turn)
-            and self._passed_at > other.since
-            and other.since + other.route.times.stuck_s <= now + ROUNDING
+            if (at := self._gives_way_at(other, turn)) is not None and at <= now + ROUNDING
         ]
-        if not stuck:
+        if not found:
             return False
         # Of those that failed most often, the one that has been inside for longest.
-        chosen = max(stuck, key=lambda other: other.priority)
+        chosen = max(found, key=lambda other: other.priority)
         self._remove(chosen)
         chosen.take_back()
         return True
 
+    def _gives_way_at(self, other: Turn, turn: Turn) -> float | None:
+        """Return from when on somebody inside gives way to a turn; None for never as things are."""
+        times = other.route.times
+        if not other.yields_to(turn):
+            return None
+        if other.priority and not turn.priority:
+            return other.since + times.slow_s
+        return other.since + times.stuck_s if self._passed_at > other.since else None
+
     # --- when to look again ---------------------------------------------------------------------
 
-    def _stuck_at(self, turn: Turn, now: float) -> float | None:
-        """Return when somebody is stuck who then gives way to a turn."""
-        times = [
-            other.since + other.route.times.stuck_s
-            for other in self._inside
-            if other.yields_to(turn)
-        ]
-        return min((at for at in times if at > now + ROUNDING), default=None)
+    def _room_at(self, turn: Turn, now: float) -> float | None:
+        """Return when the next one inside gives way to a turn."""
+        times = [self._gives_way_at(other, turn) for other in self._inside]
+        return min((at for at in times if at is not None and at > now + ROUNDING), default=None)
 
     def _set_alarm(self, at: float | None, now: float) -> None:
         if at is None:

@@ -295,31 +295,37 @@ async def test_of_the_four_parts_failing_sessions_never_take_one() -> None:
         assert sessions.gave_way == []
 
 
-async def test_when_all_is_taken_who_is_stuck_gives_way() -> None:
-    """Those that failed go first, then those that have been inside for longest."""
+async def test_when_all_is_taken_who_is_stuck_gives_way_the_one_inside_for_longest_first() -> None:
     async with crowd(at_once=1, hold_s=5) as sessions:
-        await sessions.come("stuck 0")
-        await sessions.clock.advance(5)
-        await sessions.come("stuck 1", 1)
-        await sessions.come("stuck 2")
-        await sessions.clock.advance(5)
-        await sessions.come("quick")
-        await sessions.clock.advance(5)
-        assert sessions.names == ["stuck 0", "stuck 1", "stuck 2", "quick"]
-        for number in range(4):
-            await sessions.come(f"next {number}")
+        for number in range(3):
+            await sessions.come(f"stuck {number}")
+            await sessions.clock.advance(5)
+        for name in ("quick", "next 0", "next 1", "next 2", "next 3"):
+            await sessions.come(name)
+        await sessions.clock.advance(10)
+        assert sessions.names[3:] == ["quick"]
         assert sessions.gave_way == [], "nobody got in since they began"
         await sessions.open("quick")
-        assert sessions.names[4:] == ["next 0"], "the place is free without anybody giving way"
+        assert sessions.names[4:] == ["next 0"], "there is room, for one"
         await sessions.clock.advance(4.9)
         assert sessions.gave_way == [], "the only place is taken"
-        await sessions.clock.advance(0.1)
-        assert (sessions.names[5:], sessions.gave_way) == (["next 1"], ["stuck 1"])
-        await sessions.clock.advance(5)
-        assert (sessions.names[6:], sessions.gave_way) == (["next 2"], ["stuck 1", "stuck 0"])
-        await sessions.clock.advance(5)
-        assert (sessions.names[7:], sessions.gave_way[2:]) == (["next 3"], ["stuck 2"])
-        assert sessions.gate.inside == 4
+        for number in range(3):
+            await sessions.clock.advance(0.1)
+            assert sessions.names[5 + number :] == [f"next {number + 1}"]
+            assert sessions.gave_way[number:] == [f"stuck {number}"]
+            assert sessions.gate.inside == 4
+            await sessions.clock.advance(4.9)
+
+
+async def test_of_those_who_must_give_way_the_ones_that_failed_go_first() -> None:
+    async with crowd(at_once=1, hold_s=5) as sessions:
+        for name, priority in (("ready", 0), ("failed often", 9), ("failed", 1)):
+            await sessions.come(name, priority)
+            await sessions.clock.advance(5)
+        for number in range(4):
+            await sessions.come(f"next {number}")
+            await sessions.clock.advance(5)
+        assert sessions.gave_way == ["failed often", "failed"]
 
 
 async def test_among_equals_a_session_gives_way_but_once() -> None:
@@ -337,6 +343,21 @@ async def test_among_equals_a_session_gives_way_but_once() -> None:
             await sessions.clock.advance(5)
         assert sessions.names[-2:] == ["ready", "ready, too"]
         assert sessions.gave_way == ["stuck 0"], "to one that failed less it gives way again"
+
+
+async def test_failing_sessions_that_are_slow_give_way_to_ready_ones_though_nobody_gets_in() -> (
+    None
+):
+    async with crowd(at_once=1, hold_s=5) as sessions:
+        for number in range(3):
+            await sessions.come(f"failing {number}", 1, gave_way=True)
+            await sessions.clock.advance(5)
+        for number in range(5):
+            await sessions.come(f"ready {number}")
+        assert sessions.names[3:] == ["ready 0"]
+        await sessions.clock.advance(100)
+        assert sessions.names[3:] == [f"ready {number}" for number in range(4)]
+        assert sessions.gave_way == [f"failing {number}" for number in range(3)]
 
 
 async def test_nobody_gives_way_while_logins_of_its_route_take_as_long() -> None:
