@@ -55,7 +55,7 @@ _EVERY = {
 REACH = 0.95
 """How often the phone answers. Made up; 0 is measured beside it."""
 TUNED_ON = range(1, 7)
-HELD_OUT = range(101, 121)
+HELD_OUT = range(301, 321)
 """Seeds. What is reported was not looked at while the policy was made."""
 
 

@@ -11,6 +11,9 @@ _LEAST = 0.05
 _MOST_NATS = 3.5
 """What a missing answer is worth at most (33 to 1): anybody may be out of reach for a while."""
 
+_USUALLY = 1.0
+"""What a missing answer is worth at least if answers are usual: two of three come."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chance:
@@ -31,6 +34,38 @@ class Chance:
         """What a missing answer speaks against hearing: the log of how rarely it is missing."""
         total = self.answered + self.missed
         return min(math.log(total / max(self.missed, 0.02 * total)), _MOST_NATS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phone:
+    """Whether the own phone answers when it is asked, and when it is asked again in vain.
+
+    A phone that is off answers neither; one that slept through the first question may answer the
+    second. So what a second missing answer is worth is learned apart.
+    """
+
+    first: Chance = Chance(answered=4.0, missed=1.0)
+    again: Chance = Chance(answered=2.0, missed=1.0)
+
+    @property
+    def usually_answers(self) -> bool:
+        """Tell whether a question is worth waiting for."""
+        return self.first.nats >= _USUALLY
+
+    def nats(self, missed: int) -> float:
+        """Return what so many unanswered questions in a row speak against hearing."""
+        return self.first.nats + (missed - 1) * self.again.nats if missed else 0.0
+
+    def after(self, missed: int, *, answered: bool) -> "Phone":
+        """Return what is known after so many unanswered questions, and perhaps an answer."""
+        found = [False] * missed + [True] * answered
+        known = self
+        for number, success in enumerate(found):
+            if number:
+                known = replace(known, again=known.again.after(answered=success))
+            else:
+                known = replace(known, first=known.first.after(answered=success))
+        return known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ mistaken for a deaf one, and by a question to our own phone, whose answer comes 
 the session. Without an answer a new login follows. See docs/decisions/0006-deaf-connections.md.
 
     LISTENING --doubt--> PROBING --ping answered--> WAITING --more doubt, no answer--> REOPENING
+    WAITING --the phone is asked once more--> PROBING
     REOPENING --opened--> PROVING --a stanza queued before it was given up--> LISTENING (confirmed)
                                   --none in time--> LISTENING (false alarm)
 
@@ -40,8 +41,10 @@ from perene.core.hearing.state import (
     Hearing,
     Phase,
     Suspicion,
+    ask_again_due,
     ask_due,
     doubt,
+    phone_due,
     reopen_due,
     untaken_due,
 )
@@ -93,11 +96,16 @@ def next_deadline(state: Hearing) -> datetime | None:
                 due.append(state.replies.began + state.policy.receipts)
             return min(due, default=None)
         case Phase.WAITING:
-            return reopen_due(state)
+            return _waiting_due(state)
         case Phase.CLOSED | Phase.PROBING | Phase.REOPENING:
             return None
         case _:
             assert_never(state.phase)
+
+
+def _waiting_due(state: Hearing) -> datetime | None:
+    again = ask_again_due(state)
+    return reopen_due(state) if again is None else again
 
 
 def _silence_due(state: Hearing) -> datetime | None:
@@ -160,7 +168,8 @@ def _phone_answered(state: Hearing, now: datetime) -> Hearing:
     """Count an answer; one that ends a suspicion makes the silence the session's own."""
     if state.phone_asked is None:
         return state
-    state = replace(state, phone=state.phone.after(answered=True), phone_asked=None)
+    phone = state.phone.after(state.phone_missed, answered=True)
+    state = replace(state, phone=phone, phone_asked=None, phone_missed=0)
     if state.phase not in (Phase.PROBING, Phase.WAITING):
         return state
     if state.silent is None or state.judged is None:
@@ -206,12 +215,20 @@ def _due(state: Hearing, now: datetime) -> Stepped:
         case Phase.PROVING if state.prove_by is not None and now >= state.prove_by:
             return false_alarm(state, now)
         case Phase.WAITING:
-            due = reopen_due(state)
-            return _reopen(state, now) if due is not None and now >= due else (state, ())
+            return _waited(state, now)
         case Phase.LISTENING if state.quiet_until is None or now >= state.quiet_until:
             return _suspect(state, now)
         case _:
             return state, ()
+
+
+def _waited(state: Hearing, now: datetime) -> Stepped:
+    due = _waiting_due(state)
+    if due is None or now < due:
+        return state, ()
+    if ask_again_due(state) is not None:
+        return _probe(state, Reason.SILENCE, now, ask_phone=True)
+    return _reopen(state, now)
 
 
 def _suspect(state: Hearing, now: datetime) -> Stepped:
@@ -235,6 +252,7 @@ def _probe(state: Hearing, reason: Reason, now: datetime, *, ask_phone: bool) ->
         silent=state.silent,
         judged=state.judged,
         lived=state.lived,
+        questions=(state.suspicion.questions if state.suspicion else 0) + ask_phone,
     )
     return replace(state, phase=Phase.PROBING, suspicion=suspicion), (Probe(ask_phone=ask_phone),)
 
@@ -244,14 +262,21 @@ def _probe_answered(state: Hearing, event: ProbeAnswered, now: datetime) -> Step
     if state.phase is not Phase.PROBING or suspicion is None:
         return state, ()
     if event.phone_asked:
-        # A question that was never answered, although we heard since, says how the phone is.
-        missed = state.phone_asked is not None
-        phone = state.phone.after(answered=False) if missed else state.phone
-        state = replace(state, phone=phone, phone_asked=now, phone_asked_last=now)
+        state = _phone_asked(state, now)
     state = replace(state, phase=Phase.WAITING)
     if suspicion.reason is Reason.UNANSWERED:
         return _reopen(state, now)
     return _due(state, now)
+
+
+def _phone_asked(state: Hearing, now: datetime) -> Hearing:
+    phone, missed = state.phone, 0
+    if phone_due(state) is not None:
+        missed = state.phone_missed + 1
+    elif state.phone_asked is not None:
+        # A question that was never answered, although we heard since, says how the phone is.
+        phone = phone.after(state.phone_missed + 1, answered=False)
+    return replace(state, phone=phone, phone_asked=now, phone_missed=missed, phone_asked_last=now)
 
 
 def _probe_failed(state: Hearing, now: datetime) -> Hearing:

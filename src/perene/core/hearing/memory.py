@@ -1,6 +1,6 @@
 """What was learned of a session's hearing, as bytes that survive a restart.
 
-A version, eighteen numbers, six tables. Only what was learned is kept: a new connection begins to
+A version, twenty numbers, six tables. Only what was learned is kept: a new connection begins to
 listen anew. The size is fixed (4.8 KB); whatever is not of it is not believed.
 """
 
@@ -12,14 +12,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from perene.core.hearing.chances import Chance, Replies
+from perene.core.hearing.chances import Chance, Phone, Replies
 from perene.core.hearing.habit import Habit, Tally
 from perene.core.hearing.policy import HearingPolicy
 from perene.core.hearing.slots import Slots
 from perene.core.hearing.state import Hearing
 
-_VERSION = 1
-_NUMBERS = struct.Struct("<B18d")
+_VERSION = 2
+_NUMBERS = {1: struct.Struct("<B18d"), 2: struct.Struct("<B20d")}
+"""What each version has before its tables. The first knew nothing of a second question."""
 _BEFORE_ANYTHING = 0.0
 """Stands for a time that there is not."""
 
@@ -27,8 +28,8 @@ _BEFORE_ANYTHING = 0.0
 def serialize(state: Hearing) -> bytes:
     """Return what was learned."""
     habit, replies = state.habit, state.replies
-    chances = (replies.first, replies.next, state.phone)
-    numbers = _NUMBERS.pack(
+    chances = (replies.first, replies.next, state.phone.first)
+    numbers = _NUMBERS[_VERSION].pack(
         _VERSION,
         *habit.total,
         habit.clump,
@@ -41,6 +42,8 @@ def serialize(state: Hearing) -> bytes:
         float(state.alarms),
         _seconds(state.alarmed_at),
         _seconds(state.quiet_until),
+        state.phone.again.answered,
+        state.phone.again.missed,
     )
     return numbers + b"".join(_table(t) for s in (habit.days, habit.weeks) for t in _tables(s))
 
@@ -49,10 +52,11 @@ def parse(stored: bytes, policy: HearingPolicy) -> Hearing:
     """Return the state of a session that is not connected; a blank one if nothing can be read."""
     blank = Hearing(policy=policy)
     days, weeks = blank.habit.days, blank.habit.weeks
-    if len(stored) != _NUMBERS.size + 12 * (days.size + weeks.size) or stored[0] != _VERSION:
+    layout = _NUMBERS.get(stored[0]) if stored else None
+    if layout is None or len(stored) != layout.size + 12 * (days.size + weeks.size):
         return blank
-    numbers = _NUMBERS.unpack_from(stored)[1:]
-    tables = _in_order(stored[_NUMBERS.size :])
+    numbers = layout.unpack_from(stored)[1:]
+    tables = _in_order(stored[layout.size :])
     if not (_are_sound(numbers) and _are_sound(tables)):
         return blank
     cut = 3 * days.size
@@ -71,7 +75,10 @@ def parse(stored: bytes, policy: HearingPolicy) -> Hearing:
         blank,
         habit=habit,
         replies=Replies(first=_chance(numbers[9:11]), next=_chance(numbers[11:13])),
-        phone=_chance(numbers[13:15]),
+        phone=Phone(
+            first=_chance(numbers[13:15]),
+            again=_chance(numbers[18:20]) if numbers[18:] else blank.phone.again,
+        ),
         alarms=int(numbers[15]),
         alarmed_at=_time(numbers[16]),
         quiet_until=_time(numbers[17]),

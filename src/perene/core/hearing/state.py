@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from perene.core.hearing.chances import Chance, Replies
+from perene.core.hearing.chances import Phone, Replies
 from perene.core.hearing.events import Reason
 from perene.core.hearing.habit import Habit
 from perene.core.hearing.policy import HearingPolicy
@@ -30,7 +30,7 @@ class Suspicion:
     """What is suspected: since which stanza nothing came, and when the connection was given up.
 
     `silent`, `judged` and `lived` are those of `Hearing` at the time, to be learned from if it
-    proves wrong.
+    proves wrong. `questions` is how often the phone was to be asked for it.
     """
 
     reason: Reason
@@ -40,6 +40,7 @@ class Suspicion:
     silent: datetime
     judged: datetime
     lived: datetime
+    questions: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,15 +51,16 @@ class Hearing:
     from is the silence between messages), `judged` up to when that silence has been learned from,
     `lived` up to when the habit knows of the time.
     `taken_at` is the first message of ours since the server last took one, `untaken` their number,
-    resends included. `phone_asked` is a question to the phone that is still open,
-    `phone_asked_last` the last one. `explained` times the present silence was explained by the
+    resends included. `phone_asked` is a question to the phone that is still open, `phone_missed`
+    are those before it that were asked in the same silence, `phone_asked_last` the last one, open
+    or not. `explained` times the present silence was explained by the
     phone; it is not tried again before `try_after`.
     """
 
     policy: HearingPolicy = field(default_factory=HearingPolicy)
     habit: Habit = field(default_factory=Habit)
     replies: Replies = field(default_factory=Replies)
-    phone: Chance = field(default=Chance(answered=4.0, missed=1.0))
+    phone: Phone = field(default_factory=Phone)
     phase: Phase = Phase.CLOSED
     since: datetime | None = None
     silent: datetime | None = None
@@ -67,6 +69,7 @@ class Hearing:
     taken_at: datetime | None = None
     untaken: int = 0
     phone_asked: datetime | None = None
+    phone_missed: int = 0
     phone_asked_last: datetime | None = None
     explained: int = 0
     try_after: datetime | None = None
@@ -89,39 +92,63 @@ def doubt(state: Hearing, now: datetime) -> float:
     known = state.habit.known()
     expected = state.habit.expected(state.since, now)
     silence = known * math.log1p(expected / known) if known > 0 else 0.0
-    silent_phone = _phone_due(state)
-    phone = state.phone.nats if silent_phone is not None and now >= silent_phone else 0.0
-    return silence + state.replies.nats + phone
+    silent_phone = phone_due(state)
+    missed = 0
+    if silent_phone is not None:
+        missed = state.phone_missed + (now >= silent_phone)
+    return silence + state.replies.nats + state.phone.nats(missed)
 
 
 def limit(state: Hearing) -> float:
     """Return the doubt at which a connection is given up: what chance brings `budget` a month."""
+    by_chance = _trials_a_month(state) / state.policy.budget
+    return max(state.policy.least_doubt, math.log(max(by_chance, 1.0)))
+
+
+def _asking(state: Hearing) -> float:
+    """Return the doubt at which the phone is asked."""
     policy = state.policy
+    questions = max(policy.questions_a_month, _trials_a_month(state) / policy.messages_a_question)
+    return limit(state) - math.log(questions / policy.budget)
+
+
+def _trials_a_month(state: Hearing) -> float:
+    """Return how often a silence may begin in a month whose traffic is that of the time."""
     if state.since is None:
-        return policy.least_doubt
+        return 0.0
     an_hour = state.habit.rate_at(state.since)
     if state.replies.missed:
-        an_hour += _HOUR_S / policy.receipts.total_seconds()
-    by_chance = an_hour * _MONTH_H / policy.budget
-    return max(policy.least_doubt, math.log(max(by_chance, 1.0)))
+        an_hour += _HOUR_S / state.policy.receipts.total_seconds()
+    return an_hour * _MONTH_H
 
 
 def reopen_due(state: Hearing) -> datetime | None:
     """Return when the doubt reaches its limit; a phone that was asked has had its time by then."""
     most = limit(state) - state.replies.nats
-    silent_phone = _phone_due(state)
+    silent_phone = phone_due(state)
     if silent_phone is None:
         return _doubt_due(state, most)
-    due = _doubt_due(state, most - state.phone.nats)
+    due = _doubt_due(state, most - state.phone.nats(state.phone_missed + 1))
     return None if due is None else max(due, silent_phone)
 
 
 def ask_due(state: Hearing) -> datetime | None:
-    """Return when the phone is to be asked, None if no doubt is in sight."""
-    due = _doubt_due(state, limit(state) - state.replies.nats - state.policy.early)
+    """Return when the phone is to be asked in a new silence, None if no doubt is in sight."""
+    due = _doubt_due(state, _asking(state) - state.replies.nats)
     if due is None or state.phone_asked_last is None:
         return due
-    return max(due, state.phone_asked_last + state.policy.phone_pause)
+    due = max(due, state.phone_asked_last + state.policy.phone_pause)
+    # A question too many costs less than a login.
+    at_last = _doubt_due(state, limit(state) - state.replies.nats)
+    return min(due, at_last) if at_last and state.phone.usually_answers else due
+
+
+def ask_again_due(state: Hearing) -> datetime | None:
+    """Return when the phone is to be asked once more in the same silence, None if it is not."""
+    suspicion = state.suspicion
+    if suspicion is None or suspicion.questions >= state.policy.questions:
+        return None
+    return phone_due(state) if state.phone.usually_answers else None
 
 
 def untaken_due(state: Hearing) -> datetime | None:
@@ -131,7 +158,7 @@ def untaken_due(state: Hearing) -> datetime | None:
     return state.taken_at + state.policy.unanswered
 
 
-def _phone_due(state: Hearing) -> datetime | None:
+def phone_due(state: Hearing) -> datetime | None:
     """Return when the phone has not answered for too long, None if it was not asked meanwhile."""
     asked, since = state.phone_asked, state.since
     if asked is None or since is None or asked < since:

@@ -22,6 +22,7 @@ def confirmed(
         judged=now,
         replies=state.replies.forgotten(),
         phone_asked=None,
+        phone_missed=0,
         explained=0,
         try_after=None,
         suspicion=None,
@@ -47,7 +48,7 @@ def false_alarm(state: Hearing, now: datetime) -> tuple[Hearing, tuple[FalseAlar
     if state.alarmed_at is not None:
         alarms = max(0, alarms - (now - state.alarmed_at) // policy.forgiven)
     pause = pause_after(state, alarms)
-    missed = state.phone_asked is not None
+    missed = 0 if state.phone_asked is None else state.phone_missed + 1
     after = replace(
         state,
         # The silence was the session's own, so it is learned from, like one that ended by itself.
@@ -56,8 +57,9 @@ def false_alarm(state: Hearing, now: datetime) -> tuple[Hearing, tuple[FalseAlar
         ),
         judged=suspicion.at,
         replies=state.replies.heard(),
-        phone=state.phone.after(answered=False) if missed else state.phone,
+        phone=state.phone.after(missed, answered=False),
         phone_asked=None,
+        phone_missed=0,
         phase=Phase.LISTENING,
         suspicion=None,
         prove_by=None,

@@ -1,5 +1,6 @@
 """When a silence is suspected, what tries it, and how a suspicion is proved."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -65,9 +66,21 @@ def waiting(*, phone_asked: bool = True) -> tuple[Hearing, datetime, datetime]:
     return state, heard_at, now
 
 
+def asked_again(state: Hearing) -> tuple[Hearing, datetime]:
+    """Return a session whose phone was asked once more, and when."""
+    now = due(state)
+    state, effects = step(state, Ticked(), now)
+    assert effects == (Probe(ask_phone=True),)
+    state, effects = step(state, ProbeAnswered(phone_asked=True), now)
+    assert (state.phase, effects) == (Phase.WAITING, ())
+    return state, now
+
+
 def reopening(*, phone_asked: bool = True) -> tuple[Hearing, datetime, datetime]:
     """Return a suspected session that logged in anew, when it last heard, and the present."""
     state, heard_at, _ = waiting(phone_asked=phone_asked)
+    if phone_asked:
+        state, _ = asked_again(state)
     now = due(state)
     state, effects = step(state, Ticked(), now)
     (reopen,) = effects
@@ -79,19 +92,72 @@ def reopening(*, phone_asked: bool = True) -> tuple[Hearing, datetime, datetime]
     return state, heard_at, now + 2 * SECOND
 
 
-def test_a_silence_is_tried_when_about_ten_messages_are_missing() -> None:
+def test_a_silence_is_tried_when_about_eight_messages_are_missing() -> None:
     state, heard_at = acquainted()
     now = due(state)
-    assert timedelta(seconds=80) < now - heard_at < timedelta(seconds=120)
+    assert timedelta(seconds=70) < now - heard_at < timedelta(seconds=100)
     assert step(state, Ticked(), now - SECOND) == (state, ())
     assert step(state, Ticked(), now)[1] == (Probe(ask_phone=True),)
 
 
 def test_a_phone_that_does_not_answer_brings_the_reopening_nearer() -> None:
     asked, heard_at, _ = waiting()
+    asked, _ = asked_again(asked)
     not_asked, _, _ = waiting(phone_asked=False)
     assert due(asked) < due(not_asked)
     assert due(asked) - heard_at < timedelta(seconds=150)
+
+
+def test_a_phone_that_usually_answers_is_asked_twice_before_a_connection_is_given_up() -> None:
+    state, _, first_at = waiting()
+    state, again_at = asked_again(state)
+    assert again_at - first_at >= state.policy.phone_answers
+    assert due(state) - again_at >= state.policy.phone_answers
+    state, effects = step(state, Ticked(), due(state))
+    assert [type(effect) for effect in effects] == [Reopen]
+
+
+def test_a_phone_that_answers_the_second_question_explains_the_silence() -> None:
+    before, _, _ = waiting()
+    state, now = asked_again(before)
+    state, effects = step(state, PHONE, now + SECOND)
+    assert (state.phase, effects) == (Phase.LISTENING, ())
+    assert due(state) - now >= state.policy.pause
+    assert state.phone.first.missed > before.phone.first.missed
+    assert state.phone.again.answered > before.phone.again.answered
+
+
+def test_a_phone_that_is_usually_off_is_asked_once() -> None:
+    state, heard_at = acquainted()
+    for _ in range(50):
+        state = replace(state, phone=state.phone.after(1, answered=False))
+    now = due(state)
+    state, effects = step(state, Ticked(), now)
+    assert effects == (Probe(ask_phone=True),)
+    state, _ = step(state, ProbeAnswered(phone_asked=True), now)
+    state, effects = step(state, Ticked(), due(state))
+    assert [type(effect) for effect in effects] == [Reopen]
+    assert due(waiting()[0]) - heard_at < now - heard_at + timedelta(seconds=60)
+
+
+def test_a_phone_that_cannot_be_asked_again_is_not_waited_for() -> None:
+    state, _, _ = waiting()
+    now = due(state)
+    state, effects = step(state, Ticked(), now)
+    assert effects == (Probe(ask_phone=True),)
+    state, effects = step(state, ProbeAnswered(phone_asked=False), now)
+    assert (state.phase, effects) == (Phase.WAITING, ())
+    _, effects = step(state, Ticked(), due(state))
+    assert [type(effect) for effect in effects] == [Reopen]
+
+
+def test_each_question_in_vain_is_learned_from_a_false_alarm() -> None:
+    before, _, _ = waiting()
+    state, _, now = reopening()
+    state, effects = step(state, Ticked(), max(due(state), now))
+    assert [type(effect) for effect in effects] == [FalseAlarm]
+    assert state.phone == before.phone.after(2, answered=False)
+    assert (state.phone_asked, state.phone_missed) == (None, 0)
 
 
 def test_the_phone_is_given_its_time_even_if_the_doubt_is_enough_already() -> None:
@@ -125,14 +191,14 @@ def test_a_silence_explained_again_is_tried_later_each_time_until_a_message_come
     assert state.try_after is None
 
 
-def test_the_phone_is_not_asked_twice_within_its_pause() -> None:
-    state, _, now = waiting()
-    state, _ = step(state, MESSAGE, now + SECOND)
+def test_within_its_pause_the_phone_is_asked_only_before_a_connection_is_given_up() -> None:
+    usual, heard_at, now = waiting()
+    state, _ = step(usual, MESSAGE, now + SECOND)
     assert state.phase is Phase.LISTENING
     later = due(state)
-    _, effects = step(state, Ticked(), later)
-    assert effects == (Probe(ask_phone=False),)
+    assert later - (now + SECOND) > now - heard_at + 30 * SECOND, "it is put off"
     assert later - now < state.policy.phone_pause
+    assert step(state, Ticked(), later)[1] == (Probe(ask_phone=True),)
 
 
 def test_whatever_is_heard_during_the_probe_ends_the_suspicion() -> None:
@@ -158,7 +224,7 @@ def test_a_stanza_queued_before_the_reopening_confirms_it() -> None:
     state, effects = step(state, queued, now)
     (confirmed,) = effects
     assert isinstance(confirmed, Confirmed)
-    assert timedelta(seconds=90) < confirmed.delay < timedelta(seconds=150)
+    assert timedelta(seconds=80) < confirmed.delay < timedelta(seconds=120)
     assert state.alarms == 0
 
 

@@ -1,6 +1,7 @@
 """What was learned is stored in a fixed size, and read back; nonsense is not believed."""
 
 import random
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -17,6 +18,7 @@ from perene.core.hearing import (
     serialize,
     step,
 )
+from perene.core.hearing.chances import Chance, Phone
 from tests.unit.core.hearing.test_machine import START
 
 pytestmark = pytest.mark.requirement("F3")
@@ -53,6 +55,14 @@ def test_a_session_that_is_read_back_expects_what_it_expected() -> None:
     )
 
 
+def test_what_the_first_version_stored_is_read() -> None:
+    state = replace(learned(1), phone=Phone(first=Chance(answered=9.0, missed=2.0)))
+    stored = serialize(state)
+    numbers = 1 + 18 * 8
+    first = b"\1" + stored[1:numbers] + stored[numbers + 2 * 8 :]
+    assert parse(first, POLICY) == parse(stored, POLICY)
+
+
 def test_the_size_does_not_grow() -> None:
     sizes = {len(serialize(learned(days))) for days in (0, 1, 9)}
     assert len(sizes) == 1
@@ -77,7 +87,7 @@ def test_bytes_of_any_kind_stop_no_session() -> None:
     rng = random.Random(SEED)
     size = len(serialize(Hearing()))
     for _ in range(200):
-        state = parse(b"\1" + rng.randbytes(size - 1), POLICY)
+        state = parse(b"\2" + rng.randbytes(size - 1), POLICY)
         state, _ = step(state, Opened(), START)
         state, _ = step(state, Heard(kind=StanzaKind.MESSAGE), START + timedelta(minutes=1))
         next_deadline(state)

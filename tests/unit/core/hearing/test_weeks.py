@@ -36,6 +36,11 @@ def test_a_busy_session_that_turns_deaf_in_its_hours_is_noticed_in_two_minutes(s
     assert found.confirmed == found.reopened_deaf
 
 
+@pytest.mark.parametrize("name", ["busy", "uneven"])
+def test_a_new_session_whose_weekends_are_not_known_yet_is_not_reopened_for_them(name: str) -> None:
+    assert quiet(name, days=13).false_early <= 1
+
+
 @pytest.mark.parametrize("name", ["slow", "silent"])
 def test_who_has_little_traffic_is_left_alone(name: str) -> None:
     assert quiet(name, days=60).false_at == []
