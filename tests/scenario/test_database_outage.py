@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,10 +11,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from perene.core.errors import StorageError
+from perene.core.errors import StaleEpoch, StorageError
 from perene.core.events import EventType
 from perene.core.outages import OutageEnd
 from perene.core.sessions import Connection as State
+from perene.core.unit import Committed, Unit
 from perene.sim.mailbox import Held
 from tests.plugins.postgres import running_postgres
 from tests.support.storage import Health
@@ -202,3 +203,27 @@ async def _live_through(
     assert recovered.event.payload["cause"] == "storage"
     assert recovered.event.payload["outage"] == outage.id
     return began, ended
+
+
+@pytest.mark.requirement("D9", "E1", "F1")
+async def test_a_message_that_the_database_refuses_brings_no_storm_of_logins_and_is_kept(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phone = await world.pair()
+    await world.pass_time(60)
+    friend = world.simulator.add_contact(name="Ana").account.phone
+    commit, logins = world.store.commit, world.simulator.evidence.events["logins"]
+
+    async def refuse(units: Sequence[Unit]) -> Sequence[Committed | StaleEpoch]:
+        if any(unit.messages for unit in units):
+            raise StorageError("the database refused a statement")
+        return await commit(units)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.store, "commit", refuse)
+        world.simulator.send_text(friend, phone, "refused")
+        await world.pass_time(3600)
+        assert 5 < world.simulator.evidence.events["logins"] - logins < 20
+    await world.pass_time(1000, until=lambda: world.state() is State.OPEN)
+    await world.answered(phone)
+    assert await world.texts() == ["refused"]

@@ -22,7 +22,7 @@ class Reaction(StrEnum):
     NEW_VERSION = "new_version"
     """Find the client version that WhatsApp accepts; then one attempt."""
     WAIT_FOR_STORE = "wait_for_store"
-    """Stay away until the database answers; then connect."""
+    """Stay away until the database answers; then connect, by the schedule."""
     STOP = "stop"
     """Make no attempt before a person acts. Credentials are kept, or set aside, never destroyed."""
     NONE = "none"
@@ -49,6 +49,7 @@ class Count(StrEnum):
     FAULTS = "faults"
     VERSIONS = "versions"
     PAIRINGS = "pairings"
+    SAVES = "saves"
 
 
 class Growth(StrEnum):
@@ -149,6 +150,9 @@ STORE_RETRY = Schedule(
 )
 """Between two questions to a database that does not answer."""
 
+_REFUSED = replace(STORE_RETRY, cap=timedelta(minutes=15))
+"""It takes the session, and refuses what comes: a storm of logins would not change its mind."""
+
 _NETWORK = Schedule(growth=Growth.FIBONACCI, step=timedelta(seconds=1), cap=timedelta(seconds=900))
 _RATE_LIMITED = replace(_NETWORK, skip=5)  # whatsapp-rust adds five steps on 429
 _SLOW = Schedule(growth=Growth.FIBONACCI, step=timedelta(minutes=2), cap=timedelta(hours=2))
@@ -239,7 +243,8 @@ POLICIES: Mapping[Cause, Policy] = {
     ),
     Cause.STORAGE: Policy(
         reaction=Reaction.WAIT_FOR_STORE,
-        schedule=STORE_RETRY,
+        schedule=_REFUSED,
+        count=Count.SAVES,
         sentence="The database could not be written; WhatsApp keeps what was not stored.",
     ),
     Cause.OWNERSHIP_LOST: _stop("Another Perene process has taken this session over."),

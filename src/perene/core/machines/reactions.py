@@ -19,7 +19,7 @@ from perene.core.machines.state import (
 )
 from perene.core.machines.verdict import Verdict
 from perene.core.machines.wants import emptied, follow
-from perene.core.policy import SLOWLY, STORE_RETRY, Exhausted, Reaction
+from perene.core.policy import SLOWLY, Exhausted, Reaction
 
 _REST_OF_A_SECOND = timedelta(seconds=1)
 """A ban is told in whole seconds; an attempt in the last one of it would still be banned."""
@@ -33,7 +33,7 @@ def react(state: SessionState, verdict: Verdict, now: Instant, chances: Chances)
     """Follow the table."""
     policy = verdict.policy
     match policy.reaction:
-        case Reaction.RETRY | Reaction.NEW_CODE:
+        case Reaction.RETRY | Reaction.NEW_CODE | Reaction.WAIT_FOR_STORE:
             return _retry(state, verdict, now, chances)
         case Reaction.WAIT_UNTIL:
             return _banned(state, verdict, now, chances)
@@ -41,8 +41,6 @@ def react(state: SessionState, verdict: Verdict, now: Instant, chances: Chances)
             return _archive(_counted(state, verdict), verdict, again=True)
         case Reaction.NEW_VERSION:
             return _outdated(state, verdict)
-        case Reaction.WAIT_FOR_STORE:
-            return _wait(state, verdict, STORE_RETRY.wait(0, chances.jitter), now)
         case Reaction.STOP if policy.archive:
             return _archive(state, verdict, again=False)
         case Reaction.STOP:
