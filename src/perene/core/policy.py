@@ -150,7 +150,7 @@ STORE_RETRY = Schedule(
 )
 """Between two questions to a database that does not answer."""
 
-_REFUSED = replace(STORE_RETRY, cap=timedelta(minutes=15))
+_REFUSED = replace(STORE_RETRY, cap=timedelta(minutes=5))
 """It takes the session, and refuses what comes: a storm of logins would not change its mind."""
 
 _NETWORK = Schedule(growth=Growth.FIBONACCI, step=timedelta(seconds=1), cap=timedelta(seconds=900))
