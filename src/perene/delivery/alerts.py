@@ -7,8 +7,8 @@ import asyncio
 import logging
 import re
 import warnings
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -49,15 +49,21 @@ class Service(Protocol):
         ...
 
 
+MakeThread = Callable[[], Executor]
+"""Makes one thread, which must not keep the process from its end: a receiver may hang in it."""
+
+
 class AppriseNotifier:
     """One receiver. Messages are sent on a thread of its own, for apprise blocks."""
 
-    def __init__(self, name: str, service: Service, *, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(
+        self, name: str, service: Service, *, thread: Executor, timeout_s: float = TIMEOUT_S
+    ) -> None:
         self._name = name
         self._service = service
         self._timeout_s = timeout_s
         # Its own: a receiver that hangs must take no thread from the database or the others.
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="alerts")
+        self._thread = thread
 
     @property
     def name(self) -> str:
@@ -86,7 +92,7 @@ class AppriseNotifier:
         )
 
 
-def notifiers_for(urls: str) -> list[AppriseNotifier]:
+def notifiers_for(urls: str, make_thread: MakeThread) -> list[AppriseNotifier]:
     """Return a notifier for each address of a text; white space or commas part them.
 
     Raises WrongAlertUrl, which tells the place of the wrong one, counted from 1.
@@ -100,17 +106,17 @@ def notifiers_for(urls: str) -> list[AppriseNotifier]:
     with warnings.catch_warnings():
         # apprise loads modules that Python will drop; that is nothing to our user.
         warnings.simplefilter("ignore", DeprecationWarning)
-        return [_notifier(place, url) for place, url in enumerate(found, start=1)]
+        return [_notifier(place, url, make_thread()) for place, url in enumerate(found, start=1)]
 
 
-def _notifier(place: int, url: str) -> AppriseNotifier:
+def _notifier(place: int, url: str, thread: Executor) -> AppriseNotifier:
     # Only who uses it waits for it to be loaded.
     from apprise import Apprise, AppriseAsset
 
     apprise = Apprise(asset=AppriseAsset(app_id="Perene", app_desc="Perene", app_url=""))
     if not apprise.add(url):  # pyright: ignore[reportUnknownMemberType]
         raise WrongAlertUrl(f"Address {place} in PERENE_ALERT_URLS cannot be used.")
-    return AppriseNotifier(f"address {place}", apprise)
+    return AppriseNotifier(f"address {place}", apprise, thread=thread)
 
 
 def kind_of(alert: Alert) -> str:

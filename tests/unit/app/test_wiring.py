@@ -1,10 +1,12 @@
 """The parts of the service are wired to each other."""
 
 import asyncio
+import threading
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from threading import current_thread
 from unittest.mock import AsyncMock, Mock
 
 import pytest
@@ -86,6 +88,18 @@ async def test_detailed_health_names_every_part_of_the_service(service: Wired) -
         "retention",
     ]
     assert all(part.ok for part in parts)
+
+
+async def test_a_receiver_of_alerts_that_hangs_does_not_keep_the_process_from_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[threading.Thread] = []
+    monkeypatch.setenv("PERENE_ALERT_URLS", "json://127.0.0.1:1/hook")
+    monkeypatch.setattr("apprise.Apprise.notify", lambda *_, **__: used.append(current_thread()))
+    async with wired(tmp_path) as service:
+        service.hold.taken = DatabaseTaken("Another service took it.")
+        await service.watch.alerting.look()
+    assert [thread.daemon for thread in used] == [True]
 
 
 @pytest.mark.requirement("C16")

@@ -13,6 +13,7 @@ import pytest
 
 from perene.core.alerts import SERVICE, Alert, Severity
 from perene.delivery.alerts import AppriseNotifier, WrongAlertUrl, kind_of, message, notifiers_for
+from perene.store.threads import Threads
 from perene.supervisor.alert_tellings import NotTold
 
 START = datetime(2026, 9, 1, 12, tzinfo=UTC)
@@ -27,6 +28,10 @@ ALERT = Alert(
     fired_at=START + timedelta(minutes=5),
 )
 RESOLVED = replace(ALERT, resolved_at=START + timedelta(minutes=9))
+
+
+def a_thread() -> Threads:
+    return Threads(1, "alerts")
 
 
 class Receiver:
@@ -81,7 +86,7 @@ def receiver() -> Iterator[Receiver]:
 async def test_an_alert_reaches_its_receiver_with_its_severity(
     receiver: Receiver, alert: Alert, kind: str
 ):
-    (notifier,) = notifiers_for(receiver.url)
+    (notifier,) = notifiers_for(receiver.url, a_thread)
     await notifier.tell([alert], remedy="Look at the outages.")
     (posted,) = receiver.posted
     assert posted["type"] == kind == kind_of(alert)
@@ -93,7 +98,7 @@ async def test_a_receiver_that_refuses_is_told_of_without_its_address(
 ):
     caplog.set_level(logging.DEBUG)
     receiver.status = 500
-    (notifier,) = notifiers_for(receiver.url)
+    (notifier,) = notifiers_for(receiver.url, a_thread)
     with pytest.raises(NotTold) as refused:
         await notifier.tell([ALERT], remedy="")
     assert str(refused.value) == "the message was not taken"
@@ -103,7 +108,7 @@ async def test_a_receiver_that_refuses_is_told_of_without_its_address(
 
 
 async def test_a_receiver_that_is_gone_is_told_of_too(receiver: Receiver):
-    (notifier,) = notifiers_for(receiver.url)
+    (notifier,) = notifiers_for(receiver.url, a_thread)
     receiver.server.server_close()
     with pytest.raises(NotTold):
         await notifier.tell([ALERT], remedy="")
@@ -122,7 +127,7 @@ class Hanging:
 
 async def test_a_receiver_that_hangs_is_left_in_time_and_blocks_nobody():
     service = Hanging()
-    notifier = AppriseNotifier("address 1", service, timeout_s=0.05)
+    notifier = AppriseNotifier("address 1", service, thread=a_thread(), timeout_s=0.05)
     try:
         with pytest.raises(NotTold, match=r"within 0\.05 s"):
             await asyncio.wait_for(notifier.tell([ALERT], remedy=""), 10)
@@ -139,7 +144,7 @@ class Raising:
 
 async def test_what_a_library_raises_is_told_by_its_kind_only():
     with pytest.raises(NotTold) as refused:
-        await AppriseNotifier("address 1", Raising()).tell([ALERT], remedy="")
+        await AppriseNotifier("address 1", Raising(), thread=a_thread()).tell([ALERT], remedy="")
     assert str(refused.value) == "the message was not sent (RuntimeError)"
 
 
@@ -159,7 +164,7 @@ async def test_what_a_library_raises_is_told_by_its_kind_only():
     ],
 )
 def test_addresses_are_parted_by_white_space_or_commas(text: str, count: int):
-    notifiers = notifiers_for(text)
+    notifiers = notifiers_for(text, a_thread)
     assert [one.name for one in notifiers] == [f"address {n}" for n in range(1, count + 1)]
 
 
@@ -169,7 +174,7 @@ def test_a_wrong_address_refuses_the_start_by_its_place_only(
 ):
     caplog.set_level(logging.DEBUG)
     with pytest.raises(WrongAlertUrl) as refused:
-        notifiers_for(f"json://127.0.0.1:1 {wrong}")
+        notifiers_for(f"json://127.0.0.1:1 {wrong}", a_thread)
     assert str(refused.value) == "Address 2 in PERENE_ALERT_URLS cannot be used."
     assert "token-abc" not in caplog.text
 
