@@ -219,7 +219,8 @@ class Settings(BaseSettings):
         ge=0.001,
         le=3600,
         description="Time within which an open connection proves that it is alive, in seconds;"
-        " the server is asked twice in that time.",
+        " the server is asked twice in that time. Above 240 the alert session_heartbeat needs a"
+        " higher threshold.",
     )
     query_timeout_s: float = Field(
         default=60,
