@@ -127,6 +127,8 @@ class SignalSource:
         self._database_taken = database_taken
         self._memories: dict[SessionId, _Memory] = {}
         self._failures = Recent()
+        # Made before any session runs: a sign of life that was not seen yet is younger.
+        self._looked_at = clock.monotonic()
         self._jump_s = 0.0
         self._jumps: deque[tuple[float, float]] = deque()
 
@@ -144,12 +146,13 @@ class SignalSource:
                 signals[session] = numbers
         running = {session: live for session, live in lives.items() if session in signals}
         signals[SERVICE] = self._of_service(running, now.monotonic)
+        self._looked_at = now.monotonic
         return signals
 
     def _of_session(self, session: SessionId, live: LiveState, now: Instant) -> Mapping[str, float]:
         memory = self._memories[session]
         outage_s = memory.outage.of(live.outage_began_at, now, new_since=memory.looked_at)
-        alive_s = memory.heartbeat.of(live.alive_at, now, new_since=memory.looked_at)
+        alive_s = memory.heartbeat.of(live.alive_at, now, new_since=self._looked_at)
         if live.connection not in _DOWN:
             memory.adrift_since = None
         elif live.connection is Connection.WAITING and memory.adrift_since is None:

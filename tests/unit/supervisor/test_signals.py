@@ -102,6 +102,14 @@ async def test_a_clock_that_is_set_makes_no_session_older_or_younger(jump_s: int
     assert 600 <= service.source()[ONE]["down_s"] <= 607
 
 
+async def test_a_clock_that_is_set_before_the_first_look_makes_no_session_older() -> None:
+    service = Service()
+    service.open()
+    service.clock.jump(3600)
+    await service.clock.advance(5)
+    assert service.source()[ONE]["heartbeat_age_s"] <= 5
+
+
 async def test_a_session_that_was_down_before_the_service_started_is_down_since_then() -> None:
     service = Service()
     service.live.moved(Connection.STOPPED)
