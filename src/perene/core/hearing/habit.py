@@ -42,6 +42,9 @@ _TOUCHED = 0.1
 it surely is."""
 _WORTH = 1.0
 """Expected clumps in a slot below which being away makes no difference worth noting."""
+_BOLD = 0.5
+"""What is counted on all the same, when being away can be told from deafness by asking the phone:
+so much of the usual rate, where the session may be away."""
 _WEEK_DOUBTFUL = 0.15, 0.4
 _DAY_DOUBTFUL = 0.4, 0.5
 """How often a session may have been away in a slot without any effect (a single holiday, a free
@@ -115,25 +118,27 @@ class Habit:
         """Return the clumps an hour that usually come at a time."""
         return self._rate(slot_of(_hours(moment)), self.usual) * self.level / self.clump
 
-    def expected(self, start: datetime, end: datetime) -> float:
+    def expected(self, start: datetime, end: datetime, *, boldly: bool = False) -> float:
         """Return how many clumps were to be counted on between two times.
 
         Fewer where the rate rests on few (Gamma-Poisson), so that e to the minus this is the chance
-        of a silence.
+        of a silence. None where the session may be away, unless `boldly`.
         """
         begin, finish = _hours(start), _hours(end)
         found, usual, share = 0.0, self.usual, self.level / self.clump
         for slot, hours in stretches(max(begin, finish - _HORIZON_H), finish):
             known = self._known_of(slot)
-            found += known * math.log1p(self._sure_rate(slot, usual) * share * hours / known)
+            rate = self._sure_rate(slot, usual, boldly=boldly)
+            found += known * math.log1p(rate * share * hours / known)
         return found
 
-    def due(self, start: datetime, clumps: float) -> datetime | None:
+    def due(self, start: datetime, clumps: float, *, boldly: bool = False) -> datetime | None:
         """Return when so many clumps are to be counted on since `start`, None if it is far."""
         begin = _hours(start)
         left, usual, share = clumps, self.usual, self.level / self.clump
         for slot, hours in stretches(begin, begin + _HORIZON_H):
-            rate, known = self._sure_rate(slot, usual) * share, self._known_of(slot)
+            rate = self._sure_rate(slot, usual, boldly=boldly) * share
+            known = self._known_of(slot)
             counted = known * math.log1p(rate * hours / known)
             if rate > 0 and counted >= left:
                 needed = known * math.expm1(left / known)
@@ -223,7 +228,7 @@ class Habit:
                 return max(table.messages_of(slot) / self.clump, _LEAST_KNOWN)
         return max(self.known(), _LEAST_KNOWN)
 
-    def _sure_rate(self, slot: int, usual: float) -> float:
+    def _sure_rate(self, slot: int, usual: float, *, boldly: bool = False) -> float:
         """Return the messages an hour that may be counted on: not where the session may be away.
 
         Nor in the slots beside: what varies does not vary by the half hour.
@@ -232,7 +237,7 @@ class Habit:
             _between(self.weeks.away_around(slot), _WEEK_DOUBTFUL),
             _between(self.days.away_around(slot), _DAY_DOUBTFUL),
         )
-        return self._rate(slot, usual) * (1.0 - doubtful)
+        return self._rate(slot, usual) * (1.0 - doubtful * (1.0 - _BOLD if boldly else 1.0))
 
 
 def _in_slot(habit: Habit, slot: int) -> Habit:

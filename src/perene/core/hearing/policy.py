@@ -11,11 +11,11 @@ class HearingPolicy:
     A connection is reopened when chance alone would bring as much doubt `budget` times a month, for
     a session whose traffic is as it is at the time; `least_doubt` at least, and never before
     `least_silence`. The phone is asked earlier: when chance would bring the doubt
-    `questions_a_month` times a month, or once in `messages_a_question`, whichever is more; not
-    again within `phone_pause`. That it does not answer within `phone_answers` is doubt as well. A
-    phone that usually answers is asked up to `questions` times, one after the other, and always
-    before a connection is given up. Receipts for what the session sends count as missing after
-    `receipts`.
+    `questions_a_month` times a month, or once in `messages_a_question`, whichever is more, and
+    `questions_unanswered` times if it seldom answers; not again within `phone_pause`. That it does
+    not answer within `phone_answers` is doubt as well. A phone that usually answers is asked up to
+    `questions` times, one after the other, and always before a connection is given up. Receipts for
+    what the session sends count as missing after `receipts`.
 
     Messages of ours are suspected once `sends` have left since the server last took one, the first
     of them `unanswered` ago. A false alarm puts off the next suspicion by `pause`, each further one
@@ -31,6 +31,7 @@ class HearingPolicy:
     least_silence: timedelta = timedelta(seconds=45)
     questions_a_month: float = 40.0
     messages_a_question: float = 2000.0
+    questions_unanswered: float = 20.0
     questions: int = 2
     phone_answers: timedelta = timedelta(seconds=15)
     phone_pause: timedelta = timedelta(minutes=10)

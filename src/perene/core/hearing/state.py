@@ -90,7 +90,7 @@ def doubt(state: Hearing, now: datetime) -> float:
     if state.since is None:
         return 0.0
     known = state.habit.known()
-    expected = state.habit.expected(state.since, now)
+    expected = state.habit.expected(state.since, now, boldly=state.phone.usually_answers)
     silence = known * math.log1p(expected / known) if known > 0 else 0.0
     silent_phone = phone_due(state)
     missed = 0
@@ -109,6 +109,8 @@ def _asking(state: Hearing) -> float:
     """Return the doubt at which the phone is asked."""
     policy = state.policy
     questions = max(policy.questions_a_month, _trials_a_month(state) / policy.messages_a_question)
+    if not state.phone.usually_answers:
+        questions = policy.questions_unanswered
     return limit(state) - math.log(questions / policy.budget)
 
 
@@ -175,5 +177,6 @@ def _doubt_due(state: Hearing, nats: float) -> datetime | None:
         return earliest
     if known <= 0 or nats / known > 20:
         return None
-    due = state.habit.due(since, known * math.expm1(nats / known))
+    clumps = known * math.expm1(nats / known)
+    due = state.habit.due(since, clumps, boldly=state.phone.usually_answers)
     return None if due is None else max(due, earliest)

@@ -84,6 +84,19 @@ def test_nothing_is_counted_on_while_the_day_may_not_have_begun() -> None:
     assert habit.expected(day + 10 * HOUR, day + 10.5 * HOUR) > 15
 
 
+def test_where_the_session_may_be_away_half_is_counted_on_by_who_is_bold() -> None:
+    habit = after(steady(14, opens=8.25, closes=20))
+    day = START + timedelta(days=14)
+    doubtful, sure = (day + 8.5 * HOUR, day + 9 * HOUR), (day + 10 * HOUR, day + 10.5 * HOUR)
+    assert habit.expected(*doubtful) < 3 < 8 < habit.expected(*doubtful, boldly=True) < 20
+    assert habit.expected(*sure, boldly=True) == habit.expected(*sure)
+    due, bold = habit.due(day, 12.0), habit.due(day, 12.0, boldly=True)
+    assert due is not None
+    assert bold is not None
+    assert bold < due
+    assert habit.expected(day, bold, boldly=True) == pytest.approx(12.0, abs=0.1)
+
+
 def test_what_comes_in_bursts_is_counted_in_bursts() -> None:
     habit = after(bursts(14))
     assert 12 < habit.clump < 45
