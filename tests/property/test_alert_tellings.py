@@ -9,23 +9,11 @@ from typing import Literal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perene.core.alerts import Alert, Rule, Scope, Severity
+from perene.core.alerts import Alert
 from perene.supervisor.alert_tellings import NotTold
 from perene.supervisor.alerting import Alerting
 from tests.support.virtual_clock import VirtualClock
-from tests.unit.supervisor.test_alerting import Shelf
-
-HOT = Rule(
-    name="hot",
-    scope=Scope.SESSION,
-    signal="heat",
-    above=10,
-    for_s=0,
-    resolve_after_s=0,
-    severity=Severity.WARNING,
-    sentence="It is hot.",
-    remedy="Cool it.",
-)
+from tests.unit.supervisor.test_alerting import HOT, Shelf
 
 Told = tuple[str, bool]
 """An alert's id, and whether it was told as resolved."""
