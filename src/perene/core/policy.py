@@ -21,8 +21,6 @@ class Reaction(StrEnum):
     """Connect again for fresh QR codes; there are no credentials to lose."""
     NEW_VERSION = "new_version"
     """Find the client version that WhatsApp accepts; then one attempt."""
-    WAIT_FOR_STORE = "wait_for_store"
-    """Stay away until the database answers; then connect, by the schedule."""
     STOP = "stop"
     """Make no attempt before a person acts. Credentials are kept, or set aside, never destroyed."""
     NONE = "none"
@@ -242,7 +240,7 @@ POLICIES: Mapping[Cause, Policy] = {
         "The server could not prove that it is WhatsApp; nothing was sent to it.", _SLOW
     ),
     Cause.STORAGE: Policy(
-        reaction=Reaction.WAIT_FOR_STORE,
+        reaction=Reaction.RETRY,
         schedule=_REFUSED,
         count=Count.SAVES,
         sentence="The database could not be written; WhatsApp keeps what was not stored.",

@@ -102,7 +102,7 @@ ONLY_REACTION = {
     Cause.UNLINKED: Reaction.REPAIR,
     Cause.REPLACED: Reaction.STOP,
     Cause.REFUSED: Reaction.STOP,
-    Cause.STORAGE: Reaction.WAIT_FOR_STORE,
+    Cause.STORAGE: Reaction.RETRY,
     Cause.OWNERSHIP_LOST: Reaction.STOP,
     Cause.PAIRING_EXPIRED: Reaction.NEW_CODE,
     Cause.PAIRING_REFUSED: Reaction.NEW_CODE,

@@ -33,7 +33,7 @@ def react(state: SessionState, verdict: Verdict, now: Instant, chances: Chances)
     """Follow the table."""
     policy = verdict.policy
     match policy.reaction:
-        case Reaction.RETRY | Reaction.NEW_CODE | Reaction.WAIT_FOR_STORE:
+        case Reaction.RETRY | Reaction.NEW_CODE:
             return _retry(state, verdict, now, chances)
         case Reaction.WAIT_UNTIL:
             return _banned(state, verdict, now, chances)
