@@ -5,11 +5,14 @@ import contextlib
 import socket
 from collections.abc import Generator
 
+import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
 from perene.api.streams import Streams
 from perene.core.errors import RefusedToStart
+
+log = structlog.stdlib.get_logger()
 
 
 class _Server(uvicorn.Server):
@@ -18,6 +21,7 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.up = asyncio.Event()
+        self.servers = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -55,23 +59,50 @@ class HttpServer:
             )
         )
         self._task: asyncio.Task[None] | None = None
+        self._stopping = False
 
     async def start(self) -> int:
-        """Begin to serve and return the port; RefusedToStart when it cannot be had."""
+        """Begin to serve and return the port; RefusedToStart when it cannot be had.
+
+        Then wait for `ended`: a server that is gone cannot be asked how it is.
+        """
         sock = self._bind()
+        port = int(sock.getsockname()[1])
         self._task = asyncio.create_task(self._server.serve(sockets=[sock]), name="http")
-        await self._server.up.wait()
-        return int(sock.getsockname()[1])
+        up = asyncio.create_task(self._server.up.wait())
+        try:
+            await asyncio.wait((self._task, up), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            up.cancel()
+        if self._task.done():
+            sock.close()
+            await self._task  # raises what kept it from serving
+            raise RefusedToStart("The HTTP server ended before it served.")
+        return port
+
+    async def ended(self) -> None:
+        """Return when the server has been stopped; raise when it ends without that."""
+        if self._task is None:
+            raise RuntimeError("the server was not started")
+        await asyncio.wait((self._task,))
+        if not self._stopping:
+            raise RuntimeError("the HTTP server ended by itself") from _failure(self._task)
 
     async def stop(self) -> None:
         """Take no more requests, end the event streams, finish the answers under way.
 
-        Idempotent.
+        Idempotent. What it may have failed of is for `ended` to tell.
         """
+        self._stopping = True
         self._streams.close()
         self._server.should_exit = True
         if self._task is not None:
-            await self._task
+            await asyncio.wait((self._task,))
+            if failure := _failure(self._task):
+                log.error("http_server_failed", exc_info=failure)
+                # It has not come to let go of its port, and would leave callers without an answer.
+                for listening in self._server.servers:
+                    listening.close()
 
     def _bind(self) -> socket.socket:
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
@@ -87,3 +118,7 @@ class HttpServer:
         # acknowledgement of its own headers.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return sock
+
+
+def _failure(task: asyncio.Task[None]) -> BaseException | None:
+    return asyncio.CancelledError() if task.cancelled() else task.exception()

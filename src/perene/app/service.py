@@ -13,7 +13,7 @@ from perene.app.sessions import Sessions, wire_sessions
 from perene.app.watch import Watch, wire_watch
 from perene.app.web import wire_server
 from perene.core.clock import Clock, SystemClock
-from perene.core.errors import StorageUnavailable
+from perene.core.errors import ServiceFailed, StorageUnavailable
 from perene.data_directory import held_data_directory
 from perene.key_rotation import RotationInterrupted, next_key_file
 from perene.logs import setup_logs
@@ -36,8 +36,9 @@ async def serve(settings: Settings) -> None:
     """Run the service until SIGTERM or SIGINT, then drain.
 
     Draining takes no more stanzas, commits and answers those that were taken, and closes every
-    connection in order. Raises RefusedToStart before anything was changed, and DatabaseTaken after
-    it drained because another service has the database.
+    connection in order. Raises RefusedToStart before anything was changed; after it drained
+    DatabaseTaken because another service has the database, and ServiceFailed because a part of it
+    ended by a bug, the HTTP server included: nobody could ask a service that lives on without it.
     """
     setup_logs(settings.log_level, settings.log_format)
     for sentence in unknown_variables():
@@ -88,13 +89,14 @@ async def _live(
 ) -> None:
     """Run until a signal, until the database is taken, or until a part fails; then drain.
 
-    Raises what failed.
+    Raises ServiceFailed, having logged what failed.
     """
     stopping = asyncio.create_task(_signalled(), name="signals")
     committing = asyncio.create_task(sessions.committer.run(), name="committer")
     supervising = asyncio.create_task(sessions.supervisor.run(), name="supervisor")
     holding = asyncio.create_task(hold.run(), name="hold")
-    tasks = (stopping, committing, supervising, holding)
+    serving = asyncio.create_task(server.ended(), name="http server")
+    tasks = (stopping, committing, supervising, holding, serving)
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         log.info("stopping")
@@ -102,7 +104,7 @@ async def _live(
         watch.alerting.leave_sessions()
         sessions.supervisor.close()
         async with asyncio.timeout(settings.shutdown_timeout_s):
-            await supervising
+            await asyncio.wait((supervising,))
             if not committing.done():
                 await sessions.committer.drained()
     except TimeoutError:
@@ -111,13 +113,18 @@ async def _live(
     finally:
         for task in tasks:
             task.cancel()
-        failures = [
-            result
-            for result in await asyncio.gather(*tasks, return_exceptions=True)
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        failures = {
+            task.get_name(): result
+            for task, result in zip(tasks, results, strict=True)
             if isinstance(result, Exception)
-        ]
+        }
+    for part, failure in failures.items():
+        log.critical("service_failed", part=part, exc_info=failure)
     if failures:
-        raise ExceptionGroup("a part of the service failed", failures)
+        raise ServiceFailed(
+            f"The service ended, because a part of it failed: {', '.join(failures)}."
+        )
 
 
 async def _tell(watch: Watch) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from perene import __version__
-from perene.cli.exits import INTERRUPTED, REFUSED, TAKEN_OVER
+from perene.cli.exits import FAILED, INTERRUPTED, REFUSED, TAKEN_OVER
 
 AsJson = Annotated[bool, Parameter(name="--json", negative=())]
 _Rest = Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]
@@ -30,11 +30,12 @@ def serve() -> int:
     """Run the service until SIGTERM or Ctrl-C.
 
     Everything is set by PERENE_… variables; docs/reference/settings.md lists them. The exit status
-    is 2 when something keeps it from starting, 3 when another service took its database.
+    is 1 when it ended by a bug, 2 when something keeps it from starting, 3 when another service
+    took its database.
     """
     import asyncio
 
-    from perene.core.errors import DatabaseTaken, RefusedToStart
+    from perene.core.errors import DatabaseTaken, RefusedToStart, ServiceFailed
     from perene.settings import read_settings
 
     try:
@@ -48,6 +49,9 @@ def serve() -> int:
     except DatabaseTaken as taken:
         print(f"{taken}\n{taken.remedy}", file=sys.stderr)
         return TAKEN_OVER
+    except ServiceFailed as failure:
+        print(f"{failure}\n{failure.remedy}", file=sys.stderr)
+        return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
     return 0

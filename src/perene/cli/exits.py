@@ -6,6 +6,9 @@ REFUSED_BY_SERVICE = 1
 NOT_YET = 1
 """The service took the wish, and the session is not there in time; what was printed says why."""
 
+FAILED = 1
+"""The service ended by a bug, having said which part of it failed."""
+
 REFUSED = 2
 """Something must be changed before Perene can start, or before it can be asked."""
 

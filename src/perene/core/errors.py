@@ -84,6 +84,16 @@ class DatabaseTaken(PereneError):
     remedy = "Keep one of the two services, or give each a database of its own."
 
 
+class ServiceFailed(PereneError):
+    """A part of the service ended by itself, and the service with it."""
+
+    code = "service_failed"
+    remedy = (
+        "Start it again: nothing is lost. If it ends so once more, report it with the log around"
+        " service_failed."
+    )
+
+
 class UnreadableState(StorageError):
     """Stored state exists but cannot be read. It is never treated as absent."""
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from unittest.mock import AsyncMock
 
 import httpx
 import pytest
@@ -78,3 +79,26 @@ async def test_a_port_that_is_taken_is_told_in_a_sentence(fakes: Fakes):
 async def test_a_host_that_is_not_here_is_told_in_a_sentence(fakes: Fakes):
     with pytest.raises(RefusedToStart, match="PERENE_HOST"):
         await server(fakes, host="192.0.2.1").start()
+
+
+async def test_a_server_that_cannot_begin_to_serve_is_not_waited_for(
+    fakes: Fakes, monkeypatch: pytest.MonkeyPatch
+):
+    bug = AsyncMock(side_effect=ValueError("no protocol"))
+    monkeypatch.setattr("uvicorn.Server.startup", bug)
+    async with asyncio.timeout(5):
+        with pytest.raises(ValueError, match="no protocol"):
+            await server(fakes).start()
+
+
+async def test_the_end_of_a_server_is_told_only_when_nobody_asked_for_it(fakes: Fakes):
+    asked, fallen = server(fakes), server(fakes)
+    for http in (asked, fallen):
+        await http.start()
+    await asked.stop()
+    fallen._server.should_exit = True
+    async with asyncio.timeout(5):
+        await asked.ended()
+        with pytest.raises(RuntimeError, match="ended by itself"):
+            await fallen.ended()
+        await fallen.stop()

@@ -10,13 +10,15 @@ from threading import current_thread
 from unittest.mock import AsyncMock, Mock
 
 import pytest
+from structlog.testing import capture_logs
 
+from perene.api import HttpServer, Streams
 from perene.app.service import _live
 from perene.app.sessions import Sessions, wire_sessions
 from perene.app.watch import Watch, wire_watch
 from perene.core.account import limit_event
 from perene.core.alerts import SERVICE
-from perene.core.errors import DatabaseTaken, StorageUnavailable
+from perene.core.errors import DatabaseTaken, ServiceFailed, StorageUnavailable
 from perene.core.ids import SessionId
 from perene.core.notices import DeafOutcome, HearingDoubted
 from perene.core.sessions import Connection, SessionOptions
@@ -25,6 +27,7 @@ from perene.store.store import Store
 from perene.supervisor.gateway import SessionDesk
 from perene.supervisor.hold_watch import HoldWatch
 from perene.supervisor.metrics import Metrics
+from tests.support.record import PATIENCE_S
 from tests.support.virtual_clock import VirtualClock
 
 ANA = SessionId("ana")
@@ -144,7 +147,7 @@ async def test_what_is_wrong_with_a_session_is_not_told_as_over_because_the_serv
     for _ in range(2):
         await alerting.look()
         await service.clock.advance(30)
-    server = Mock(stop=AsyncMock())
+    server = Mock(stop=AsyncMock(), ended=AsyncMock())
     settings = Settings(data_dir=tmp_path)
     await _live(settings, server, service.sessions, service.hold, service.watch)
     live.moved(Connection.STOPPED)
@@ -152,6 +155,38 @@ async def test_what_is_wrong_with_a_session_is_not_told_as_over_because_the_serv
     await alerting.look()
     found = await alerting.alerts(open_only=True, session=None, limit=10)
     assert {alert.rule for alert in found} == {"session_needs_attention", "database_taken"}
+
+
+async def test_a_service_ends_in_order_and_says_why_when_its_http_server_ends_by_itself(
+    service: Wired, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    streams = Streams()
+    server = HttpServer(Mock(), host="127.0.0.1", port=0, streams=streams)
+    await server.start()
+    bug = RuntimeError("the loop of the server has a bug")
+    monkeypatch.setattr(server._server, "on_tick", AsyncMock(side_effect=bug))
+    settings = Settings(data_dir=tmp_path)
+    with capture_logs() as logs, pytest.raises(ServiceFailed, match="http server"):
+        async with asyncio.timeout(PATIENCE_S):
+            await _live(settings, server, service.sessions, service.hold, service.watch)
+    [told] = [line for line in logs if line["event"] == "service_failed"]
+    assert told["part"] == "http server"
+    assert told["exc_info"].__cause__ is bug
+    await server.stop()
+
+
+async def test_a_part_that_fails_does_not_keep_the_others_from_draining(
+    service: Wired, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drained = AsyncMock()
+    monkeypatch.setattr(service.sessions.committer, "drained", drained)
+    monkeypatch.setattr(service.sessions.supervisor, "run", AsyncMock(side_effect=ValueError))
+    server = Mock(stop=AsyncMock(), ended=AsyncMock(side_effect=asyncio.Event().wait))
+    settings = Settings(data_dir=tmp_path)
+    with pytest.raises(ServiceFailed, match="supervisor"):
+        async with asyncio.timeout(PATIENCE_S):
+            await _live(settings, server, service.sessions, service.hold, service.watch)
+    drained.assert_awaited_once()
 
 
 @pytest.mark.requirement("F10")

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from perene import __version__, cli
-from perene.cli.exits import TAKEN_OVER
-from perene.core.errors import DatabaseTaken, RefusedToStart
+from perene.cli.exits import FAILED, TAKEN_OVER
+from perene.core.errors import DatabaseTaken, RefusedToStart, ServiceFailed
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -85,6 +85,19 @@ def test_a_service_whose_database_was_taken_says_so_with_a_status_of_its_own(
     first, second = capsys.readouterr().err.splitlines()
     assert first == "Another service took it: process 7 on web-2."
     assert second == DatabaseTaken.remedy
+
+
+def test_a_service_whose_part_failed_says_so_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], service: SimpleNamespace
+):
+    async def serve(settings: object) -> None:
+        raise ServiceFailed("The service ended, because a part of it failed: http server.")
+
+    service.serve = serve
+    assert run(monkeypatch, "serve") == FAILED
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "The service ended, because a part of it failed: http server."
+    assert second == ServiceFailed.remedy
 
 
 def test_a_service_that_ends_by_itself_ends_well(
