@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perene.supervisor.login_times import LoginTimes
-from perene.supervisor.start_gate import StartGate
-from perene.supervisor.turns import GaveWay, Priority, Turn
+from perene.supervisor.gate.login_times import LoginTimes
+from perene.supervisor.gate.start_gate import StartGate
+from perene.supervisor.gate.turns import GaveWay, Priority, Turn
 from tests.support.virtual_clock import VirtualClock
 
 FAST = 1_000_000.0

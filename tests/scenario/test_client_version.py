@@ -11,7 +11,7 @@ from perene.core.clock import SystemClock
 from perene.engine.client_version import VersionUnreachable, fetch_version
 from perene.settings import Settings
 from perene.sim import SimServer, Simulator
-from perene.supervisor.versions import ClientVersions
+from perene.supervisor.fleet.versions import ClientVersions
 
 OURS = (2, 3000, 1_045_649_367)
 REQUIRED = (2, 3000, 1_060_000_001)

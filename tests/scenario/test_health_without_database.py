@@ -9,7 +9,7 @@ import pytest
 
 from perene.api import Ports, create_app
 from perene.core.sessions import Connection as State
-from perene.supervisor.keyholder import Keyholder
+from perene.supervisor.desks.keys import Keyholder
 from perene.supervisor.metrics import Metrics
 from tests.support.storage import Health
 from tests.support.watch import watched

@@ -18,8 +18,8 @@ from perene.engine import pairing_code
 from perene.engine.config import FIRST_PRE_KEYS
 from perene.engine.credentials import Credentials
 from perene.engine.pairing_code import CodePairing, Finish
-from perene.supervisor.committer import Outcome
 from perene.supervisor.ports import PairingNotReady
+from perene.supervisor.storage.committer import Outcome
 from perene.wire.node import Node
 from tests.support.record import PATIENCE_S
 from tests.support.world import DESK, World

@@ -23,9 +23,9 @@ from perene.settings import Settings
 from perene.sim import Settings as SimSettings
 from perene.sim import Simulator
 from perene.store.store import Store
-from perene.supervisor.hold_watch import HoldWatch
+from perene.supervisor.fleet.supervisor import Supervisor
 from perene.supervisor.metrics import Metrics
-from perene.supervisor.supervisor import Supervisor
+from perene.supervisor.watches.hold import HoldWatch
 
 PATIENCE_S = 30
 _CODE = re.compile(r"^Type this code on the phone: ([1-9A-Z]{4}-[1-9A-Z]{4})$", re.MULTILINE)

@@ -13,7 +13,7 @@ from perene.core.ids import SessionId
 from perene.core.policy import STABLE_AFTER
 from perene.core.sessions import Connection as State
 from perene.sim import Settings
-from perene.supervisor.start_gate import HOLD_S
+from perene.supervisor.gate.start_gate import HOLD_S
 from tests.support.network import Weather
 from tests.support.virtual_clock import START
 from tests.support.world import World

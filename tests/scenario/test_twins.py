@@ -5,7 +5,7 @@ from structlog.testing import capture_logs
 
 from perene.core.events import EventType
 from perene.core.ids import SessionId
-from perene.supervisor.twin_watch import TwinWatch
+from perene.supervisor.watches.twins import TwinWatch
 from tests.support.world import DESK, World
 
 HOME = SessionId("home")

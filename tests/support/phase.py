@@ -18,7 +18,7 @@ from perene.core.sessions import Connection as State
 from perene.core.sessions import SessionOptions
 from perene.core.unit import Unit
 from perene.sim.endings import Ending
-from perene.supervisor.committer import Outcome
+from perene.supervisor.storage.committer import Outcome
 from tests.support.network import Weather
 from tests.support.world import World
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from perene.engine import listening
-from perene.supervisor import monitor
+from perene.supervisor.fleet import monitor
 
 HOUR = 3600.0
 

@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 
 from perene.core.alert_rules import SHIPPED
 from perene.core.alerts import Alert
-from perene.supervisor.alerting import Alerting
-from perene.supervisor.database_watch import DatabaseWatch
-from perene.supervisor.health import Vitals
-from perene.supervisor.signals import SignalSource
+from perene.supervisor.alerts.alerting import Alerting
+from perene.supervisor.alerts.signals import SignalSource
+from perene.supervisor.watches.database import DatabaseWatch
+from perene.supervisor.watches.health import Vitals
 from tests.support.world import World
 
 

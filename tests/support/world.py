@@ -39,15 +39,15 @@ from perene.sim.evidence import DeviceCounters
 from perene.sim.model import Device
 from perene.store.session_store import SessionReader
 from perene.store.store import Store
-from perene.supervisor.account import AccountDesk
-from perene.supervisor.committer import Committer, Lane, Outcome, SavePolicy
-from perene.supervisor.feed import EventFeed
-from perene.supervisor.gateway import SessionDesk
-from perene.supervisor.message_desk import MessageDesk
+from perene.supervisor.desks.account import AccountDesk
+from perene.supervisor.desks.events import EventFeed
+from perene.supervisor.desks.messages import MessageDesk
+from perene.supervisor.desks.sessions import SessionDesk
+from perene.supervisor.fleet.supervisor import Supervisor, Versions
+from perene.supervisor.gate.start_gate import StartGate
 from perene.supervisor.metrics import Metrics
 from perene.supervisor.ports import MessageView, StoredEvent
-from perene.supervisor.start_gate import StartGate
-from perene.supervisor.supervisor import Supervisor, Versions
+from perene.supervisor.storage.committer import Committer, Lane, Outcome, SavePolicy
 from tests.support.network import Network, Wire
 from tests.support.record import PATIENCE_S
 from tests.support.storage import Storage

@@ -44,21 +44,31 @@ def test_every_metric_is_on_its_page():
     assert all(f"`{metric.name}`" in page for metric in DEFINITIONS)
 
 
-def test_the_map_names_every_folder_and_every_part_of_the_package_and_nothing_else():
+def _mapped() -> set[str]:
+    """Return the paths that the map names; a deeper line is inside of the one above it."""
     _, _, rest = (ROOT / "README.md").read_text("utf-8").partition("## The map\n```\n")
-    lines = [line for line in rest.partition("```")[0].splitlines() if line != "src/perene/"]
-    names = {
-        name.strip()
-        for line in lines
-        for name in re.split(r"\s{2,}", line.strip())[0].split(",")
-        for name in [f"src/perene/{name.strip()}" if line.startswith(" ") else name]
-    }
+    paths: set[str] = set()
+    above: dict[int, str] = {0: ""}
+    for line in rest.partition("```")[0].splitlines():
+        depth = len(line) - len(line.lstrip())
+        for name in re.split(r"\s{2,}", line.strip())[0].split(","):
+            above[depth + 2] = above[depth] + name.strip()
+            paths.add(above[depth + 2])
+    return paths
+
+
+def _inside(folder: Path) -> set[str]:
+    """Return the packages and the modules of a package, from the root."""
+    parts = {f"{one.parent.relative_to(ROOT)}/" for one in folder.glob("*/__init__.py")}
+    return parts | {f"{one.relative_to(ROOT)}" for one in folder.glob("[a-z]*.py")}
+
+
+def test_the_map_names_every_folder_and_every_part_of_the_package_and_nothing_else():
     package = ROOT / "src" / "perene"
-    found = {f"src/perene/{one.parent.name}/" for one in package.glob("*/__init__.py")}
-    found |= {f"src/perene/{one.name}" for one in package.glob("[a-z]*.py")}
+    found = _inside(package) | _inside(package / "supervisor") | {"src/perene/"}
     found |= {f"{one.name}/" for one in ROOT.glob("[a-z]*/") if one.name != "src"}
     made_by_running = {"build/", "data/", "dist/", "node_modules/"}
-    assert names == found - made_by_running
+    assert _mapped() == found - made_by_running
 
 
 def test_the_map_names_every_kind_of_test():

@@ -16,8 +16,8 @@ from perene.engine.transport import Endpoint
 from perene.settings import Settings
 from perene.store.session_store import SessionReader
 from perene.store.store import Store
-from perene.supervisor.committer import Lane
-from perene.supervisor.versions import ClientVersions
+from perene.supervisor.fleet.versions import ClientVersions
+from perene.supervisor.storage.committer import Lane
 from perene.wire.certificates import WHATSAPP_ROOT_KEY
 
 

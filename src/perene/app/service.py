@@ -23,8 +23,8 @@ from perene.store.errors import WrongMasterKey
 from perene.store.instance_lock import InstanceLock, held_database
 from perene.store.store import Store
 from perene.store.threads import Threads
-from perene.supervisor.hold_watch import HoldWatch
 from perene.supervisor.metrics import Metrics
+from perene.supervisor.watches.hold import HoldWatch
 
 log = structlog.stdlib.get_logger()
 

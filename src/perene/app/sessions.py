@@ -13,13 +13,13 @@ from perene.core.ids import SessionId
 from perene.core.policy import policies_with
 from perene.settings import Settings
 from perene.store.store import Store
-from perene.supervisor.account import AccountDesk
-from perene.supervisor.committer import Committer, SavePolicy
-from perene.supervisor.feed import EventFeed
+from perene.supervisor.desks.account import AccountDesk
+from perene.supervisor.desks.events import EventFeed
+from perene.supervisor.fleet.supervisor import Supervisor
+from perene.supervisor.fleet.versions import ClientVersions
+from perene.supervisor.gate.start_gate import StartGate
 from perene.supervisor.metrics import Metrics
-from perene.supervisor.start_gate import StartGate
-from perene.supervisor.supervisor import Supervisor
-from perene.supervisor.versions import ClientVersions
+from perene.supervisor.storage.committer import Committer, SavePolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,8 +4,8 @@ from perene.core.clock import Clock
 from perene.engine.client_version import fetch_version
 from perene.settings import Settings
 from perene.store.store import Store
+from perene.supervisor.fleet.versions import ClientVersions
 from perene.supervisor.ports import ComponentHealth
-from perene.supervisor.versions import ClientVersions
 
 CLIENT_VERSION = (2, 3000, 1045649367)
 """The WhatsApp Web version to present unless set (whatsmeow store/clientpayload.go, 2026-08-21)."""

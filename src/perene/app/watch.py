@@ -17,17 +17,17 @@ from perene.settings import Settings
 from perene.settings.alert_rules import read_alert_rules
 from perene.store.store import Store
 from perene.store.threads import Threads
-from perene.supervisor.alerting import Alerting
-from perene.supervisor.database_watch import DatabaseWatch
-from perene.supervisor.health import Vitals
-from perene.supervisor.hold_watch import HoldWatch
-from perene.supervisor.host_watch import HostWatch
-from perene.supervisor.janitor import Janitor
-from perene.supervisor.limit_watch import LimitWatch
+from perene.supervisor.alerts.alerting import Alerting
+from perene.supervisor.alerts.signals import SignalSource
 from perene.supervisor.metrics import Metrics
 from perene.supervisor.ports import ComponentHealth
-from perene.supervisor.signals import SignalSource
-from perene.supervisor.twin_watch import TwinWatch
+from perene.supervisor.storage.janitor import Janitor
+from perene.supervisor.watches.database import DatabaseWatch
+from perene.supervisor.watches.health import Vitals
+from perene.supervisor.watches.hold import HoldWatch
+from perene.supervisor.watches.host import HostWatch
+from perene.supervisor.watches.limits import LimitWatch
+from perene.supervisor.watches.twins import TwinWatch
 
 log = structlog.stdlib.get_logger()
 

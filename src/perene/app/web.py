@@ -7,9 +7,9 @@ from perene.core.clock import Clock
 from perene.engine.content import readable_fields, text_message
 from perene.settings import Settings
 from perene.store.store import Store
-from perene.supervisor.gateway import SessionDesk
-from perene.supervisor.keyholder import Keyholder
-from perene.supervisor.message_desk import MessageDesk
+from perene.supervisor.desks.keys import Keyholder
+from perene.supervisor.desks.messages import MessageDesk
+from perene.supervisor.desks.sessions import SessionDesk
 from perene.supervisor.metrics import Metrics
 
 

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from perene.core.alerts import SERVICE, Alert, Severity
 from perene.core.errors import RefusedToStart
-from perene.supervisor.alert_tellings import NotTold
+from perene.supervisor.alerts.tellings import NotTold
 
 TIMEOUT_S = 15.0
 """How long one message may take."""

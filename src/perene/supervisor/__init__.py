@@ -1,1 +1,1 @@
-"""The shell that runs many sessions: registry, session task, committer."""
+"""The shell that runs many sessions, a room for each of its purposes."""

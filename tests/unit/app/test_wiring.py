@@ -24,9 +24,9 @@ from perene.core.notices import DeafOutcome, HearingDoubted
 from perene.core.sessions import Connection, SessionOptions
 from perene.settings import Settings
 from perene.store.store import Store
-from perene.supervisor.gateway import SessionDesk
-from perene.supervisor.hold_watch import HoldWatch
+from perene.supervisor.desks.sessions import SessionDesk
 from perene.supervisor.metrics import Metrics
+from perene.supervisor.watches.hold import HoldWatch
 from tests.support.record import PATIENCE_S
 from tests.support.virtual_clock import VirtualClock
 

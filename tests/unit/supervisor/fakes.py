@@ -14,10 +14,10 @@ from perene.core.outages import Outage
 from perene.core.sessions import Desired, SessionOptions, SessionRecord
 from perene.core.unit import Committed, Unit
 from perene.engine.ports import SessionStore
-from perene.supervisor.committer import Committer, Lane, SavePolicy
+from perene.supervisor.fleet.supervisor import Supervisor
 from perene.supervisor.metrics import Metrics
-from perene.supervisor.storage import OutageRow
-from perene.supervisor.supervisor import Supervisor
+from perene.supervisor.storage.committer import Committer, Lane, SavePolicy
+from perene.supervisor.storage.store import OutageRow
 from tests.support.virtual_clock import START, VirtualClock
 
 PN = "5511900000001:7@s.whatsapp.net"

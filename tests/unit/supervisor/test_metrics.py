@@ -11,9 +11,9 @@ from perene.core.notices import DeafOutcome
 from perene.core.outages import OutageEnd
 from perene.core.sessions import Connection
 from perene.core.unit import Committed, Unit
-from perene.supervisor.committer import Committer, SavePolicy
-from perene.supervisor.live import LiveState
 from perene.supervisor.metrics import DEFINITIONS, Kind, Metrics
+from perene.supervisor.session.live import LiveState
+from perene.supervisor.storage.committer import Committer, SavePolicy
 from tests.support.virtual_clock import START, VirtualClock
 
 Labels = tuple[tuple[str, str], ...]

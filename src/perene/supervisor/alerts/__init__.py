@@ -1,0 +1,1 @@
+"""Alerts: the numbers that rules watch, the looks at them, and who is told."""

@@ -1,0 +1,209 @@
+"""The numbers that alert rules watch, read from what is in memory."""
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from perene.core.alerts import SERVICE, Signals
+from perene.core.causes import Cause
+from perene.core.clock import Clock, Instant, instant
+from perene.core.ids import SessionId
+from perene.core.sessions import Connection
+from perene.supervisor.session.live import LiveState
+
+_HOUR_S = 3600.0
+_BANNED = (Cause.TEMPORARY_BAN, Cause.BANNED, Cause.LOCKED)
+_DOWN = (Connection.CONNECTING, Connection.LOGGING_IN, Connection.WAITING)
+
+
+class Lives(Protocol):
+    """The supervisor, as far as signals go."""
+
+    @property
+    def task_failures(self) -> int: ...
+
+    @property
+    def clock_jump_s(self) -> float: ...
+
+    def lives(self) -> Mapping[SessionId, LiveState]:
+        """Return the live half of every session, by its id."""
+        ...
+
+
+class Part(Protocol):
+    """A part of the service that fails or does not: the database, the removal of old rows."""
+
+    @property
+    def failing(self) -> bool: ...
+
+
+class Recent:
+    """How much a count that only grows has grown within the last hour."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque()
+        self._last = 0
+
+    def of(self, count: int, now: float) -> int:
+        """Take the count as it is now; a smaller one than before has begun anew."""
+        grown = count - self._last if count >= self._last else count
+        self._last = count
+        if grown:
+            self._seen.append((now, grown))
+        while self._seen and now - self._seen[0][0] >= _HOUR_S:
+            self._seen.popleft()
+        return sum(number for _, number in self._seen)
+
+
+class Age:
+    """How long ago a moment of the wall clock was, however that clock is set afterwards."""
+
+    def __init__(self) -> None:
+        self._moment: datetime | None = None
+        self._was_at = 0.0
+
+    def of(self, moment: datetime | None, now: Instant, *, new_since: float | None) -> float:
+        """Return the seconds since a moment, 0 for None.
+
+        The wall clock is asked only about a moment that was not seen before. It cannot be older
+        than `new_since`, the monotonic second of the look before if there was one.
+        """
+        if moment is not None and moment != self._moment:
+            age_s = max(0.0, (now.wall - moment).total_seconds())
+            self._was_at = now.monotonic - age_s
+            if new_since is not None:
+                self._was_at = max(self._was_at, new_since)
+        self._moment = moment
+        return 0.0 if moment is None else now.monotonic - self._was_at
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What has to be remembered of a session between two looks.
+
+    `looked_at` is the monotonic second of the look before, None unless it ran then; `adrift_since`
+    that of the first one that saw it wait. No outage is kept where no connection was lost: of a
+    session whose task died of a bug, or that the database does not give us.
+    """
+
+    looked_at: float | None = None
+    adrift_since: float | None = None
+    reopened: Recent = field(default_factory=Recent)
+    deaf: Recent = field(default_factory=Recent)
+    outage: Age = field(default_factory=Age)
+    heartbeat: Age = field(default_factory=Age)
+
+
+class SignalSource:
+    """Makes the signals of one look; call it at each, for it counts what happened in between.
+
+    `disk_free` returns the bytes that were free lately, None when nobody knows; `key_missing`,
+    `limited`, `twins` and `database_taken` answer at once, from memory.
+    """
+
+    def __init__(
+        self,
+        supervisor: Lives,
+        database: Part,
+        clock: Clock,
+        *,
+        janitor: Part | None = None,
+        disk_free: Callable[[], int | None] = lambda: None,
+        key_missing: Callable[[], bool] = lambda: False,
+        limited: Callable[[SessionId], bool] = lambda _: False,
+        twins: Callable[[SessionId], int] = lambda _: 0,
+        database_taken: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._supervisor = supervisor
+        self._database = database
+        self._janitor = janitor
+        self._clock = clock
+        self._disk_free = disk_free
+        self._key_missing = key_missing
+        self._limited = limited
+        self._twins = twins
+        self._database_taken = database_taken
+        self._memories: dict[SessionId, _Memory] = {}
+        self._failures = Recent()
+        # Made before any session runs: a sign of life that was not seen yet is younger.
+        self._looked_at = clock.monotonic()
+        self._jump_s = 0.0
+        self._jumps: deque[tuple[float, float]] = deque()
+
+    def __call__(self) -> Signals:
+        """Return every number as it is now; stopped sessions have none."""
+        now, lives = instant(self._clock), self._supervisor.lives()
+        # Stopped ones, too: what was counted before a stop is nothing new after the next start.
+        self._memories = {session: self._memories.get(session) or _Memory() for session in lives}
+        signals: dict[str, Mapping[str, float]] = {}
+        for session, live in lives.items():
+            numbers = self._of_session(session, live, now)
+            runs = live.connection is not Connection.STOPPED
+            self._memories[session].looked_at = now.monotonic if runs else None
+            if runs:
+                signals[session] = numbers
+        running = {session: live for session, live in lives.items() if session in signals}
+        signals[SERVICE] = self._of_service(running, now.monotonic)
+        self._looked_at = now.monotonic
+        return signals
+
+    def _of_session(self, session: SessionId, live: LiveState, now: Instant) -> Mapping[str, float]:
+        memory = self._memories[session]
+        outage_s = memory.outage.of(live.outage_began_at, now, new_since=memory.looked_at)
+        alive_s = memory.heartbeat.of(live.alive_at, now, new_since=self._looked_at)
+        if live.connection not in _DOWN:
+            memory.adrift_since = None
+        elif live.connection is Connection.WAITING and memory.adrift_since is None:
+            memory.adrift_since = now.monotonic
+        adrift_s = 0.0 if memory.adrift_since is None else now.monotonic - memory.adrift_since
+        is_open = live.connection is Connection.OPEN
+        cause = None if is_open else live.cause
+        return {
+            "down_s": 0.0 if is_open else max(outage_s, adrift_s),
+            "needs_attention": float(live.connection is Connection.NEEDS_ATTENTION),
+            "banned": float(cause in _BANNED),
+            "replaced": float(cause is Cause.REPLACED),
+            "needs_pairing": float(live.needs_pairing),
+            "outdated": float(cause is Cause.OUTDATED),
+            "deaf": float(memory.deaf.of(live.deaf_suspicions, now.monotonic)),
+            "reconnects_last_hour": float(memory.reopened.of(live.reopened, now.monotonic)),
+            "restarts_515": float(live.attempt if cause is Cause.RESTART_REQUIRED else 0),
+            "attempts_share": live.attempt / live.limit if cause and live.limit else 0.0,
+            "heartbeat_age_s": alive_s if is_open else 0.0,
+            "phone_absent_days": float(live.phone_absent_days),
+            "limited": float(self._limited(session)),
+            "twins": float(self._twins(session)),
+        }
+
+    def _of_service(self, lives: Mapping[SessionId, LiveState], now: float) -> Mapping[str, float]:
+        down = sum(
+            live.connection is Connection.NEEDS_ATTENTION
+            or (live.connection in _DOWN and live.outage_began_at is not None)
+            or self._memories[session].adrift_since is not None
+            for session, live in lives.items()
+        )
+        numbers = {
+            "database_failing": float(self._database.failing),
+            "database_taken": float(self._database_taken()),
+            "retention_failing": float(self._janitor is not None and self._janitor.failing),
+            "sessions_down": float(down),
+            "sessions_down_share": down / len(lives) if lives else 0.0,
+            "task_failures_last_hour": float(
+                self._failures.of(self._supervisor.task_failures, now)
+            ),
+            "clock_jump_s": self._largest_jump(now),
+            "key_missing": float(self._key_missing()),
+        }
+        free = self._disk_free()
+        return numbers if free is None else {**numbers, "disk_free_bytes": float(free)}
+
+    def _largest_jump(self, now: float) -> float:
+        """Return the largest of the clock's jumps within the last hour, 0 without one."""
+        if self._supervisor.clock_jump_s != self._jump_s:
+            self._jump_s = self._supervisor.clock_jump_s
+            self._jumps.append((now, abs(self._jump_s)))
+        while self._jumps and now - self._jumps[0][0] >= _HOUR_S:
+            self._jumps.popleft()
+        return max((jump_s for _, jump_s in self._jumps), default=0.0)

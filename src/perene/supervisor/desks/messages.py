@@ -1,0 +1,137 @@
+"""The messages of a session as the API sends and reads them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+
+from perene.core.clock import Clock
+from perene.core.events import Json
+from perene.core.ids import MessageId, SessionId
+from perene.core.messages import Message, MessageKey, Status, new_message_id
+from perene.core.sessions import SessionRecord
+from perene.supervisor.desks.cursors import row_of
+from perene.supervisor.ports import (
+    Accepted,
+    ConversationPage,
+    ConversationView,
+    MessagePage,
+    MessageView,
+    NotPaired,
+    ReachOutLimited,
+)
+from perene.supervisor.storage.store import MessageRow, Messages
+
+ComposeText = Callable[[str], bytes]
+ReadFields = Callable[[bytes], Mapping[str, Json]]
+Wake = Callable[[SessionId], None]
+Admission = Callable[[SessionRecord, str], AbstractAsyncContextManager[None]]
+"""Surrounds the storing of a message to a bare JID; raises ReachOutLimited before it."""
+
+
+def _anybody(record: SessionRecord, to: str) -> AbstractAsyncContextManager[None]:
+    return nullcontext()
+
+
+class MessageDesk:
+    """Implements `ports.Messages` on the store. A message is committed before it is confirmed."""
+
+    def __init__(
+        self,
+        store: Messages,
+        clock: Clock,
+        *,
+        compose: ComposeText,
+        read_fields: ReadFields,
+        wake: Wake,
+        admission: Admission = _anybody,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._compose = compose
+        self._read_fields = read_fields
+        self._wake = wake
+        self._admission = admission
+
+    async def send_text(
+        self,
+        session: SessionId,
+        *,
+        to: str,
+        text: str,
+        idempotency_key: str | None,
+        request_hash: bytes,
+    ) -> Accepted:
+        record = await self._store.get_session(session)
+        own = record.lid or record.pn
+        if own is None or not record.has_credentials:
+            raise NotPaired(f"Session {session} is not linked to a phone.")
+        now = self._clock.now()
+        user = own.partition("@")[0].partition(":")[0]
+        sender = f"{user}@{own.partition('@')[2]}"
+        message_id = new_message_id(user, now)
+        message = Message(
+            key=MessageKey(chat=to, sender=sender, id=message_id, from_me=True),
+            kind="text",
+            text=text,
+            body=self._compose(text),
+            timestamp=now,
+            status=Status.QUEUED,
+        )
+        try:
+            async with self._admission(record, to):
+                queued = await self._store.queue_message(
+                    session, message, idempotency_key=idempotency_key, request_hash=request_hash
+                )
+        except ReachOutLimited:
+            if idempotency_key is None:
+                raise
+            earlier = await self._store.message_of_key(session, idempotency_key, request_hash)
+            if earlier is None:
+                raise
+            return Accepted(message=self._view(earlier), repeated=True)
+        self._wake(session)
+        return Accepted(message=self._view(queued.message), repeated=not queued.created)
+
+    async def list_messages(
+        self,
+        session: SessionId,
+        *,
+        chat: str | None,
+        cursor: str | None,
+        limit: int,
+        newest_first: bool,
+    ) -> MessagePage:
+        rows = await self._store.list_messages(
+            session,
+            chat=chat,
+            cursor=row_of(cursor),
+            limit=limit + 1,
+            newest_first=newest_first,
+        )
+        page = rows[:limit]
+        return MessagePage(
+            items=[self._view(row) for row in page],
+            next_cursor=str(page[-1].row) if len(rows) > limit else None,
+        )
+
+    async def messages_with_id(
+        self, session: SessionId, message: MessageId
+    ) -> Sequence[MessageView]:
+        return [self._view(row) for row in await self._store.find_messages(session, message)]
+
+    async def list_conversations(
+        self, session: SessionId, *, cursor: str | None, limit: int
+    ) -> ConversationPage:
+        rows = await self._store.list_conversations(session, cursor=row_of(cursor), limit=limit + 1)
+        page = rows[:limit]
+        return ConversationPage(
+            items=[
+                ConversationView(chat=row.chat, last_message_at=row.last_message_at) for row in page
+            ],
+            next_cursor=str(page[-1].last_row) if len(rows) > limit else None,
+        )
+
+    def _view(self, stored: MessageRow) -> MessageView:
+        message = stored.message
+        # A text is complete in `text`; decoding it again for every list would cost most of it.
+        content = None if message.kind == "text" else self._read_fields(message.body)
+        return MessageView(message=message, content=content)

@@ -1,0 +1,188 @@
+"""The sessions as the API drives them."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from perene.core.account import ban_meaning
+from perene.core.clock import Clock
+from perene.core.errors import Conflict, NotFound, PereneError
+from perene.core.events import Event, EventType
+from perene.core.ids import SessionId, new_session_id
+from perene.core.sessions import Connection, Desired, SessionOptions, SessionRecord
+from perene.core.twins import account_of, twins
+from perene.supervisor.desks.cursors import row_of
+from perene.supervisor.fleet.supervisor import Supervisor
+from perene.supervisor.ports import (
+    AlreadyExists,
+    AlreadyPaired,
+    BanView,
+    NotRunning,
+    OutagePage,
+    PairingNotReady,
+    QrView,
+    SessionView,
+)
+from perene.supervisor.session.live import LiveState
+from perene.supervisor.storage.store import Sessions
+
+
+class SessionDesk:
+    """Implements `ports.Gateway` on the store and the supervisor.
+
+    `forget` is called with each session that was deleted: what is remembered of it goes, too.
+    """
+
+    def __init__(
+        self,
+        store: Sessions,
+        supervisor: Supervisor,
+        clock: Clock,
+        *,
+        ring: Callable[[], None],
+        forget: Callable[[SessionId], None] = lambda _: None,
+    ) -> None:
+        self._ring = ring
+        self._forget = forget
+        self._store = store
+        self._supervisor = supervisor
+        self._clock = clock
+
+    async def create_session(
+        self, session: SessionId | None, *, name: str | None, options: SessionOptions, start: bool
+    ) -> SessionView:
+        session = session or new_session_id()
+        event = Event(type=EventType.SESSION_CREATED, at=self._clock.now(), payload={"name": name})
+        try:
+            await self._store.create_session(
+                session,
+                name=name,
+                desired=Desired.RUNNING if start else Desired.STOPPED,
+                options=options,
+                event=event,
+            )
+        except Conflict as error:
+            raise AlreadyExists(f"There is a session {session} already.") from error
+        self._supervisor.known(session)
+        self._ring()
+        if start:
+            await self._supervisor.start(session)
+        return await self.session(session)
+
+    async def list_sessions(self) -> Sequence[SessionView]:
+        records = await self._store.list_sessions()
+        accounts = {record.id: account_of(record) for record in records}
+        linked = {session: number for session, number in accounts.items() if number is not None}
+        found = twins(linked)
+        return [self._view(record, found.get(record.id, ())) for record in records]
+
+    async def session(self, session: SessionId) -> SessionView:
+        record = await self._store.get_session(session)
+        return self._view(record, await self._store.twins(session))
+
+    async def start(self, session: SessionId) -> SessionView:
+        await self._store.get_session(session)
+        await self._supervisor.start(session)
+        return await self.session(session)
+
+    async def stop(self, session: SessionId) -> SessionView:
+        await self._store.get_session(session)
+        await self._supervisor.stop(session)
+        return await self.session(session)
+
+    async def restart(self, session: SessionId) -> SessionView:
+        await self._store.get_session(session)
+        await self._supervisor.restart(session)
+        return await self.session(session)
+
+    async def logout(self, session: SessionId) -> SessionView:
+        await self._store.get_session(session)
+        await self._supervisor.logout(session)
+        return await self.session(session)
+
+    async def outages(self, session: SessionId, *, cursor: str | None, limit: int) -> OutagePage:
+        rows = await self._store.outages(session, before=row_of(cursor), limit=limit + 1)
+        page = rows[:limit]
+        return OutagePage(
+            items=[row.outage for row in page],
+            next_cursor=str(page[-1].row) if len(rows) > limit else None,
+        )
+
+    async def delete(self, session: SessionId) -> None:
+        await self._supervisor.delete(session)
+        self._forget(session)
+
+    async def current_qr(self, session: SessionId, *, wait_s: float) -> QrView:
+        live = await self._to_be_paired(session)
+        try:
+            async with asyncio.timeout(wait_s):
+                while (qr := self._scannable(live)) is None:
+                    await live.changed()
+                    live = await self._to_be_paired(session)
+        except TimeoutError as error:
+            raise PairingNotReady("The server offers no QR code at this moment.") from error
+        return qr
+
+    async def request_pairing_code(self, session: SessionId, phone: str) -> str:
+        live = await self._to_be_paired(session)
+        if live.qr is None:
+            raise PairingNotReady("The server is not ready for pairing yet.")
+        try:
+            engine = self._supervisor.task(session).engine
+        except NotFound as error:
+            raise NotRunning(f"Session {session} is stopped.") from error
+        if engine is None:
+            raise PairingNotReady("The session is not connected at this moment.")
+        try:
+            return await engine.request_pairing_code(phone)
+        except PereneError as error:
+            raise PairingNotReady(f"The server gave no pairing code: {error}") from error
+
+    async def _to_be_paired(self, session: SessionId) -> LiveState:
+        record = await self._store.get_session(session)
+        if _is_paired(record):
+            raise AlreadyPaired(f"Session {session} is linked to a phone.")
+        if not self._supervisor.is_running(session):
+            raise NotRunning(f"Session {session} is stopped.")
+        return self._supervisor.live(session)
+
+    def _scannable(self, live: LiveState) -> QrView | None:
+        """Return the code that is shown, unless its time is over: a typed one may outlive it."""
+        if live.qr is None or live.qr.expires_at <= self._clock.now():
+            return None
+        return live.qr
+
+    def _typable_until(self, live: LiveState) -> datetime | None:
+        until = live.code_expires_at
+        return None if until is None or until <= self._clock.now() else until
+
+    def _view(self, record: SessionRecord, others: Sequence[SessionId]) -> SessionView:
+        live = self._supervisor.live(record.id)
+        return SessionView(
+            record=record,
+            twins=others,
+            connection=live.connection,
+            connected_at=live.connected_at if live.connection is Connection.OPEN else None,
+            last_error=live.last_error,
+            qr_available=self._scannable(live) is not None,
+            code_expires_at=self._typable_until(live),
+            alive_at=live.alive_at,
+            phone_seen_at=live.phone_seen_at,
+            cause=live.cause,
+            attempt=live.attempt,
+            limit=live.limit,
+            retry_at=live.retry_at,
+            outage_began_at=live.outage_began_at,
+            deaf_suspicions=live.deaf_suspicions,
+            ban=_ban(live),
+        )
+
+
+def _ban(live: LiveState) -> BanView | None:
+    if live.ban_until is None and live.ban_code is None:
+        return None
+    return BanView(code=live.ban_code, meaning=ban_meaning(live.ban_code), until=live.ban_until)
+
+
+def _is_paired(record: SessionRecord) -> bool:
+    return account_of(record) is not None

@@ -1,0 +1,1 @@
+"""Many sessions: each desired one runs, whatever happens to the others."""

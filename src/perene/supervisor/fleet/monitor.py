@@ -1,0 +1,77 @@
+"""The look around every ten seconds: at the clock, and for sessions that nobody drives."""
+
+from collections.abc import Awaitable, Callable, Collection, Mapping
+
+import structlog
+
+from perene.core.clock import Clock
+from perene.core.errors import StorageError
+from perene.core.ids import SessionId
+from perene.core.machines.inputs import Due
+from perene.supervisor.session.task import SessionTask
+
+log = structlog.stdlib.get_logger()
+
+_LOOK_EVERY_S = 10.0
+"""Requirement C3."""
+
+_OVERDUE_S = 30.0
+_CLOCK_JUMP_S = 5.0
+"""A difference between the two clocks that no correction in small steps makes in ten seconds."""
+
+
+class Monitor:
+    """Mends what should not happen: a timer that was missed, a wanted session without a task.
+
+    `tasks` are those that live, by their sessions; `down` tells which wanted sessions have none,
+    and `revive` starts one again.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        tasks: Mapping[SessionId, SessionTask],
+        down: Callable[[], Collection[SessionId]],
+        revive: Callable[[SessionId], Awaitable[None]],
+    ) -> None:
+        self.clock_jump_s = 0.0
+        """The last jump of the wall clock, in seconds."""
+        self._clock = clock
+        self._tasks = tasks
+        self._down = down
+        self._revive = revive
+
+    async def run(self) -> None:
+        """Look until this is cancelled."""
+        wall, steady = self._clock.now(), self._clock.monotonic()
+        while True:
+            await self._clock.sleep(_LOOK_EVERY_S)
+            now, steady_now = self._clock.now(), self._clock.monotonic()
+            self._look_at_clock((now - wall).total_seconds() - (steady_now - steady))
+            wall, steady = now, steady_now
+            self._look_at_tasks()
+            await self._look_for_the_missing()
+
+    def _look_at_clock(self, jump_s: float) -> None:
+        if abs(jump_s) < _CLOCK_JUMP_S:
+            return
+        self.clock_jump_s = jump_s
+        log.warning("clock_jumped", seconds=round(jump_s, 1))
+        for task in list(self._tasks.values()):
+            task.check()
+
+    def _look_at_tasks(self) -> None:
+        for task in list(self._tasks.values()):
+            if task.overdue_s > _OVERDUE_S:
+                log.error("session_overdue", session=task.session, seconds=task.overdue_s)
+                task.tell(Due())
+
+    async def _look_for_the_missing(self) -> None:
+        for session in self._down():
+            log.error("session_without_task", session=session)
+            try:
+                await self._revive(session)
+            except StorageError as error:
+                log.warning("session_not_read", session=session, reason=str(error))
+                return  # the next look asks again

@@ -1,0 +1,63 @@
+"""Who is there: the sessions that exist, and the tasks of those that run."""
+
+from collections.abc import Mapping
+
+from perene.core.errors import NotFound
+from perene.core.ids import SessionId
+from perene.supervisor.metrics import Metrics
+from perene.supervisor.session.live import LiveState
+from perene.supervisor.session.task import SessionTask
+
+
+class Roster:
+    """The live half of every session, and at most one task of each.
+
+    A live state outlives its session's tasks: whoever looks keeps looking at the same one.
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._states: dict[SessionId, LiveState] = {}
+        self._tasks: dict[SessionId, SessionTask] = {}
+
+    @property
+    def lives(self) -> Mapping[SessionId, LiveState]:
+        """The live half of every session, by its id."""
+        return self._states
+
+    @property
+    def tasks(self) -> Mapping[SessionId, SessionTask]:
+        """The tasks of the sessions that run."""
+        return self._tasks
+
+    def live(self, session: SessionId) -> LiveState:
+        """Return the live half of a session; one that never ran is stopped."""
+        return self._states.get(session) or LiveState()
+
+    def known(self, session: SessionId) -> LiveState:
+        """Take note of a session that exists, though it may never run; return its live half."""
+        live = self._states.get(session)
+        if live is None:
+            live = LiveState(on_transition=self._metrics.transition, on_deaf=self._metrics.deaf)
+            self._states[session] = live
+        return live
+
+    def forget(self, session: SessionId) -> None:
+        """Drop a session that exists no longer."""
+        self._states.pop(session, None)
+
+    def task(self, session: SessionId) -> SessionTask:
+        """Return the task of a running session, or raise NotFound."""
+        task = self._tasks.get(session)
+        if task is None:
+            raise NotFound(f"session {session} is not running")
+        return task
+
+    def enter(self, task: SessionTask) -> None:
+        """A session has a task, in place of its last one."""
+        self._tasks[task.session] = task
+
+    def leave(self, task: SessionTask) -> None:
+        """A task has ended; the one that took its place stays."""
+        if self._tasks.get(task.session) is task:
+            del self._tasks[task.session]

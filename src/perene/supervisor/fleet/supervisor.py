@@ -1,0 +1,309 @@
+"""Many sessions under one task group: each desired one runs, whatever happens to the others."""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import structlog
+
+from perene.core.causes import Cause
+from perene.core.clock import Clock
+from perene.core.errors import NotFound
+from perene.core.events import Event, EventType
+from perene.core.ids import SessionId
+from perene.core.policy import POLICIES, Policy
+from perene.core.sessions import Desired, SessionRecord
+from perene.core.standing import Standing
+from perene.supervisor.fleet.monitor import Monitor
+from perene.supervisor.fleet.owner import StoreOwner, Versions
+from perene.supervisor.fleet.roster import Roster
+from perene.supervisor.fleet.runner import TaskRunner
+from perene.supervisor.gate.start_gate import StartGate
+from perene.supervisor.metrics import Metrics
+from perene.supervisor.session.jobs import MakeEngine
+from perene.supervisor.session.live import LiveState
+from perene.supervisor.session.task import SessionTask
+from perene.supervisor.storage.committer import Committer
+from perene.supervisor.storage.patient_reads import PatientReads
+from perene.supervisor.storage.store import OpenStore, Sessions
+
+log = structlog.stdlib.get_logger()
+
+
+class Supervisor:
+    """Drives every session to its stored desire. `run` is its life; the rest is called meanwhile.
+
+    `ring` is called when an event was committed that no unit carried. Browsers, API clients and
+    event streams have no part in a session's life: they read, and ask for desires (C1).
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Sessions,
+        open_store: OpenStore,
+        committer: Committer,
+        connect: MakeEngine,
+        clock: Clock,
+        ring: Callable[[], None],
+        rng: random.Random,
+        gate: StartGate | None = None,
+        metrics: Metrics | None = None,
+        versions: Versions | None = None,
+        policies: Mapping[Cause, Policy] = POLICIES,
+    ) -> None:
+        metrics = metrics or Metrics()
+        self._store = store
+        self._clock = clock
+        self._ring = ring
+        self._closing = asyncio.Event()
+        self._reads = PatientReads(store, clock, self._closing)
+        self._roster = Roster(metrics)
+        self._runner = TaskRunner(
+            roster=self._roster,
+            reads=self._reads,
+            ownership=StoreOwner(
+                store=store,
+                open_store=open_store,
+                committer=committer,
+                clock=clock,
+                policies=policies,
+                versions=versions,
+                ring=ring,
+            ),
+            connect=connect,
+            clock=clock,
+            rng=rng,
+            gate=gate or StartGate(clock, at_once=50, per_second=200),
+            metrics=metrics,
+            policies=policies,
+            closing=self._closing,
+        )
+        self._monitor = Monitor(
+            clock=clock, tasks=self._roster.tasks, down=self._down, revive=self._revive
+        )
+        self._changing: dict[SessionId, asyncio.Lock] = {}
+        self._asked: set[SessionId] = set()
+        """Sessions that somebody has asked something of since this runs: the list is older."""
+        self._wanted: set[SessionId] = set()
+
+    # --- life -----------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Start every session that shall run, then live until `close` has drained them all."""
+        async with asyncio.TaskGroup() as group:
+            self._runner.open(group)
+            records = await self._reads.sessions()
+            for record in records:
+                self._roster.known(record.id)
+            wanted = [record for record in records if record.desired is not Desired.STOPPED]
+            log.info("sessions_found", total=len(records), starting=len(wanted))
+            monitor = group.create_task(self._monitor.run(), name="monitor")
+            for record in wanted:
+                if record.id not in self._asked and record.id not in self._roster.tasks:
+                    self._resume(record)
+            for record in records:
+                if record.desired is Desired.STOPPED and record.id not in self._asked:
+                    self._settle(record)
+            await self._closing.wait()
+            monitor.cancel()
+            for task in list(self._roster.tasks.values()):
+                task.stop(by_person=False)
+
+    def close(self) -> None:
+        """End `run`: every connection drains and closes."""
+        self._closing.set()
+
+    # --- desires --------------------------------------------------------------------------------
+
+    async def start(self, session: SessionId) -> None:
+        """Want a session running; one that waits for a person or for its time tries at once."""
+        async with self._turn(session):
+            await self._store.set_desired(session, Desired.RUNNING)
+            await self._started(session)
+
+    async def stop(self, session: SessionId) -> None:
+        """Want a session stopped; returns when its connection has drained."""
+        async with self._turn(session):
+            await self._store.set_desired(session, Desired.STOPPED)
+            self._wanted.discard(session)
+            await self._halt(session)
+            if self._settle(await self._store.get_session(session)):
+                await self._runner.ended(session)
+
+    async def restart(self, session: SessionId) -> None:
+        """Want a new connection now; counts begin anew, but no ban ends by it."""
+        async with self._turn(session):
+            await self._store.set_desired(session, Desired.RUNNING)
+            task = self._roster.tasks.get(session)
+            if task is None or task.stopping or task.failed:
+                await self._started(session)
+            else:
+                task.restart()
+
+    async def logout(self, session: SessionId) -> None:
+        """Unlink a session's device and destroy its credentials; it is stopped then.
+
+        A logout that the end of the service cuts short is finished by the next one, and one that
+        dies of a bug by the task that follows: this returns then, before it is done.
+        """
+        async with self._turn(session):
+            await self._store.set_desired(session, Desired.LOGGED_OUT)
+            self._wanted.discard(session)
+            task = self._roster.tasks.get(session)
+            if task is None or task.stopping or task.failed:
+                await self._halt(session)
+                task = self._resume(await self._store.get_session(session))
+            else:
+                task.log_out()
+            if task is not None:
+                await self._runner.ended_or_died(task)
+
+    async def delete(self, session: SessionId) -> None:
+        """Stop a session and delete everything of it."""
+        async with self._turn(session):
+            try:
+                await self._store.get_session(session)
+            except NotFound:
+                # Deleted by an earlier call, whose database did not say so in time.
+                self._wanted.discard(session)
+                self._roster.forget(session)
+                raise
+            await self._halt(session)
+            event = Event(type=EventType.SESSION_DELETED, at=self._clock.now())
+            # Until it is gone it is wanted as before: the monitor revives one that is still there.
+            await self._store.delete_session(session, event=event)
+            self._wanted.discard(session)
+            self._roster.forget(session)
+            self._ring()
+        self._changing.pop(session, None)
+
+    @asynccontextmanager
+    async def _turn(self, session: SessionId) -> AsyncGenerator[None]:
+        """Wait until nobody else changes a session, and keep others from it meanwhile."""
+        while True:
+            lock = self._lock(session)
+            async with lock:
+                # The session may have been deleted while we waited, and be another one by now.
+                if self._changing.get(session) is lock:
+                    yield
+                    return
+
+    def _lock(self, session: SessionId) -> asyncio.Lock:
+        """Return what is held while a session's desire changes, one change after the other."""
+        if self._runner.is_open:
+            self._asked.add(session)
+        return self._changing.setdefault(session, asyncio.Lock())
+
+    async def _started(self, session: SessionId) -> None:
+        task = self._roster.tasks.get(session)
+        if task is not None and (task.stopping or task.failed):
+            await self._halt(session)
+            task = None
+        if task is not None:
+            task.start()
+            return
+        record = await self._store.get_session(session)
+        if record.desired is not Desired.RUNNING:
+            # A logout that had to be finished first has left it to be stopped.
+            await self._store.set_desired(session, Desired.RUNNING)
+            record = replace(record, desired=Desired.RUNNING)
+        self._start(record, by_person=True)
+
+    async def _halt(self, session: SessionId) -> None:
+        task = self._roster.tasks.get(session)
+        if task is not None:
+            task.stop()
+        await self._runner.ended(session)
+
+    def _settle(self, record: SessionRecord) -> bool:
+        """End what a stopped session was in when its last task died; tell whether that was needed.
+
+        A task that dies of a bug, or with the service, cannot tell how its outage ended, and a
+        session that stays stopped has no other.
+        """
+        if Standing.parse(record.standing).outage is None:
+            return False
+        settling = self._start(record)
+        if settling is not None:
+            settling.stop()
+        return settling is not None
+
+    def _resume(self, record: SessionRecord) -> SessionTask | None:
+        """Go on with what was wanted of a session when its last task ended; return its new one."""
+        match record.desired:
+            case Desired.RUNNING:
+                return self._start(record)
+            case Desired.LOGGED_OUT:
+                leaving = self._start(record)
+                if leaving is not None:
+                    leaving.log_out()
+                return leaving
+            case Desired.STOPPED:
+                self._wanted.discard(record.id)
+                return None
+
+    def _start(self, record: SessionRecord, *, by_person: bool = False) -> SessionTask | None:
+        task = self._runner.start(record, by_person=by_person)
+        if task is not None and record.desired is Desired.RUNNING:
+            self._wanted.add(record.id)
+        return task
+
+    # --- what the monitor looks at --------------------------------------------------------------
+
+    def _down(self) -> Collection[SessionId]:
+        """Return the sessions that are wanted, have no task, and are not being changed."""
+        return [
+            session
+            for session in self._wanted
+            if not self._runner.runs(session) and not self._lock(session).locked()
+        ]
+
+    async def _revive(self, session: SessionId) -> None:
+        async with self._turn(session):
+            try:
+                if not self._runner.runs(session):
+                    self._resume(await self._store.get_session(session))
+            except NotFound:
+                self._wanted.discard(session)
+                self._roster.forget(session)
+
+    # --- what others look at --------------------------------------------------------------------
+
+    @property
+    def clock_jump_s(self) -> float:
+        """The last jump of the wall clock that the monitor saw, in seconds."""
+        return self._monitor.clock_jump_s
+
+    @property
+    def task_failures(self) -> int:
+        """How many tasks have ended by a bug."""
+        return self._runner.failures
+
+    def live(self, session: SessionId) -> LiveState:
+        """Return the live half of a session; one that never ran is stopped."""
+        return self._roster.live(session)
+
+    def lives(self) -> Mapping[SessionId, LiveState]:
+        """Return the live half of every session, by its id."""
+        return self._roster.lives
+
+    def known(self, session: SessionId) -> LiveState:
+        """Take note of a session that exists, though it may never run; return its live half."""
+        return self._roster.known(session)
+
+    def task(self, session: SessionId) -> SessionTask:
+        """Return the task of a running session, or raise NotFound."""
+        return self._roster.task(session)
+
+    def is_running(self, session: SessionId) -> bool:
+        """Tell whether a session has a task."""
+        return session in self._roster.tasks
+
+    def wake_sender(self, session: SessionId) -> None:
+        """Tell a session, if it runs, that a message waits for it."""
+        task = self._roster.tasks.get(session)
+        if task is not None:
+            task.wake_sender()

@@ -1,0 +1,272 @@
+"""What a session has under way: a claim, a connection, an archive. Each ends in an input."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Protocol
+
+import structlog
+
+from perene.core.causes import Cause, Ending, Kind, Local
+from perene.core.errors import StaleEpoch, StorageError
+from perene.core.ids import Epoch, SessionId
+from perene.core.machines.effects import Acquire, Archive, Connect, Destroy
+from perene.core.machines.inputs import (
+    Acquired,
+    Archived,
+    Destroyed,
+    Ended,
+    Input,
+    NotAcquired,
+    VersionFound,
+)
+from perene.core.notices import Observer
+from perene.core.sessions import SessionOptions, SessionRecord
+from perene.engine.ports import SessionStore
+from perene.supervisor.gate.start_gate import StartGate
+from perene.supervisor.gate.turns import GaveWay, Priority, Turn
+from perene.supervisor.session.live import LiveState
+
+log = structlog.stdlib.get_logger()
+
+
+class Engine(Protocol):
+    """One connection, as its owner drives it: all that the supervisor knows of an engine."""
+
+    async def run(self) -> Ending: ...
+
+    def wake_sender(self) -> None: ...
+
+    async def request_pairing_code(self, phone: str) -> str: ...
+
+    def check(self) -> None:
+        """Prove soon that the connection is alive, or end it."""
+        ...
+
+    def ping_phone(self) -> None:
+        """Ask the phone for something that it answers by itself."""
+        ...
+
+    def stop(self, *, log_out: bool = False) -> None:
+        """End in order; with `log_out`, ask WhatsApp to forget the device before."""
+        ...
+
+
+MakeEngine = Callable[[SessionStore, SessionOptions, Observer], Engine]
+"""Makes an engine for one connection."""
+
+ClientVersion = tuple[int, int, int]
+
+
+class Ownership(Protocol):
+    """What a session needs of the store besides the connection's own."""
+
+    async def acquire(self, session: SessionId, held: Epoch | None) -> Epoch: ...
+
+    def open_store(self, session: SessionId, epoch: Epoch) -> SessionStore: ...
+
+    async def archive_credentials(self, session: SessionId, epoch: Epoch, reason: Cause) -> None:
+        """Set credentials aside and tell that pairing is needed, in one transaction."""
+        ...
+
+    async def destroy_credentials(self, session: SessionId, epoch: Epoch) -> None:
+        """Delete credentials and tell that the session is logged out, in one transaction."""
+        ...
+
+    def presented_version(self) -> ClientVersion | None:
+        """Return the client version that a connection made now presents."""
+        ...
+
+    async def find_version(self, refused: ClientVersion | None) -> bool:
+        """Look for a client version newer than the one that was refused; tell if there is one."""
+        ...
+
+
+class SessionJobs:
+    """Does a session's deeds in the background, one of a kind at a time.
+
+    How each went is told by `tell`. What a job did not expect is a bug: `ring` says so, and
+    `raise_bug` raises it in the session's own task, which must not wait for ever.
+    """
+
+    def __init__(
+        self,
+        *,
+        record: SessionRecord,
+        ownership: Ownership,
+        connect: MakeEngine,
+        gate: StartGate,
+        live: LiveState,
+        observer: Observer,
+        tell: Callable[[Input], None],
+        ring: Callable[[], None],
+    ) -> None:
+        self.engine: Engine | None = None
+        self._session = record.id
+        self._options = record.options
+        self._ownership = ownership
+        self._connect = connect
+        self._gate = gate
+        self._live = live
+        self._observer = observer
+        self._tell = tell
+        self._ring = ring
+        self._turn: Turn | None = None
+        self._in_vain = 0
+        """How many attempts have begun since one got through."""
+        self._gave_way = False
+        """Whether one of these gave way to another session."""
+        self._presented: ClientVersion | None = None
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._connecting: asyncio.Task[None] | None = None
+        self._bug: BaseException | None = None
+
+    # --- deeds ----------------------------------------------------------------------------------
+
+    def acquire(self, deed: Acquire) -> None:
+        """Become the owner."""
+        self._begin(self._acquire(deed))
+
+    def connect(self, deed: Connect) -> None:
+        """Make one connection, when its turn has come."""
+        log.info("connecting", epoch=deed.epoch, attempt=deed.attempt, limit=deed.limit)
+        self._connecting = self._begin(self._converse(deed))
+
+    def drain(self, *, log_out: bool) -> None:
+        """Close the connection in order, or the attempt that still waits for its turn."""
+        if self.engine is not None:
+            self.engine.stop(log_out=log_out)
+        elif self._connecting is not None and self._connecting.cancel():
+            self._tell(Ended(ending=_ended(Local.STOPPED, "Stopped before it began.")))
+
+    def archive(self, deed: Archive) -> None:
+        """Set the credentials aside."""
+        self._begin(self._archive(deed))
+
+    def destroy(self, deed: Destroy) -> None:
+        """Delete the credentials."""
+        self._begin(self._destroy(deed))
+
+    def find_version(self) -> None:
+        """Look for a client version that WhatsApp accepts."""
+        self._begin(self._find_version())
+
+    def leave_gate(self) -> None:
+        """The connection got through, and no longer keeps others from beginning theirs."""
+        self._in_vain = 0
+        self._gave_way = False
+        if self._turn is not None:
+            self._turn.leave()
+
+    def raise_bug(self) -> None:
+        """Raise what a job did not expect, if there is such a thing."""
+        if self._bug is not None:
+            bug, self._bug = self._bug, None
+            raise bug
+
+    async def end(self) -> None:
+        """End all that is under way."""
+        for job in list(self._under_way):
+            job.cancel()
+        await asyncio.gather(*self._under_way, return_exceptions=True)
+        self.engine = None
+
+    # --- how they are done ----------------------------------------------------------------------
+
+    def _begin(self, job: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(job, name=f"job of {self._session}")
+        self._under_way.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: "asyncio.Task[None]") -> None:
+        self._under_way.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._bug = task.exception()
+            self._ring()
+
+    async def _acquire(self, deed: Acquire) -> None:
+        try:
+            epoch = await self._ownership.acquire(self._session, deed.held)
+        except StaleEpoch:
+            self._lost()
+        except StorageError as error:
+            log.warning("session_not_acquired", reason=str(error))
+            self._live.last_error = str(error)
+            self._tell(NotAcquired(taken=False))
+        else:
+            self._tell(Acquired(epoch=epoch))
+
+    async def _converse(self, deed: Connect) -> None:
+        try:
+            ending = await self._in_turn(deed)
+        except GaveWay:
+            log.info("gave_way")
+            self._gave_way = True
+            ending = _ended(
+                Local.HANDSHAKE_TIMEOUT,
+                "The server kept it waiting for so long that another session had its turn.",
+            )
+        self._tell(Ended(ending=ending))
+
+    async def _in_turn(self, deed: Connect) -> Ending:
+        if self._live.cause is None:
+            failures = self._in_vain = 0  # nothing is wrong, or no longer
+        else:
+            # The first attempt after a loss is one of a session that was up just now.
+            failures = max(deed.attempt - 1, self._in_vain)
+        async with self._gate.turn(
+            Priority(failures), route=self._options.proxy, gave_way=self._gave_way
+        ) as turn:
+            self._turn = turn
+            self._in_vain += 1  # until it gets through
+            try:
+                return await self._connection(deed.epoch)
+            finally:
+                self._turn = self._connecting = None
+
+    async def _connection(self, epoch: Epoch) -> Ending:
+        store = self._ownership.open_store(self._session, epoch)
+        try:
+            self._presented = self._ownership.presented_version()
+            self.engine = self._connect(store, self._options, self._observer)
+            return await self.engine.run()
+        except Exception as error:  # the supervisor's edge: a bug ends one connection, no more
+            log.exception("connection_failed_by_a_bug", error=type(error).__name__)
+            return _ended(Local.INTERNAL, type(error).__name__)
+        finally:
+            self.engine = None
+
+    async def _archive(self, deed: Archive) -> None:
+        try:
+            await self._ownership.archive_credentials(self._session, deed.epoch, deed.reason)
+        except StaleEpoch:
+            self._lost()
+        except StorageError as error:
+            log.error("credentials_not_archived", reason=str(error))
+            self._tell(Archived(ok=False))
+        else:
+            log.warning("credentials_archived", cause=deed.reason.value)
+            self._tell(Archived(ok=True))
+
+    async def _destroy(self, deed: Destroy) -> None:
+        try:
+            await self._ownership.destroy_credentials(self._session, deed.epoch)
+        except StaleEpoch:
+            self._lost()
+        except StorageError as error:
+            log.error("credentials_not_destroyed", reason=str(error))
+            self._tell(Destroyed(ok=False))
+        else:
+            log.warning("logged_out")
+            self._tell(Destroyed(ok=True))
+
+    async def _find_version(self) -> None:
+        self._tell(VersionFound(found=await self._ownership.find_version(self._presented)))
+
+    def _lost(self) -> None:
+        log.error("session_lost_to_another_owner")
+        self._tell(NotAcquired(taken=True))
+
+
+def _ended(code: Local, sentence: str) -> Ending:
+    return Ending(kind=Kind.LOCAL, code=code, sentence=sentence)

@@ -1,0 +1,256 @@
+"""The task that owns one session: it feeds the machines of `core`, and has their effects done."""
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Mapping
+from typing import assert_never
+
+import structlog
+
+from perene.core.causes import Cause
+from perene.core.clock import Clock, happens_within, instant
+from perene.core.ids import SessionId
+from perene.core.machines.effects import (
+    Acquire,
+    Archive,
+    Connect,
+    Deed,
+    Destroy,
+    Drain,
+    FindVersion,
+    PingPhone,
+)
+from perene.core.machines.inputs import (
+    Due,
+    Ended,
+    Input,
+    LoggedIn,
+    LogOut,
+    PhoneAccepted,
+    PhoneSeen,
+    Restart,
+    Start,
+    Stop,
+)
+from perene.core.machines.session import new_session, next_deadline, step
+from perene.core.machines.state import Chances, Down, SessionState
+from perene.core.notices import Notice, Opened, PhoneLinked
+from perene.core.notices import PhoneSeen as PhoneNoticed
+from perene.core.outages import new_outage_id
+from perene.core.policy import POLICIES, Policy
+from perene.core.sessions import SessionRecord
+from perene.core.standing import Standing
+from perene.supervisor.gate.start_gate import StartGate
+from perene.supervisor.session.jobs import Engine, MakeEngine, Ownership, SessionJobs
+from perene.supervisor.session.keeper import SessionKeeper, Watch
+from perene.supervisor.session.live import LiveState
+from perene.supervisor.session.showing import show, show_gone
+
+
+class SessionTask:
+    """Runs a session until it is stopped. Transport ends never remove it (requirement D5)."""
+
+    def __init__(
+        self,
+        *,
+        record: SessionRecord,
+        ownership: Ownership,
+        connect: MakeEngine,
+        clock: Clock,
+        rng: random.Random,
+        gate: StartGate,
+        watch: Watch,
+        policies: Mapping[Cause, Policy] = POLICIES,
+        live: LiveState | None = None,
+    ) -> None:
+        self.session: SessionId = record.id
+        self.live = live or LiveState()
+        self.stopping = False
+        self.leaving = False
+        """Whether it ends by a logout, which a bug must not cut short."""
+        self.died = asyncio.Event()
+        """Set when it has died of a bug; it does nothing more than to wait for its successor."""
+        self._fresh: SessionState = new_session(
+            record.id,
+            paired=record.pn is not None and record.has_credentials,
+            standing=Standing.parse(record.standing),
+        )
+        self.state = self._fresh
+        self._clock = clock
+        self._rng = rng
+        self._policies = policies
+        self._inputs: deque[Input] = deque()
+        self._arrived = asyncio.Event()
+        self._keeper = SessionKeeper(
+            ownership=ownership, clock=clock, watch=watch, stored=record.epoch
+        )
+        self._jobs = SessionJobs(
+            record=record,
+            ownership=ownership,
+            connect=connect,
+            gate=gate,
+            live=self.live,
+            observer=self,
+            tell=self.tell,
+            ring=self._arrived.set,
+        )
+        self.live.paired = self.state.paired
+        self.live.needs_pairing = record.was_linked and not self.state.paired
+
+    # --- what others ask ------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """A person wants the session running now."""
+        self.stopping = self.leaving = False
+        self.tell(Start(by_person=True))
+
+    def restart(self) -> None:
+        """A person wants a new connection, whatever has been before."""
+        self.tell(Restart())
+
+    def stop(self, *, by_person: bool = True) -> None:
+        """Ask the task to end in order; it drains its connection first."""
+        self.stopping, self.leaving = True, False
+        self.tell(Stop(by_person=by_person))
+
+    def log_out(self) -> None:
+        """Ask the task to unlink the device, destroy its credentials, and end."""
+        self.stopping = self.leaving = True
+        self.tell(LogOut())
+
+    def check(self) -> None:
+        """The machine slept, or its clock jumped: find out whether the connection still lives."""
+        if self.engine is not None:
+            self.engine.check()
+
+    def wake_sender(self) -> None:
+        """There may be a message to send."""
+        if self.engine is not None:
+            self.engine.wake_sender()
+
+    @property
+    def failed(self) -> bool:
+        """Whether it has died of a bug."""
+        return self.died.is_set()
+
+    @property
+    def engine(self) -> Engine | None:
+        """The connection of this moment."""
+        return self._jobs.engine
+
+    @property
+    def overdue_s(self) -> float:
+        """How long ago the task should have acted; 0 when nothing is due."""
+        due = None if self.failed else next_deadline(self.state)
+        return 0.0 if due is None else max(0.0, self._clock.monotonic() - due)
+
+    def tell(self, given: Input) -> None:
+        """Take an input; a request that waits already is not taken twice.
+
+        That a connection has ended is shown at once: to save what follows from it may take long.
+        """
+        if isinstance(given, Ended):
+            show_gone(self.live, self.state)
+        if given not in self._inputs:
+            self._inputs.append(given)
+        self._arrived.set()
+
+    def notice(self, notice: Notice) -> None:
+        """Take a notice of the connection: what is shown, and what moves the session."""
+        self.live.notice(notice)
+        match notice:
+            case Opened():
+                self._jobs.leave_gate()
+                self.tell(LoggedIn(at=instant(self._clock)))
+            case PhoneLinked():
+                self.tell(PhoneAccepted())
+            case PhoneNoticed(at=at):
+                self.tell(PhoneSeen(at=at))
+            case _:
+                if self.live.qr is not None:
+                    self._jobs.leave_gate()
+
+    async def rest(self, seconds: float) -> None:
+        """Wait, unless somebody asks for something; for the time between a bug and a new task."""
+        self._arrived.clear()
+        await self._arrival(seconds)
+
+    # --- life -----------------------------------------------------------------------------------
+
+    async def run(self, *, first: Input) -> None:
+        """Own the session until it is stopped, beginning with that wish.
+
+        A bug ends this with an exception, and all that was under way.
+        """
+        with structlog.contextvars.bound_contextvars(session=self.session):
+            self.state = self._fresh
+            self._inputs.appendleft(first)
+            try:
+                await self._live()
+            finally:
+                await self._jobs.end()
+
+    async def _live(self) -> None:
+        while True:
+            given = await self._next()
+            if isinstance(given, Start) and self.stopping:
+                continue
+            await self._take(given)
+            rests = isinstance(self.state.connection, Down) and not self._inputs
+            if rests and not self._keeper.owes(self.state):
+                return
+
+    async def _next(self) -> Input:
+        """Return the next input, or `Due` when the deadline comes first."""
+        while not self._inputs:
+            self._arrived.clear()
+            self._jobs.raise_bug()
+            due = next_deadline(self.state)
+            wait = None if due is None else due - self._clock.monotonic()
+            if wait is not None and wait <= 0:
+                return Due()
+            await self._arrival(wait)
+        return self._inputs.popleft()
+
+    async def _arrival(self, seconds: float | None) -> None:
+        """Wait for something to arrive, no longer than so many seconds."""
+        if seconds is None:
+            await self._arrived.wait()
+        else:
+            await happens_within(self._clock, self._arrived, seconds)
+
+    async def _take(self, given: Input) -> None:
+        """Step, keep what must be kept, and only then do what follows."""
+        before = self.state
+        chances = Chances(
+            jitter=self._rng.random(), outage_id=new_outage_id(), policies=self._policies
+        )
+        taken = step(before, given, instant(self._clock), chances)
+        self.state = taken.state
+        await self._keeper.keep(before, taken)
+        for effect in taken.effects:
+            if isinstance(effect, Deed):
+                self._do(effect)
+        if before != self.state:
+            show(self.live, before, self.state, self._policies)
+
+    def _do(self, deed: Deed) -> None:
+        match deed:
+            case Acquire():
+                self._jobs.acquire(deed)
+            case Connect():
+                self._jobs.connect(deed)
+            case Drain(log_out=log_out):
+                self._jobs.drain(log_out=log_out)
+            case Archive():
+                self._jobs.archive(deed)
+            case Destroy():
+                self._jobs.destroy(deed)
+            case FindVersion():
+                self._jobs.find_version()
+            case PingPhone():
+                if self.engine is not None:
+                    self.engine.ping_phone()
+            case _:
+                assert_never(deed)

@@ -1,0 +1,1 @@
+"""What is asked of a store: in groups, with patience, and with an end to what is kept."""

@@ -1,0 +1,230 @@
+"""The numbers that rules watch, as they come out of live states."""
+
+from datetime import timedelta
+
+import pytest
+
+from perene.core.alert_rules import SIGNALS
+from perene.core.alerts import SERVICE, Scope
+from perene.core.causes import Cause
+from perene.core.ids import SessionId
+from perene.core.notices import Alive, HearingDoubted, Opened
+from perene.core.sessions import Connection
+from perene.supervisor.alerts.signals import Recent, SignalSource
+from perene.supervisor.session.live import LiveState
+from tests.support.virtual_clock import VirtualClock
+
+ONE = SessionId("one")
+
+
+class Service:
+    """A supervisor of one session, and every part that can fail."""
+
+    def __init__(self) -> None:
+        self.clock = VirtualClock()
+        self.clock_jump_s = 0.0
+        self.task_failures = 0
+        self.failing = False
+        self.live = LiveState()
+        self.live.moved(Connection.CONNECTING)
+        self.limited = False
+        self.source = SignalSource(
+            self,
+            self,
+            self.clock,
+            janitor=self,
+            disk_free=lambda: 7,
+            limited=lambda session: self.limited and session == ONE,
+        )
+
+    def lives(self) -> dict[SessionId, LiveState]:
+        return {ONE: self.live}
+
+    def open(self) -> None:
+        self.live.notice(Opened(at=self.clock.now()))
+
+
+def test_every_signal_of_the_catalogue_is_supplied_and_none_besides() -> None:
+    signals = Service().source()
+    assert set(signals[ONE]) == set(SIGNALS[Scope.SESSION])
+    assert set(signals[SERVICE]) == set(SIGNALS[Scope.SERVICE])
+
+
+def test_a_stopped_session_has_no_numbers() -> None:
+    service = Service()
+    service.live.moved(Connection.STOPPED)
+    assert set(service.source()) == {SERVICE}
+
+
+def test_a_session_that_is_down_says_for_how_long_and_why() -> None:
+    service = Service()
+    service.live.moved(Connection.WAITING)
+    service.live.outage_began_at = service.clock.now() - timedelta(minutes=7)
+    service.live.cause, service.live.attempt, service.live.limit = Cause.RESTART_REQUIRED, 4, 10
+    signals = service.source()
+    assert signals[ONE]["down_s"] == 420
+    assert signals[ONE]["restarts_515"] == 4
+    assert signals[ONE]["attempts_share"] == 0.4
+    assert signals[SERVICE]["sessions_down"] == signals[SERVICE]["sessions_down_share"] == 1
+
+
+async def test_an_open_session_tells_its_last_heartbeat_and_its_reconnections() -> None:
+    service = Service()
+    for _ in range(3):
+        service.open()
+        assert service.source()[ONE]["heartbeat_age_s"] == 0
+        await service.clock.advance(20)
+    signals = service.source()[ONE]
+    assert (signals["heartbeat_age_s"], signals["reconnects_last_hour"]) == (20, 2)
+    await service.clock.advance(3600)
+    assert service.source()[ONE]["reconnects_last_hour"] == 0
+
+
+@pytest.mark.parametrize("jump_s", [-3600, 3600])
+async def test_a_clock_that_is_set_makes_no_session_older_or_younger(jump_s: int) -> None:
+    service = Service()
+    service.open()
+    service.source()
+    await service.clock.advance(5)
+    service.live.notice(Alive(at=service.clock.now()))
+    await service.clock.advance(3)
+    service.clock.jump(jump_s)
+    assert service.source()[ONE]["heartbeat_age_s"] <= 8
+    await service.clock.advance(120)
+    assert 120 <= service.source()[ONE]["heartbeat_age_s"] <= 128
+    service.live.outage_began_at = service.clock.now()
+    service.live.moved(Connection.WAITING)
+    await service.clock.advance(7)
+    service.clock.jump(jump_s)
+    assert service.source()[ONE]["down_s"] <= 7
+    service.clock.jump(-jump_s)
+    await service.clock.advance(600)
+    assert 600 <= service.source()[ONE]["down_s"] <= 607
+
+
+async def test_a_clock_that_is_set_before_the_first_look_makes_no_session_older() -> None:
+    service = Service()
+    service.open()
+    service.clock.jump(3600)
+    await service.clock.advance(5)
+    assert service.source()[ONE]["heartbeat_age_s"] <= 5
+
+
+async def test_a_session_that_was_down_before_the_service_started_is_down_since_then() -> None:
+    service = Service()
+    service.live.moved(Connection.STOPPED)
+    service.source()
+    service.live.outage_began_at = service.clock.now() - timedelta(hours=2)
+    service.live.moved(Connection.CONNECTING)
+    await service.clock.advance(10)
+    assert service.source()[ONE]["down_s"] == 7210
+
+
+async def test_every_connection_that_was_opened_again_is_counted_though_nobody_looked() -> None:
+    service = Service()
+    service.open()
+    service.source()
+    for _ in range(3):
+        service.live.moved(Connection.WAITING)
+        service.open()
+    service.live.moved(Connection.WAITING)
+    assert service.source()[ONE]["reconnects_last_hour"] == 3
+
+
+async def test_a_start_after_a_stop_is_no_reconnection_and_brings_back_no_old_suspicion() -> None:
+    service = Service()
+    service.open()
+    for _ in range(3):
+        service.live.notice(HearingDoubted())
+    assert service.source()[ONE]["deaf"] == 3
+    service.live.moved(Connection.STOPPED)
+    assert ONE not in service.source()
+    await service.clock.advance(3600)
+    service.live.moved(Connection.CONNECTING)
+    service.open()
+    signals = service.source()[ONE]
+    assert (signals["deaf"], signals["reconnects_last_hour"]) == (0, 0)
+
+
+async def test_a_jump_of_the_clock_is_told_for_an_hour() -> None:
+    service = Service()
+    service.clock_jump_s = -90.0
+    assert service.source()[SERVICE]["clock_jump_s"] == 90
+    await service.clock.advance(3600)
+    assert service.source()[SERVICE]["clock_jump_s"] == 0
+
+
+async def test_a_small_jump_of_the_clock_hides_no_larger_one() -> None:
+    service = Service()
+    for jump_s in (3600.0, -6.0):
+        service.clock_jump_s = jump_s
+        assert service.source()[SERVICE]["clock_jump_s"] == 3600
+        await service.clock.advance(1800)
+    assert service.source()[SERVICE]["clock_jump_s"] == 6
+
+
+async def test_a_session_whose_task_dies_again_and_again_is_down() -> None:
+    service = Service()
+    service.open()
+    service.source()
+    for _ in range(6):
+        service.live.moved(Connection.WAITING, error="Perene made a mistake; see the log.")
+        service.source()
+        await service.clock.advance(50)
+        service.live.moved(Connection.CONNECTING)
+        service.source()
+        await service.clock.advance(10)
+    signals = service.source()
+    assert signals[ONE]["down_s"] == 360
+    assert signals[SERVICE]["sessions_down"] == 1
+    service.open()
+    signals = service.source()
+    assert (signals[ONE]["down_s"], signals[SERVICE]["sessions_down"]) == (0, 0)
+
+
+def test_a_session_that_connects_for_the_first_time_is_not_down() -> None:
+    signals = Service().source()
+    assert (signals[ONE]["down_s"], signals[SERVICE]["sessions_down"]) == (0, 0)
+
+
+def test_a_count_that_began_anew_is_counted_from_nothing() -> None:
+    recent = Recent()
+    assert [recent.of(count, 0) for count in (2, 5, 1)] == [2, 5, 6]
+
+
+def test_parts_that_fail_are_told() -> None:
+    service = Service()
+    before = service.source()[SERVICE]
+    assert (before["database_failing"], before["retention_failing"]) == (0, 0)
+    service.failing = True
+    after = service.source()[SERVICE]
+    assert (after["database_failing"], after["retention_failing"]) == (1, 1)
+
+
+@pytest.mark.requirement("F10")
+def test_a_limited_account_is_told() -> None:
+    service = Service()
+    assert service.source()[ONE]["limited"] == 0
+    service.limited = True
+    assert service.source()[ONE]["limited"] == 1
+
+
+@pytest.mark.requirement("D7")
+def test_a_device_whose_credentials_were_archived_needs_pairing_whatever_it_does_now() -> None:
+    service = Service()
+    service.live.paired = True
+    service.live.paired = False
+    for connection in (Connection.WAITING, Connection.CONNECTING, Connection.PAIRING):
+        service.live.moved(connection)
+        assert service.source()[ONE]["needs_pairing"] == 1
+
+
+@pytest.mark.requirement("F3")
+async def test_suspicions_of_deafness_are_told_for_an_hour() -> None:
+    service = Service()
+    service.open()
+    service.live.notice(HearingDoubted())
+    service.live.notice(HearingDoubted())
+    assert service.source()[ONE]["deaf"] == 2
+    await service.clock.advance(3600)
+    assert service.source()[ONE]["deaf"] == 0

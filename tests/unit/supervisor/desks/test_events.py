@@ -1,0 +1,177 @@
+"""The outbox as it is read: positions, filters, and no news that is slept through."""
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perene.core.events import Event, EventType
+from perene.core.ids import SessionId
+from perene.supervisor.desks.events import EventFeed
+from tests.support.virtual_clock import START
+from tests.unit.supervisor.fakes import MemoryStore
+
+ANA, BOB = SessionId("ana"), SessionId("bob")
+
+
+def fact(kind: EventType = EventType.MESSAGE_RECEIVED) -> Event:
+    return Event(type=kind, at=START)
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+def feed(store: MemoryStore) -> EventFeed:
+    return EventFeed(store)
+
+
+async def started(feed: EventFeed, seq: int) -> "asyncio.Task[None]":
+    """Let somebody wait, and return once he does."""
+    waiting = asyncio.create_task(feed.wait_for_new(seq))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    return waiting
+
+
+async def test_an_empty_outbox_is_at_its_beginning(feed: EventFeed) -> None:
+    assert await feed.latest() == 0
+    page = await feed.after(0, session=None, types=(), limit=10)
+    assert (list(page.items), page.position) == ([], 0)
+
+
+async def test_events_come_in_order_with_their_number_and_session(
+    feed: EventFeed, store: MemoryStore
+) -> None:
+    for session in (ANA, BOB, ANA):
+        store.emit(fact(), session)
+    page = await feed.after(1, session=None, types=(), limit=10)
+    assert [(item.seq, item.session) for item in page.items] == [(2, BOB), (3, ANA)]
+    assert page.position == await feed.latest() == 3
+
+
+async def test_an_event_without_a_session_has_an_empty_one(
+    feed: EventFeed, store: MemoryStore
+) -> None:
+    store.emit(fact())
+    page = await feed.after(0, session=None, types=(), limit=10)
+    assert [item.session for item in page.items] == [""]
+
+
+async def test_a_page_without_a_match_still_moves_behind_all_that_was_searched(
+    feed: EventFeed, store: MemoryStore
+) -> None:
+    for _ in range(5):
+        store.emit(fact(), BOB)
+    page = await feed.after(0, session=ANA, types=(), limit=10)
+    assert (list(page.items), page.position) == ([], 5)
+
+
+async def test_a_position_ahead_of_the_outbox_is_not_taken_back(feed: EventFeed) -> None:
+    assert (await feed.after(7, session=None, types=(), limit=10)).position == 7
+
+
+async def test_what_is_committed_while_a_page_is_read_is_not_jumped_over(
+    feed: EventFeed, store: MemoryStore
+) -> None:
+    def commit_meanwhile() -> None:
+        store.on_look = lambda: None
+        store.emit(fact(), ANA)
+
+    store.emit(fact(), ANA)
+    store.on_look = commit_meanwhile
+    page = await feed.after(0, session=ANA, types=(), limit=10)
+    seen = [item.seq for item in page.items]
+    rest = await feed.after(page.position, session=ANA, types=(), limit=10)
+    assert seen + [item.seq for item in rest.items] == [1, 2]
+
+
+@given(
+    kinds=st.lists(st.tuples(st.sampled_from([ANA, BOB]), st.sampled_from(EventType)), max_size=30),
+    limit=st.integers(min_value=1, max_value=7),
+    session=st.sampled_from([None, ANA, BOB]),
+    types=st.sets(st.sampled_from(EventType), max_size=3),
+)
+def test_page_after_page_every_match_is_read_exactly_once(
+    kinds: list[tuple[SessionId, EventType]],
+    limit: int,
+    session: SessionId | None,
+    types: set[EventType],
+) -> None:
+    async def read_all() -> list[int]:
+        store = MemoryStore()
+        for owner, kind in kinds:
+            store.emit(fact(kind), owner)
+        feed, position, found = EventFeed(store), 0, list[int]()
+        while True:
+            page = await feed.after(position, session=session, types=types, limit=limit)
+            assert page.position >= position
+            found += [item.seq for item in page.items]
+            if page.position == position:
+                return found
+            position = page.position
+
+    expected = [
+        seq
+        for seq, (owner, kind) in enumerate(kinds, start=1)
+        if session in (None, owner) and (not types or kind in types)
+    ]
+    assert asyncio.run(read_all()) == expected
+
+
+async def test_nobody_waits_for_what_is_there(feed: EventFeed, store: MemoryStore) -> None:
+    store.emit(fact())
+    async with asyncio.timeout(10):
+        await feed.wait_for_new(0)
+
+
+async def test_a_ring_wakes_everybody_who_has_news(feed: EventFeed, store: MemoryStore) -> None:
+    waiting = [await started(feed, 0) for _ in range(3)]
+    ahead = await started(feed, 1)
+    store.emit(fact())
+    feed.ring()
+    async with asyncio.timeout(10):
+        await asyncio.gather(*waiting)
+    assert not ahead.done()
+    store.emit(fact())
+    feed.ring()
+    async with asyncio.timeout(10):
+        await ahead
+
+
+async def test_a_ring_without_news_lets_them_wait_on(feed: EventFeed, store: MemoryStore) -> None:
+    waiting = await started(feed, 0)
+    feed.ring()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    store.emit(fact())
+    feed.ring()
+    async with asyncio.timeout(10):
+        await waiting
+
+
+async def test_news_between_looking_and_waiting_are_not_slept_through(
+    feed: EventFeed, store: MemoryStore
+) -> None:
+    def commit_meanwhile() -> None:
+        store.on_look = lambda: None
+        store.emit(fact())
+        feed.ring()
+
+    store.on_look = commit_meanwhile
+    async with asyncio.timeout(10):
+        await feed.wait_for_new(0)
+
+
+async def test_a_reader_who_left_holds_up_nobody(feed: EventFeed, store: MemoryStore) -> None:
+    left, stays = await started(feed, 0), await started(feed, 0)
+    left.cancel()
+    store.emit(fact())
+    feed.ring()
+    async with asyncio.timeout(10):
+        await stays
+    assert left.cancelled()

@@ -1,0 +1,213 @@
+"""Keys are looked up in the database; for what is told from memory, some need not be."""
+
+import asyncio
+import hashlib
+from dataclasses import dataclass, field
+
+import pytest
+from structlog.testing import capture_logs
+
+from perene.core.errors import StorageUnavailable
+from perene.supervisor.desks.keys import Keyholder
+from tests.support.virtual_clock import VirtualClock
+
+PATIENCE_S = 1.0
+ASKED_AGAIN_AFTER_S = 10.0
+REMEMBERED_FOR_S = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    name: str
+
+
+@dataclass
+class KeyStore:
+    """Knows keys by their text, and answers when a test lets it."""
+
+    owners: dict[str, str] = field(default_factory=lambda: {"pk_desk": "desk"})
+    down: bool = False
+    hangs: bool = False
+    asked: int = 0
+
+    def __post_init__(self) -> None:
+        self._speaks = asyncio.Event()
+
+    async def verify_api_key(self, key: str) -> Owner | None:
+        self.asked += 1
+        found = self.owners.get(key)
+        if self.down:
+            raise StorageUnavailable("down")
+        if self.hangs:
+            self._speaks.clear()
+            await self._speaks.wait()
+        return None if found is None else Owner(found)
+
+    def speak(self) -> None:
+        """Answer what was asked, with what was true then."""
+        self.hangs = False
+        self._speaks.set()
+
+
+class Rig:
+    """A keyholder, its store, and a clock."""
+
+    def __init__(self) -> None:
+        self.clock = VirtualClock()
+        self.store = KeyStore()
+        self.keys = Keyholder(self.store, self.clock)
+
+    async def recognise(self, key: str = "pk_desk") -> str | None:
+        """Recognise a key, letting it wait as long as it wants; the answer takes no longer."""
+        asking = asyncio.create_task(self.keys.recognise(key))
+        await asyncio.sleep(0)
+        while not asking.done() and self.clock.next_in is not None:
+            await self.clock.advance(self.clock.next_in)
+        return await asking
+
+
+@pytest.fixture
+def rig() -> Rig:
+    return Rig()
+
+
+async def test_a_key_is_known_by_the_name_of_its_owner(rig: Rig) -> None:
+    assert await rig.keys.verify("pk_desk") == "desk"
+    assert await rig.keys.verify("pk_other") is None
+    assert await rig.keys.recognise("pk_desk") == "desk"
+    assert await rig.keys.recognise("pk_other") is None
+
+
+async def test_the_database_is_asked_while_it_answers(rig: Rig) -> None:
+    for _ in range(3):
+        assert await rig.keys.recognise("pk_desk") == "desk"
+    assert rig.store.asked == 3
+
+
+async def test_a_key_that_was_known_is_recognised_without_a_database_and_no_other(
+    rig: Rig,
+) -> None:
+    await rig.keys.verify("pk_desk")
+    rig.store.owners["pk_new"] = "new"
+    rig.store.down = True
+    assert await rig.recognise() == "desk"
+    for other in ("pk_new", "pk_des", "pk_desk ", "", "\ud800"):
+        with pytest.raises(StorageUnavailable):
+            await rig.recognise(other)
+    with pytest.raises(StorageUnavailable):
+        await rig.keys.verify("pk_desk")
+
+
+async def test_a_database_that_hangs_is_not_waited_for_long_nor_by_everybody(rig: Rig) -> None:
+    await rig.keys.verify("pk_desk")
+    rig.store.hangs = True
+    began = rig.clock.monotonic()
+    assert await rig.recognise() == "desk"
+    assert rig.clock.monotonic() - began == PATIENCE_S
+    asked = rig.store.asked
+    for _ in range(9):
+        assert await rig.recognise() == "desk"
+        await rig.clock.advance(ASKED_AGAIN_AFTER_S / 10)
+    assert rig.store.asked == asked
+    await rig.clock.advance(ASKED_AGAIN_AFTER_S / 10)
+    began = rig.clock.monotonic()
+    assert await rig.recognise() == "desk"
+    assert rig.clock.monotonic() - began == PATIENCE_S
+    assert rig.store.asked == asked + 1
+
+
+async def test_a_database_that_answers_again_is_asked_at_once(rig: Rig) -> None:
+    await rig.keys.verify("pk_desk")
+    rig.store.hangs = True
+    assert await rig.recognise() == "desk"
+    rig.store.speak()
+    del rig.store.owners["pk_desk"]
+    rig.store.owners["pk_other"] = "other"
+    assert await rig.keys.verify("pk_other") == "other"
+    assert await rig.recognise() is None
+
+
+async def test_a_key_that_is_found_to_be_revoked_passes_no_more(rig: Rig) -> None:
+    await rig.keys.verify("pk_desk")
+    del rig.store.owners["pk_desk"]
+    assert await rig.keys.verify("pk_desk") is None
+    rig.store.down = True
+    with pytest.raises(StorageUnavailable):
+        await rig.recognise()
+
+
+async def test_a_revocation_that_another_request_finds_in_the_meantime_counts(rig: Rig) -> None:
+    await rig.keys.verify("pk_desk")
+    rig.store.hangs = True
+    waiting = asyncio.create_task(rig.keys.recognise("pk_desk"))
+    await asyncio.sleep(0)
+    rig.store.hangs = False
+    del rig.store.owners["pk_desk"]
+    assert await rig.keys.verify("pk_desk") is None
+    await rig.clock.advance(PATIENCE_S)
+    with pytest.raises(StorageUnavailable):
+        await waiting
+
+
+async def test_an_older_answer_does_not_bring_a_revoked_key_back(rig: Rig) -> None:
+    await rig.keys.verify("pk_desk")
+    rig.store.hangs = True
+    older = asyncio.create_task(rig.keys.verify("pk_desk"))
+    await asyncio.sleep(0)
+    rig.store.hangs = False
+    del rig.store.owners["pk_desk"]
+    assert await rig.keys.verify("pk_desk") is None
+    rig.store.speak()
+    assert await older == "desk"
+    rig.store.down = True
+    with pytest.raises(StorageUnavailable):
+        await rig.recognise()
+
+
+async def test_a_key_is_remembered_for_a_quarter_of_an_hour_after_it_was_last_known(
+    rig: Rig,
+) -> None:
+    await rig.keys.verify("pk_desk")
+    await rig.clock.advance(REMEMBERED_FOR_S - 1)
+    await rig.keys.verify("pk_desk")
+    rig.store.down = True
+    await rig.clock.advance(REMEMBERED_FOR_S - 1)
+    assert await rig.recognise() == "desk"
+    await rig.clock.advance(1)
+    with pytest.raises(StorageUnavailable):
+        await rig.recognise()
+
+
+@pytest.mark.parametrize("jump_s", [REMEMBERED_FOR_S, -1.0])
+async def test_a_clock_that_was_set_makes_no_key_last_longer(rig: Rig, jump_s: float) -> None:
+    await rig.keys.verify("pk_desk")
+    rig.store.down = True
+    rig.clock.jump(jump_s)
+    with pytest.raises(StorageUnavailable):
+        await rig.recognise()
+
+
+async def test_no_more_than_a_hundred_keys_are_remembered_those_known_last(rig: Rig) -> None:
+    rig.store.owners = {f"pk_{number}": str(number) for number in range(101)}
+    await rig.keys.verify("pk_1")
+    await rig.keys.verify("pk_0")
+    for number in range(2, 101):
+        await rig.keys.verify(f"pk_{number}")
+    rig.store.down = True
+    assert await rig.recognise("pk_0") == "0"
+    assert await rig.recognise("pk_100") == "100"
+    with pytest.raises(StorageUnavailable):
+        await rig.recognise("pk_1")
+
+
+async def test_an_outage_is_logged_once_and_neither_log_nor_memory_holds_a_key(rig: Rig) -> None:
+    with capture_logs() as lines:
+        await rig.keys.verify("pk_desk")
+        rig.store.down = True
+        for _ in range(3):
+            await rig.recognise()
+    (line,) = lines
+    assert (line["event"], line["owner"]) == ("api_keys_not_looked_up", "desk")
+    kept = [value for value in vars(rig.keys).values() if value is not rig.store]
+    for held in ("pk_desk", repr(hashlib.sha256(b"pk_desk").digest())):
+        assert held not in repr((line, kept))

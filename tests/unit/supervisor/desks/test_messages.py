@@ -1,0 +1,296 @@
+"""The messages of a session as the API sends and reads them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perene.core.errors import IdempotencyConflict, InvalidRequest, NotFound
+from perene.core.ids import MessageId, SessionId
+from perene.core.messages import Message, Status
+from perene.core.sessions import SessionRecord
+from perene.supervisor.desks.messages import MessageDesk
+from perene.supervisor.ports import Accepted, NotPaired
+from tests.support.units import ManualClock, key, message
+from tests.unit.supervisor.fakes import LID, PN, MemoryStore
+
+ANA = SessionId("ana")
+TO = "5511900000002@s.whatsapp.net"
+HASH = b"h" * 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    row: int
+    message: Message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queued:
+    message: Stored
+    created: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chat:
+    chat: str
+    last_row: int
+    last_message_at: datetime | None = None
+
+
+@dataclass
+class MemoryMessages:
+    """The messages of a store, with one linked session."""
+
+    sessions: MemoryStore = field(default_factory=MemoryStore)
+    rows: list[Stored] = field(default_factory=list[Stored])
+    keys: dict[str, tuple[bytes, Stored]] = field(default_factory=dict[str, tuple[bytes, Stored]])
+    chats: list[Chat] = field(default_factory=list[Chat])
+    order: list[str] = field(default_factory=list[str])
+    """What happened, in order."""
+
+    def __post_init__(self) -> None:
+        self.sessions.add("ana", paired=True)
+
+    def profile(self, **changes: str | bool | None) -> None:
+        record = self.sessions.records[ANA]
+        self.sessions.records[ANA] = replace(record, **changes)
+
+    async def get_session(self, session: SessionId) -> SessionRecord:
+        return await self.sessions.get_session(session)
+
+    async def queue_message(
+        self,
+        session: SessionId,
+        message: Message,
+        *,
+        idempotency_key: str | None,
+        request_hash: bytes,
+    ) -> Queued:
+        if idempotency_key in self.keys:
+            earlier, stored = self.keys[idempotency_key]
+            if earlier != request_hash:
+                raise IdempotencyConflict("used before")
+            return Queued(message=stored, created=False)
+        stored = Stored(row=len(self.rows) + 1, message=message)
+        self.rows.append(stored)
+        self.order.append("stored")
+        if idempotency_key is not None:
+            self.keys[idempotency_key] = (request_hash, stored)
+        return Queued(message=stored, created=True)
+
+    async def message_of_key(
+        self, session: SessionId, idempotency_key: str, request_hash: bytes
+    ) -> Stored | None:
+        if idempotency_key not in self.keys:
+            return None
+        earlier, stored = self.keys[idempotency_key]
+        if earlier != request_hash:
+            raise IdempotencyConflict("used before")
+        return stored
+
+    async def list_messages(
+        self,
+        session: SessionId,
+        *,
+        chat: str | None,
+        cursor: int | None,
+        limit: int,
+        newest_first: bool,
+    ) -> Sequence[Stored]:
+        await self.get_session(session)
+        found = [row for row in self.rows if chat in (None, row.message.key.chat)]
+        if newest_first:
+            return [row for row in found[::-1] if cursor is None or row.row < cursor][:limit]
+        return [row for row in found if cursor is None or row.row > cursor][:limit]
+
+    async def find_messages(self, session: SessionId, message_id: MessageId) -> Sequence[Stored]:
+        await self.get_session(session)
+        return [row for row in self.rows if row.message.key.id == message_id]
+
+    async def list_conversations(
+        self, session: SessionId, *, cursor: int | None, limit: int
+    ) -> Sequence[Chat]:
+        await self.get_session(session)
+        ordered = sorted(self.chats, key=lambda chat: -chat.last_row)
+        return [chat for chat in ordered if cursor is None or chat.last_row < cursor][:limit]
+
+    def add(self, *texts: str) -> None:
+        for text in texts:
+            self.rows.append(Stored(row=len(self.rows) + 1, message=message(text=text)))
+
+
+@pytest.fixture
+def store() -> MemoryMessages:
+    return MemoryMessages()
+
+
+def desk_on(store: MemoryMessages) -> MessageDesk:
+    return MessageDesk(
+        store,
+        ManualClock(),
+        compose=lambda text: b"composed:" + text.encode(),
+        read_fields=lambda body: {"read": body.decode()},
+        wake=lambda session: store.order.append(f"woken {session}"),
+    )
+
+
+@pytest.fixture
+def desk(store: MemoryMessages) -> MessageDesk:
+    return desk_on(store)
+
+
+async def send(
+    desk: MessageDesk, text: str = "hello", *, idempotency_key: str | None = None, of: bytes = HASH
+) -> Accepted:
+    return await desk.send_text(
+        ANA, to=TO, text=text, idempotency_key=idempotency_key, request_hash=of
+    )
+
+
+async def test_a_text_is_stored_before_the_sender_is_woken(
+    desk: MessageDesk, store: MemoryMessages
+) -> None:
+    accepted = await send(desk)
+    assert store.order == ["stored", "woken ana"]
+    queued = accepted.message.message
+    assert not accepted.repeated
+    assert queued is store.rows[0].message
+    assert (queued.kind, queued.text, queued.body) == ("text", "hello", b"composed:hello")
+    assert (queued.status, queued.key.chat, queued.key.from_me) == (Status.QUEUED, TO, True)
+
+
+@pytest.mark.parametrize(
+    ("pn", "lid", "sender"),
+    [
+        (PN, LID, "100000000000099@lid"),
+        (None, LID, "100000000000099@lid"),
+        (PN, None, "5511900000001@s.whatsapp.net"),
+        ("5511900000001@s.whatsapp.net", None, "5511900000001@s.whatsapp.net"),
+    ],
+)
+async def test_the_sender_is_the_session_s_own_bare_address_the_lid_where_it_is_known(
+    desk: MessageDesk, store: MemoryMessages, pn: str | None, lid: str | None, sender: str
+) -> None:
+    store.profile(pn=pn, lid=lid)
+    assert (await send(desk)).message.message.key.sender == sender
+
+
+@pytest.mark.requirement("F5")
+async def test_a_repeated_request_answers_with_the_first_message(
+    desk: MessageDesk, store: MemoryMessages
+) -> None:
+    first = await send(desk, idempotency_key="k")
+    again = await send(desk, idempotency_key="k")
+    assert (first.repeated, again.repeated) == (False, True)
+    assert again.message.message.key == first.message.message.key
+    assert len(store.rows) == 1
+
+
+@pytest.mark.requirement("F5")
+async def test_a_key_that_was_used_for_another_request_is_refused(
+    desk: MessageDesk, store: MemoryMessages
+) -> None:
+    await send(desk, idempotency_key="k")
+    with pytest.raises(IdempotencyConflict):
+        await send(desk, "other", idempotency_key="k", of=b"o" * 32)
+    assert store.order == ["stored", "woken ana"]
+
+
+async def test_requests_without_a_key_are_messages_of_their_own(desk: MessageDesk) -> None:
+    first, second = await send(desk), await send(desk)
+    assert first.message.message.key.id != second.message.message.key.id
+
+
+@pytest.mark.parametrize("missing", [{"pn": None, "lid": None}, {"has_credentials": False}])
+async def test_a_session_without_a_phone_takes_no_message(
+    desk: MessageDesk, store: MemoryMessages, missing: dict[str, bool | None]
+) -> None:
+    store.profile(**missing)
+    with pytest.raises(NotPaired):
+        await send(desk)
+    assert store.order == []
+
+
+async def test_a_session_that_does_not_exist_has_no_messages(desk: MessageDesk) -> None:
+    nobody = SessionId("nobody")
+    for asked in (
+        desk.send_text(nobody, to=TO, text="", idempotency_key=None, request_hash=HASH),
+        desk.list_messages(nobody, chat=None, cursor=None, limit=1, newest_first=False),
+        desk.messages_with_id(nobody, MessageId("M")),
+        desk.list_conversations(nobody, cursor=None, limit=1),
+    ):
+        with pytest.raises(NotFound):
+            await asked
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+@pytest.mark.parametrize("limit", [1, 2, 3, 5, 9])
+async def test_page_after_page_every_message_is_listed_once(
+    desk: MessageDesk, store: MemoryMessages, limit: int, newest_first: bool
+) -> None:
+    store.add("a", "b", "c", "d", "e")
+    cursor, pages = None, list[list[str | None]]()
+    while True:
+        page = await desk.list_messages(
+            ANA, chat=None, cursor=cursor, limit=limit, newest_first=newest_first
+        )
+        pages.append([view.message.text for view in page.items])
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    listed = [text for page in pages for text in page]
+    assert listed == (list("edcba") if newest_first else list("abcde"))
+    assert all(pages)
+    assert all(len(page) == limit for page in pages[:-1])
+
+
+async def test_conversations_are_listed_latest_first_and_each_once(
+    desk: MessageDesk, store: MemoryMessages
+) -> None:
+    store.chats = [Chat(chat=f"c{number}", last_row=number * 10) for number in range(1, 6)]
+    cursor, listed = None, list[str]()
+    for _ in range(3):
+        page = await desk.list_conversations(ANA, cursor=cursor, limit=2)
+        listed += [view.chat for view in page.items]
+        cursor = page.next_cursor
+    assert listed == ["c5", "c4", "c3", "c2", "c1"]
+    assert cursor is None
+
+
+async def test_a_message_is_found_by_its_id_and_a_missing_one_is_no_error(
+    desk: MessageDesk, store: MemoryMessages
+) -> None:
+    store.rows.append(Stored(row=1, message=message(key("M1"))))
+    assert len(await desk.messages_with_id(ANA, MessageId("M1"))) == 1
+    assert list(await desk.messages_with_id(ANA, MessageId("M2"))) == []
+
+
+async def test_a_text_is_shown_as_it_is_and_anything_else_by_its_fields(
+    desk: MessageDesk, store: MemoryMessages
+) -> None:
+    image = replace(message(key("IMAGE"), body=b"picture"), kind="image", text=None)
+    store.rows += [Stored(row=1, message=message(key("TEXT"))), Stored(row=2, message=image)]
+    [text] = await desk.messages_with_id(ANA, MessageId("TEXT"))
+    [other] = await desk.messages_with_id(ANA, MessageId("IMAGE"))
+    assert (text.content, text.message.text) == (None, "hello")
+    assert other.content == {"read": "picture"}
+
+
+@given(
+    st.text(max_size=25).filter(
+        lambda text: not (text.isascii() and text.isdecimal() and len(text) <= 18)
+    )
+)
+async def test_a_cursor_that_was_not_made_here_is_refused_by_its_field(cursor: str) -> None:
+    desk = desk_on(MemoryMessages())
+    for asked in (
+        desk.list_messages(ANA, chat=None, cursor=cursor, limit=1, newest_first=False),
+        desk.list_conversations(ANA, cursor=cursor, limit=1),
+    ):
+        with pytest.raises(InvalidRequest) as caught:
+            await asked
+        assert caught.value.field == "cursor"

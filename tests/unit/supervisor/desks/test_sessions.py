@@ -1,0 +1,276 @@
+"""The sessions as the API drives them: every request has an answer or an error of its own."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from perene.core.causes import Ending, Kind, Local
+from perene.core.errors import NotFound, StorageUnavailable
+from perene.core.events import EventType
+from perene.core.ids import SessionId
+from perene.core.notices import Opened, PhoneLinked, QrShown
+from perene.core.sessions import Connection, Desired, SessionOptions
+from perene.supervisor.desks.sessions import SessionDesk
+from perene.supervisor.ports import (
+    AlreadyExists,
+    AlreadyPaired,
+    NotRunning,
+    PairingNotReady,
+    SessionView,
+)
+from tests.support.virtual_clock import START
+from tests.unit.supervisor.fakes import World
+
+ANA = SessionId("ana")
+QR = QrShown(text="qr", expires_at=START + timedelta(seconds=60))
+PHONE = "5511900000001"
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    world = World()
+    life = asyncio.create_task(world.supervisor.run())
+    await asyncio.sleep(0)
+    yield world
+    world.supervisor.close()
+    async with asyncio.timeout(10):
+        await life
+
+
+@pytest.fixture
+def desk(world: World) -> SessionDesk:
+    return SessionDesk(world.store, world.supervisor, world.clock, ring=world._ring)
+
+
+async def create(
+    desk: SessionDesk, session: SessionId | None = ANA, *, start: bool = True
+) -> SessionView:
+    return await desk.create_session(session, name="Ana", options=SessionOptions(), start=start)
+
+
+async def begun(waiting: "asyncio.Task[object]") -> None:
+    """Let a request come as far as it can."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not waiting.done()
+
+
+# --- sessions -------------------------------------------------------------------------------------
+
+
+async def test_a_created_session_is_stored_told_and_started(
+    desk: SessionDesk, world: World
+) -> None:
+    view = await create(desk)
+    assert (view.record.id, view.record.name) == (ANA, "Ana")
+    assert view.record.desired is Desired.RUNNING
+    assert world.store.told(ANA)[0] is EventType.SESSION_CREATED
+    assert world.rung == 1
+    await world.engine("ana")
+
+
+async def test_a_session_may_be_created_to_be_started_later(
+    desk: SessionDesk, world: World
+) -> None:
+    view = await create(desk, start=False)
+    assert view.record.desired is Desired.STOPPED
+    assert view.connection is Connection.STOPPED
+    assert not world.supervisor.is_running(ANA)
+
+
+async def test_a_session_without_a_name_of_its_own_gets_an_id(desk: SessionDesk) -> None:
+    first, second = await create(desk, None), await create(desk, None)
+    assert first.record.id != second.record.id
+    assert first.record.id.startswith("s_")
+
+
+async def test_an_id_can_be_used_only_once(desk: SessionDesk, world: World) -> None:
+    await create(desk, start=False)
+    with pytest.raises(AlreadyExists):
+        await create(desk)
+    assert not world.supervisor.is_running(ANA)
+    assert world.rung == 1
+
+
+async def test_a_view_joins_what_is_stored_with_what_is_true_now(
+    desk: SessionDesk, world: World
+) -> None:
+    await create(desk)
+    engine = await world.engine("ana")
+    engine.observer.notice(QR)
+    assert (await desk.session(ANA)).qr_available
+    engine.observer.notice(Opened(at=START))
+    view = await desk.session(ANA)
+    assert (view.connection, view.connected_at) == (Connection.OPEN, START)
+    assert not view.qr_available
+    engine.end(Ending(kind=Kind.LOCAL, code=Local.UNREACHABLE))
+    await world.clock.until_asleep(1)
+    view = await desk.session(ANA)
+    assert (view.connection, view.connected_at) == (Connection.WAITING, None)
+    assert view.last_error
+
+
+async def test_every_session_is_listed_running_or_not(desk: SessionDesk) -> None:
+    await create(desk)
+    await create(desk, SessionId("bob"), start=False)
+    assert [view.record.id for view in await desk.list_sessions()] == ["ana", "bob"]
+
+
+async def test_stop_and_start_answer_with_the_new_desire(desk: SessionDesk, world: World) -> None:
+    await create(desk)
+    await world.engine("ana")
+    stopped = await desk.stop(ANA)
+    assert (stopped.record.desired, stopped.connection) == (Desired.STOPPED, Connection.STOPPED)
+    assert (await desk.start(ANA)).record.desired is Desired.RUNNING
+    await world.engine("ana", 2)
+
+
+async def test_a_deleted_session_is_not_found_any_more(desk: SessionDesk) -> None:
+    await create(desk)
+    await desk.delete(ANA)
+    with pytest.raises(NotFound):
+        await desk.session(ANA)
+
+
+async def test_no_request_for_a_session_that_does_not_exist_is_answered(desk: SessionDesk) -> None:
+    for asked in (
+        desk.session(ANA),
+        desk.start(ANA),
+        desk.stop(ANA),
+        desk.delete(ANA),
+        desk.current_qr(ANA, wait_s=0),
+        desk.request_pairing_code(ANA, PHONE),
+    ):
+        with pytest.raises(NotFound):
+            await asked
+
+
+# --- pairing by QR code ---------------------------------------------------------------------------
+
+
+async def test_a_qr_code_that_is_there_is_returned_at_once(desk: SessionDesk, world: World) -> None:
+    await create(desk)
+    (await world.engine("ana")).observer.notice(QR)
+    assert (await desk.current_qr(ANA, wait_s=0)).text == "qr"
+
+
+async def test_a_qr_code_is_waited_for(desk: SessionDesk, world: World) -> None:
+    await create(desk)
+    engine = await world.engine("ana")
+    waiting = asyncio.create_task(desk.current_qr(ANA, wait_s=10))
+    await begun(waiting)
+    engine.observer.notice(QR)
+    assert (await waiting).expires_at == QR.expires_at
+
+
+async def test_a_wait_for_a_qr_code_ends_in_vain_when_its_time_is_over(
+    desk: SessionDesk, world: World
+) -> None:
+    await create(desk)
+    await world.engine("ana")
+    with pytest.raises(PairingNotReady):
+        await desk.current_qr(ANA, wait_s=0)
+
+
+async def test_a_stopped_session_has_no_qr_code(desk: SessionDesk) -> None:
+    await create(desk, start=False)
+    with pytest.raises(NotRunning):
+        await desk.current_qr(ANA, wait_s=10)
+
+
+async def test_a_linked_session_has_no_qr_code_even_when_it_is_stopped(
+    desk: SessionDesk, world: World
+) -> None:
+    world.store.add("ana", paired=True, desired=Desired.STOPPED)
+    with pytest.raises(AlreadyPaired):
+        await desk.current_qr(ANA, wait_s=10)
+
+
+async def test_a_phone_that_scans_meanwhile_ends_the_wait(desk: SessionDesk, world: World) -> None:
+    await create(desk)
+    engine = await world.engine("ana")
+    waiting = asyncio.create_task(desk.current_qr(ANA, wait_s=10))
+    await begun(waiting)
+    world.store.add("ana", paired=True)
+    engine.observer.notice(PhoneLinked())
+    with pytest.raises(AlreadyPaired):
+        await waiting
+
+
+async def test_a_session_that_is_deleted_meanwhile_ends_the_wait(
+    desk: SessionDesk, world: World
+) -> None:
+    await create(desk)
+    await world.engine("ana")
+    waiting = asyncio.create_task(desk.current_qr(ANA, wait_s=10))
+    await begun(waiting)
+    await desk.delete(ANA)
+    with pytest.raises((NotFound, NotRunning)):
+        await waiting
+
+
+async def test_a_session_that_is_stopped_meanwhile_ends_the_wait(
+    desk: SessionDesk, world: World
+) -> None:
+    await create(desk)
+    await world.engine("ana")
+    waiting = asyncio.create_task(desk.current_qr(ANA, wait_s=10))
+    await begun(waiting)
+    await desk.stop(ANA)
+    with pytest.raises(NotRunning):
+        await waiting
+
+
+# --- pairing by code ------------------------------------------------------------------------------
+
+
+async def test_a_pairing_code_comes_from_the_connection(desk: SessionDesk, world: World) -> None:
+    await create(desk)
+    (await world.engine("ana")).observer.notice(QR)
+    assert await desk.request_pairing_code(ANA, PHONE) == "ABCD-EFGH"
+
+
+async def test_a_pairing_code_needs_a_server_that_has_offered_pairing(
+    desk: SessionDesk, world: World
+) -> None:
+    await create(desk)
+    await world.engine("ana")
+    with pytest.raises(PairingNotReady):
+        await desk.request_pairing_code(ANA, PHONE)
+
+
+async def test_a_pairing_code_that_the_server_refuses_is_not_ready(
+    desk: SessionDesk, world: World
+) -> None:
+    await create(desk)
+    engine = await world.engine("ana")
+    engine.observer.notice(QR)
+    engine.pairing_code = StorageUnavailable("down")
+    with pytest.raises(PairingNotReady, match="down"):
+        await desk.request_pairing_code(ANA, PHONE)
+
+
+async def test_a_connection_that_just_ended_gives_no_pairing_code(
+    desk: SessionDesk, world: World
+) -> None:
+    await create(desk)
+    engine = await world.engine("ana")
+    engine.observer.notice(QR)
+    engine.end(Ending(kind=Kind.LOCAL, code=Local.SOCKET_CLOSED))
+    await world.clock.until_asleep(1)
+    with pytest.raises(PairingNotReady):
+        await desk.request_pairing_code(ANA, PHONE)
+
+
+async def test_a_stopped_session_gives_no_pairing_code(desk: SessionDesk) -> None:
+    await create(desk, start=False)
+    with pytest.raises(NotRunning):
+        await desk.request_pairing_code(ANA, PHONE)
+
+
+async def test_a_linked_session_gives_no_pairing_code(desk: SessionDesk, world: World) -> None:
+    world.store.add("ana", paired=True)
+    with pytest.raises(AlreadyPaired):
+        await desk.request_pairing_code(ANA, PHONE)

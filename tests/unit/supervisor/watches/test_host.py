@@ -1,0 +1,177 @@
+"""The machine is looked at now and then: how late the event loop is, what room the disk has."""
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, nullcontext
+from datetime import datetime
+
+import pytest
+
+from perene.store.threads import Threads
+from perene.supervisor.watches.host import HostWatch
+from tests.support.record import PATIENCE_S
+from tests.support.virtual_clock import START, VirtualClock
+
+MIB = 1024**2
+
+
+class LateClock:
+    """Each sleep takes longer than asked by the next of some delays; the last one is cancelled."""
+
+    def __init__(self, *delays: float) -> None:
+        self._delays = list(delays)
+        self._time = 0.0
+
+    def now(self) -> datetime:
+        return START
+
+    def monotonic(self) -> float:
+        return self._time
+
+    async def sleep(self, seconds: float) -> None:
+        if not self._delays:
+            raise asyncio.CancelledError
+        self._time += seconds + self._delays.pop(0)
+
+    def limit(self, seconds: float) -> AbstractAsyncContextManager[object]:
+        return nullcontext(seconds)
+
+
+async def watched(
+    *delays: float, free: "int | OSError" = 1024 * MIB, key_missing: bool = False
+) -> tuple[HostWatch, int]:
+    looks = 0
+
+    def look() -> int:
+        nonlocal looks
+        looks += 1
+        if isinstance(free, OSError):
+            raise free
+        return free
+
+    with ThreadPoolExecutor(1) as threads:
+        watch = HostWatch(
+            LateClock(*delays), disk_free=look, key_missing=lambda: key_missing, threads=threads
+        )
+        await live(watch)
+    return watch, looks
+
+
+async def live(watch: HostWatch) -> None:
+    with pytest.raises(asyncio.CancelledError):
+        await watch.run()
+
+
+async def test_the_largest_lag_of_the_last_minute_is_told() -> None:
+    watch, _ = await watched(0.01, 0.2, 0.0)
+    assert watch.lag_s == pytest.approx(0.2)
+    assert watch.event_loop().ok
+    assert watch.event_loop().detail == "At most 200 ms late in the last minute."
+
+
+async def test_an_event_loop_that_is_very_late_is_not_well() -> None:
+    watch, _ = await watched(1.5)
+    assert not watch.event_loop().ok
+
+
+async def test_a_lag_is_forgotten_after_a_minute() -> None:
+    watch, _ = await watched(1.5, *[0.0] * 60)
+    assert watch.lag_s == 0
+
+
+async def test_the_disk_is_looked_at_every_thirty_seconds_only() -> None:
+    _, looks = await watched(*[0.0] * 59)
+    assert looks == 2
+
+
+@pytest.mark.parametrize(("free", "ok"), [(1024 * MIB, True), (100 * MIB, False)])
+async def test_a_disk_is_well_while_it_has_room(free: int, ok: bool) -> None:
+    watch, _ = await watched(0.0, free=free)
+    assert watch.free_bytes == free
+    assert watch.disk().ok is ok
+
+
+async def test_a_disk_that_cannot_be_looked_at_is_not_well() -> None:
+    watch, _ = await watched(0.0, free=OSError(5, "Input/output error"))
+    assert watch.free_bytes is None
+    assert not watch.disk().ok
+    assert "Input/output error" in (watch.disk().detail or "")
+
+
+@pytest.mark.parametrize("missing", [True, False])
+async def test_it_is_seen_whether_the_key_file_is_there(missing: bool) -> None:
+    watch, _ = await watched(0.0, key_missing=missing)
+    assert watch.key_missing is missing
+
+
+async def test_a_data_directory_that_is_gone_takes_the_key_with_it() -> None:
+    watch, _ = await watched(0.0, free=OSError(2, "No such file or directory"), key_missing=True)
+    assert not watch.disk().ok
+    assert watch.key_missing
+
+
+async def test_a_key_file_that_cannot_be_looked_at_hides_no_full_disk() -> None:
+    def refuse() -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    with ThreadPoolExecutor(1) as threads:
+        clock = LateClock(0.0)
+        watch = HostWatch(clock, disk_free=lambda: MIB, key_missing=refuse, threads=threads)
+        await live(watch)
+    assert watch.free_bytes == MIB
+    assert not watch.key_missing
+
+
+async def test_a_look_that_fails_by_a_bug_is_followed_by_another() -> None:
+    answers = iter([ZeroDivisionError(), 1024 * MIB])
+
+    def look() -> int:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    with ThreadPoolExecutor(1) as threads:
+        clock = LateClock(0.0)
+        watch = HostWatch(clock, disk_free=look, key_missing=lambda: False, threads=threads)
+        with pytest.raises(ZeroDivisionError):
+            await watch.run()
+        await live(watch)
+    assert watch.free_bytes == 1024 * MIB
+
+
+async def test_a_disk_that_stalls_is_told_asked_once_and_looked_at_again_when_it_goes_on() -> None:
+    may_end, asked = threading.Event(), 0
+
+    def look() -> int:
+        nonlocal asked
+        asked += 1
+        may_end.wait(PATIENCE_S)
+        return 1024 * MIB
+
+    clock, threads = VirtualClock(), Threads(1, "look")
+    watch = HostWatch(clock, disk_free=look, key_missing=lambda: False, threads=threads)
+    running = asyncio.create_task(watch.run())
+    await clock.until_asleep(5)
+    await clock.advance(120)
+    assert "no answer" in (watch.disk().detail or "")
+    assert not watch.disk().ok
+    may_end.set()
+    async with asyncio.timeout(PATIENCE_S):
+        while not watch.disk().ok:
+            await clock.advance(1)
+    assert asked == 1
+    running.cancel()
+    await asyncio.wait((running,))
+
+
+def test_before_the_first_look_nothing_is_wrong() -> None:
+    watch = HostWatch(
+        LateClock(),
+        disk_free=lambda: 0,
+        key_missing=lambda: False,
+        threads=Threads(1, "never asked"),
+    )
+    assert watch.disk().ok
+    assert watch.event_loop().ok
