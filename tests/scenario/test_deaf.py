@@ -153,3 +153,42 @@ async def test_a_dead_connection_is_the_keepalives_business(world: World) -> Non
     await world.pass_time(90)
     assert [one["code"] for one in await ends(world, position)] == ["keepalive"]
     assert await suspicions(world, position) == []
+
+
+async def turns_deaf(world: World, phone: str) -> None:
+    """Let a session of a message every ten seconds go deaf, and be written to for three minutes."""
+    await traffic(world, phone, every_s=10, count=120)
+    world.simulator.add_fault("deaf", phone=phone)
+    ben = world.simulator.add_contact(name="Ben").account.phone
+    for number in range(18):
+        await world.pass_time(10)
+        world.simulator.send_text(ben, phone, f"unheard {number}")
+    await world.pass_time(MINUTE_S)
+
+
+@pytest.mark.parametrize("ahead_s", [10 * MINUTE_S, -10 * MINUTE_S], ids=["ahead", "behind"])
+async def test_a_clock_that_is_wrong_makes_no_false_alarm_of_a_deaf_connection(
+    world: World, ahead_s: float
+) -> None:
+    world.clock.jump(ahead_s)
+    phone = await world.pair()
+    position = await world.now()
+    await turns_deaf(world, phone)
+    assert [one["phase"] for one in await suspicions(world, position)] == ["suspected", "confirmed"]
+
+
+@pytest.mark.parametrize("jump_s", [HOUR_S, -HOUR_S], ids=["forwards", "back"])
+async def test_a_clock_that_is_set_hides_no_deaf_connection(world: World, jump_s: float) -> None:
+    """Neither the one that was open then, nor the next: nothing waits for a time gone by."""
+    phone = await world.pair()
+    await traffic(world, phone, every_s=10, count=60)
+    world.clock.jump(jump_s)
+    await world.pass_time(15)
+    position = await world.now()
+    await turns_deaf(world, phone)
+    await world.network.cut(DESK)
+    await world.pass_time(MINUTE_S, until=lambda: world.state() is not State.OPEN)
+    await world.pass_time(MINUTE_S, until=lambda: world.state() is State.OPEN)
+    await turns_deaf(world, phone)
+    phases = [one["phase"] for one in await suspicions(world, position)]
+    assert phases == ["suspected", "confirmed"] * 2

@@ -13,7 +13,7 @@ import structlog
 
 from perene.core import hearing
 from perene.core.causes import Local
-from perene.core.clock import happens_within
+from perene.core.clock import Clock, Instant, happens_within, instant
 from perene.core.events import Event, EventType, Json
 from perene.core.hearing import (
     Confirmed,
@@ -22,6 +22,7 @@ from perene.core.hearing import (
     HearingEffect,
     HearingEvent,
     HearingPolicy,
+    Phase,
     Probe,
     Reopen,
     StanzaKind,
@@ -53,6 +54,9 @@ connection still gets those."""
 
 _LATEST = 2**33
 
+_AGREED = timedelta(seconds=5)
+"""Two clocks that differ by less agree: the server's times are whole seconds, and travel."""
+
 
 class HearingMemory:
     """What was learned of one session's traffic. Its owner keeps it from connection to connection.
@@ -62,6 +66,17 @@ class HearingMemory:
 
     def __init__(self, policy: HearingPolicy | None = None) -> None:
         self.state = Hearing(policy=policy or HearingPolicy())
+        self._counted_from: Instant | None = None
+
+    def counted_from(self, clock: Clock) -> Instant:
+        """Return the moment that a connection made now counts time from, by the steady clock.
+
+        The wall may be set while we listen, and between two connections. What one suspected and the
+        next is to prove has to be told in the same time.
+        """
+        if self._counted_from is None or self.state.phase is not Phase.REOPENING:
+            self._counted_from = instant(clock)
+        return self._counted_from
 
     def serialize(self) -> bytes:
         """Return what was learned, to be stored; it may be read at any time."""
@@ -86,15 +101,19 @@ class Listening:
         self._observer = line.observer
         self._memory = memory
         self._phone_ping = phone_ping
-        # The wall may be set while we listen; a silence is measured by the steady clock.
-        self._began, self._began_s = line.clock.now(), line.clock.monotonic()
+        self._began = memory.counted_from(line.clock)
+        self._ahead = timedelta()
         self._performing: list[HearingEffect] = []
         self._due = asyncio.Event()
         self._asked_of: Hearing | None = None
         self._deadline_of_it: datetime | None = None
 
-    def opened(self) -> None:
+    def opened(self, success: Node) -> None:
         """The login succeeded. Call it before the first stanza of the queue is processed."""
+        said = _stamp(success)
+        self._ahead = self._now() - said if said is not None else timedelta()
+        if abs(self._ahead) < _AGREED:
+            self._ahead = timedelta()
         self._step(hearing.Opened())
 
     def closed(self) -> None:
@@ -124,7 +143,8 @@ class Listening:
             self._step(hearing.Answered())
 
     def _took_queued(self, kind: StanzaKind, stamp: datetime | None) -> None:
-        self._step(hearing.Heard(kind=kind, queued=True, queued_at=stamp))
+        at = None if stamp is None else stamp + self._ahead
+        self._step(hearing.Heard(kind=kind, queued=True, queued_at=at))
 
     async def run(self) -> None:
         """Watch until cancelled; raises ConnectionEnded(DEAF) when it is time to log in anew.
@@ -153,7 +173,8 @@ class Listening:
         self._due.clear()
 
     def _now(self) -> datetime:
-        return self._began + timedelta(seconds=self._clock.monotonic() - self._began_s)
+        passed_s = self._clock.monotonic() - self._began.monotonic
+        return self._began.wall + timedelta(seconds=passed_s)
 
     def _step(self, event: HearingEvent) -> None:
         self._memory.state, effects = hearing.step(self._memory.state, event, self._now())

@@ -53,7 +53,7 @@ class Login:
             return
         self._succeeded = True
         self._welcome.greeted()
-        self._listening.opened()
+        self._listening.opened(node)
         await self._keep_profile(node.attrs.get("lid"))
         if self.on_success is not None:
             self.on_success()

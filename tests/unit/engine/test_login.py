@@ -40,8 +40,8 @@ class Entrance:
     def greeted(self) -> None:
         self.told.append("greeted")
 
-    def opened(self) -> None:
-        self.told.append("opened")
+    def opened(self, success: Node) -> None:
+        self.told.append(f"opened by <{success.tag}>")
 
     def notice(self, notice: Notice) -> None:
         self.notices.append(notice)
@@ -72,7 +72,7 @@ def routing(info: bytes) -> Node:
 async def test_a_success_is_counted_and_told_once(entrance: Entrance) -> None:
     for _ in range(2):
         await entrance.login.succeeded(Node("success", {"lid": OWN_LID}))
-    assert entrance.told == ["greeted", "opened", "success"]
+    assert entrance.told == ["greeted", "opened by <success>", "success"]
     assert entrance.stage.credentials.login_counter == 1
     assert [unit.profile for unit in entrance.store.units] == [Profile(pn=OWN_PN, lid=OWN_LID)]
 

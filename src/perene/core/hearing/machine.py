@@ -46,6 +46,7 @@ from perene.core.hearing.state import (
     doubt,
     phone_due,
     reopen_due,
+    set_back,
     untaken_due,
 )
 from perene.core.hearing.verdict import confirmed, false_alarm, pause_after
@@ -56,7 +57,13 @@ Stepped = tuple[Hearing, tuple[HearingEffect, ...]]
 
 
 def step(state: Hearing, event: HearingEvent, now: datetime) -> Stepped:
-    """Return what follows from an event. `now` must not run backwards, whatever the wall does."""
+    """Return what follows from an event.
+
+    Within a connection, and from one that is given up to the next, `now` must not run backwards,
+    whatever the wall does. Else the clock may have been set meanwhile.
+    """
+    if isinstance(event, Opened) and state.phase is not Phase.REOPENING:
+        return _opened(set_back(state, now), now), ()
     if state.since is not None:
         now = max(now, state.since)
     match event:

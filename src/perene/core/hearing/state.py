@@ -1,7 +1,7 @@
 """What is known of one session's hearing, and how much speaks against it."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -78,6 +78,27 @@ class Hearing:
     alarms: int = 0
     alarmed_at: datetime | None = None
     quiet_until: datetime | None = None
+
+
+def set_back(state: Hearing, now: datetime) -> Hearing:
+    """Return the state without what lies in the future: times of a clock that was ahead.
+
+    Nothing would be suspected until they come.
+    """
+    longest = now + state.policy.longest_pause
+    asked = state.phone_asked
+    return replace(
+        state,
+        phone_asked=None if asked is None or asked > now else asked,
+        phone_asked_last=_not_after(now, state.phone_asked_last),
+        alarmed_at=_not_after(now, state.alarmed_at),
+        try_after=_not_after(longest, state.try_after),
+        quiet_until=_not_after(longest, state.quiet_until),
+    )
+
+
+def _not_after(latest: datetime, moment: datetime | None) -> datetime | None:
+    return None if moment is None else min(moment, latest)
 
 
 def doubt(state: Hearing, now: datetime) -> float:

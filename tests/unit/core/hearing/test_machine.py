@@ -381,3 +381,34 @@ def test_time_that_runs_backwards_does_no_harm() -> None:
     state, now = acquainted()
     state, effects = step(state, MESSAGE, now - timedelta(hours=1))
     assert (state.since, effects) == (now, ())
+
+
+def test_a_clock_set_back_between_two_connections_hides_no_deafness() -> None:
+    state, now = acquainted()
+    state, _ = step(state, Closed(), now)
+    set_back = now - timedelta(days=365)
+    state, _ = step(state, Opened(), set_back)
+    state, _ = step(state, MESSAGE, set_back + SECOND)
+    assert state.since == set_back + SECOND
+    assert due(state) - set_back < timedelta(minutes=2)
+
+
+def test_a_pause_by_a_clock_that_was_ahead_is_no_longer_than_any() -> None:
+    state, _, now = reopening()
+    policy = state.policy
+    state, effects = step(state, Ticked(), now + policy.proof)
+    assert [type(effect) for effect in effects] == [FalseAlarm]
+    state, _ = step(state, Closed(), now)
+    set_back = now - timedelta(days=365)
+    state, _ = step(state, Opened(), set_back)
+    assert state.quiet_until == set_back + policy.longest_pause
+    assert state.alarmed_at == state.phone_asked_last == set_back
+
+
+def test_a_proof_is_waited_for_no_longer_by_a_clock_set_back() -> None:
+    """Who owns the state keeps its time meanwhile; the clamp is for what it does not see."""
+    state, _, now = reopening()
+    state, _ = step(state, Closed(), now)
+    assert state.phase is Phase.REOPENING
+    state, _ = step(state, Opened(), now - SECOND)
+    assert (state.phase, state.since) == (Phase.PROVING, now)
