@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from perene.api.ports import ports_of
 from perene.api.problems import Unauthorized, problem_response
 from perene.core.errors import StorageUnavailable
+from perene.supervisor.ports import Caller
 
 PROTECTED = "/v1"
 DETAILED_HEALTH = "/health/detailed"
@@ -42,7 +43,7 @@ def announce_first_key(key: str, out: TextIO | None = None) -> None:
 
 
 class KeyRequired:
-    """Lets a request for what needs a key pass only with a known one; its owner joins the state.
+    """Lets a request for what needs a key pass only with a known one; the caller joins the state.
 
     A key is needed under `/v1`, and for each of `paths`. Where the database is not needed for the
     answer, it is not needed for the key either: see `ports.Keys.recognise`.
@@ -61,20 +62,25 @@ class KeyRequired:
         keys = ports_of(Request(scope)).keys
         ask = keys.recognise if is_told_from_memory(scope) else keys.verify
         try:
-            owner = None if key is None else await ask(key)
+            caller = None if key is None else await ask(key)
         except StorageUnavailable as error:
             await problem_response(error)(scope, receive, send)
             return
-        if owner is None:
+        if caller is None:
             sentence = "The API key is missing." if key is None else "The API key is not known."
             await problem_response(Unauthorized(sentence))(scope, receive, send)
             return
-        scope.setdefault("state", {})["api_key_owner"] = owner
+        scope.setdefault("state", {})["caller"] = caller
         await self._app(scope, receive, send)
 
     def _is_protected(self, scope: Scope) -> bool:
         path = cast("str", scope["path"])
         return path == PROTECTED or path.startswith(PROTECTED + "/") or path in self._paths
+
+
+def caller_of(request: Request) -> Caller:
+    """Return whose key a request under `/v1` has shown."""
+    return cast("Caller", request.state.caller)
 
 
 def is_told_from_memory(scope: Scope) -> bool:

@@ -66,6 +66,10 @@ async def _alerts(request: Request) -> Alerts:
     return ports_of(request).alerts
 
 
+async def _keys(request: Request) -> Keys:
+    return ports_of(request).keys
+
+
 async def _streams(request: Request) -> Streams:
     return ports_of(request).streams
 
@@ -77,4 +81,5 @@ EventsPort = Annotated[Events, Depends(_events)]
 HealthPort = Annotated[HealthSource, Depends(_health)]
 MetricsPort = Annotated[MetricsSource, Depends(_metrics)]
 AlertsPort = Annotated[Alerts, Depends(_alerts)]
+KeysPort = Annotated[Keys, Depends(_keys)]
 StreamsPort = Annotated[Streams, Depends(_streams)]

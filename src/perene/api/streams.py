@@ -6,7 +6,7 @@ it, and neither is noticed by a session or by another stream.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Collection, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine
 from dataclasses import dataclass, field
 
 import structlog
@@ -113,15 +113,24 @@ def frame(item: StoredEvent) -> bytes:
 
 
 class EventStream(Response):
-    """Sends frames until the client goes, takes nothing for too long, or the service stops."""
+    """Sends frames until the client goes, takes nothing for too long, or the service stops.
+
+    `revoked` returns when its client may read no more.
+    """
 
     media_type = "text/event-stream"
 
-    def __init__(self, content: AsyncGenerator[bytes], streams: Streams) -> None:
+    def __init__(
+        self,
+        content: AsyncGenerator[bytes],
+        streams: Streams,
+        revoked: Callable[[], Coroutine[object, object, None]],
+    ) -> None:
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._frames = content
         self._streams = streams
+        self._revoked = revoked
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -130,7 +139,10 @@ class EventStream(Response):
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             await _until_first(
-                self._send_frames(send), _disconnected(receive), self._streams.closed()
+                self._send_frames(send),
+                _disconnected(receive),
+                self._streams.closed(),
+                self._revoked(),
             )
             with contextlib.suppress(TimeoutError, OSError):
                 await _within(send({"type": "http.response.body", "body": b""}))

@@ -19,6 +19,7 @@ from perene.store.store import Store
 from perene.store.threads import Threads
 from perene.supervisor.alerts.alerting import Alerting
 from perene.supervisor.alerts.signals import SignalSource
+from perene.supervisor.desks.keys import Keyholder
 from perene.supervisor.metrics import Metrics
 from perene.supervisor.ports import ComponentHealth
 from perene.supervisor.storage.janitor import Janitor
@@ -43,6 +44,7 @@ class Looks:
     limits: LimitWatch
     twins: TwinWatch
     janitor: Janitor
+    keys: Keyholder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +66,7 @@ class Watch:
             "limits": looks.limits.run,
             "twins": looks.twins.run,
             "janitor": looks.janitor.run,
+            "keys": looks.keys.run,
             "hearing": self.hearings.run,
             "alerts": self.alerting.run,
         }
@@ -95,6 +98,7 @@ def wire_watch(
         limits=LimitWatch(sessions.feed, clock),
         twins=TwinWatch(store.linked_accounts, clock),
         janitor=Janitor(store, clock, retention=timedelta(days=settings.retention_days)),
+        keys=Keyholder(store, clock),
     )
     alerting = Alerting(
         store=store,

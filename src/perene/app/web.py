@@ -7,7 +7,6 @@ from perene.core.clock import Clock
 from perene.engine.content import readable_fields, text_message
 from perene.settings import Settings
 from perene.store.store import Store
-from perene.supervisor.desks.keys import Keyholder
 from perene.supervisor.desks.messages import MessageDesk
 from perene.supervisor.desks.sessions import SessionDesk
 from perene.supervisor.metrics import Metrics
@@ -37,7 +36,7 @@ def wire_server(
         ),
         accounts=sessions.accounts,
         events=sessions.feed,
-        keys=Keyholder(store, clock),
+        keys=watch.looks.keys,
         health=watch.vitals,
         metrics=metrics,
         alerts=watch.alerting,

@@ -23,6 +23,11 @@ app.command(
     name="session",
     help="See and drive the sessions of a running service.",
 )
+app.command(
+    "perene.cli.keys:app",
+    name="key",
+    help="List, make and revoke API keys, at the machine of the service.",
+)
 
 
 @app.command

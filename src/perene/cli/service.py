@@ -163,7 +163,8 @@ def _key(file: Path | None) -> str:
         raise CannotAsk(
             "No API key was given.",
             "Set PERENE_API_KEY to the one that `perene serve` showed at its first start, or name a"
-            " file that holds it with --api-key-file.",
+            " file that holds it with --api-key-file. If it is lost, `perene key create` makes"
+            " another.",
             status=REFUSED,
         )
     if not key.isascii() or not key.isprintable() or " " in key:
@@ -194,8 +195,8 @@ def _refusal(answer: httpx2.Response) -> CannotAsk:
     if answer.status_code == 401:
         return CannotAsk(
             "The service does not know this API key.",
-            "Give another with PERENE_API_KEY or --api-key-file; the first key was shown when the"
-            " service started for the first time.",
+            "Give another with PERENE_API_KEY or --api-key-file; `perene key list` shows which keys"
+            " there are, and `perene key create` makes one.",
             status=REFUSED_BY_SERVICE,
             code=code,
         )

@@ -2,13 +2,13 @@
 
 import json
 import re
-import sys
 from datetime import UTC, datetime
 from typing import Annotated, cast
 from urllib.parse import quote
 
 from cyclopts import App, Parameter, validators
 
+from perene.cli.confirming import confirmed
 from perene.cli.exits import INTERRUPTED, REFUSED
 from perene.cli.pairing import Pairing
 from perene.cli.service import LOCAL, CannotAsk, JsonObject, Reach, Service, asking
@@ -143,19 +143,12 @@ def logout(
     wait
         Seconds to wait for it; 0 only asks for it.
     """
-    if not yes:
-        if not sys.stdin.isatty():
-            print("Logging out destroys the credentials.\nGive --yes to confirm.", file=sys.stderr)
-            return REFUSED
-        question = f"Destroy the credentials of {session}? It must be paired anew then. [y/N] "
-        try:
-            answer = input(question)
-        except (EOFError, KeyboardInterrupt):
-            print()
-            return INTERRUPTED
-        if answer.strip().lower() not in {"y", "yes"}:
-            print("Nothing was changed.")
-            return 0
+    refused = yes or confirmed(
+        f"Destroy the credentials of {session}? It must be paired anew then. [y/N] ",
+        "Logging out destroys the credentials.",
+    )
+    if refused is not True:
+        return refused
     return _turn(reach, session, "logout", wait)
 
 

@@ -25,6 +25,7 @@ from perene.supervisor.ports import (
     AccountView,
     AlreadyExists,
     AlreadyPaired,
+    Caller,
     ComponentHealth,
     ConversationPage,
     ConversationView,
@@ -347,19 +348,28 @@ class FakeEvents:
 
 
 class FakeKeys:
-    """One key; it is remembered when the database is `away`."""
+    """One key; it is remembered when the database is `away`, and can be revoked."""
 
     def __init__(self) -> None:
         self.away = False
+        self._revoked = asyncio.Event()
 
-    async def verify(self, key: str) -> str | None:
+    async def verify(self, key: str) -> Caller | None:
         if self.away:
             raise StorageUnavailable("the database gave no answer")
         return await self.recognise(key)
 
-    async def recognise(self, key: str) -> str | None:
+    async def recognise(self, key: str) -> Caller | None:
         digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
-        return "test" if digest == hashlib.sha256(KEY.encode()).digest() else None
+        known = digest == hashlib.sha256(KEY.encode()).digest() and not self._revoked.is_set()
+        return Caller(id="k_test", name="test") if known else None
+
+    async def revoked(self, key_id: str) -> None:
+        assert key_id == "k_test"
+        await self._revoked.wait()
+
+    def revoke(self) -> None:
+        self._revoked.set()
 
 
 def _unlimited() -> AccountView:

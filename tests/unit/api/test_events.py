@@ -169,6 +169,13 @@ async def test_a_stopping_service_ends_its_streams(app: FastAPI, fakes: Fakes):
         assert refused.status == 503
 
 
+async def test_a_stream_ends_when_its_key_is_revoked(app: FastAPI, fakes: Fakes):
+    async with Stream(app, "/v1/events") as stream:
+        fakes.keys.revoke()
+        await stream.ended()
+    assert fakes.streams.open == 0
+
+
 async def test_a_stream_waits_for_a_database_that_does_not_answer(
     app: FastAPI, fakes: Fakes, monkeypatch: pytest.MonkeyPatch
 ):

@@ -6,8 +6,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
+from perene.api.auth import caller_of
 from perene.api.parameters import Limit
-from perene.api.ports import EventsPort, StreamsPort
+from perene.api.ports import EventsPort, KeysPort, StreamsPort
 from perene.api.problems import documented
 from perene.api.shapes import EventsOut
 from perene.api.streams import EventStream, Selection, frames
@@ -44,6 +45,7 @@ async def read_events(
     request: Request,
     events: EventsPort,
     streams: StreamsPort,
+    keys: KeysPort,
     after: Annotated[
         int | None,
         Query(
@@ -97,7 +99,10 @@ async def read_events(
         return Response(EventsOut.of(page).model_dump_json(), media_type="application/json")
     if position is None:
         position = await events.latest()
-    return EventStream(frames(events, position, selection, heartbeat_s), streams)
+    caller = caller_of(request)
+    return EventStream(
+        frames(events, position, selection, heartbeat_s), streams, lambda: keys.revoked(caller.id)
+    )
 
 
 def _accepted(header: str) -> EventsFormat:

@@ -1,5 +1,6 @@
 """Who may ask: the keys that the database knows, and for a while those that it knew."""
 
+import asyncio
 import hashlib
 import hmac
 import secrets
@@ -9,13 +10,14 @@ from datetime import timedelta
 import structlog
 
 from perene.core.clock import Clock, Instant, instant
-from perene.core.errors import StorageUnavailable
+from perene.core.errors import StorageError, StorageUnavailable
+from perene.supervisor.ports import Caller
 from perene.supervisor.storage.store import ApiKeys
 
 log = structlog.stdlib.get_logger()
 
 _REMEMBERED_FOR = timedelta(minutes=15)
-"""Longer than an onlooker pauses; so long a key may pass that was revoked before an outage."""
+"""Longer than an onlooker pauses; so long a key may pass that was revoked unseen."""
 
 _MOST = 100
 """How many keys are remembered: those that were asked for last."""
@@ -26,12 +28,16 @@ _PATIENCE_S = 1.0
 _ASKED_AGAIN_AFTER_S = 10.0
 """So long a question keeps a thread of a database that hangs: one at a time is enough."""
 
+LOOK_EVERY_S = 2.0
+"""Keys are revoked in the database, by another process: so long that can stay unseen by what does
+not ask it, which is an event stream that is open, and memory."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Known:
     """A key that the database knew; it was asked at that moment, or later."""
 
-    owner: str
+    caller: Caller
     at: Instant
 
     def is_fresh(self, now: Instant) -> bool:
@@ -44,7 +50,7 @@ class _Known:
 
 
 class Keyholder:
-    """Implements `ports.Keys` on the store.
+    """Implements `ports.Keys` on the store. `run` is the part of its life that looks for changes.
 
     Of a key that the database knew nothing is kept but its owner and a digest, which is made with a
     secret of this process: it can be compared here, and is of no use elsewhere.
@@ -55,23 +61,54 @@ class Keyholder:
         self._clock = clock
         self._secret = secrets.token_bytes(32)
         self._known: dict[bytes, _Known] = {}
-        self._revoked = 0
+        self._names: dict[str, str] = {}
+        """The keys that there are, as far as is known, by their ids."""
+        self._listed: frozenset[str] | None = None
+        self._revocations = 0
+        self._changed = asyncio.Event()
         self._silent_until = 0.0
         self._answers = True
 
-    async def verify(self, key: str) -> str | None:
-        digest, asked_at, revoked = self._digest(key), instant(self._clock), self._revoked
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            try:
+                await self.look()
+                pause_s = LOOK_EVERY_S
+            except StorageError:  # others tell that the database is away
+                pause_s = _ASKED_AGAIN_AFTER_S
+            await self._clock.sleep(pause_s)
+
+    async def look(self) -> None:
+        """See which keys were made and revoked; a revoked one is forgotten, wherever it counts."""
+        before, revocations = frozenset(self._names), self._revocations
+        found = {key.id: key.name for key in await self._store.list_api_keys()}
+        undisturbed = revocations == self._revocations
+        for gone in sorted(before - found.keys()):  # one that was verified meanwhile may be newer
+            self._forget(gone)
+        if undisturbed:
+            self._names |= found
+        if self._listed is not None:
+            for new in sorted(found.keys() - self._listed):
+                log.info("api_key_created", key_id=new, owner=found[new])
+        self._listed = frozenset(found)
+
+    async def verify(self, key: str) -> Caller | None:
+        digest, asked_at, revocations = self._digest(key), instant(self._clock), self._revocations
         found = await self._store.verify_api_key(key)
         self._silent_until, self._answers = 0.0, True
         if found is None:
-            if self._known.pop(digest, None) is not None:
-                self._revoked += 1
+            if known := self._known.get(digest):
+                self._forget(known.caller.id)
             return None
-        if revoked == self._revoked:  # else an older answer could undo what a newer one told
-            self._remember(digest, _Known(owner=found.name, at=asked_at))
-        return found.name
+        caller = Caller(id=found.id, name=found.name)
+        # Else an older answer could undo what a newer one told.
+        if revocations == self._revocations:
+            self._names[caller.id] = caller.name
+            self._remember(digest, _Known(caller=caller, at=asked_at))
+        return caller
 
-    async def recognise(self, key: str) -> str | None:
+    async def recognise(self, key: str) -> Caller | None:
         digest = self._digest(key)
         if self._recall(digest) is None:
             return await self.verify(key)
@@ -84,21 +121,36 @@ class Keyholder:
             except TimeoutError:
                 self._silent_until = self._clock.monotonic() + _ASKED_AGAIN_AFTER_S
         # Looked for anew: somebody else's question may have found it to be revoked.
-        owner = self._recall(digest)
-        if owner is None:
+        caller = self._recall(digest)
+        if caller is None:
             raise StorageUnavailable("the API key cannot be looked up")
         if self._answers:
             self._answers = False
-            log.warning("api_keys_not_looked_up", owner=owner)
-        return owner
+            log.warning("api_keys_not_looked_up", owner=caller.name)
+        return caller
 
-    def _recall(self, digest: bytes) -> str | None:
-        now, owner = instant(self._clock), None
+    async def revoked(self, key_id: str) -> None:
+        while key_id in self._names:
+            await self._changed.wait()
+
+    def _recall(self, digest: bytes) -> Caller | None:
+        now, caller = instant(self._clock), None
         for known, one in self._known.items():
             # Each is compared, and in full: the time taken tells nothing.
             if hmac.compare_digest(known, digest) and one.is_fresh(now):
-                owner = one.owner
-        return owner
+                caller = one.caller
+        return caller
+
+    def _forget(self, key_id: str) -> None:
+        self._known = {
+            digest: known for digest, known in self._known.items() if known.caller.id != key_id
+        }
+        self._revocations += 1
+        name = self._names.pop(key_id, None)
+        if name is not None:
+            log.info("api_key_revoked", key_id=key_id, owner=name)
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
 
     def _remember(self, digest: bytes, known: _Known) -> None:
         self._known.pop(digest, None)

@@ -16,7 +16,7 @@ from perene.supervisor.ports.health import (
     MetricsSource,
     SessionHealth,
 )
-from perene.supervisor.ports.keys import Keys
+from perene.supervisor.ports.keys import Caller, Keys
 from perene.supervisor.ports.messages import (
     Accepted,
     ConversationPage,
@@ -46,6 +46,7 @@ __all__ = [
     "AlreadyExists",
     "AlreadyPaired",
     "BanView",
+    "Caller",
     "ComponentHealth",
     "ConversationPage",
     "ConversationView",

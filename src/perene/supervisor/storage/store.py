@@ -190,8 +190,11 @@ class Outbox(Protocol):
     async def last_seq(self) -> int: ...
 
 
-class KeyOwner(Protocol):
-    """Whom an API key was given to."""
+class ApiKey(Protocol):
+    """What is known of an API key: its id, and whom it was given to."""
+
+    @property
+    def id(self) -> str: ...
 
     @property
     def name(self) -> str: ...
@@ -200,7 +203,9 @@ class KeyOwner(Protocol):
 class ApiKeys(Protocol):
     """The API keys of a store."""
 
-    async def verify_api_key(self, key: str) -> KeyOwner | None: ...
+    async def verify_api_key(self, key: str) -> ApiKey | None: ...
+
+    async def list_api_keys(self) -> Sequence[ApiKey]: ...
 
 
 OpenStore = Callable[[SessionId, Epoch, Lane], SessionStore]
