@@ -65,11 +65,6 @@ class TaskRunner:
         self.failures = 0
         """How many tasks have ended by a bug."""
 
-    @property
-    def is_open(self) -> bool:
-        """Whether `open` was called."""
-        return self._group is not None
-
     def open(self, group: asyncio.TaskGroup) -> None:
         """Let tasks run in this group from now on."""
         self._group = group

@@ -2,8 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 import structlog
@@ -14,12 +13,13 @@ from perene.core.errors import NotFound
 from perene.core.events import Event, EventType
 from perene.core.ids import SessionId
 from perene.core.policy import POLICIES, Policy
-from perene.core.sessions import Desired, SessionRecord
-from perene.core.standing import Standing
+from perene.core.sessions import Desired
+from perene.supervisor.fleet.changes import Changes
 from perene.supervisor.fleet.monitor import Monitor
 from perene.supervisor.fleet.owner import StoreOwner, Versions
 from perene.supervisor.fleet.roster import Roster
 from perene.supervisor.fleet.runner import TaskRunner
+from perene.supervisor.fleet.wanted import Wanted
 from perene.supervisor.gate.start_gate import StartGate
 from perene.supervisor.metrics import Metrics
 from perene.supervisor.session.jobs import MakeEngine
@@ -84,10 +84,8 @@ class Supervisor:
         self._monitor = Monitor(
             clock=clock, tasks=self._roster.tasks, down=self._down, revive=self._revive
         )
-        self._changing: dict[SessionId, asyncio.Lock] = {}
-        self._asked: set[SessionId] = set()
-        """Sessions that somebody has asked something of since this runs: the list is older."""
-        self._wanted: set[SessionId] = set()
+        self._changes = Changes()
+        self._wanted = Wanted(self._roster, self._runner)
 
     # --- life -----------------------------------------------------------------------------------
 
@@ -95,6 +93,8 @@ class Supervisor:
         """Start every session that shall run, then live until `close` has drained them all."""
         async with asyncio.TaskGroup() as group:
             self._runner.open(group)
+            asked = self._changes.asked
+            asked.clear()  # of what was asked before, the list that is read now knows
             records = await self._reads.sessions()
             for record in records:
                 self._roster.known(record.id)
@@ -102,11 +102,11 @@ class Supervisor:
             log.info("sessions_found", total=len(records), starting=len(wanted))
             monitor = group.create_task(self._monitor.run(), name="monitor")
             for record in wanted:
-                if record.id not in self._asked and record.id not in self._roster.tasks:
-                    self._resume(record)
+                if record.id not in asked and record.id not in self._roster.tasks:
+                    self._wanted.resume(record)
             for record in records:
-                if record.desired is Desired.STOPPED and record.id not in self._asked:
-                    self._settle(record)
+                if record.desired is Desired.STOPPED and record.id not in asked:
+                    self._wanted.settle(record)
             await self._closing.wait()
             monitor.cancel()
             for task in list(self._roster.tasks.values()):
@@ -120,22 +120,22 @@ class Supervisor:
 
     async def start(self, session: SessionId) -> None:
         """Want a session running; one that waits for a person or for its time tries at once."""
-        async with self._turn(session):
+        async with self._changes.turn(session):
             await self._store.set_desired(session, Desired.RUNNING)
             await self._started(session)
 
     async def stop(self, session: SessionId) -> None:
         """Want a session stopped; returns when its connection has drained."""
-        async with self._turn(session):
+        async with self._changes.turn(session):
             await self._store.set_desired(session, Desired.STOPPED)
             self._wanted.discard(session)
-            await self._halt(session)
-            if self._settle(await self._store.get_session(session)):
+            await self._wanted.halt(session)
+            if self._wanted.settle(await self._store.get_session(session)):
                 await self._runner.ended(session)
 
     async def restart(self, session: SessionId) -> None:
         """Want a new connection now; counts begin anew, but no ban ends by it."""
-        async with self._turn(session):
+        async with self._changes.turn(session):
             await self._store.set_desired(session, Desired.RUNNING)
             task = self._roster.tasks.get(session)
             if task is None or task.stopping or task.failed:
@@ -149,13 +149,13 @@ class Supervisor:
         A logout that the end of the service cuts short is finished by the next one, and one that
         dies of a bug by the task that follows: this returns then, before it is done.
         """
-        async with self._turn(session):
+        async with self._changes.turn(session):
             await self._store.set_desired(session, Desired.LOGGED_OUT)
             self._wanted.discard(session)
             task = self._roster.tasks.get(session)
             if task is None or task.stopping or task.failed:
-                await self._halt(session)
-                task = self._resume(await self._store.get_session(session))
+                await self._wanted.halt(session)
+                task = self._wanted.resume(await self._store.get_session(session))
             else:
                 task.log_out()
             if task is not None:
@@ -163,7 +163,7 @@ class Supervisor:
 
     async def delete(self, session: SessionId) -> None:
         """Stop a session and delete everything of it."""
-        async with self._turn(session):
+        async with self._changes.turn(session):
             try:
                 await self._store.get_session(session)
             except NotFound:
@@ -171,36 +171,19 @@ class Supervisor:
                 self._wanted.discard(session)
                 self._roster.forget(session)
                 raise
-            await self._halt(session)
+            await self._wanted.halt(session)
             event = Event(type=EventType.SESSION_DELETED, at=self._clock.now())
             # Until it is gone it is wanted as before: the monitor revives one that is still there.
             await self._store.delete_session(session, event=event)
             self._wanted.discard(session)
             self._roster.forget(session)
             self._ring()
-        self._changing.pop(session, None)
-
-    @asynccontextmanager
-    async def _turn(self, session: SessionId) -> AsyncGenerator[None]:
-        """Wait until nobody else changes a session, and keep others from it meanwhile."""
-        while True:
-            lock = self._lock(session)
-            async with lock:
-                # The session may have been deleted while we waited, and be another one by now.
-                if self._changing.get(session) is lock:
-                    yield
-                    return
-
-    def _lock(self, session: SessionId) -> asyncio.Lock:
-        """Return what is held while a session's desire changes, one change after the other."""
-        if self._runner.is_open:
-            self._asked.add(session)
-        return self._changing.setdefault(session, asyncio.Lock())
+        self._changes.forget(session)
 
     async def _started(self, session: SessionId) -> None:
         task = self._roster.tasks.get(session)
         if task is not None and (task.stopping or task.failed):
-            await self._halt(session)
+            await self._wanted.halt(session)
             task = None
         if task is not None:
             task.start()
@@ -210,62 +193,19 @@ class Supervisor:
             # A logout that had to be finished first has left it to be stopped.
             await self._store.set_desired(session, Desired.RUNNING)
             record = replace(record, desired=Desired.RUNNING)
-        self._start(record, by_person=True)
-
-    async def _halt(self, session: SessionId) -> None:
-        task = self._roster.tasks.get(session)
-        if task is not None:
-            task.stop()
-        await self._runner.ended(session)
-
-    def _settle(self, record: SessionRecord) -> bool:
-        """End what a stopped session was in when its last task died; tell whether that was needed.
-
-        A task that dies of a bug, or with the service, cannot tell how its outage ended, and a
-        session that stays stopped has no other.
-        """
-        if Standing.parse(record.standing).outage is None:
-            return False
-        settling = self._start(record)
-        if settling is not None:
-            settling.stop()
-        return settling is not None
-
-    def _resume(self, record: SessionRecord) -> SessionTask | None:
-        """Go on with what was wanted of a session when its last task ended; return its new one."""
-        match record.desired:
-            case Desired.RUNNING:
-                return self._start(record)
-            case Desired.LOGGED_OUT:
-                leaving = self._start(record)
-                if leaving is not None:
-                    leaving.log_out()
-                return leaving
-            case Desired.STOPPED:
-                self._wanted.discard(record.id)
-                return None
-
-    def _start(self, record: SessionRecord, *, by_person: bool = False) -> SessionTask | None:
-        task = self._runner.start(record, by_person=by_person)
-        if task is not None and record.desired is Desired.RUNNING:
-            self._wanted.add(record.id)
-        return task
+        self._wanted.start(record, by_person=True)
 
     # --- what the monitor looks at --------------------------------------------------------------
 
     def _down(self) -> Collection[SessionId]:
         """Return the sessions that are wanted, have no task, and are not being changed."""
-        return [
-            session
-            for session in self._wanted
-            if not self._runner.runs(session) and not self._lock(session).locked()
-        ]
+        return [one for one in self._wanted.missing() if not self._changes.under_way(one)]
 
     async def _revive(self, session: SessionId) -> None:
-        async with self._turn(session):
+        async with self._changes.turn(session):
             try:
                 if not self._runner.runs(session):
-                    self._resume(await self._store.get_session(session))
+                    self._wanted.resume(await self._store.get_session(session))
             except NotFound:
                 self._wanted.discard(session)
                 self._roster.forget(session)

@@ -1,0 +1,71 @@
+"""From a session's stored desire to the task that it asks for."""
+
+from collections.abc import Sequence
+
+from perene.core.ids import SessionId
+from perene.core.sessions import Desired, SessionRecord
+from perene.core.standing import Standing
+from perene.supervisor.fleet.roster import Roster
+from perene.supervisor.fleet.runner import TaskRunner
+from perene.supervisor.session.task import SessionTask
+
+
+class Wanted:
+    """Gives sessions the task that is wanted, and knows which of them shall run.
+
+    Whoever calls keeps others from changing the session meanwhile.
+    """
+
+    def __init__(self, roster: Roster, runner: TaskRunner) -> None:
+        self._roster = roster
+        self._runner = runner
+        self._wanted: set[SessionId] = set()
+
+    def start(self, record: SessionRecord, *, by_person: bool = False) -> SessionTask | None:
+        """Run a task for a session that has none; None if nothing may start."""
+        task = self._runner.start(record, by_person=by_person)
+        if task is not None and record.desired is Desired.RUNNING:
+            self._wanted.add(record.id)
+        return task
+
+    def resume(self, record: SessionRecord) -> SessionTask | None:
+        """Go on with what was wanted of a session when its last task ended; return its new one."""
+        match record.desired:
+            case Desired.RUNNING:
+                return self.start(record)
+            case Desired.LOGGED_OUT:
+                leaving = self.start(record)
+                if leaving is not None:
+                    leaving.log_out()
+                return leaving
+            case Desired.STOPPED:
+                self.discard(record.id)
+                return None
+
+    def settle(self, record: SessionRecord) -> bool:
+        """End what a stopped session was in when its last task died; tell whether that was needed.
+
+        A task that dies of a bug, or with the service, cannot tell how its outage ended, and a
+        session that stays stopped has no other.
+        """
+        if Standing.parse(record.standing).outage is None:
+            return False
+        settling = self.start(record)
+        if settling is not None:
+            settling.stop()
+        return settling is not None
+
+    async def halt(self, session: SessionId) -> None:
+        """Stop a session's task, if it has one, and return when it has ended for good."""
+        task = self._roster.tasks.get(session)
+        if task is not None:
+            task.stop()
+        await self._runner.ended(session)
+
+    def discard(self, session: SessionId) -> None:
+        """A session shall run no longer."""
+        self._wanted.discard(session)
+
+    def missing(self) -> Sequence[SessionId]:
+        """Return the sessions that shall run and have no task."""
+        return [session for session in self._wanted if not self._runner.runs(session)]
