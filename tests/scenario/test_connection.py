@@ -4,12 +4,14 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import Connection, update
 
 from perene.core.events import EventType
 from perene.core.ids import SessionId
 from perene.core.sessions import Connection as State
 from perene.core.sessions import SessionOptions
 from perene.engine.keepalive import ANSWER_WITHIN_S
+from perene.store import schema
 from tests.support.record import PATIENCE_S
 from tests.support.world import DESK, World, inbox
 
@@ -46,6 +48,36 @@ async def test_after_a_restart_every_session_connects_with_what_is_stored(
 
     assert world.simulator.evidence.events["pairings"] == 2
     assert await world.events(EventType.SESSION_NEEDS_PAIRING, since=position) == []
+
+
+@pytest.mark.requirement("C4", "E6")
+async def test_a_session_whose_options_are_damaged_keeps_no_other_down_and_dials_nobody(
+    world: World,
+) -> None:
+    """Least of all WhatsApp, without the proxy that nobody can read any more."""
+    other = SessionId("other")
+    await world.pair()
+    await world.pair(other)
+    await world.store.set_options(other, SessionOptions(proxy="http://proxy"))
+
+    def harm(connection: Connection) -> None:
+        connection.execute(
+            update(schema.sessions)
+            .where(schema.sessions.c.id == other)
+            .values(proxy_sealed=b"damaged")
+        )
+
+    await world.store.database.write(harm)
+    position = await world.now()
+    dialled = len(world.network.dialled_by[other])
+    await world.restart()
+    await world.event(EventType.SESSION_CONNECTED, since=position, session=DESK)
+    told = await world.event(EventType.SESSION_NEEDS_ATTENTION, since=position, session=other)
+    assert told.event.payload["cause"] == "unreadable_state"
+    await world.pass_time(3600)
+    assert len(world.network.dialled_by[other]) == dialled
+    desk, broken = await world.sessions.list_sessions()
+    assert (desk.connection, broken.connection) == (State.OPEN, State.NEEDS_ATTENTION)
 
 
 @pytest.mark.requirement("C4")

@@ -258,7 +258,9 @@ POLICIES: Mapping[Cause, Policy] = {
         count=Count.PAIRINGS,
         sentence="The phone's answer to the pairing did not verify.",
     ),
-    Cause.UNREADABLE_STATE: _stop("The stored credentials cannot be read; nothing was changed."),
+    Cause.UNREADABLE_STATE: _stop(
+        "What is stored of the session cannot be read; nothing was changed."
+    ),
     Cause.INTERNAL: _retry("Perene made a mistake; the log holds the details.", _BUG),
     Cause.UNKNOWN: _retry(
         "WhatsApp ended the connection with an unknown code.",

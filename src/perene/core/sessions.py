@@ -45,6 +45,8 @@ class SessionRecord:
     """The stored half of a session. `has_credentials` is true once a device is linked.
 
     `was_linked` is true while credentials of a device that WhatsApp unlinked are in the archive.
+    What is not `readable` has options that do not open, and must not be connected without them: a
+    proxy is among them.
     """
 
     id: SessionId
@@ -59,5 +61,6 @@ class SessionRecord:
     platform: str | None = None
     options: SessionOptions = SessionOptions()
     was_linked: bool = False
+    readable: bool = True
     standing: str | None = None
     """What an earlier run left to know about how connections ended; see `core.standing`."""

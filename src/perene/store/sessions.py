@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, delete, exists, insert, select, update
 
-from perene.core.errors import Conflict, NotFound
+from perene.core.errors import Conflict, NotFound, UnreadableState
 from perene.core.events import Event
 from perene.core.ids import Epoch, SessionId
 from perene.core.sessions import Desired, SessionOptions, SessionRecord
@@ -183,10 +183,12 @@ def _select() -> Select[Any]:
 
 
 def _record(connection: Connection, keyring: Keyring, row: Row[Any]) -> SessionRecord:
-    proxy = None
-    if row.proxy_sealed is not None:
-        sealer = keyring.sealer(connection, row.key, row.id)
-        proxy = sealer.open("sessions", "proxy", row.proxy_sealed).decode()
+    """Return a session; one whose options do not open says so, and keeps nobody from the others."""
+    options, readable = SessionOptions(), True
+    try:
+        options = _options(connection, keyring, row)
+    except UnreadableState:
+        readable = False
     return SessionRecord(
         id=row.id,
         name=row.name,
@@ -199,7 +201,8 @@ def _record(connection: Connection, keyring: Keyring, row: Row[Any]) -> SessionR
         lid=row.lid,
         push_name=row.push_name,
         platform=row.platform,
-        options=_options(row.options, proxy),
+        options=options,
+        readable=readable,
         standing=row.standing,
     )
 
@@ -214,8 +217,12 @@ def _options_text(options: SessionOptions) -> str:
     )
 
 
-def _options(text: str, proxy: str | None) -> SessionOptions:
-    stored = json.loads(text)
+def _options(connection: Connection, keyring: Keyring, row: Row[Any]) -> SessionOptions:
+    proxy = None
+    if row.proxy_sealed is not None:
+        sealer = keyring.sealer(connection, row.key, row.id)
+        proxy = sealer.open("sessions", "proxy", row.proxy_sealed).decode()
+    stored = json.loads(row.options)
     return SessionOptions(
         history_sync=stored.get("history_sync"),
         mark_online=stored.get("mark_online"),

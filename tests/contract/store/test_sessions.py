@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, delete, func, select, update
 from sqlalchemy.event import listen, remove
 
 from perene.core.errors import Conflict, NotFound, StaleEpoch, StorageError, UnreadableState
@@ -462,6 +462,33 @@ async def test_credentials_that_do_not_open_keep_no_other_session_from_theirs(
     )
     assert isinstance(ana, UnreadableState)
     assert bob == b"bob's"
+
+
+@pytest.mark.requirement("E6", "E8")
+@pytest.mark.parametrize("harmed", ["proxy", "data key"])
+async def test_options_that_do_not_open_keep_no_other_session_from_being_found(
+    store: Store, open_store: Callable[[], Store], harmed: str
+) -> None:
+    await store.create_session(ANA, options=SessionOptions(proxy="http://p", mark_online=True))
+    await store.create_session(BOB, options=SessionOptions(proxy="http://q"))
+
+    def harm(connection: Connection) -> None:
+        if harmed == "proxy":
+            of_ana = schema.sessions.c.id == ANA
+            connection.execute(
+                update(schema.sessions).where(of_ana).values(proxy_sealed=b"damaged")
+            )
+        else:
+            key = select(schema.sessions.c.key).where(schema.sessions.c.id == ANA)
+            of_ana = schema.data_keys.c.session == key.scalar_subquery()
+            connection.execute(delete(schema.data_keys).where(of_ana))
+
+    await store.database.write(harm)
+    store = open_store()
+    ana, bob = await store.list_sessions()
+    assert (ana.id, ana.readable, ana.options.proxy) == (ANA, False, None)
+    assert (bob.id, bob.readable, bob.options.proxy) == (BOB, True, "http://q")
+    assert await store.get_session(ANA) == ana
 
 
 async def test_each_connection_sees_what_was_queued_before_it_looked_first(store: Store) -> None:

@@ -103,6 +103,7 @@ class SessionJobs:
         self.engine: Engine | None = None
         self._session = record.id
         self._options = record.options
+        self._readable = record.readable
         self._ownership = ownership
         self._connect = connect
         self._gate = gate
@@ -225,6 +226,8 @@ class SessionJobs:
                 self._turn = self._connecting = None
 
     async def _connection(self, epoch: Epoch) -> Ending:
+        if not self._readable:
+            return _ended(Local.UNREADABLE_STATE, "The session's options do not open.")
         store = self._ownership.open_store(self._session, epoch)
         try:
             self._presented = self._ownership.presented_version()
