@@ -27,6 +27,29 @@ async def test_a_first_message_is_read_and_its_pre_key_is_used_up(world: World) 
     assert world.counters(phone).answered == {"receipt": 1}
 
 
+@pytest.mark.parametrize("tag", ["message", "status"])
+async def test_a_status_update_is_read_under_either_tag_and_settled(world: World, tag: str) -> None:
+    phone = await world.pair()
+    ana = world.simulator.add_contact(name="Ana")
+    device = world.device(phone)
+    kind, data = ana.party.desk.keyring.encrypt(
+        device.name,
+        wa_pb2.Message(conversation="at the beach").SerializeToString(),
+        lambda: world.simulator.service.take_bundle(device),
+    )
+    author = str(ana.account.jid("lid"))
+    attrs = {"from": "status@broadcast", "participant": author, "type": "text"}
+    enc = Node("enc", {"v": "2", "type": kind}, data)
+    sent = world.simulator.inject(phone, Node(tag, attrs, (enc,)))
+
+    told = await world.event(EventType.MESSAGE_RECEIVED, message_id=sent, text="at the beach")
+    await world.answered(phone)
+    assert (told.event.payload["chat"], told.event.payload["sender"]) == (
+        "status@broadcast",
+        author,
+    )
+
+
 @pytest.mark.requirement("C8")
 async def test_many_messages_are_stored_in_the_order_they_were_sent(world: World) -> None:
     phone = await world.pair()

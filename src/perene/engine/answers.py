@@ -18,6 +18,9 @@ server resends what is not answered, so nothing is lost while we wait; memory is
 MAX_BURST = 64
 """Nodes that leave together; a query of ours waits behind no more than these."""
 
+UNKNOWN_STANZA = 488
+"""The refusal of what nobody here can read (facts/protocol.md §2)."""
+
 _ECHOED = ("participant", "recipient")
 
 

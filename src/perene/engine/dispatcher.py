@@ -2,8 +2,10 @@
 
 from collections.abc import Collection, Sequence
 
+import structlog
+
 from perene.engine.answer_retries import RetryAnswers
-from perene.engine.answers import acknowledge
+from perene.engine.answers import UNKNOWN_STANZA, acknowledge
 from perene.engine.foresight import Foresight
 from perene.engine.incoming import digests_of
 from perene.engine.line import Line
@@ -16,8 +18,14 @@ from perene.engine.phone import PhoneWatch
 from perene.engine.phone_ping import PhonePing
 from perene.engine.receipts import OwnMessages
 from perene.engine.receive import Receiver
+from perene.engine.stanza import MESSAGES
 from perene.engine.welcome import Welcome
 from perene.wire.node import Node
+
+log = structlog.stdlib.get_logger()
+
+_UNANSWERED = frozenset({"ack", "chatstate", "error", "presence"}) | MESSAGES
+"""Tags that ask for no answer (facts/protocol.md §5.1); messages have none before the pairing."""
 
 
 class Dispatcher:
@@ -61,7 +69,7 @@ class Dispatcher:
 
     async def dispatch(self, nodes: Sequence[Node]) -> None:
         """Process a batch; raises ConnectionEnded, StorageError."""
-        known = await self._look_ahead([node for node in nodes if node.tag == "message"])
+        known = await self._look_ahead([node for node in nodes if node.tag in MESSAGES])
         for node in nodes:
             self._offline.arrived(node)
             await self._dispatch(node, known)
@@ -79,7 +87,7 @@ class Dispatcher:
 
     async def _dispatch(self, node: Node, known: Collection[bytes]) -> None:
         match node.tag:
-            case "message" if self._stage.credentials.paired:
+            case tag if tag in MESSAGES and self._stage.credentials.paired:
                 await self._receiver.receive(node, known)
             case "receipt" if node.attrs.get("type") == "retry":
                 self._later(lambda: self._retry_answers.answer(node))
@@ -98,8 +106,12 @@ class Dispatcher:
                 await self._dispatch_ib(node)
             case "success":
                 await self._login.succeeded(node)
+            case tag if tag not in _UNANSWERED and {"id", "from"} <= node.attrs.keys():
+                # Without an answer it is delivered again for ever, and the server ends the stream
+                # for it (whatsapp-rust src/client/node_io.rs, 2026-08-21).
+                log.warning("stanza_not_known", tag=tag[:32])
+                self._answers.put(None, acknowledge(node, error=UNKNOWN_STANZA))
             case _:
-                # Presence, chat states and other acks ask for no answer (facts/protocol.md §5.1).
                 pass
 
     async def _dispatch_iq(self, node: Node) -> None:

@@ -43,6 +43,7 @@ _LOOK_S = 20.0
 
 _KINDS = {
     "message": StanzaKind.MESSAGE,
+    "status": StanzaKind.MESSAGE,
     "notification": StanzaKind.NOTIFICATION,
     "call": StanzaKind.CALL,
     "receipt": StanzaKind.RECEIPT,

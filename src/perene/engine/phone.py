@@ -52,7 +52,7 @@ class PhoneWatch:
 
     def _is_of_phone(self, node: Node) -> bool:
         match node.tag:
-            case "message" | "receipt":
+            case "message" | "status" | "receipt":
                 author = node.attrs.get("participant") or node.attrs.get("from", "")
             case "notification" if node.attrs.get("type") == "mediaretry":
                 author = node.attrs.get("from", "")

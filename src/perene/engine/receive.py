@@ -1,7 +1,9 @@
 """The receive path: one `<message>`, from the wire to a unit and its answers.
 
 Persist, then acknowledge: nothing here is answered before its unit is committed, and every
-message gets exactly one terminal answer (facts/protocol.md §5.1).
+message gets exactly one terminal answer (facts/protocol.md §5.1). Since July 2026 status updates
+come as `<status>`, which is the same but for its tag (whatsapp-rust src/client/node_io.rs,
+2026-08-21).
 """
 
 from collections.abc import Collection
@@ -13,7 +15,7 @@ from perene.core.events import Event, EventType, Json
 from perene.core.messages import Fate, LedgerEntry, Message, MessageKey
 from perene.core.unit import PeerMessage
 from perene.engine.addresses import is_person
-from perene.engine.answers import acknowledge, receipt
+from perene.engine.answers import UNKNOWN_STANZA, acknowledge, receipt
 from perene.engine.content import Content, describe, parse_message
 from perene.engine.decrypt import REASONS, RetryReason
 from perene.engine.incoming import Incoming, digests_of, identify, message_of, told_of
@@ -31,7 +33,6 @@ from perene.wire.proto import wa_pb2
 log = structlog.stdlib.get_logger()
 
 _NACK_PARSING = 487
-_NACK_UNKNOWN_STANZA = 488
 _NACK_INVALID_PROTOBUF = 491
 _NACK_NO_SECRET = 495
 """What a refusal says (facts/protocol.md §2). The server drops what is refused, for good, so only
@@ -76,7 +77,7 @@ class Receiver:
         self.counts = Received()
 
     async def receive(self, node: Node, known: Collection[bytes]) -> None:
-        """Process one `<message>`; `known` are the committed ciphertext hashes of its batch.
+        """Process one message; `known` are the committed ciphertext hashes of its batch.
 
         Returns when its unit is handed over; the answer follows the commit. Raises StorageError
         when stored state cannot be read.
@@ -90,7 +91,7 @@ class Receiver:
         pending = [self._stage.in_flight[d] for d in digests if d in self._stage.in_flight]
         if digests and all(d in known or d in self._stage.in_flight for d in digests):
             self.counts.redelivered += 1
-            self._answers.put(pending[-1] if pending else None, self._delivered(node, envelope))
+            self._answers.put(pending[-1] if pending else None, *self._delivered(node, envelope))
             return
         async with self._stage.lock:
             draft = self._stage.draft()
@@ -206,7 +207,7 @@ class Receiver:
         )
         self._retries.settled(incoming.key)
         answer = self._delivered(incoming.node, incoming.envelope)
-        self._answers.put(draft.submit(), answer, *extra)
+        self._answers.put(draft.submit(), *answer, *extra)
 
     async def _duplicate(self, incoming: Incoming, draft: Draft) -> None:
         """Answer a message whose key was used before (facts/protocol.md §0, fact 6)."""
@@ -222,13 +223,13 @@ class Receiver:
         self.counts.redelivered += 1
         draft.ciphertexts.extend(incoming.digests)
         answer = self._delivered(incoming.node, incoming.envelope)
-        self._answers.put(draft.submit(), answer)
+        self._answers.put(draft.submit(), *answer)
 
     async def _unreadable(self, incoming: Incoming, draft: Draft, failure: SignalError) -> None:
         entry = await self._stage.ledger_entry(incoming.key)
         if entry is not None and entry.fate in _SETTLED:
             # A resend of what we have: nothing is missing.
-            self._answers.put(draft.submit(), self._delivered(incoming.node, incoming.envelope))
+            self._answers.put(draft.submit(), *self._delivered(incoming.node, incoming.envelope))
             return
         self.counts.unreadable += 1
         reason = REASONS.get(type(failure), RetryReason.UNKNOWN)
@@ -257,13 +258,13 @@ class Receiver:
         # the stanza again, and the resend is asked for again (facts/protocol.md §4.5).
         answer = self._taken(incoming.node, incoming.envelope)
         if request.node is None:
-            self._answers.put(draft.submit(), answer)
+            self._answers.put(draft.submit(), *answer)
         else:
-            self._answers.put_delayed(draft.submit(), request.node, answer)
+            self._answers.put_delayed(draft.submit(), request.node, *answer)
 
     def _unsupported(self, incoming: Incoming, draft: Draft, kind: str) -> None:
         """Refuse what is encrypted in a way that a resend would not change."""
-        code = _NACK_NO_SECRET if kind == "msmsg" else _NACK_UNKNOWN_STANZA
+        code = _NACK_NO_SECRET if kind == "msmsg" else UNKNOWN_STANZA
         self._lose(incoming, draft, f"unsupported_{kind[:32]}")
         draft.ciphertexts.extend(incoming.digests)
         self._answers.put(draft.submit(), acknowledge(incoming.node, error=code))
@@ -290,7 +291,7 @@ class Receiver:
             if unavailable is not None:
                 reason = f"unavailable_{unavailable.attrs.get('type', 'unknown')[:32]}"
             self._lose(incoming, draft, reason)
-        self._answers.put(draft.submit(), self._taken(incoming.node, incoming.envelope))
+        self._answers.put(draft.submit(), *self._taken(incoming.node, incoming.envelope))
 
     def _lose(self, incoming: Incoming, draft: Draft, reason: str) -> None:
         """Note that a message cannot be had, and why."""
@@ -299,17 +300,20 @@ class Receiver:
         )
         draft.events.append(self._told(EventType.MESSAGE_UNREADABLE, incoming, {"reason": reason}))
 
-    def _delivered(self, node: Node, envelope: Envelope) -> Node:
+    def _delivered(self, node: Node, envelope: Envelope) -> tuple[Node, ...]:
         if envelope.from_me:
-            return receipt(node, "peer_msg" if envelope.category == "peer" else "sender")
-        return receipt(node, None if self._online else "inactive")
+            answer = receipt(node, "peer_msg" if envelope.category == "peer" else "sender")
+        else:
+            answer = receipt(node, None if self._online else "inactive")
+        # A receipt settles a `<message>`; whatever else carries one is acknowledged besides.
+        return (answer,) if node.tag == "message" else (answer, acknowledge(node))
 
-    def _taken(self, node: Node, envelope: Envelope) -> Node:
+    def _taken(self, node: Node, envelope: Envelope) -> tuple[Node, ...]:
         """Answer for a message that was not read; an own one needs its receipt all the same.
 
         A bare ack does not drain copies from own devices (facts/protocol.md §5.1).
         """
-        return self._delivered(node, envelope) if envelope.from_me else acknowledge(node)
+        return self._delivered(node, envelope) if envelope.from_me else (acknowledge(node),)
 
     def _told(self, kind: EventType, incoming: Incoming, details: dict[str, Json]) -> Event:
         return told_of(kind, incoming, details, now=self._clock.now())

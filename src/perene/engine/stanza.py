@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
 
 from perene.core.ids import MessageId
 from perene.core.unit import AddressPair
@@ -15,6 +16,9 @@ from perene.wire.jid import (
     Jid,
 )
 from perene.wire.node import Node
+
+MESSAGES: Final = frozenset({"message", "status"})
+"""The tags under which messages come."""
 
 MAX_ID = 128
 """Real ids have at most 32 characters; a longer one than this is not a message."""

@@ -7,8 +7,11 @@ from perene.sim.session import Session
 from perene.wire.jid import SERVER_JID
 from perene.wire.node import Node
 
-_HELD = frozenset({"message", "receipt", "notification", "call"})
-"""Tags that a client must answer; all others are sent and forgotten."""
+_UNHELD = frozenset(
+    {"ack", "chatstate", "error", "failure", "ib", "iq", "presence", "stream:error", "success"}
+)
+"""Tags that are sent and forgotten; any other stanza a client must answer, also one that it does
+not know (whatsapp-rust src/client/node_io.rs, 2026-08-21)."""
 
 
 class Injection:
@@ -20,16 +23,16 @@ class Injection:
     def put(self, device: Device, stanza: Node) -> str:
         """Give a device a stanza, with an id, a sender and a time if it has none; return its id.
 
-        Messages, receipts, notifications and calls are held until they are answered; any other
-        stanza is sent if the device is connected.
+        What asks for an answer is held until it is answered; any other stanza is sent if the
+        device is connected.
         """
         world = self._service.world
         attrs = {"from": SERVER_JID, "t": world.unix} | dict(stanza.attrs)
-        if stanza.tag in _HELD or stanza.tag == "iq":
+        if stanza.tag not in _UNHELD or stanza.tag == "iq":
             attrs.setdefault("id", world.stanza_id())
         node = Node(stanza.tag, attrs, stanza.content)
         session = self._service.gatekeeper.sessions.get(device)
-        if stanza.tag in _HELD:
+        if stanza.tag not in _UNHELD:
             device.mailbox.put(Held(stanza=node))
         elif session is not None:
             session.connection.send(node)
