@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
+import structlog
+
 from perene.core.causes import Ending, Kind, Local
 from perene.core.clock import Clock
 from perene.crypto import KeyPair
@@ -14,12 +16,17 @@ from perene.wire.frames import FrameReader, client_intro, frame
 from perene.wire.node import Node
 from perene.wire.noise import ClientHandshake, NoiseTransport
 
+log = structlog.stdlib.get_logger()
+
 
 class Channel:
     """A channel whose handshake is done. One reader and any number of writers may use it.
 
-    What comes in out of form ends the connection with a classified error: there is no way to
-    find the next frame after one that did not decrypt.
+    A frame that does not decrypt ends the connection with a classified error: there is no way to
+    find the next one. What decrypts and is no node is passed over, as all three witnesses do
+    (whatsmeow client.go `handleFrame`, whatsapp-rust src/client/node_io.rs, 2026-08-21; Baileys
+    src/Socket/socket.ts, 2026-05-21): it would come again on each connection, and keep away what
+    is behind it.
     """
 
     def __init__(self, transport: Transport, reader: FrameReader, noise: NoiseTransport) -> None:
@@ -100,13 +107,14 @@ class Channel:
 
     def _open_frames(self, frames: Sequence[bytes]) -> list[Node]:
         nodes: list[Node] = []
-        try:
-            for data in frames:
-                nodes.append(decode(self._noise.decrypt(data)))  # noqa: PERF401  # those before an error count
-        except NodeError as error:
-            self._broken = _ended(Local.MALFORMED, f"A node was malformed: {error}")
-        except WireError as error:
-            self._broken = _ended(Local.MALFORMED, f"A frame did not decrypt: {error}")
+        for data in frames:
+            try:
+                nodes.append(decode(self._noise.decrypt(data)))
+            except NodeError as error:
+                log.warning("node_malformed", error=type(error).__name__, reason=str(error))
+            except WireError as error:
+                self._broken = _ended(Local.MALFORMED, f"A frame did not decrypt: {error}")
+                break
         return nodes
 
     async def send(self, *nodes: Node) -> None:
