@@ -60,8 +60,13 @@ STREAM_ERRORS = [
         told="401",
     ),
     held(Way(name="another conflict", how="conflict", cause="replaced")),
-    Way(name="ack owed", how="ack", cause="unknown"),
-    Way(name="not well-formed", how="xml_not_well_formed", cause="unknown"),
+    Way(name="ack owed", how="ack", cause="stream_ended", told="ack"),
+    Way(
+        name="not well-formed",
+        how="xml_not_well_formed",
+        cause="malformed",
+        told="xml-not-well-formed",
+    ),
 ]
 CLOSINGS = [
     Way(name="stream end", how="xmlstreamend", cause="stream_ended"),

@@ -56,8 +56,9 @@ class Local(StrEnum):
 class Ending:
     """The raw evidence of how a connection ended.
 
-    `code` is the server's code or a `Local` name, "" when there is none. `conflict` is the type of
-    a `<conflict>` child. `attributes` are the raw attributes, for people who look for the reason.
+    `code` is the server's code or a `Local` name, "" when there is none; of a stream error without
+    one, the tag of the child that says why. `conflict` is the type of a `<conflict>` child.
+    `attributes` are the raw attributes, for people who look for the reason.
     """
 
     kind: Kind
@@ -131,6 +132,12 @@ _STREAM_ERRORS: Mapping[str, Cause] = {
     "503": Cause.SERVER_UNAVAILABLE,
     "515": Cause.RESTART_REQUIRED,
     "516": Cause.UNLINKED,
+    # Without a code: the server waits for the answer to a stanza, or to a ping, and begins anew;
+    # or it could not read what we sent (whatsapp-rust src/client/node_io.rs, 2026-08-21;
+    # whatsmeow#1052). All three libraries just connect again.
+    "ack": Cause.STREAM_ENDED,
+    "ping": Cause.STREAM_ENDED,
+    "xml-not-well-formed": Cause.MALFORMED,
 }
 
 _CONFLICTS: Mapping[str, Cause] = {

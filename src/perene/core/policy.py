@@ -179,7 +179,7 @@ POLICIES: Mapping[Cause, Policy] = {
         holds=True,
         sentence="WhatsApp asked for a new stream; this is normal, above all after pairing.",
     ),
-    Cause.STREAM_ENDED: _retry("WhatsApp closed the connection in order."),
+    Cause.STREAM_ENDED: _retry("WhatsApp ended the stream, to begin it anew."),
     Cause.NETWORK: _retry("The network connection was lost."),
     Cause.DNS: _retry("The name of WhatsApp's server could not be resolved."),
     Cause.UNREACHABLE: _retry("WhatsApp's server could not be reached."),
@@ -189,7 +189,7 @@ POLICIES: Mapping[Cause, Policy] = {
     Cause.KEEPALIVE: _retry("The server no longer answered keepalives."),
     Cause.HALF_OPEN: _retry("The socket took nothing more, though nobody had closed it."),
     Cause.DEAF: _retry("The connection answered, but delivered nothing."),
-    Cause.MALFORMED: _retry("The server sent something that cannot be read."),
+    Cause.MALFORMED: _retry("One side sent something that the other could not read."),
     Cause.CLOCK_JUMP: _retry(
         "The machine's clock jumped, or it slept, and the connection did not survive it."
     ),

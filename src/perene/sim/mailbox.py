@@ -9,6 +9,7 @@ clients that never pull (whatsmeow) and clients that pull once (Baileys) both se
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from perene.wire.node import Node
@@ -28,6 +29,8 @@ class Held:
     """Its wire form when it is delivered live, made beforehand by whoever sends thousands."""
     sequence: int = 0
     deliveries: int = 0
+    delivered_at: datetime | None = None
+    """When it was last passed on."""
     retry_asked: bool = False
     on_answer: Callable[[str], None] | None = None
 

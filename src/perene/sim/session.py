@@ -59,6 +59,8 @@ class Session:
         self._world = world
         self._services = services
         self._late: Held | None = None
+        self._since = world.now()
+        self._watching = False
 
     # --- from the client --------------------------------------------------------------------------
 
@@ -168,11 +170,39 @@ class Session:
             if held.stanza.tag == "message":
                 self._record(held.stanza)
         held.deliveries += 1
+        held.delivered_at = self._world.now()
+        self._watch()
         if offline:
             attrs = {**held.stanza.attrs, "offline": "1"}
             self.connection.send(Node(held.stanza.tag, attrs, held.stanza.content))
         else:
             self.connection.send_encoded(held.encoded or encode(held.stanza))
+
+    def _watch(self) -> None:
+        """Look for stanzas without an answer when this one has been due for long."""
+        if not self._watching:
+            self._watching = True
+            self._world.agenda.later(self._world.settings.answer_within, self._look)
+
+    def _look(self) -> None:
+        """End the stream for a stanza whose answer is owed for too long (facts §2)."""
+        self._watching = False
+        if self.connection.closed or self.connection.silent:
+            return
+        waiting = [
+            held
+            for held in self.device.mailbox.unanswered
+            if held.delivered_at is not None and held.delivered_at >= self._since
+        ]
+        latest = self._world.now() - self._world.settings.answer_within
+        for held in waiting:
+            if held.delivered_at is not None and held.delivered_at <= latest:
+                owed = {"class": held.stanza.tag, "id": held.stanza.attrs.get("id", "")}
+                self._world.evidence.events["answers_overdue"] += 1
+                self.connection.end(Node("stream:error", {}, (Node("ack", owed),)))
+                return
+        if waiting:
+            self._watch()
 
     def _mistreat(self, held: Held, *, offline: bool) -> bool:
         """Do to a message what a test asked for; tell whether that was all of it."""

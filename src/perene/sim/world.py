@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from perene.sim.addresses import Numbers
 from perene.sim.agenda import Agenda
@@ -30,6 +30,9 @@ class Settings:
     """How many past messages one chunk of history holds."""
     auto_contacts: bool = False
     """Whether an unknown number that is looked up becomes a contact at once."""
+    answer_within: timedelta = timedelta(minutes=50)
+    """The stream is ended when a stanza on it has waited so long for its answer (observed by
+    whatsapp-rust, pull request 1101, 2026-07-25)."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

@@ -43,6 +43,9 @@ STREAM_ERRORS = {
     "503": Cause.SERVER_UNAVAILABLE,
     "515": Cause.RESTART_REQUIRED,
     "516": Cause.UNLINKED,
+    "ack": Cause.STREAM_ENDED,
+    "ping": Cause.STREAM_ENDED,
+    "xml-not-well-formed": Cause.MALFORMED,
 }
 
 LOCAL = {

@@ -1,9 +1,11 @@
 """Answers settle stanzas and are counted by kind; receipts go on to whoever sent the message."""
 
+from datetime import timedelta
+
 from perene.sim import Simulator
 from perene.wire.jid import Jid
 from perene.wire.node import Node
-from tests.unit.sim.client import Client
+from tests.unit.sim.client import Client, Clock
 
 
 async def test_a_receipt_settles_a_message_and_tells_its_sender(simulator: Simulator) -> None:
@@ -114,3 +116,26 @@ async def test_a_companion_hears_that_its_phone_has_a_copy_of_what_it_sent(
     receipts = client.take("receipt", type="sender")
     assert [Jid.parse(one.attr("from")).device for one in receipts] == [0]
     assert second.take("receipt", type="sender") == []
+
+
+async def test_a_stream_on_which_an_answer_is_owed_for_long_is_ended(
+    simulator: Simulator, clock: Clock
+) -> None:
+    client = await Client.online(simulator)
+    contact = simulator.add_contact()
+    simulator.send_text(contact.account.phone, client.me.phone, "one")
+    await client.read()
+    await client.confirm(client.take("message")[0])
+    clock.advance(timedelta(minutes=40))
+    sent = simulator.send_text(contact.account.phone, client.me.phone, "two")
+    clock.advance(timedelta(minutes=49))
+    simulator.run_due()
+    await client.read()
+    assert not client.take("stream:error")
+
+    clock.advance(timedelta(minutes=50))
+    simulator.run_due()
+    await client.read()
+    (error,) = client.take("stream:error")
+    assert error.need("ack").attrs == {"class": "message", "id": sent}
+    assert simulator.evidence.events["answers_overdue"] == 1
