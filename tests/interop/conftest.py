@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator
 import pytest
 import pytest_asyncio
 
-from perene.sim import SimServer, Simulator
+from perene.sim import SimServer, Simulator, serve
 from tests.interop.baileys import BaileysClient
 from tests.interop.people import People, link_to_phone
 from tests.support.gateway import Gateway
@@ -18,7 +18,7 @@ from tests.support.gateway import Gateway
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server() -> AsyncGenerator[SimServer]:
     """A simulator that listens; at the end it must not have seen a message key twice."""
-    server = await Simulator().serve()
+    server = await serve(Simulator())
     yield server
     await server.close()
     assert server.simulator.evidence.reused_keys == []

@@ -12,7 +12,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from perene.sim import SimServer, Simulator
+from perene.sim import SimServer, Simulator, serve
 from tests.interop.baileys import BaileysClient
 from tests.interop.people import People
 
@@ -145,7 +145,7 @@ async def test_ratchets_survive_the_restart_of_both_processes(
 
 async def test_the_setup_of_the_clients_own_tests_works(tmp_path: Path) -> None:
     """TLS with any certificate, a fixed secret, the QR by HTTP, the account by the push name."""
-    server = await Simulator().serve(tls=True)
+    server = await serve(Simulator(), tls=True)
     start = partial(
         BaileysClient.started,
         server.ws_url,

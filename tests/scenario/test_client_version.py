@@ -10,7 +10,7 @@ import pytest
 from perene.core.clock import SystemClock
 from perene.engine.client_version import VersionUnreachable, fetch_version
 from perene.settings import Settings
-from perene.sim import SimServer, Simulator
+from perene.sim import SimServer, Simulator, serve
 from perene.supervisor.fleet.versions import ClientVersions
 
 OURS = (2, 3000, 1_045_649_367)
@@ -29,7 +29,7 @@ class Nowhere:
 
 @pytest.fixture
 async def server() -> AsyncIterator[SimServer]:
-    running = await Simulator(seed=1).serve()
+    running = await serve(Simulator(seed=1))
     yield running
     await running.close()
 
@@ -64,7 +64,7 @@ async def test_a_host_that_refuses_to_tell_is_given_up_with_its_status(server: S
 
 
 async def test_tls_is_checked_on_the_way_to_the_version(tmp_path: Path) -> None:
-    running = await Simulator(seed=1).serve(tls=True)
+    running = await serve(Simulator(seed=1), tls=True)
     page = Settings(endpoint=running.ws_url).version_address
     authority = tmp_path / "ca.pem"
     authority.write_bytes(running.simulator.certificate or b"")

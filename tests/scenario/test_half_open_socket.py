@@ -16,7 +16,7 @@ from perene.engine.intake import Intake
 from perene.engine.keepalive import ANSWER_WITHIN_S, Keepalive
 from perene.engine.queries import Queries
 from perene.engine.transport import Endpoint, SocketTransport
-from perene.sim import Simulator
+from perene.sim import Simulator, serve
 from perene.wire.node import Node
 from tests.support.listening import listening
 from tests.support.virtual_clock import VirtualClock
@@ -61,7 +61,7 @@ class Nobody:
 
 @pytest.mark.requirement("C2", "C3")
 async def test_a_socket_that_takes_nothing_more_is_found_by_the_keepalive() -> None:
-    server = await Simulator(seed=1).serve("127.0.0.1", 0)
+    server = await serve(Simulator(seed=1), "127.0.0.1", 0)
     relay, clock, own = Relay(server.port), VirtualClock(), Credentials.create()
     async with listening(relay.answer) as port:
         path = urlsplit(server.ws_url).path

@@ -21,7 +21,7 @@ from perene.core.events import EventType
 from perene.core.ids import SessionId
 from perene.settings import Settings
 from perene.sim import Settings as SimSettings
-from perene.sim import Simulator
+from perene.sim import Simulator, serve
 from perene.store.store import Store
 from perene.supervisor.fleet.supervisor import Supervisor
 from perene.supervisor.metrics import Metrics
@@ -104,7 +104,7 @@ class Running:
 async def running(folder: Path) -> AsyncGenerator[Running]:
     print("seed 7")
     simulator = Simulator(seed=7, settings=SimSettings(initial_sync=False))
-    chat = await simulator.serve("127.0.0.1", 0, tls=False)
+    chat = await serve(simulator, "127.0.0.1", 0, tls=False)
     settings = Settings(
         data_dir=folder, endpoint=chat.ws_url, noise_root_key=chat.root_key.hex(), port=0
     )

@@ -11,7 +11,7 @@ from perene.core.causes import Ending, Kind, Local
 from perene.engine.errors import ConnectionEnded
 from perene.engine.probe import probe_endpoint
 from perene.engine.transport import Endpoint, SocketTransport
-from perene.sim import Simulator
+from perene.sim import Simulator, serve
 from perene.sim.server import SimServer
 from tests.support.listening import Answer, listening
 
@@ -41,7 +41,7 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 @pytest.fixture
 async def server() -> AsyncIterator[SimServer]:
-    running = await Simulator(seed=1).serve("127.0.0.1", 0)
+    running = await serve(Simulator(seed=1), "127.0.0.1", 0)
     yield running
     await running.close()
 
@@ -128,7 +128,7 @@ async def test_a_server_without_tls_fails_in_tls() -> None:
 
 
 async def test_a_certificate_is_refused_in_tls_unless_it_is_not_to_be_checked() -> None:
-    running = await Simulator(seed=1).serve("127.0.0.1", 0, tls=True)
+    running = await serve(Simulator(seed=1), "127.0.0.1", 0, tls=True)
     ending = await ending_of(Endpoint(url=running.ws_url))
     assert ending.code == Local.TLS
     assert "self-signed certificate" in ending.sentence
@@ -195,7 +195,7 @@ async def test_a_proxy_that_refuses_tells_its_status(server: SimServer) -> None:
 async def test_a_look_at_a_good_endpoint_measures_the_way_and_logs_nobody_in(
     tmp_path: Path,
 ) -> None:
-    running = await Simulator(seed=1).serve("127.0.0.1", 0, tls=True)
+    running = await serve(Simulator(seed=1), "127.0.0.1", 0, tls=True)
     authority = tmp_path / "ca.pem"
     authority.write_bytes(running.simulator.certificate or b"")
     endpoint = Endpoint(url=running.ws_url, ca_file=str(authority))

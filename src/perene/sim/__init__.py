@@ -2,7 +2,7 @@
 
 from perene.sim.main import main
 from perene.sim.memory import MemoryTransport
-from perene.sim.server import SimServer
+from perene.sim.server import SimServer, serve
 from perene.sim.simulator import Simulator, UnknownPerson
 from perene.sim.traffic import TrafficPlan
 from perene.sim.world import Settings
@@ -15,4 +15,5 @@ __all__ = [
     "TrafficPlan",
     "UnknownPerson",
     "main",
+    "serve",
 ]

@@ -1,7 +1,7 @@
 """The admin API: drives the simulated people and the faults, and shows the evidence."""
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from fastapi import FastAPI, HTTPException, Query, Request
 from fastapi.responses import JSONResponse, PlainTextResponse
@@ -14,16 +14,14 @@ from perene.sim.media import media_routes
 from perene.sim.pairing import PairingRefused
 from perene.sim.phone import PastMessage
 from perene.sim.reports import Json
+from perene.sim.simulator import Simulator
 from perene.sim.web_version import web_version_routes
-
-if TYPE_CHECKING:
-    from perene.sim.simulator import Simulator
 
 Number = Annotated[int | None, Query(description="the device's number; the newest if left out")]
 Phone = Annotated[str | None, Query(description="the account's number")]
 
 
-def admin_app(simulator: "Simulator") -> FastAPI:
+def admin_app(simulator: Simulator) -> FastAPI:
     """Return the API of a simulator, below /admin, described at /admin/docs."""
     app = FastAPI(
         title="Perene simulator",
@@ -49,11 +47,11 @@ def admin_app(simulator: "Simulator") -> FastAPI:
     _add_versions(app, simulator)
     add_load_routes(app, simulator)
     app.include_router(media_routes(simulator.media))
-    app.include_router(web_version_routes(simulator))
+    app.include_router(web_version_routes(simulator.world, simulator.web_version))
     return app
 
 
-def _add_phones(app: FastAPI, simulator: "Simulator") -> None:
+def _add_phones(app: FastAPI, simulator: Simulator) -> None:
     @app.post("/admin/mock-phone/scan-qr")
     async def scan_qr(request: Request, phone: Phone = None) -> Json:
         """Scan the QR text in the body, with the phone that has this number.
@@ -121,7 +119,7 @@ def _add_phones(app: FastAPI, simulator: "Simulator") -> None:
         return reports.account(simulator, person.account)
 
 
-def _add_people(app: FastAPI, simulator: "Simulator") -> None:
+def _add_people(app: FastAPI, simulator: Simulator) -> None:
     @app.post("/admin/contacts")
     async def add_contacts(form: forms.NewContacts) -> list[Json]:
         """Add contacts: people with a phone and no companions."""
@@ -172,7 +170,7 @@ def _add_people(app: FastAPI, simulator: "Simulator") -> None:
         return {"phone": phone}
 
 
-def _add_groups(app: FastAPI, simulator: "Simulator") -> None:
+def _add_groups(app: FastAPI, simulator: Simulator) -> None:
     @app.post("/admin/groups")
     async def create(form: forms.NewGroup) -> Json:
         """Make a group; everybody in it is notified."""
@@ -190,7 +188,7 @@ def _add_groups(app: FastAPI, simulator: "Simulator") -> None:
         return reports.group(simulator.change_group(jid, form.change, form.phones, form.by))
 
 
-def _add_evidence(app: FastAPI, simulator: "Simulator") -> None:
+def _add_evidence(app: FastAPI, simulator: Simulator) -> None:
     @app.get("/admin/stats")
     async def stats() -> Json:
         """Sums over all companions, what people counted, reused keys, unknown queries."""
@@ -214,7 +212,7 @@ def _add_evidence(app: FastAPI, simulator: "Simulator") -> None:
         return {"root_key": simulator.root_key.hex()}
 
 
-def _add_faults(app: FastAPI, simulator: "Simulator") -> None:
+def _add_faults(app: FastAPI, simulator: Simulator) -> None:
     @app.get("/admin/faults")
     async def faults() -> Json:
         """Every kind of fault, and those that are still to happen."""
@@ -276,7 +274,7 @@ def _add_faults(app: FastAPI, simulator: "Simulator") -> None:
         return {"phone": form.phone, "required": form.required}
 
 
-def _add_versions(app: FastAPI, simulator: "Simulator") -> None:
+def _add_versions(app: FastAPI, simulator: Simulator) -> None:
     @app.post("/admin/minimum-version")
     async def minimum_version(form: forms.Version) -> Json:
         """Refuse older clients with 405."""

@@ -1,19 +1,16 @@
 """The admin routes of prepared load."""
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
 from perene.sim.admin_forms import NewTraffic
 from perene.sim.reports import Json, traffic
+from perene.sim.simulator import Simulator
 from perene.sim.traffic import Traffic, TrafficPlan
 
-if TYPE_CHECKING:
-    from perene.sim.simulator import Simulator
 
-
-def add_load_routes(app: FastAPI, simulator: "Simulator") -> None:
+def add_load_routes(app: FastAPI, simulator: Simulator) -> None:
     """Add the routes below /admin/traffic."""
     running: set[asyncio.Task[None]] = set()
 

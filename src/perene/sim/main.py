@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from perene.crypto import KeyPair
-from perene.sim.server import SimServer
+from perene.sim.server import SimServer, serve
 from perene.sim.simulator import Simulator
 from perene.sim.world import Settings
 
@@ -40,7 +40,7 @@ async def main(
     """
     root = read_root(root_key_file) if root_key_file else None
     simulator = Simulator(seed=seed, root=root, settings=Settings(auto_contacts=auto_contacts))
-    server = await simulator.serve(host, port, tls=tls)
+    server = await serve(simulator, host, port, tls=tls)
     sys.stdout.write(describe(server))
     sys.stdout.flush()
     try:

@@ -1,21 +1,18 @@
 """The evidence as JSON, for the admin API and for tests that compare."""
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 from perene.sim.evidence import DeviceCounters
 from perene.sim.faults import Fault
 from perene.sim.groups import Group
 from perene.sim.model import Account, Device
+from perene.sim.simulator import Simulator
 from perene.sim.traffic import Traffic
-
-if TYPE_CHECKING:
-    from perene.sim.simulator import Simulator
 
 Json = dict[str, object]
 
 
-def device(simulator: "Simulator", found: Device) -> Json:
+def device(simulator: Simulator, found: Device) -> Json:
     """Describe a device and count what happened to its stanzas."""
     counters = simulator.evidence.of(found)
     return {
@@ -44,7 +41,7 @@ def counted(counters: DeviceCounters) -> Json:
     }
 
 
-def account(simulator: "Simulator", found: Account) -> Json:
+def account(simulator: Simulator, found: Account) -> Json:
     """Describe an account with its devices."""
     return {
         "phone": found.phone,
@@ -68,7 +65,7 @@ def group(found: Group) -> Json:
     }
 
 
-def stats(simulator: "Simulator") -> Json:
+def stats(simulator: Simulator) -> Json:
     """Sum up the whole world."""
     total = DeviceCounters()
     for name, counters in simulator.evidence.devices.items():
@@ -100,13 +97,13 @@ def stats(simulator: "Simulator") -> Json:
     }
 
 
-def delivered(simulator: "Simulator", phone: str, number: int | None) -> list[Json]:
+def delivered(simulator: Simulator, phone: str, number: int | None) -> list[Json]:
     """List the messages that were passed on to a companion, in order, each once."""
     found = simulator.device(phone, number)
     return [asdict(one) for one in simulator.evidence.deliveries.get(found.name, [])]
 
 
-def inbox(simulator: "Simulator", phone: str) -> Json:
+def inbox(simulator: Simulator, phone: str) -> Json:
     """List what somebody has read, and count what else happened at that phone."""
     party = simulator.person(phone).party
     return {

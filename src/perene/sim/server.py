@@ -7,7 +7,7 @@ compression per message, because benchmarks push thousands per second through it
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import uvicorn
 from uvicorn.server import ServerState
@@ -16,11 +16,10 @@ from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
+from perene.sim.admin import admin_app
 from perene.sim.certificate import self_signed, server_context
 from perene.sim.connection import Connection
-
-if TYPE_CHECKING:
-    from perene.sim.simulator import Simulator
+from perene.sim.simulator import Simulator
 
 PATH = "/ws/chat"
 _MAX_MESSAGE = 1 << 25
@@ -35,7 +34,7 @@ class SimServer:
 
     def __init__(
         self,
-        simulator: "Simulator",
+        simulator: Simulator,
         server: asyncio.Server,
         sockets: set["_Socket"],
         state: ServerState,
@@ -97,10 +96,13 @@ class SimServer:
         await self._server.wait_closed()
 
 
-async def start(simulator: "Simulator", *, host: str, port: int, tls: bool) -> SimServer:
-    """Listen on a port."""
-    from perene.sim.admin import admin_app
+async def serve(
+    simulator: Simulator, host: str = "127.0.0.1", port: int = 0, *, tls: bool = False
+) -> SimServer:
+    """Let a simulator listen: WebSocket at `/ws/chat`, admin API below `/admin`, and `/sw.js`.
 
+    Port 0 takes a free one. With `tls`, under a certificate made for the occasion.
+    """
     sockets: set[_Socket] = set()
 
     class Socket(_Socket):
@@ -142,7 +144,7 @@ async def start(simulator: "Simulator", *, host: str, port: int, tls: bool) -> S
 class _Socket(asyncio.Protocol):
     """One WebSocket: a Link for the simulator."""
 
-    def __init__(self, simulator: "Simulator", sockets: set["_Socket"]) -> None:
+    def __init__(self, simulator: Simulator, sockets: set["_Socket"]) -> None:
         self._simulator = simulator
         self._sockets = sockets
         self._protocol = ServerProtocol(max_size=_MAX_MESSAGE, logger=_LOGGER)

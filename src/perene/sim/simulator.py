@@ -22,7 +22,6 @@ from perene.sim.model import Account, Addressing, Device, Directory
 from perene.sim.people import Person
 from perene.sim.phone import PastMessage
 from perene.sim.reach_out import TimeLock, notice
-from perene.sim.server import SimServer, start
 from perene.sim.service import Service
 from perene.sim.traffic import Traffic, TrafficPlan
 from perene.sim.web_version import WebVersion
@@ -90,15 +89,6 @@ class Simulator:
         transport = MemoryTransport()
         transport.attach(self.accept(transport))
         return transport
-
-    async def serve(
-        self, host: str = "127.0.0.1", port: int = 0, *, tls: bool = False
-    ) -> SimServer:
-        """Listen: the WebSocket at `/ws/chat`, the admin API below `/admin`, and `/sw.js`.
-
-        Port 0 takes a free one. With `tls`, under a certificate made for the occasion.
-        """
-        return await start(self, host=host, port=port, tls=tls)
 
     # --- time -------------------------------------------------------------------------------------
 

@@ -1,12 +1,10 @@
 """The web client's service worker, in which clients look the live version up."""
 
 import json
-from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Response
 
-if TYPE_CHECKING:
-    from perene.sim.simulator import Simulator
+from perene.sim.world import World
 
 FIRST_REVISION = 1_050_000_000
 """What is live unless told otherwise."""
@@ -34,17 +32,16 @@ class WebVersion:
         )
 
 
-def web_version_routes(simulator: "Simulator") -> APIRouter:
+def web_version_routes(world: World, published: WebVersion) -> APIRouter:
     """Return the route of the service worker; looks at it are counted as `version_lookups`."""
     router = APIRouter(include_in_schema=False)
 
     @router.get("/sw.js")
     async def service_worker() -> Response:
-        simulator.evidence.events["version_lookups"] += 1
-        published = simulator.web_version
+        world.evidence.events["version_lookups"] += 1
         if published.status != 200:
             return Response(status_code=published.status)
-        text = published.text(simulator.faults.minimum_version)
+        text = published.text(world.faults.minimum_version)
         return Response(text, media_type="application/javascript")
 
     return router

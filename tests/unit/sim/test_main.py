@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from perene.sim import Simulator, main
+from perene.sim import Simulator, main, serve
 from perene.sim.main import describe, read_root
 
 
@@ -27,7 +27,7 @@ def test_a_file_that_holds_no_key_is_refused(tmp_path: Path) -> None:
 
 async def test_what_is_printed_is_enough_to_connect() -> None:
     simulator = Simulator()
-    server = await simulator.serve()
+    server = await serve(simulator)
     text = describe(server)
     await server.close()
     for part in (server.ws_url, server.admin_url, server.root_key.hex()):

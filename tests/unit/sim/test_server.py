@@ -7,7 +7,7 @@ import httpx
 import pytest
 import websockets
 
-from perene.sim import Settings, SimServer, Simulator
+from perene.sim import Settings, SimServer, Simulator, serve
 from perene.wire.codec import decode, encode
 from perene.wire.frames import FrameReader, client_intro, frame
 from perene.wire.jid import Jid
@@ -20,7 +20,7 @@ from tests.unit.sim.client import Client, Identity
 @pytest.fixture
 async def server() -> AsyncIterator[SimServer]:
     simulator = Simulator(seed=1, settings=Settings(initial_sync=False))
-    listening = await simulator.serve()
+    listening = await serve(simulator)
     yield listening
     await listening.close()
 
@@ -234,7 +234,7 @@ async def test_the_socket_is_at_its_path_only(server: SimServer) -> None:
 
 async def test_under_tls_with_a_certificate_of_its_own() -> None:
     simulator = Simulator(seed=1)
-    server = await simulator.serve(tls=True)
+    server = await serve(simulator, tls=True)
     try:
         assert simulator.certificate
         trusting = ssl.create_default_context(cadata=simulator.certificate.decode())
