@@ -9,7 +9,7 @@ from perene.core.events import EventType
 from perene.core.sessions import Connection as State
 from perene.engine import answers, intake
 from tests.support.phase import HoldingWorld
-from tests.support.world import DESK
+from tests.support.world import DESK, World
 
 MESSAGES = 600
 
@@ -41,6 +41,22 @@ async def test_a_socket_left_unread_while_nothing_is_stored_is_no_dead_connectio
         assert (world.clock.now() - _alive(world)).total_seconds() <= 15
         assert await world.texts() == texts
         assert await world.events(EventType.SESSION_DISCONNECTED, since=position) == []
+
+
+@pytest.mark.requirement("F1")
+async def test_a_server_that_gives_less_than_it_is_asked_for_is_asked_again(world: World) -> None:
+    phone = await world.pair()
+    ana = world.simulator.add_contact(name="Ana").account.phone
+    await world.stop()
+    world.simulator.add_fault("short_batches", phone=phone, count=7)
+    texts = [f"message {number}" for number in range(40)]
+    for text in texts:
+        world.simulator.send_text(ana, phone, text)
+    await world.start()
+    await world.pass_time(30)
+
+    assert await world.texts() == texts
+    assert len(world.device(phone).mailbox) == 0
 
 
 def _alive(world: HoldingWorld) -> datetime:

@@ -79,12 +79,13 @@ def assemble(
     reach_out = ReachOut(line, hold_s=config.limit_hold_s)
     sender = Sender(line, devices=devices, groups=groups, tokens=tokens)
     send_loop = SendLoop(stage.store, sender, clock, reach_out)
+    offline = OfflineDelivery(line.answers, clock)
     dispatcher = Dispatcher(
         line,
         welcome=welcome,
         login=login,
         linking=linking,
-        offline=OfflineDelivery(line.answers),
+        offline=offline,
         receiver=Receiver(
             line,
             retries=RetryRequests(stage, limit=config.max_retries),
@@ -118,6 +119,7 @@ def assemble(
         login=login,
         linking=linking,
         send_loop=send_loop,
+        offline=offline,
         listening=listening,
         phone_ping=phone_ping,
         drain_timeout_s=config.drain_timeout_s,

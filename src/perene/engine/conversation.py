@@ -13,6 +13,7 @@ from perene.engine.line import Line
 from perene.engine.linking import Linking
 from perene.engine.listening import Listening
 from perene.engine.login import Login
+from perene.engine.offline import OfflineDelivery
 from perene.engine.phone_ping import PhonePing
 from perene.engine.sending import SendLoop
 from perene.engine.welcome import Welcome
@@ -37,6 +38,7 @@ class Conversation:
         login: Login,
         linking: Linking,
         send_loop: SendLoop,
+        offline: OfflineDelivery,
         listening: Listening,
         phone_ping: PhonePing,
         drain_timeout_s: float,
@@ -50,6 +52,7 @@ class Conversation:
         self._login = login
         self.linking = linking
         self._send_loop = send_loop
+        self._offline = offline
         self._listening = listening
         self._phone_ping = phone_ping
         self._drain_timeout_s = drain_timeout_s
@@ -92,6 +95,7 @@ class Conversation:
                     ("work", self._work.run()),
                     ("codes", self.linking.show_codes()),
                     ("listen", self._listening.run()),
+                    ("pull", self._offline.run()),
                 ):
                     tasks.create_task(job, name=name)
                 await stopping.wait()

@@ -13,6 +13,7 @@ FaultKind = Literal[
     "reorder",
     "close_after",
     "half_frames",
+    "short_batches",
     "paired_frames",
     "silence",
     "deaf",
@@ -35,6 +36,8 @@ KINDS: Final[dict[str, str]] = {
     "close_after": "close the socket after delivering each of the next `count` messages, before"
     " its answer; or end the stream by `how` (and `code`)",
     "half_frames": "send the next `count` frames in two WebSocket messages each",
+    "short_batches": "give out at most `count` queued stanzas for each time that the client pulls,"
+    " and none otherwise, on the present connection",
     "paired_frames": "put two frames into each of the next `count` WebSocket messages",
     "silence": "send nothing and read nothing more on the present connection",
     "deaf": "answer queries, but deliver no stanza on the present connection",

@@ -119,6 +119,8 @@ class Gatekeeper:
             connection.channel.halves = fault.count
         if fault := faults.claim("paired_frames", device):
             connection.channel.pairs = fault.count
+        if fault := faults.claim("short_batches", device):
+            device.mailbox.per_pull = fault.count
         if faults.claim("deaf", device):
             session.deaf = True
         if faults.claim("silence", device):

@@ -63,6 +63,8 @@ class Mailbox:
         self._draining = False
         self._drained = 0
         self._owed: set[int] = set()
+        self.per_pull: int | None = None
+        """How many come for each pull while it lasts, and none otherwise; None is as said above."""
 
     # --- in ---------------------------------------------------------------------------------------
 
@@ -98,13 +100,14 @@ class Mailbox:
         """The device is gone; does nothing if another outlet has taken its place."""
         if self._outlet is outlet:
             self._outlet = None
+            self.per_pull = None
             self._draining = False
             self._backlog.clear()
 
     def pull(self, count: int) -> None:
         """The client asks for `count` more of the queued stanzas."""
         if self._draining:
-            self._drain(count)
+            self._drain(count if self.per_pull is None else min(count, self.per_pull))
 
     # --- answers ----------------------------------------------------------------------------------
 
@@ -154,7 +157,7 @@ class Mailbox:
     # --- the drain --------------------------------------------------------------------------------
 
     def _next_batch(self) -> None:
-        if self._draining and not self._owed:
+        if self._draining and not self._owed and self.per_pull is None:
             self._drain(BATCH)
 
     def _drain(self, count: int) -> None:
