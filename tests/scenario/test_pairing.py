@@ -101,6 +101,34 @@ async def test_a_wrong_code_links_nothing(world: World) -> None:
     assert (await world.sessions.session(DESK)).record.pn is None
 
 
+@pytest.mark.parametrize("way", ["by QR", "by code"])
+async def test_an_account_that_wants_its_passkey_is_told_of_and_shown_no_further_code(
+    world: World, way: str
+) -> None:
+    phone = await shown(world)
+    world.simulator.add_fault("ask_passkey")
+    position = await world.now()
+    if way == "by QR":
+        world.simulator.scan_qr((await world.sessions.current_qr(DESK, wait_s=0)).text, phone)
+    else:
+        code = await world.sessions.request_pairing_code(DESK, phone)
+        world.simulator.enter_code(phone, code)
+
+    ended = await world.event(EventType.SESSION_DISCONNECTED, since=position)
+    assert ended.event.payload["cause"] == "passkey_required"
+    await world.event(EventType.SESSION_NEEDS_ATTENTION, since=position)
+    await world.pass_time(3600)
+    assert len(await world.events(EventType.SESSION_QR)) == 1
+    view = await world.sessions.session(DESK)
+    assert (view.connection, view.record.pn) == (State.NEEDS_ATTENTION, None)
+    assert "passkey" in (view.last_error or "")
+
+    # A person may try again, with another account for one.
+    await world.sessions.start(DESK)
+    world.simulator.scan_qr((await world.sessions.current_qr(DESK, wait_s=PATIENCE_S)).text, phone)
+    await world.event(EventType.SESSION_CONNECTED, since=position)
+
+
 async def test_codes_follow_one_another_until_they_run_out_and_then_new_ones_come(
     world: World,
 ) -> None:

@@ -46,6 +46,7 @@ class Local(StrEnum):
     STALE_EPOCH = "stale_epoch"
     PAIRING_EXPIRED = "pairing_expired"
     PAIRING_REFUSED = "pairing_refused"
+    PASSKEY = "passkey"
     UNREADABLE_STATE = "unreadable_state"
     INTERNAL = "internal"
     RESTARTED = "restarted"
@@ -99,6 +100,7 @@ class Cause(StrEnum):
     OWNERSHIP_LOST = "ownership_lost"
     PAIRING_EXPIRED = "pairing_expired"
     PAIRING_REFUSED = "pairing_refused"
+    PASSKEY_REQUIRED = "passkey_required"
     UNREADABLE_STATE = "unreadable_state"
     INTERNAL = "internal"
     UNKNOWN = "unknown"
@@ -166,6 +168,7 @@ _LOCAL: Mapping[str, Cause] = {
     Local.STALE_EPOCH: Cause.OWNERSHIP_LOST,
     Local.PAIRING_EXPIRED: Cause.PAIRING_EXPIRED,
     Local.PAIRING_REFUSED: Cause.PAIRING_REFUSED,
+    Local.PASSKEY: Cause.PASSKEY_REQUIRED,
     Local.UNREADABLE_STATE: Cause.UNREADABLE_STATE,
     Local.INTERNAL: Cause.INTERNAL,
     Local.RESTARTED: Cause.RESTARTED,

@@ -258,6 +258,10 @@ POLICIES: Mapping[Cause, Policy] = {
         count=Count.PAIRINGS,
         sentence="The phone's answer to the pairing did not verify.",
     ),
+    Cause.PASSKEY_REQUIRED: _stop(
+        "WhatsApp links this account only with its passkey, which Perene cannot use; another code"
+        " would change nothing."
+    ),
     Cause.UNREADABLE_STATE: _stop(
         "What is stored of the session cannot be read; nothing was changed."
     ),

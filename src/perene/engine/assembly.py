@@ -101,6 +101,7 @@ def assemble(
             groups=groups,
             refill=pre_keys.ensure,
             finish_pairing=linking.finish_by_code,
+            passkey=linking.passkey_asked,
             notice=reach_out.notice,
             token=tokens.notice,
             renewed=tokens.renew,

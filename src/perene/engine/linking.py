@@ -11,6 +11,7 @@ from perene.core.events import Event, EventType
 from perene.core.notices import CodeShown, PhoneLinked, QrShown
 from perene.core.unit import AddressPair, Committed, Profile
 from perene.engine import endings, pairing_code
+from perene.engine.answers import acknowledge
 from perene.engine.errors import (
     AnotherPairing,
     ConnectionEnded,
@@ -130,6 +131,17 @@ class Linking:
             self._answers.put(committed)
         await asyncio.shield(committed)
         await self._queries.ask("md", "set", finish.node)
+
+    async def passkey_asked(self, notification: Node) -> None:
+        """End a pairing that WhatsApp goes on with only for the account's passkey.
+
+        Since June 2026 some accounts are linked so, by QR as by code (whatsmeow pair-passkey.go,
+        2026-06-30; Baileys#2672). Only the person's own device can make such a proof, for a page
+        of whatsapp.com; until it can be brought here, another code would lead to the same end.
+        """
+        self._answers.put(None, acknowledge(notification))
+        await self._answers.drained()
+        raise endings.local(Local.PASSKEY, "WhatsApp asked for the account's passkey.")
 
     async def complete(self, iq: Node) -> None:
         """Take the phone's `<pair-success>`: verify, commit, and only then confirm."""

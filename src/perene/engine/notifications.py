@@ -27,6 +27,7 @@ class Notifications:
         groups: Groups,
         refill: Callable[[int | None], Awaitable[None]],
         finish_pairing: Callable[[Node], Awaitable[None]],
+        passkey: Callable[[Node], Awaitable[None]],
         notice: Callable[[Node], Awaitable[None]],
         token: Callable[[Node], Awaitable[None]],
         renewed: Callable[[Jid], Awaitable[None]],
@@ -38,12 +39,16 @@ class Notifications:
         self._groups = groups
         self._refill = refill
         self._finish_pairing = finish_pairing
+        self._passkey = passkey
         self._notice = notice
         self._token = token
         self._renewed = renewed
 
     async def take(self, node: Node) -> None:
-        """Apply one `<notification>` and queue its ack. A malformed one is acknowledged too."""
+        """Apply one `<notification>` and queue its ack. A malformed one is acknowledged too.
+
+        Raises ConnectionEnded for one after which there is nothing to go on with.
+        """
         try:
             await self._apply(node)
         except WireError:
@@ -65,6 +70,8 @@ class Notifications:
                 await self._token(node)
             case "link_code_companion_reg":
                 self._later(lambda: self._finish_pairing(node))
+            case "passkey_prologue_request" if not self._stage.credentials.paired:
+                await self._passkey(node)
             case _:
                 pass
 

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import json
 import secrets
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -222,6 +223,9 @@ class Pairing:
             key_index=number,
             platform=candidate.platform,
         )
+        if self.world.faults.take("ask_passkey", device) is not None:
+            self._notify(candidate, "passkey_prologue_request", _passkey_options())
+            return device
         iq_id = self.world.stanza_id()
         candidate.proposal = _Proposal(device=device, signed=signed, iq_id=iq_id)
         children = (
@@ -232,6 +236,16 @@ class Pairing:
         self._ask(candidate, iq_id, Node("pair-success", {}, children))
         self.world.agenda.run()
         return device
+
+    def _notify(self, candidate: Candidate, kind: str, child: Node) -> None:
+        attrs = {
+            "id": self.world.stanza_id(),
+            "from": SERVER_JID,
+            "type": kind,
+            "t": self.world.unix,
+        }
+        candidate.connection.send(Node("notification", attrs, (child,)))
+        self.world.agenda.run()
 
     def _conclude(self, candidate: Candidate, proposal: _Proposal, node: Node) -> None:
         """Check the companion's signature; then it is linked, and must restart (515)."""
@@ -282,14 +296,7 @@ class Pairing:
         person = self.people.get_or_add(phone)
         offer.state = "typed"
         child = offer.code.primary_hello(code, person.account.identity)
-        attrs = {
-            "id": self.world.stanza_id(),
-            "from": SERVER_JID,
-            "type": "link_code_companion_reg",
-            "t": self.world.unix,
-        }
-        offer.candidate.connection.send(Node("notification", attrs, (child,)))
-        self.world.agenda.run()
+        self._notify(offer.candidate, "link_code_companion_reg", child)
 
     def code_state(self, phone: str) -> str | None:
         """Return how far pairing by code is: waiting, typed, wrong; None when nobody waits."""
@@ -309,3 +316,14 @@ class Pairing:
             return
         offer.state = "right"
         self._propose(offer.candidate, person, secret)
+
+
+def _passkey_options() -> Node:
+    """What a browser is to be asked for (whatsmeow pair-passkey.go, 2026-06-30)."""
+    options = {
+        "challenge": secrets.token_urlsafe(32),
+        "rpId": "whatsapp.com",
+        "userVerification": "required",
+        "timeout": 600_000,
+    }
+    return Node("passkey_request_options", {}, json.dumps(options).encode())
