@@ -27,6 +27,7 @@ from perene.core.machines.state import (
 )
 from perene.core.machines.verdict import Verdict
 from perene.core.outages import OutageEnd
+from perene.core.policy import Count
 from perene.core.standing import Standing
 
 
@@ -107,7 +108,7 @@ def logged_out(state: SessionState) -> Moved:
 def _start(state: SessionState, by_person: bool, now: Instant) -> Moved:
     match state.connection:
         case Down() | Held():
-            return _begin(_forgiven(state) if by_person else state, now)
+            return _begin(_forgiven(state) if by_person else _renewed(state), now)
         case Draining(then=Then.STOP):
             return Moved(state=replace(state, connection=Draining(then=Then.RESTART)))
         case SettingAside(then=Then.STOP) as aside:
@@ -147,6 +148,19 @@ def _forgiven(state: SessionState) -> SessionState:
     if not _is_banned(state):
         standing = replace(standing, not_before=None)
     return replace(state, standing=standing)
+
+
+def _renewed(state: SessionState) -> SessionState:
+    """Return the state of a session that begins in another run: it may present another version.
+
+    What an earlier one tried with its own must not keep this one from looking for a newer.
+    """
+    counts = {
+        count: number
+        for count, number in state.standing.counts.items()
+        if count is not Count.VERSIONS
+    }
+    return replace(state, standing=replace(state.standing, counts=counts))
 
 
 def _is_banned(state: SessionState) -> bool:
