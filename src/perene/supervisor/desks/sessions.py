@@ -6,7 +6,7 @@ from datetime import datetime
 
 from perene.core.account import ban_meaning
 from perene.core.clock import Clock
-from perene.core.errors import Conflict, NotFound, PereneError
+from perene.core.errors import Conflict, NotFound, PereneError, StorageError
 from perene.core.events import Event, EventType
 from perene.core.ids import SessionId, new_session_id
 from perene.core.sessions import Connection, Desired, SessionOptions, SessionRecord
@@ -63,6 +63,9 @@ class SessionDesk:
             )
         except Conflict as error:
             raise AlreadyExists(f"There is a session {session} already.") from error
+        except StorageError:
+            self._supervisor.doubt(session)  # it may have been made all the same
+            raise
         self._supervisor.known(session)
         self._ring()
         if start:

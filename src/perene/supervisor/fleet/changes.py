@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+from perene.core.errors import NotFound, StorageError
 from perene.core.ids import SessionId
 
 
@@ -11,21 +12,40 @@ class Changes:
     """Lets one change of a session's desire be under way at a time."""
 
     def __init__(self) -> None:
-        self.asked: set[SessionId] = set()
-        """The sessions of which something has been asked."""
+        self.asked: set[SessionId] | None = None
+        """The sessions of which something has been asked, while anybody wants to know."""
+        self.cut_short: set[SessionId] = set()
+        """The sessions of which nobody knows whether the last change was stored."""
         self._locks: dict[SessionId, asyncio.Lock] = {}
 
     @asynccontextmanager
     async def turn(self, session: SessionId) -> AsyncGenerator[None]:
-        """Wait until nobody else changes a session, and keep others from it meanwhile."""
+        """Wait until nobody else changes a session, and keep others from it meanwhile.
+
+        A change that a StorageError or a cancellation ends may have been stored all the same.
+        """
         while True:
-            self.asked.add(session)
+            if self.asked is not None:
+                self.asked.add(session)
             lock = self._locks.setdefault(session, asyncio.Lock())
             async with lock:
                 # The session may have been deleted while we waited, and be another one by now.
                 if self._locks.get(session) is lock:
-                    yield
+                    try:
+                        yield
+                    except (StorageError, asyncio.CancelledError):
+                        self.cut_short.add(session)
+                        raise
+                    except NotFound:
+                        self.forget(session)
+                        raise
+                    self.cut_short.discard(session)
                     return
+
+    @property
+    def known(self) -> int:
+        """How many sessions are remembered of whom something was asked."""
+        return len(self._locks) + len(self.cut_short)
 
     def under_way(self, session: SessionId) -> bool:
         """Tell whether somebody changes a session now."""
@@ -33,5 +53,6 @@ class Changes:
         return lock is not None and lock.locked()
 
     def forget(self, session: SessionId) -> None:
-        """A session was deleted: whoever waits for it waits for the next one of its name."""
+        """There is no such session: whoever waits for it waits for the next one of its name."""
         self._locks.pop(session, None)
+        self.cut_short.discard(session)

@@ -1,11 +1,11 @@
-"""The look around every ten seconds: at the clock, and for sessions that nobody drives."""
+"""The look around every ten seconds: at the clock, and for sessions that are not where wanted."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
 
 import structlog
 
 from perene.core.clock import Clock
-from perene.core.errors import StorageError
+from perene.core.errors import NotFound, StorageError
 from perene.core.ids import SessionId
 from perene.core.machines.inputs import Due
 from perene.supervisor.session.task import SessionTask
@@ -23,8 +23,8 @@ _CLOCK_JUMP_S = 5.0
 class Monitor:
     """Mends what should not happen: a timer that was missed, a wanted session without a task.
 
-    `tasks` are those that live, by their sessions; `down` tells which wanted sessions have none,
-    and `revive` starts one again.
+    `tasks` are those that live, by their sessions; `astray` tells which sessions may not be where
+    they are wanted, and `guide` has one do what is stored.
     """
 
     def __init__(
@@ -32,15 +32,15 @@ class Monitor:
         *,
         clock: Clock,
         tasks: Mapping[SessionId, SessionTask],
-        down: Callable[[], Collection[SessionId]],
-        revive: Callable[[SessionId], Awaitable[None]],
+        astray: Callable[[], Collection[SessionId]],
+        guide: Callable[[SessionId], Awaitable[None]],
     ) -> None:
         self.clock_jump_s = 0.0
         """The last jump of the wall clock, in seconds."""
         self._clock = clock
         self._tasks = tasks
-        self._down = down
-        self._revive = revive
+        self._astray = astray
+        self._guide = guide
 
     async def run(self) -> None:
         """Look until this is cancelled."""
@@ -51,7 +51,7 @@ class Monitor:
             self._look_at_clock((now - wall).total_seconds() - (steady_now - steady))
             wall, steady = now, steady_now
             self._look_at_tasks()
-            await self._look_for_the_missing()
+            await self._look_for_the_astray()
 
     def _look_at_clock(self, jump_s: float) -> None:
         if abs(jump_s) < _CLOCK_JUMP_S:
@@ -67,11 +67,12 @@ class Monitor:
                 log.error("session_overdue", session=task.session, seconds=task.overdue_s)
                 task.tell(Due())
 
-    async def _look_for_the_missing(self) -> None:
-        for session in self._down():
-            log.error("session_without_task", session=session)
+    async def _look_for_the_astray(self) -> None:
+        for session in self._astray():
             try:
-                await self._revive(session)
+                await self._guide(session)
+            except NotFound:
+                continue  # deleted meanwhile
             except StorageError as error:
                 log.warning("session_not_read", session=session, reason=str(error))
                 return  # the next look asks again

@@ -9,7 +9,7 @@ import structlog
 
 from perene.core.causes import Cause
 from perene.core.clock import Clock
-from perene.core.errors import NotFound
+from perene.core.errors import NotFound, StorageError
 from perene.core.events import Event, EventType
 from perene.core.ids import SessionId
 from perene.core.policy import POLICIES, Policy
@@ -82,7 +82,7 @@ class Supervisor:
             closing=self._closing,
         )
         self._monitor = Monitor(
-            clock=clock, tasks=self._roster.tasks, down=self._down, revive=self._revive
+            clock=clock, tasks=self._roster.tasks, astray=self._astray, guide=self._guide
         )
         self._changes = Changes()
         self._wanted = Wanted(self._roster, self._runner)
@@ -93,9 +93,13 @@ class Supervisor:
         """Start every session that shall run, then live until `close` has drained them all."""
         async with asyncio.TaskGroup() as group:
             self._runner.open(group)
-            asked = self._changes.asked
-            asked.clear()  # of what was asked before, the list that is read now knows
-            records = await self._reads.sessions()
+            # Of what was asked before, the list that is read now knows.
+            asked = self._changes.asked = set[SessionId]()
+            try:
+                records = await self._reads.sessions()
+            except StorageError as error:
+                log.warning("sessions_not_read", reason=str(error))
+                return  # the service is closing, and nothing has begun
             for record in records:
                 self._roster.known(record.id)
             wanted = [record for record in records if record.desired is not Desired.STOPPED]
@@ -107,6 +111,7 @@ class Supervisor:
             for record in records:
                 if record.desired is Desired.STOPPED and record.id not in asked:
                     self._wanted.settle(record)
+            self._changes.asked = None
             await self._closing.wait()
             monitor.cancel()
             for task in list(self._roster.tasks.values()):
@@ -195,20 +200,28 @@ class Supervisor:
             record = replace(record, desired=Desired.RUNNING)
         self._wanted.start(record, by_person=True)
 
+    def doubt(self, session: SessionId) -> None:
+        """Nobody knows what is stored of a session: the next look finds out, and acts on it."""
+        self._changes.cut_short.add(session)
+
     # --- what the monitor looks at --------------------------------------------------------------
 
-    def _down(self) -> Collection[SessionId]:
-        """Return the sessions that are wanted, have no task, and are not being changed."""
-        return [one for one in self._wanted.missing() if not self._changes.under_way(one)]
+    def _astray(self) -> Collection[SessionId]:
+        """Return the sessions that may not be where they are wanted, and that nobody changes."""
+        astray = {*self._wanted.missing(), *self._changes.cut_short}
+        return [one for one in astray if not self._changes.under_way(one)]
 
-    async def _revive(self, session: SessionId) -> None:
+    async def _guide(self, session: SessionId) -> None:
+        """Have a session do what is stored that it shall."""
         async with self._changes.turn(session):
             try:
-                if not self._runner.runs(session):
-                    self._wanted.resume(await self._store.get_session(session))
+                done = self._wanted.follow(await self._store.get_session(session))
             except NotFound:
                 self._wanted.discard(session)
                 self._roster.forget(session)
+                raise
+        if not done:
+            self._changes.cut_short.add(session)
 
     # --- what others look at --------------------------------------------------------------------
 
@@ -216,6 +229,11 @@ class Supervisor:
     def clock_jump_s(self) -> float:
         """The last jump of the wall clock that the monitor saw, in seconds."""
         return self._monitor.clock_jump_s
+
+    @property
+    def changed(self) -> int:
+        """How many sessions are remembered of whom something was asked."""
+        return self._changes.known
 
     @property
     def task_failures(self) -> int:

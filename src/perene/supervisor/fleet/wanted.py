@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 
+import structlog
+
 from perene.core.ids import SessionId
 from perene.core.sessions import Desired, SessionRecord
 from perene.core.standing import Standing
 from perene.supervisor.fleet.roster import Roster
 from perene.supervisor.fleet.runner import TaskRunner
 from perene.supervisor.session.task import SessionTask
+
+log = structlog.stdlib.get_logger()
 
 
 class Wanted:
@@ -41,6 +45,35 @@ class Wanted:
             case Desired.STOPPED:
                 self.discard(record.id)
                 return None
+
+    def follow(self, record: SessionRecord) -> bool:
+        """Do what is stored, whatever a session is at; tell whether that is all there is to do."""
+        task = self._roster.tasks.get(record.id)
+        if task is None or not self._runner.runs(record.id):
+            return self._follow_without_task(record)
+        match record.desired:
+            case Desired.RUNNING:
+                self._wanted.add(record.id)  # if it is ending now, it is missing once it has
+                return True
+            case Desired.LOGGED_OUT:
+                self.discard(record.id)
+                if not task.stopping:
+                    task.log_out()
+                return task.leaving
+            case Desired.STOPPED:
+                self.discard(record.id)
+                if not task.stopping:
+                    task.stop()
+                return False  # how its outage ended is looked at once it has stopped
+
+    def _follow_without_task(self, record: SessionRecord) -> bool:
+        if record.desired is Desired.STOPPED:
+            self.discard(record.id)
+            self.settle(record)
+        else:
+            log.error("session_without_task", session=record.id)
+            self.resume(record)
+        return True
 
     def settle(self, record: SessionRecord) -> bool:
         """End what a stopped session was in when its last task died; tell whether that was needed.

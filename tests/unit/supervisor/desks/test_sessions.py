@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from perene.core.errors import NotFound, StorageUnavailable
 from perene.core.events import EventType
 from perene.core.ids import SessionId
 from perene.core.notices import Opened, PhoneLinked, QrShown
-from perene.core.sessions import Connection, Desired, SessionOptions
+from perene.core.sessions import Connection, Desired, SessionOptions, SessionRecord
 from perene.supervisor.desks.sessions import SessionDesk
 from perene.supervisor.ports import (
     AlreadyExists,
@@ -68,6 +69,24 @@ async def test_a_created_session_is_stored_told_and_started(
     assert view.record.desired is Desired.RUNNING
     assert world.store.told(ANA)[0] is EventType.SESSION_CREATED
     assert world.rung == 1
+    await world.engine("ana")
+
+
+@pytest.mark.requirement("C3", "E8")
+async def test_a_session_whose_creation_was_stored_unheard_is_started_within_ten_seconds(
+    world: World, desk: SessionDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create_session = world.store.create_session
+
+    async def unsure(session: SessionId, **more: Any) -> SessionRecord:  # as that takes them
+        await create_session(session, **more)
+        raise StorageUnavailable("no answer in time")
+
+    monkeypatch.setattr(world.store, "create_session", unsure)
+    with pytest.raises(StorageUnavailable):
+        await create(desk)
+    assert not world.engines
+    await world.clock.advance(10)
     await world.engine("ana")
 
 
