@@ -11,6 +11,7 @@ from perene.core.ids import SessionId
 from perene.core.sessions import Connection as State
 from perene.core.sessions import SessionOptions
 from perene.engine.keepalive import ANSWER_WITHIN_S
+from perene.sim.faults import ENDLESS
 from perene.store import schema
 from tests.support.record import PATIENCE_S
 from tests.support.world import DESK, World, inbox
@@ -78,6 +79,19 @@ async def test_a_session_whose_options_are_damaged_keeps_no_other_down_and_dials
     assert len(world.network.dialled_by[other]) == dialled
     desk, broken = await world.sessions.list_sessions()
     assert (desk.connection, broken.connection) == (State.OPEN, State.NEEDS_ATTENTION)
+
+
+async def test_an_edge_that_is_gone_is_not_asked_for_twice(world: World) -> None:
+    phone = await world.pair()
+    await world.pass_time(35)
+    world.simulator.add_fault("lost_edge", count=ENDLESS)
+    position = await world.now()
+    world.simulator.disconnect(phone)
+    await world.pass_time(60)
+
+    assert world.state() is State.OPEN
+    assert len(await world.events(EventType.SESSION_DISCONNECTED, since=position)) == 2
+    assert world.device(phone).logins == 2
 
 
 @pytest.mark.requirement("C4")

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import structlog
+
 from perene.core.causes import Ending, Kind, Local
 from perene.core.clock import Clock
 from perene.core.errors import StorageError
@@ -22,6 +24,11 @@ from perene.engine.stage import Stage
 from perene.engine.transport import SocketTransport, Transport
 from perene.engine.unreachable import unreachable
 from perene.wire.errors import WireError
+
+log = structlog.stdlib.get_logger()
+
+_MAYBE_LOST = frozenset({Local.SOCKET_CLOSED, Local.HANDSHAKE_TIMEOUT, Local.HANDSHAKE_FAILED})
+"""What an edge that is gone may look like."""
 
 Dial = Callable[[], Awaitable[Transport]]
 
@@ -145,6 +152,13 @@ class Connection:
         except TimeoutError as error:
             raise unreachable(error, proxied=endpoint.proxy is not None) from error
         try:
+            return await self._shake_hands(transport, credentials)
+        except BaseException:  # cancellation too must not leave the socket open
+            await transport.close()
+            raise
+
+    async def _shake_hands(self, transport: Transport, credentials: Credentials) -> Channel:
+        try:
             return await Channel.open(
                 transport,
                 static=credentials.noise,
@@ -154,9 +168,24 @@ class Connection:
                 routing_info=credentials.routing_info,
                 timeout_s=self._config.handshake_timeout_s,
             )
-        except BaseException:  # cancellation too must not leave the socket open
-            await transport.close()
+        except ConnectionEnded as ended:
+            if credentials.routing_info is not None and ended.ending.code in _MAYBE_LOST:
+                await self._forget_the_way(credentials)
             raise
+
+    async def _forget_the_way(self, credentials: Credentials) -> None:
+        """Let the next connection begin without the edge that this one was sent to.
+
+        It only makes things faster (facts/protocol.md §1.1), and may be gone.
+        """
+        draft = Stage(self._store, AddressBook(self._store), credentials).draft()
+        draft.credentials = credentials.changed(routing_info=None)
+        try:
+            async with self._clock.limit(self._config.drain_timeout_s):
+                await asyncio.shield(draft.submit())
+        except (StorageError, TimeoutError) as error:
+            # It is tried by the same way then, and this comes again.
+            log.warning("routing_not_forgotten", error=type(error).__name__)
 
     async def _load_credentials(self) -> Credentials:
         stored = await self._store.credentials()

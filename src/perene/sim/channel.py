@@ -3,11 +3,12 @@
 facts/protocol.md §1.1, §1.2 and §7.2.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from perene.crypto import KeyPair
 from perene.wire.codec import decode, encode
+from perene.wire.errors import BadIntro
 from perene.wire.frames import FrameReader, IntroReader, frame
 from perene.wire.node import Node
 from perene.wire.noise import ClientFinish, NoiseTransport, ServerHandshake
@@ -49,6 +50,8 @@ class Channel:
         self._greeted = False
         self._transport: NoiseTransport | None = None
         self.routing_info: bytes | None = None
+        self.is_edge_gone: Callable[[], bool] = lambda: False
+        """Asked when a client comes by an edge; one that is gone knows nobody."""
         self.halves = 0
         """How many of the next frames are sent in two messages."""
         self.pairs = 0
@@ -76,6 +79,8 @@ class Channel:
                 return
             self._intro = None
             self.routing_info = intro.routing_info
+            if self.routing_info is not None and self.is_edge_gone():
+                raise BadIntro("the edge is gone")
             data = intro.rest
         for payload in self._frames.receive_data(data):
             if self._transport is not None:

@@ -35,6 +35,7 @@ class Connection:
         self, link: Link, *, world: World, gate: Gate, static: KeyPair, chain: bytes
     ) -> None:
         self.channel = Channel(link, static=static, chain=chain)
+        self.channel.is_edge_gone = lambda: world.faults.take("lost_edge", None) is not None
         self.closed = False
         self.silent = False
         """Whether the server neither reads nor writes, as if the network had swallowed it."""

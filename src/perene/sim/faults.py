@@ -26,6 +26,7 @@ FaultKind = Literal[
     "refuse_login",
     "refuse_pairing",
     "end_linking",
+    "lost_edge",
     "ask_passkey",
     "wrong_pre_key",
 ]
@@ -54,6 +55,8 @@ KINDS: Final[dict[str, str]] = {
     " `code`) instead of offering to pair",
     "end_linking": "end the stream of the next `count` clients that were linked by `how` (and"
     " `code`), not by 515",
+    "lost_edge": "close the next `count` connections that come by an edge they were told of, before"
+    " the handshake",
     "ask_passkey": "ask the next `count` clients that a phone has consented to for the account's"
     " passkey, and do not link them",
     "wrong_pre_key": "let the next `count` new ratchets of that phone or contact name a one-time"
