@@ -227,3 +227,30 @@ async def test_a_message_that_the_database_refuses_brings_no_storm_of_logins_and
     await world.pass_time(1000, until=lambda: world.state() is State.OPEN)
     await world.answered(phone)
     assert await world.texts() == ["refused"]
+
+
+@pytest.mark.requirement("E8", "D9")
+async def test_that_a_session_was_replaced_in_an_outage_is_kept_once_the_database_is_back(
+    world: World,
+) -> None:
+    """It rests until a person comes, so nothing else is saved of it; a crash must not wake it."""
+    phone = await world.pair()
+    await world.pass_time(35)
+    position = await world.now()
+    world.storage.falls_ill(Health.FAILING)
+    world.simulator.disconnect(phone, "replaced")
+    await world.pass_time(120, until=lambda: world.state() is State.NEEDS_ATTENTION)
+    await world.pass_time(60)
+    assert world.state() is State.NEEDS_ATTENTION
+    world.storage.recovers()
+    await world.pass_time(60)
+
+    assert len(await world.events(EventType.SESSION_REPLACED, since=position)) == 1
+    (outage,) = (await world.sessions.outages(DESK, cursor=None, limit=10)).items
+    assert (outage.cause, outage.ended_at) == ("replaced", None)
+    dialled = len(world.network.dialled_by[DESK])
+    await world.kill()
+    await world.start()
+    await world.pass_time(3600)
+    assert world.state() is State.NEEDS_ATTENTION
+    assert len(world.network.dialled_by[DESK]) == dialled

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Protocol
 
 import structlog
@@ -16,6 +17,7 @@ from perene.core.machines.effects import Deed, Disconnected, OutageOver, Telling
 from perene.core.machines.session import Step
 from perene.core.machines.state import Down, Open, SessionState, is_asking
 from perene.core.outages import Outage, OutageEnd
+from perene.core.policy import Growth, Schedule
 from perene.core.unit import Unit
 from perene.engine.ports import SessionStore
 from perene.supervisor.session.telling import events_of, log_line
@@ -42,6 +44,10 @@ class OpensStore(Protocol):
 _UNSAVED = 50
 """How many units are kept for a database that comes back; the oldest go first."""
 
+_AGAIN = Schedule(growth=Growth.FIBONACCI, step=timedelta(seconds=10), cap=timedelta(minutes=1))
+"""Between two tries to save them while nothing happens to the session: its next claim mostly does
+it before."""
+
 
 class SessionKeeper:
     """Commits what a step changed, before anything is done for it.
@@ -57,6 +63,9 @@ class SessionKeeper:
         self._clock = clock
         self._watch = watch
         self._unsaved: deque[Unit] = deque(maxlen=_UNSAVED)
+        self._failures = 0
+        self.again_at: float | None = None
+        """The monotonic second at which `save` is to be called, None for not as things are."""
 
     def owes(self, state: SessionState) -> bool:
         """Tell whether something waits for the answer to a question that is under way."""
@@ -78,8 +87,20 @@ class SessionKeeper:
             return  # the database has not shown that it is back
         if is_asking(before) and is_asking(taken.state):
             return  # the answer may have made our epoch an old one; what comes is written under it
-        epoch = taken.state.epoch
-        if epoch is None and isinstance(taken.state.connection, Down):
+        await self._save(taken.state)
+
+    async def save(self, state: SessionState) -> None:
+        """Save what the database did not take before: of a session at rest nothing else may come.
+
+        While the session is being claimed, the answer brings the epoch to write it under.
+        """
+        self.again_at = None
+        if not is_asking(state):
+            await self._save(state)
+
+    async def _save(self, state: SessionState) -> None:
+        epoch = state.epoch
+        if epoch is None and isinstance(state.connection, Down):
             # Nobody will ask for another epoch: it was not ours in this run, or the database has
             # not said whether it still is.
             epoch = self._last_known
@@ -96,8 +117,12 @@ class SessionKeeper:
             except StorageError as error:
                 # A session must not stay down because its end cannot be written.
                 log.warning("not_recorded_yet", units=len(self._unsaved), reason=str(error))
+                wait = _AGAIN.wait(self._failures, 0.5)
+                self._failures += 1
+                self.again_at = self._clock.monotonic() + wait.total_seconds()
                 return
             self._unsaved.popleft()
+        self._failures, self.again_at = 0, None
 
     def _count(self, telling: Telling, after: SessionState) -> None:
         match telling:

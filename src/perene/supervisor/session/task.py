@@ -206,11 +206,15 @@ class SessionTask:
         while not self._inputs:
             self._arrived.clear()
             self._jobs.raise_bug()
-            due = next_deadline(self.state)
-            wait = None if due is None else due - self._clock.monotonic()
-            if wait is not None and wait <= 0:
+            due, save = next_deadline(self.state), self._keeper.again_at
+            now = self._clock.monotonic()
+            if due is not None and due <= now:
                 return Due()
-            await self._arrival(wait)
+            if save is not None and save <= now:
+                await self._keeper.save(self.state)
+                continue
+            next_at = min((at for at in (due, save) if at is not None), default=None)
+            await self._arrival(None if next_at is None else next_at - now)
         return self._inputs.popleft()
 
     async def _arrival(self, seconds: float | None) -> None:

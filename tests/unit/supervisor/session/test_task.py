@@ -563,6 +563,27 @@ async def test_a_database_that_is_away_delays_and_loses_nothing(one: Fixture) ->
     assert [unit.epoch for unit in one.units[before:]] == [one.epochs] * 2
 
 
+@pytest.mark.requirement("E8", "D9")
+async def test_what_befell_a_session_that_rests_is_saved_when_the_database_is_back(
+    one: Fixture,
+) -> None:
+    before = len(one.units)
+    one.storage_down = True
+    await one.end(1, stream_error("", "replaced"))
+    for wait in (10, 10, 20, 30, 50, 60, 60):  # ever more seldom, at last once a minute
+        await one.clock.until_asleep(wait)
+        await one.clock.advance(wait)
+    assert len(one.units) == before
+    one.storage_down = False
+    await one.clock.until_asleep(60)
+    await one.clock.advance(60)
+    [told] = one.events(EventType.SESSION_REPLACED)
+    assert told["retry_in_s"] is None
+    saved = len(one.units)
+    await one.clock.advance(86_400)
+    assert (len(one.units), one.clock.asleep) == (saved, [])
+
+
 @pytest.mark.requirement("C16", "E8")
 async def test_an_end_is_shown_before_it_is_saved_and_what_follows_from_it_afterwards(
     one: Fixture,
