@@ -19,6 +19,17 @@ WINDOW = 64
 """Messages on the wire without the server's answer; the next ones wait for it."""
 
 _RETRY_S = 5.0
+_LONGEST_RETRY_S = 300.0
+"""Between two questions to whom a message is to go; each wait is twice the one before."""
+
+_TOO_MANY = 429
+"""The server wants fewer questions, whatever they are about (`rate-overlimit`)."""
+
+_ALL = ""
+"""Stands for every chat."""
+
+_FAR = 1024
+"""How far the queue is looked through while a chat in it is held."""
 
 ANSWER_WITHIN_S = 75.0
 """How long the server may take to answer a message (whatsmeow's limit, facts/protocol.md §4.2)."""
@@ -29,6 +40,9 @@ class SendLoop:
 
     A message leaves the queue by the server's answer only. What was on the wire without one when
     a connection ended, or for too long, is sent again under the same id.
+
+    The order within a chat is kept. A chat of which the server does not say who is in it keeps no
+    other one waiting; a server that is asked too often is asked nothing for a while.
     """
 
     def __init__(
@@ -43,6 +57,9 @@ class SendLoop:
         self._busy = asyncio.Event()
         self._on_wire: dict[MessageId, float] = {}
         self._overdue: Counter[MessageId] = Counter()
+        self._held: dict[str, float] = {}
+        self._failures: Counter[str] = Counter()
+        self._tasks: asyncio.TaskGroup
         self._looked = False
 
     def wake(self) -> None:
@@ -56,8 +73,8 @@ class SendLoop:
             self._wake.set()
 
     async def run(self) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._watch(), name="unanswered messages")
+        async with asyncio.TaskGroup() as self._tasks:
+            self._tasks.create_task(self._watch(), name="unanswered messages")
             while True:
                 await self._wake.wait()
                 self._wake.clear()
@@ -86,20 +103,20 @@ class SendLoop:
         while len(self._on_wire) < WINDOW:
             # Taken before the look: what is answered during it may still be seen as queued.
             before = set(self._on_wire)
-            queued = await self._store.queued_messages(WINDOW)
-            fresh = [m for m in queued if m.key.id not in before]
+            queued = await self._store.queued_messages(_FAR if self._held else WINDOW)
+            fresh = [m for m in queued if m.key.id not in before and not self._is_held(m)]
             if not fresh:
                 break
             if not self._looked:
                 # Queued before this connection, perhaps before the account was limited.
                 await self._reach_out.recall()
                 self._looked = True
-            for message in fresh:
-                if not await self._send(message):
-                    return
+            for message in fresh[:WINDOW]:
+                if not self._is_held(message):
+                    await self._send(message)
         self._looked = True
 
-    async def _send(self, message: Message) -> bool:
+    async def _send(self, message: Message) -> None:
         self._on_wire[message.key.id] = self._clock.monotonic()
         self._busy.set()
         try:
@@ -109,14 +126,41 @@ class SendLoop:
                 await self._refuse(message, REFUSED_HERE)
         except CannotSend as error:
             await self._refuse(message, str(error))
-        except (QueryFailed, QueryTimedOut):
-            # The server did not say where to send it: nothing has left, so the order is kept by
-            # trying this one again before the next.
+        except (QueryFailed, QueryTimedOut) as error:
+            # The server did not say where to send it: nothing has left.
             self._on_wire.pop(message.key.id, None)
-            await self._clock.sleep(_RETRY_S)
+            await self._hold(message.key.chat, error)
+        else:
+            if self._failures.pop(message.key.chat, 0):
+                del self._failures[_ALL]
+
+    async def _hold(self, chat: str, error: QueryFailed | QueryTimedOut) -> None:
+        """Send nothing to a chat for a while; to nobody, if the server is asked too often."""
+        too_many = isinstance(error, QueryFailed) and error.status == _TOO_MANY
+        earlier = max(self._failures[chat], self._failures[_ALL] if too_many else 0)
+        wait_s = min(_RETRY_S * 2 ** min(earlier, 10), _LONGEST_RETRY_S)
+        self._failures[chat] = earlier + 1
+        self._held[chat] = self._clock.monotonic() + wait_s
+        log.warning("recipients_not_told", reason=str(error), retry_in_s=wait_s)
+        if too_many:
+            self._failures[_ALL] = earlier + 1
+            await self._clock.sleep(wait_s)
             self._wake.set()
+        else:
+            self._tasks.create_task(self._wake_in(wait_s), name="held chat")
+
+    async def _wake_in(self, wait_s: float) -> None:
+        await self._clock.sleep(wait_s)
+        self._wake.set()
+
+    def _is_held(self, message: Message) -> bool:
+        until = self._held.get(message.key.chat)
+        if until is None:
             return False
-        return True
+        if self._clock.monotonic() < until:
+            return True
+        del self._held[message.key.chat]
+        return False
 
     async def _refuse(self, message: Message, reason: str) -> None:
         refused = await self._sender.refuse(message, reason)

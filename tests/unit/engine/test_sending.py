@@ -1,10 +1,15 @@
 """The send loop: what is queued goes out once for each answer that is missing."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from itertools import pairwise
 from typing import cast
 
+import pytest
+
 from perene.core.messages import Message, Status
+from perene.engine.errors import QueryFailed, QueryTimedOut
 from perene.engine.ports import SessionStore
 from perene.engine.reach_out import ReachOut
 from perene.engine.send import Sender
@@ -78,3 +83,86 @@ async def test_a_message_answered_during_a_look_at_the_queue_is_not_sent_again()
     assert sender.sent == ["A", "B"]
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+class Unhelpful:
+    """A store with a queue, and a sender to whom the server does not say who is in some chats."""
+
+    def __init__(self, clock: VirtualClock, *chats: str) -> None:
+        self.clock = clock
+        self.queued = [
+            message(key(str(n), chat=chat, from_me=True), status=Status.QUEUED)
+            for n, chat in enumerate(chats)
+        ]
+        self.error: dict[str, Exception] = {}
+        self.sent: list[str] = []
+        self.asked: list[tuple[str, float]] = []
+        self.loop = SendLoop(
+            cast("SessionStore", self),
+            cast("Sender", self),
+            clock,
+            cast("ReachOut", Free()),
+        )
+
+    async def queued_messages(self, limit: int) -> Sequence[Message]:
+        return self.queued[:limit]
+
+    async def send(self, wanted: Message) -> None:
+        self.asked.append((wanted.key.chat, self.clock.monotonic()))
+        if wanted.key.chat in self.error:
+            raise self.error[wanted.key.chat]
+        self.sent.append(wanted.key.id)
+        self.queued.remove(wanted)
+        self.loop.answered(wanted.key.id)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        task = asyncio.create_task(self.loop.run())
+        yield
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    async def live(self, seconds: int) -> None:
+        """Let a time of the clock pass."""
+        for _ in range(seconds):
+            await self.clock.advance(1.0)
+
+
+BAD, GOOD = "120363000000000001@g.us", "15550000001@s.whatsapp.net"
+
+
+@pytest.mark.parametrize("error", [QueryFailed(500, ""), QueryFailed(0, ""), QueryTimedOut("none")])
+async def test_a_chat_that_nothing_is_known_of_keeps_no_other_waiting(error: Exception) -> None:
+    desk = Unhelpful(VirtualClock(), *[BAD] * 100, GOOD, BAD, GOOD)
+    desk.error[BAD] = error
+    async with desk.running():
+        await desk.live(60)
+    assert desk.sent == ["100", "102"]
+    gaps = _gaps([at for chat, at in desk.asked if chat == BAD])
+    for gap, wait in zip(gaps, (5, 10, 20), strict=True):
+        assert wait <= gap <= wait + 2
+
+
+async def test_a_chat_goes_on_in_order_once_the_server_helps() -> None:
+    desk = Unhelpful(VirtualClock(), BAD, GOOD, BAD)
+    desk.error[BAD] = QueryFailed(500, "")
+    async with desk.running():
+        await desk.live(10)
+        desk.error.clear()
+        await desk.live(10)
+    assert desk.sent == ["1", "0", "2"]
+
+
+async def test_a_server_that_is_asked_too_often_is_asked_ever_more_seldom() -> None:
+    desk = Unhelpful(VirtualClock(), BAD, GOOD)
+    desk.error[BAD] = desk.error[GOOD] = QueryFailed(429, "rate-overlimit")
+    async with desk.running():
+        await desk.live(3600)
+    assert len(desk.asked) < 3600 / 300 + 10
+    gaps = _gaps([at for _, at in desk.asked])
+    assert gaps == sorted(gaps)
+    assert 300 <= gaps[-1] <= 302
+
+
+def _gaps(times: Sequence[float]) -> list[float]:
+    return [later - earlier for earlier, later in pairwise(times)]
