@@ -225,7 +225,8 @@ POLICIES: Mapping[Cause, Policy] = {
         limit=1,
         count=Count.VERSIONS,
         then=Exhausted.STOP,
-        sentence="WhatsApp refuses this client version; a newer one is looked for.",
+        sentence="WhatsApp refuses this client version as too old. If Perene finds no newer one,"
+        " set PERENE_CLIENT_VERSION, or update Perene.",
     ),
     Cause.FAULTY: _retry(
         "WhatsApp refused the login with a general error.",

@@ -26,24 +26,26 @@ def failure(node: Node) -> ConnectionEnded:
 def stream_error(node: Node) -> ConnectionEnded:
     """Read a `<stream:error>` (facts/protocol.md §2).
 
-    One without a code names its reason by a child, which is then taken for the code; what the
-    child says is among the attributes.
+    One without a code names its reason by a child, which is then taken for the code. What the
+    children say, the conflict included, is among the attributes.
     """
     code = node.attrs.get("code", "")
     conflict = node.child("conflict")
     kind = conflict.attrs.get("type", "unknown") if conflict is not None else ""
     children = ", ".join(child.tag for child in node.children) or "no detail"
     reason = None if code or conflict is not None else next(iter(node.children), None)
-    more: dict[str, str] = {}
-    if reason is not None:
-        more = {f"{reason.tag}_{name}": value for name, value in reason.attrs.items()}
+    more = {
+        f"{child.tag}_{name}": value
+        for child in node.children
+        for name, value in child.attrs.items()
+    }
     return ConnectionEnded(
         Ending(
             kind=Kind.STREAM_ERROR,
             code=reason.tag if reason is not None else code,
             conflict=kind,
             sentence=f"WhatsApp ended the stream (code {code or 'none'}, {children}).",
-            attributes=more | dict(node.attrs),
+            attributes=dict(node.attrs) | more,
         )
     )
 

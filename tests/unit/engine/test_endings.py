@@ -34,6 +34,16 @@ def test_a_code_says_more_than_what_is_beside_it() -> None:
     assert classify(ending) is Cause.RESTART_REQUIRED
 
 
+@pytest.mark.parametrize(
+    ("attrs", "kind", "cause"),
+    [({}, "replaced", Cause.REPLACED), ({"code": "401"}, "device_removed", Cause.UNLINKED)],
+)
+def test_what_a_conflict_says_is_kept(attrs: dict[str, str], kind: str, cause: Cause) -> None:
+    ending = stream_error(Node("stream:error", attrs, (Node("conflict", {"type": kind}),))).ending
+    assert classify(ending) is cause
+    assert ending.attributes == {**attrs, "conflict_type": kind}
+
+
 def test_a_stream_error_that_says_nothing_has_no_code() -> None:
     ending = stream_error(Node("stream:error")).ending
     assert (ending.code, classify(ending)) == ("", Cause.UNKNOWN)

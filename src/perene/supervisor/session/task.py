@@ -47,6 +47,8 @@ from perene.supervisor.session.keeper import SessionKeeper, Watch
 from perene.supervisor.session.live import LiveState
 from perene.supervisor.session.showing import show, show_gone
 
+log = structlog.stdlib.get_logger()
+
 
 class SessionTask:
     """Runs a session until it is stopped. Transport ends never remove it (requirement D5)."""
@@ -161,9 +163,11 @@ class SessionTask:
         self.live.notice(notice)
         match notice:
             case Opened():
+                log.info("connected")
                 self._jobs.leave_gate()
                 self.tell(LoggedIn(at=instant(self._clock)))
             case PhoneLinked():
+                log.info("paired")
                 self.tell(PhoneAccepted())
             case PhoneNoticed(at=at):
                 self.tell(PhoneSeen(at=at))

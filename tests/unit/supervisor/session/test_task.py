@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from perene.core.causes import Cause, Ending, Kind, Local
 from perene.core.errors import StorageUnavailable
@@ -734,6 +735,14 @@ async def test_notices_show_in_the_live_state(one: Fixture) -> None:
     engine.ending.set_result(local(Local.SOCKET_CLOSED))
     await one.clock.until_asleep(1, within=0.1)
     assert (live.connection, live.connected_at) == (Connection.WAITING, None)
+
+
+async def test_the_log_tells_of_a_link_and_of_each_connection_that_opens(one: Fixture) -> None:
+    engine = await one.engine(1)
+    with capture_logs() as lines:
+        engine.observer.notice(PhoneLinked())
+        engine.observer.notice(Opened(at=one.clock.now()))
+    assert [line["event"] for line in lines] == ["paired", "connected"]
 
 
 async def test_a_wake_reaches_the_connection_of_this_moment(one: Fixture) -> None:
