@@ -8,6 +8,8 @@ from pathlib import Path
 
 from perene.core.errors import RefusedToStart
 
+_NO_DIRECTORY = (FileExistsError, NotADirectoryError)
+
 
 class DataDirectoryInUse(RefusedToStart):
     """Another process holds the data directory."""
@@ -27,8 +29,10 @@ def held_data_directory(path: Path) -> Generator[None]:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = os.open(path / "perene.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
+        reason = "it is no directory" if isinstance(error, _NO_DIRECTORY) else error.strerror
         raise RefusedToStart(
-            f"The data directory {path} cannot be used ({error.strerror})."
+            f"The data directory {path} cannot be used ({reason}): set PERENE_DATA_DIR to one that"
+            " this user can write."
         ) from error
     try:
         try:

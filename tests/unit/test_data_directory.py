@@ -38,6 +38,17 @@ def test_a_second_holder_is_refused_and_told_where(tmp_path: Path) -> None:
                 pass
 
 
+def test_a_file_in_its_place_is_told_as_what_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "data"
+    file.touch()
+    for path in (file, file / "deep"):
+        with (
+            pytest.raises(RefusedToStart, match=r"it is no directory.*set PERENE_DATA_DIR"),
+            held_data_directory(path),
+        ):
+            pass
+
+
 def test_it_can_be_held_again_once_it_was_let_go(tmp_path: Path) -> None:
     for _ in range(2):
         with held_data_directory(tmp_path):

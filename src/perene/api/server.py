@@ -66,7 +66,7 @@ class HttpServer:
 
         Then wait for `ended`: a server that is gone cannot be asked how it is.
         """
-        sock = self._bind()
+        sock = listening_socket(self._host, self._port)
         port = int(sock.getsockname()[1])
         self._task = asyncio.create_task(self._server.serve(sockets=[sock]), name="http")
         up = asyncio.create_task(self._server.up.wait())
@@ -104,20 +104,24 @@ class HttpServer:
                 for listening in self._server.servers:
                     listening.close()
 
-    def _bind(self) -> socket.socket:
-        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        try:
-            sock = socket.create_server((self._host, self._port), family=family, backlog=512)
-        except OSError as error:
-            raise RefusedToStart(
-                f"Cannot listen on {self._host} port {self._port} ({error.strerror}):"
-                " free it, or choose others with PERENE_HOST and PERENE_PORT."
-            ) from error
-        # Accepted connections inherit it. asyncio sets it only where a socket names its protocol,
-        # which this one does not; without it each answer on a kept connection waits 40 ms for the
-        # acknowledgement of its own headers.
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return sock
+
+def listening_socket(host: str, port: int) -> socket.socket:
+    """Return a socket that listens; RefusedToStart says why there is none."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        sock = socket.create_server((host, port), family=family, backlog=512)
+    except OSError as error:
+        # Python puts the address behind the reason, once more.
+        reason = str(error.strerror).partition(" (while")[0]
+        raise RefusedToStart(
+            f"Cannot listen on {host} port {port} ({reason}):"
+            " free it, or choose others with PERENE_HOST and PERENE_PORT."
+        ) from error
+    # Accepted connections inherit it. asyncio sets it only where a socket names its protocol,
+    # which this one does not; without it each answer on a kept connection waits 40 ms for the
+    # acknowledgement of its own headers.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
 
 
 def _failure(task: asyncio.Task[None]) -> BaseException | None:

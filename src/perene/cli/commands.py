@@ -8,6 +8,7 @@ from cyclopts import App, Parameter
 
 from perene import __version__
 from perene.cli.exits import FAILED, INTERRUPTED, REFUSED, TAKEN_OVER
+from perene.cli.writing import sentence
 
 AsJson = Annotated[bool, Parameter(name="--json", negative=())]
 _Rest = Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]
@@ -49,13 +50,13 @@ def serve() -> int:
 
         asyncio.run(run(settings))
     except RefusedToStart as refusal:
-        print(f"{refusal}\n{refusal.remedy}", file=sys.stderr)
+        print(f"{sentence(refusal)}\n{refusal.remedy}", file=sys.stderr)
         return REFUSED
     except DatabaseTaken as taken:
-        print(f"{taken}\n{taken.remedy}", file=sys.stderr)
+        print(f"{sentence(taken)}\n{taken.remedy}", file=sys.stderr)
         return TAKEN_OVER
     except ServiceFailed as failure:
-        print(f"{failure}\n{failure.remedy}", file=sys.stderr)
+        print(f"{sentence(failure)}\n{failure.remedy}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -76,7 +77,7 @@ def rotate_master_key() -> int:
     try:
         count = rotate(read_settings())
     except RefusedToStart as refusal:
-        print(f"{refusal}\n{refusal.remedy}", file=sys.stderr)
+        print(f"{sentence(refusal)}\n{refusal.remedy}", file=sys.stderr)
         return REFUSED
     print(f"The keys of {count} sessions are under a new master key.")
     return 0
@@ -99,7 +100,7 @@ def policy(*, raw: AsJson = False) -> int:
     try:
         policies = policies_with(read_settings().policy_overrides)
     except RefusedToStart as refusal:
-        print(f"{refusal}\n{refusal.remedy}", file=sys.stderr)
+        print(f"{sentence(refusal)}\n{refusal.remedy}", file=sys.stderr)
         return REFUSED
     print(policies_json(policies) if raw else policies_table(policies))
     return 0

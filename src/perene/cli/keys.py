@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 
 from perene.cli.confirming import confirmed
 from perene.cli.exits import REFUSED, REFUSED_BY_SERVICE
-from perene.cli.writing import shown_moment, table
+from perene.cli.writing import sentence, shown_moment, table
 
 app = App(name="key", help="List, make and revoke API keys, at the machine of the service.")
 
@@ -131,13 +131,17 @@ def revoke(key: str, /, *, yes: Annotated[bool, Parameter(negative=())] = False)
 
 def _told(work: Callable[[], int]) -> int:
     """Do it and return the exit status, having printed what went wrong."""
-    from perene.core.errors import NotFound, PereneError
+    from perene.core.errors import NotFound, PereneError, StorageUnavailable
 
     try:
         return work()
     except NotFound as error:
-        print(f"{error}\n`perene key list` shows those that exist.", file=sys.stderr)
+        print(f"{sentence(error)}\n`perene key list` shows those that exist.", file=sys.stderr)
         return REFUSED_BY_SERVICE
+    except StorageUnavailable as error:
+        remedy = "Check that it runs, can be reached, and has room; see `perene key list` then."
+        print(f"{sentence(error)}\n{remedy}", file=sys.stderr)
+        return REFUSED
     except PereneError as error:
-        print(f"{error}\n{error.remedy}", file=sys.stderr)
+        print(f"{sentence(error)}\n{error.remedy}", file=sys.stderr)
         return REFUSED

@@ -13,6 +13,7 @@ import httpx2
 from cyclopts import Parameter
 
 from perene.cli.exits import REFUSED, REFUSED_BY_SERVICE
+from perene.cli.writing import sentence
 
 JsonObject: TypeAlias = Mapping[str, object]
 
@@ -201,9 +202,9 @@ def _refusal(answer: httpx2.Response) -> CannotAsk:
             code=code,
         )
     if code == "not_found":
-        sentence = _sentence(str(told.get("detail", "")))
+        told_so = sentence(told.get("detail", ""))
         remedy = "`perene session list` shows the sessions that exist."
-        return CannotAsk(sentence, remedy, status=REFUSED_BY_SERVICE, code=code)
+        return CannotAsk(told_so, remedy, status=REFUSED_BY_SERVICE, code=code)
     title, detail, remedy = (str(told.get(part, "")) for part in ("title", "detail", "remedy"))
     wrong = cast("list[JsonObject]", told.get("errors") or [])
     if wrong:
@@ -215,11 +216,6 @@ def _refusal(answer: httpx2.Response) -> CannotAsk:
     if "reference" in told:
         sentences.append(f"Its log has more under {told['reference']}.")
     return CannotAsk(*sentences, remedy, status=REFUSED_BY_SERVICE, code=code)
-
-
-def _sentence(text: str) -> str:
-    """Return a text that begins and ends as a sentence does."""
-    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
 def _not_perene(answer: httpx2.Response) -> CannotAsk:

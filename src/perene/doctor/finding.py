@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from perene.core.errors import PereneError
+from perene.core.errors import PereneError, StorageUnavailable
 
 
 class Level(StrEnum):
@@ -45,4 +45,7 @@ def refusal(name: str, error: PereneError, *, level: Level = Level.FAIL) -> Find
     """Return what an error says, as sentences."""
     text = str(error) or error.code
     sentence = f"{text[0].upper()}{text[1:].rstrip('.')}."
-    return Finding(level=level, name=name, sentence=sentence, remedy=error.remedy)
+    remedy = error.remedy
+    if isinstance(error, StorageUnavailable):  # its own is for those who sent a request
+        remedy = "Check that the database runs, can be reached, and has room."
+    return Finding(level=level, name=name, sentence=sentence, remedy=remedy)

@@ -12,6 +12,7 @@ def test_each_finding_has_a_line_and_a_remedy_below(
     shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     monkeypatch.setenv("PERENE_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("PERENE_PORT", "0")
     lines = shell.read("doctor", "--offline").splitlines()
     assert lines[0].startswith("ok    settings        ")
     assert lines[1].startswith("warn  data directory  ")
@@ -29,6 +30,7 @@ def test_the_findings_can_be_read_by_programs(
     shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     monkeypatch.setenv("PERENE_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("PERENE_PORT", "0")
     found = json.loads(shell.read("doctor", "--offline", "--json"))
     assert found[0] == {
         "level": "ok",

@@ -1,6 +1,7 @@
 """The doctor: every finding has its reason and its remedy, and looking changes nothing."""
 
 import os
+import socket
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -34,7 +35,7 @@ async def settings(tmp_path: Path) -> Settings:
     """Settings of a directory with one session in its database."""
     folder = tmp_path / "data"
     folder.mkdir(mode=0o700)
-    settings = Settings(data_dir=folder, endpoint="ws://127.0.0.1:1/ws/chat")
+    settings = Settings(data_dir=folder, port=0, endpoint="ws://127.0.0.1:1/ws/chat")
     store = Store.open(settings.database, clock=SystemClock(), key_file=settings.master_key_path)
     await store.create_session(SessionId("desk"))
     await store.close()
@@ -167,9 +168,12 @@ async def test_a_database_server_that_does_not_answer_fails_without_the_password
     settings: Settings,
 ):
     url = SecretStr("postgresql://perene:hunter2@127.0.0.1:1/perene")
-    found = (await look(changed(settings, database_url=url)))["database"]
+    everything = await look(changed(settings, database_url=url))
+    found = everything["database"]
     assert found.level is Level.FAIL
     assert "hunter2" not in found.sentence
+    # What is told to programs that send messages means nothing here.
+    assert "Idempotency-Key" not in repr(everything)
 
 
 @pytest.mark.requirement("F7")
@@ -195,6 +199,34 @@ async def test_a_missing_key_fails_and_none_is_made(settings: Settings):
     settings.master_key_path.unlink()
     assert (await look(settings))["master key"].level is Level.FAIL
     assert not settings.master_key_path.exists()
+
+
+async def test_an_address_that_cannot_be_listened_on_fails(settings: Settings):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        found = (await look(changed(settings, port=port)))["address"]
+        assert found.level is Level.FAIL
+        assert f"port {port} (Address already in use):" in found.sentence
+        with held_data_directory(settings.data_dir):
+            running = (await look(changed(settings, port=port)))["address"]
+    assert running.level is Level.OK
+    wrong = (await look(changed(settings, host="192.0.2.1")))["address"]
+    assert wrong.level is Level.FAIL
+    assert "PERENE_HOST" in wrong.sentence
+
+
+async def test_alerts_that_would_refuse_the_start_fail(settings: Settings, tmp_path: Path):
+    assert (await look(settings))["alerts"].level is Level.OK
+    rules = tmp_path / "rules.toml"
+    rules.write_text("[rules.session_down]\nabov = 600\n")
+    for wrong in (
+        changed(settings, alert_urls=SecretStr("json://127.0.0.1/hook nonsense://s3cret")),
+        changed(settings, alert_rules_file=rules),
+        changed(settings, alert_rules_file=tmp_path / "none.toml"),
+    ):
+        found = (await look(wrong))["alerts"]
+        assert found.level is Level.FAIL, found
+        assert "s3cret" not in repr(found)
 
 
 def test_a_directory_that_others_can_look_into_is_told(tmp_path: Path):

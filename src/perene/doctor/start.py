@@ -1,0 +1,37 @@
+"""What a start reads or takes besides what is stored: the address to listen on, and the alerts."""
+
+from perene.api import listening_socket
+from perene.core.errors import PereneError
+from perene.data_directory import is_held
+from perene.delivery.alerts import notifiers_for
+from perene.doctor.finding import Finding, ok, refusal
+from perene.settings import Settings
+from perene.settings.alert_rules import read_alert_rules
+from perene.store.threads import Threads
+
+
+def check_address(settings: Settings) -> Finding:
+    """Look whether the service could listen where it shall; not while it does."""
+    name, address = "address", f"{settings.host} port {settings.port}"
+    try:
+        if is_held(settings.data_dir):
+            return ok(name, "Not looked at while a service runs on this data directory.")
+    except OSError:
+        pass  # the checks of the directory tell of it
+    try:
+        listening_socket(settings.host, settings.port).close()
+    except PereneError as error:
+        return refusal(name, error)
+    return ok(name, f"A service could listen on {address}.")
+
+
+def check_alerts(settings: Settings) -> Finding:
+    """Look whether the receivers and the rules of alerts can be used; nobody is told anything."""
+    urls = settings.alert_urls.get_secret_value() if settings.alert_urls else ""
+    try:
+        rules = read_alert_rules(settings.alert_rules_file)
+        receivers = notifiers_for(urls, lambda: Threads(1, "perene-alerts"))
+    except PereneError as error:
+        return refusal("alerts", error)
+    told = f"{len(receivers)} receivers are told" if receivers else "they are kept and logged only"
+    return ok("alerts", f"There are {len(rules)} rules for alerts; {told}.")
