@@ -44,7 +44,6 @@ from perene.core.hearing.state import (
     ask_again_due,
     ask_due,
     doubt,
-    phone_due,
     reopen_due,
     set_back,
     untaken_due,
@@ -173,10 +172,9 @@ def _heard(state: Hearing, event: Heard, now: datetime) -> Hearing:
 
 def _phone_answered(state: Hearing, now: datetime) -> Hearing:
     """Count an answer; one that ends a suspicion makes the silence the session's own."""
-    if state.phone_asked is None:
+    if state.questions.asked is None:
         return state
-    phone = state.phone.after(state.phone_missed, answered=True)
-    state = replace(state, phone=phone, phone_asked=None, phone_missed=0)
+    state = replace(state, questions=state.questions.answered())
     if state.phase not in (Phase.PROBING, Phase.WAITING):
         return state
     if state.silent is None or state.judged is None:
@@ -259,9 +257,10 @@ def _probe(state: Hearing, reason: Reason, now: datetime, *, ask_phone: bool) ->
         silent=state.silent,
         judged=state.judged,
         lived=state.lived,
-        questions=(state.suspicion.questions if state.suspicion else 0) + ask_phone,
     )
-    return replace(state, phase=Phase.PROBING, suspicion=suspicion), (Probe(ask_phone=ask_phone),)
+    questions = state.questions.trying(anew=state.suspicion is None, ask=ask_phone)
+    state = replace(state, phase=Phase.PROBING, suspicion=suspicion, questions=questions)
+    return state, (Probe(ask_phone=ask_phone),)
 
 
 def _probe_answered(state: Hearing, event: ProbeAnswered, now: datetime) -> Stepped:
@@ -269,21 +268,11 @@ def _probe_answered(state: Hearing, event: ProbeAnswered, now: datetime) -> Step
     if state.phase is not Phase.PROBING or suspicion is None:
         return state, ()
     if event.phone_asked:
-        state = _phone_asked(state, now)
+        state = replace(state, questions=state.questions.put(now, heard_at=state.since))
     state = replace(state, phase=Phase.WAITING)
     if suspicion.reason is Reason.UNANSWERED:
         return _reopen(state, now)
     return _due(state, now)
-
-
-def _phone_asked(state: Hearing, now: datetime) -> Hearing:
-    phone, missed = state.phone, 0
-    if phone_due(state) is not None:
-        missed = state.phone_missed + 1
-    elif state.phone_asked is not None:
-        # A question that was never answered, although we heard since, says how the phone is.
-        phone = phone.after(state.phone_missed + 1, answered=False)
-    return replace(state, phone=phone, phone_asked=now, phone_missed=missed, phone_asked_last=now)
 
 
 def _probe_failed(state: Hearing, now: datetime) -> Hearing:

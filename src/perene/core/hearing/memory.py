@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from perene.core.hearing.chances import Chance, Phone, Replies
 from perene.core.hearing.habit import Habit, Tally
 from perene.core.hearing.policy import HearingPolicy
+from perene.core.hearing.questions import Questions
 from perene.core.hearing.slots import Slots
 from perene.core.hearing.state import Hearing
 
@@ -27,8 +28,8 @@ _BEFORE_ANYTHING = 0.0
 
 def serialize(state: Hearing) -> bytes:
     """Return what was learned."""
-    habit, replies = state.habit, state.replies
-    chances = (replies.first, replies.next, state.phone.first)
+    habit, replies, phone = state.habit, state.replies, state.questions.phone
+    chances = (replies.first, replies.next, phone.first)
     numbers = _NUMBERS[_VERSION].pack(
         _VERSION,
         *habit.total,
@@ -42,8 +43,8 @@ def serialize(state: Hearing) -> bytes:
         float(state.alarms),
         _seconds(state.alarmed_at),
         _seconds(state.quiet_until),
-        state.phone.again.answered,
-        state.phone.again.missed,
+        phone.again.answered,
+        phone.again.missed,
     )
     return numbers + b"".join(_table(t) for s in (habit.days, habit.weeks) for t in _tables(s))
 
@@ -71,14 +72,13 @@ def parse(stored: bytes, policy: HearingPolicy) -> Hearing:
         count=numbers[7],
         listened=numbers[8],
     )
+    again = _chance(numbers[18:20]) if numbers[18:] else blank.questions.phone.again
+    phone = Phone(first=_chance(numbers[13:15]), again=again)
     return replace(
         blank,
         habit=habit,
         replies=Replies(first=_chance(numbers[9:11]), next=_chance(numbers[11:13])),
-        phone=Phone(
-            first=_chance(numbers[13:15]),
-            again=_chance(numbers[18:20]) if numbers[18:] else blank.phone.again,
-        ),
+        questions=Questions(phone=phone),
         alarms=int(numbers[15]),
         alarmed_at=_time(numbers[16]),
         quiet_until=_time(numbers[17]),

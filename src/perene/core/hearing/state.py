@@ -5,10 +5,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
-from perene.core.hearing.chances import Phone, Replies
+from perene.core.hearing.chances import Replies
 from perene.core.hearing.events import Reason
 from perene.core.hearing.habit import Habit
 from perene.core.hearing.policy import HearingPolicy
+from perene.core.hearing.questions import Questions
 
 _MONTH_H = 720.0
 _HOUR_S = 3600.0
@@ -30,7 +31,7 @@ class Suspicion:
     """What is suspected: since which stanza nothing came, and when the connection was given up.
 
     `silent`, `judged` and `lived` are those of `Hearing` at the time, to be learned from if it
-    proves wrong. `questions` is how often the phone was to be asked for it.
+    proves wrong.
     """
 
     reason: Reason
@@ -40,7 +41,6 @@ class Suspicion:
     silent: datetime
     judged: datetime
     lived: datetime
-    questions: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,16 +51,14 @@ class Hearing:
     from is the silence between messages), `judged` up to when that silence has been learned from,
     `lived` up to when the habit knows of the time.
     `taken_at` is the first message of ours since the server last took one, `untaken` their number,
-    resends included. `phone_asked` is a question to the phone that is still open, `phone_missed`
-    are those before it that were asked in the same silence, `phone_asked_last` the last one, open
-    or not. `explained` times the present silence was explained by the
-    phone; it is not tried again before `try_after`.
+    resends included. `explained` times the present silence was explained by the phone; it is not
+    tried again before `try_after`.
     """
 
     policy: HearingPolicy = field(default_factory=HearingPolicy)
     habit: Habit = field(default_factory=Habit)
     replies: Replies = field(default_factory=Replies)
-    phone: Phone = field(default_factory=Phone)
+    questions: Questions = field(default_factory=Questions)
     phase: Phase = Phase.CLOSED
     since: datetime | None = None
     silent: datetime | None = None
@@ -68,9 +66,6 @@ class Hearing:
     lived: datetime | None = None
     taken_at: datetime | None = None
     untaken: int = 0
-    phone_asked: datetime | None = None
-    phone_missed: int = 0
-    phone_asked_last: datetime | None = None
     explained: int = 0
     try_after: datetime | None = None
     suspicion: Suspicion | None = None
@@ -86,11 +81,9 @@ def set_back(state: Hearing, now: datetime) -> Hearing:
     Nothing would be suspected until they come.
     """
     longest = now + state.policy.longest_pause
-    asked = state.phone_asked
     return replace(
         state,
-        phone_asked=None if asked is None or asked > now else asked,
-        phone_asked_last=_not_after(now, state.phone_asked_last),
+        questions=state.questions.set_back(now),
         alarmed_at=_not_after(now, state.alarmed_at),
         try_after=_not_after(longest, state.try_after),
         quiet_until=_not_after(longest, state.quiet_until),
@@ -111,13 +104,9 @@ def doubt(state: Hearing, now: datetime) -> float:
     if state.since is None:
         return 0.0
     known = state.habit.known()
-    expected = state.habit.expected(state.since, now, boldly=state.phone.usually_answers)
+    expected = state.habit.expected(state.since, now, boldly=state.questions.phone.usually_answers)
     silence = known * math.log1p(expected / known) if known > 0 else 0.0
-    silent_phone = phone_due(state)
-    missed = 0
-    if silent_phone is not None:
-        missed = state.phone_missed + (now >= silent_phone)
-    return silence + state.replies.nats + state.phone.nats(missed)
+    return silence + state.replies.nats + state.questions.nats(now, phone_due(state))
 
 
 def limit(state: Hearing) -> float:
@@ -130,7 +119,7 @@ def _asking(state: Hearing) -> float:
     """Return the doubt at which the phone is asked."""
     policy = state.policy
     questions = max(policy.questions_a_month, _trials_a_month(state) / policy.messages_a_question)
-    if not state.phone.usually_answers:
+    if not state.questions.phone.usually_answers:
         questions = policy.questions_unanswered
     return limit(state) - math.log(questions / policy.budget)
 
@@ -151,27 +140,27 @@ def reopen_due(state: Hearing) -> datetime | None:
     silent_phone = phone_due(state)
     if silent_phone is None:
         return _doubt_due(state, most)
-    due = _doubt_due(state, most - state.phone.nats(state.phone_missed + 1))
+    due = _doubt_due(state, most - state.questions.nats(silent_phone, silent_phone))
     return None if due is None else max(due, silent_phone)
 
 
 def ask_due(state: Hearing) -> datetime | None:
     """Return when the phone is to be asked in a new silence, None if no doubt is in sight."""
     due = _doubt_due(state, _asking(state) - state.replies.nats)
-    if due is None or state.phone_asked_last is None:
+    last = state.questions.last
+    if due is None or last is None:
         return due
-    due = max(due, state.phone_asked_last + state.policy.phone_pause)
+    due = max(due, last + state.policy.phone_pause)
     # A question too many costs less than a login.
     at_last = _doubt_due(state, limit(state) - state.replies.nats)
-    return min(due, at_last) if at_last and state.phone.usually_answers else due
+    return min(due, at_last) if at_last and state.questions.phone.usually_answers else due
 
 
 def ask_again_due(state: Hearing) -> datetime | None:
     """Return when the phone is to be asked once more in the same silence, None if it is not."""
-    suspicion = state.suspicion
-    if suspicion is None or suspicion.questions >= state.policy.questions:
+    if state.suspicion is None or state.questions.tried >= state.policy.questions:
         return None
-    return phone_due(state) if state.phone.usually_answers else None
+    return phone_due(state) if state.questions.phone.usually_answers else None
 
 
 def untaken_due(state: Hearing) -> datetime | None:
@@ -183,10 +172,7 @@ def untaken_due(state: Hearing) -> datetime | None:
 
 def phone_due(state: Hearing) -> datetime | None:
     """Return when the phone has not answered for too long, None if it was not asked meanwhile."""
-    asked, since = state.phone_asked, state.since
-    if asked is None or since is None or asked < since:
-        return None
-    return asked + state.policy.phone_answers
+    return state.questions.due(state.since, state.policy.phone_answers)
 
 
 def _doubt_due(state: Hearing, nats: float) -> datetime | None:
@@ -199,5 +185,5 @@ def _doubt_due(state: Hearing, nats: float) -> datetime | None:
     if known <= 0 or nats / known > 20:
         return None
     clumps = known * math.expm1(nats / known)
-    due = state.habit.due(since, clumps, boldly=state.phone.usually_answers)
+    due = state.habit.due(since, clumps, boldly=state.questions.phone.usually_answers)
     return None if due is None else max(due, earliest)

@@ -21,8 +21,7 @@ def confirmed(
         silent=now,
         judged=now,
         replies=state.replies.forgotten(),
-        phone_asked=None,
-        phone_missed=0,
+        questions=state.questions.forgotten(),
         explained=0,
         try_after=None,
         suspicion=None,
@@ -48,7 +47,6 @@ def false_alarm(state: Hearing, now: datetime) -> tuple[Hearing, tuple[FalseAlar
     if state.alarmed_at is not None:
         alarms = max(0, alarms - (now - state.alarmed_at) // policy.forgiven)
     pause = pause_after(state, alarms)
-    missed = 0 if state.phone_asked is None else state.phone_missed + 1
     after = replace(
         state,
         # The silence was the session's own, so it is learned from, like one that ended by itself.
@@ -57,9 +55,7 @@ def false_alarm(state: Hearing, now: datetime) -> tuple[Hearing, tuple[FalseAlar
         ),
         judged=suspicion.at,
         replies=state.replies.heard(),
-        phone=state.phone.after(missed, answered=False),
-        phone_asked=None,
-        phone_missed=0,
+        questions=state.questions.unanswered(),
         phase=Phase.LISTENING,
         suspicion=None,
         prove_by=None,

@@ -123,15 +123,17 @@ def test_a_phone_that_answers_the_second_question_explains_the_silence() -> None
     state, effects = step(state, PHONE, now + SECOND)
     assert (state.phase, effects) == (Phase.LISTENING, ())
     assert due(state) - now >= state.policy.pause
-    assert state.phone.first.missed > before.phone.first.missed
-    assert state.phone.again.answered > before.phone.again.answered
+    assert state.questions.phone.first.missed > before.questions.phone.first.missed
+    assert state.questions.phone.again.answered > before.questions.phone.again.answered
 
 
 def test_a_phone_that_is_usually_off_is_asked_once_and_later() -> None:
     state, _ = acquainted()
     usual = due(state)
     for _ in range(50):
-        state = replace(state, phone=state.phone.after(1, answered=False))
+        asked = state.questions
+        asked = replace(asked, phone=asked.phone.after(1, answered=False))
+        state = replace(state, questions=asked)
     now = due(state)
     assert now > usual
     state, effects = step(state, Ticked(), now)
@@ -157,8 +159,8 @@ def test_each_question_in_vain_is_learned_from_a_false_alarm() -> None:
     state, _, now = reopening()
     state, effects = step(state, Ticked(), max(due(state), now))
     assert [type(effect) for effect in effects] == [FalseAlarm]
-    assert state.phone == before.phone.after(2, answered=False)
-    assert (state.phone_asked, state.phone_missed) == (None, 0)
+    assert state.questions.phone == before.questions.phone.after(2, answered=False)
+    assert (state.questions.asked, state.questions.missed) == (None, 0)
 
 
 def test_the_phone_is_given_its_time_even_if_the_doubt_is_enough_already() -> None:
@@ -252,7 +254,7 @@ def test_a_true_suspicion_teaches_nothing() -> None:
     state, heard_at, now = reopening()
     queued = Heard(kind=StanzaKind.MESSAGE, queued=True, queued_at=heard_at + 10 * SECOND)
     state, _ = step(state, queued, now)
-    assert (state.habit, state.phone) == (before.habit, before.phone)
+    assert (state.habit, state.questions.phone) == (before.habit, before.questions.phone)
 
 
 def test_a_false_alarm_puts_off_the_next_suspicion_longer_each_time() -> None:
@@ -402,7 +404,7 @@ def test_a_pause_by_a_clock_that_was_ahead_is_no_longer_than_any() -> None:
     set_back = now - timedelta(days=365)
     state, _ = step(state, Opened(), set_back)
     assert state.quiet_until == set_back + policy.longest_pause
-    assert state.alarmed_at == state.phone_asked_last == set_back
+    assert state.alarmed_at == state.questions.last == set_back
 
 
 def test_a_proof_is_waited_for_no_longer_by_a_clock_set_back() -> None:

@@ -1,8 +1,12 @@
 """What was learned is stored in a fixed size, and read back; nonsense is not believed."""
 
+import base64
+import json
 import random
+import zlib
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +23,7 @@ from perene.core.hearing import (
     step,
 )
 from perene.core.hearing.chances import Chance, Phone
+from perene.core.hearing.questions import Questions
 from tests.unit.core.hearing.test_machine import START
 
 pytestmark = pytest.mark.requirement("F3")
@@ -45,7 +50,7 @@ def test_a_session_that_is_read_back_expects_what_it_expected() -> None:
     again = parse(serialize(state), POLICY)
     assert again.habit == state.habit
     assert (again.replies.first, again.replies.next) == (state.replies.first, state.replies.next)
-    assert again.phone == state.phone
+    assert again.questions == state.questions
     assert serialize(again) == serialize(state)
     since = state.since
     assert since is not None
@@ -56,11 +61,34 @@ def test_a_session_that_is_read_back_expects_what_it_expected() -> None:
 
 
 def test_what_the_first_version_stored_is_read() -> None:
-    state = replace(learned(1), phone=Phone(first=Chance(answered=9.0, missed=2.0)))
+    state = replace(
+        learned(1), questions=Questions(phone=Phone(first=Chance(answered=9.0, missed=2.0)))
+    )
     stored = serialize(state)
     numbers = 1 + 18 * 8
     first = b"\1" + stored[1:numbers] + stored[numbers + 2 * 8 :]
     assert parse(first, POLICY) == parse(stored, POLICY)
+
+
+@pytest.mark.parametrize(
+    ("version", "again"),
+    [("1", Chance(answered=2.0, missed=1.0)), ("2", Chance(answered=3.0, missed=1.5))],
+)
+def test_what_earlier_releases_stored_is_read(version: str, again: Chance) -> None:
+    """Nine days of a session that is heard by day, stored by the code of each version."""
+    found = json.loads((Path(__file__).parent / "golden" / "memory.json").read_text("ascii"))
+    stored = zlib.decompress(base64.b64decode(found[version]))
+    state = parse(stored, POLICY)
+    assert state.habit.usual == pytest.approx(2.0009, abs=1e-4)
+    assert state.replies.first.answered == pytest.approx(49.9934, abs=1e-4)
+    assert state.questions.phone == Phone(first=Chance(answered=9.0, missed=2.0), again=again)
+    assert state.alarms == 2
+    assert state.alarmed_at == datetime(2026, 1, 14, 8, 4, 8, 791174, tzinfo=UTC)
+    assert state.quiet_until == datetime(2026, 1, 14, 11, 4, 8, 791174, tzinfo=UTC)
+    opened, _ = step(state, Opened(), datetime(2026, 1, 19, 12, tzinfo=UTC))
+    assert next_deadline(opened) == datetime(2026, 1, 19, 13, 4, 36, 231763, tzinfo=UTC)
+    if version == "2":
+        assert serialize(state) == stored
 
 
 def test_the_size_does_not_grow() -> None:
