@@ -1,7 +1,7 @@
 """API keys: showing the first one, and the layer that asks for one."""
 
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import TextIO, cast
 
 from fastapi import Security
@@ -18,7 +18,9 @@ from perene.supervisor.ports import Caller
 PROTECTED = "/v1"
 DETAILED_HEALTH = "/health/detailed"
 METRICS = "/metrics"
-ALERTS = PROTECTED + "/alerts"
+
+ToldFromMemory = Mapping[str, Callable[[QueryParams], bool]]
+"""For each path that is read from memory: tells from a query whether its answer is."""
 
 # These only describe the two ways in the OpenAPI document; `KeyRequired` does the work, so that
 # nothing of a request is read or told before its key was seen.
@@ -46,11 +48,14 @@ class KeyRequired:
     """Lets a request for what needs a key pass only with a known one; the caller joins the state.
 
     A key is needed under `/v1`, and for each of `paths`. Where the database is not needed for the
-    answer, it is not needed for the key either: see `ports.Keys.recognise`.
+    answer (`from_memory`), it is not needed for the key either: see `ports.Keys.recognise`.
     """
 
-    def __init__(self, app: ASGIApp, *, paths: Collection[str]) -> None:
+    def __init__(
+        self, app: ASGIApp, *, paths: Collection[str], from_memory: ToldFromMemory
+    ) -> None:
         self._app = app
+        self._from_memory = from_memory
         self._paths = frozenset(paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -60,7 +65,7 @@ class KeyRequired:
             return
         key = presented_key(Headers(scope=scope))
         keys = ports_of(Request(scope)).keys
-        ask = keys.recognise if is_told_from_memory(scope) else keys.verify
+        ask = keys.recognise if self._is_told_from_memory(scope) else keys.verify
         try:
             caller = None if key is None else await ask(key)
         except StorageUnavailable as error:
@@ -77,20 +82,17 @@ class KeyRequired:
         path = cast("str", scope["path"])
         return path == PROTECTED or path.startswith(PROTECTED + "/") or path in self._paths
 
+    def _is_told_from_memory(self, scope: Scope) -> bool:
+        """Tell whether a request only reads what is in memory, whatever its key may be."""
+        is_told = self._from_memory.get(scope["path"])
+        if is_told is None or scope.get("method") != "GET":
+            return False
+        return is_told(QueryParams(scope["query_string"]))
+
 
 def caller_of(request: Request) -> Caller:
     """Return whose key a request under `/v1` has shown."""
     return cast("Caller", request.state.caller)
-
-
-def is_told_from_memory(scope: Scope) -> bool:
-    """Tell whether a request only reads what is in memory, whatever its key may be."""
-    if scope.get("method") != "GET":
-        return False
-    if scope["path"] == ALERTS:
-        # Those that are over are in the database.
-        return QueryParams(scope["query_string"]).get("state", "open") == "open"
-    return scope["path"] in (DETAILED_HEALTH, METRICS)
 
 
 def presented_key(headers: Headers) -> str | None:

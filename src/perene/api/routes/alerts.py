@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
+from starlette.datastructures import QueryParams
 
 from perene.api.parameters import Limit
 from perene.api.ports import AlertsPort
@@ -20,6 +21,15 @@ class AlertState(StrEnum):
 
     OPEN = "open"
     ALL = "all"
+
+
+_UNASKED = AlertState.OPEN
+"""Which alerts are shown to who does not say."""
+
+
+def are_in_memory(query: QueryParams) -> bool:
+    """Tell whether what a query asks for is in memory; alerts that are over are stored only."""
+    return query.get("state", _UNASKED) == AlertState.OPEN
 
 
 class NotificationOut(BaseModel):
@@ -77,7 +87,7 @@ async def list_alerts(
     alerts: AlertsPort,
     state: Annotated[
         AlertState, Query(description="Only what is open, or what was resolved too.")
-    ] = AlertState.OPEN,
+    ] = _UNASKED,
     session: Annotated[
         str | None, Query(pattern=SESSION_ID, description="Only alerts of this session.")
     ] = None,
