@@ -151,6 +151,19 @@ async def test_codes_follow_one_another_until_they_run_out_and_then_new_ones_com
     assert fresh.text not in shown
 
 
+async def test_codes_that_nobody_looks_at_come_ever_more_seldom_and_at_once_to_who_asks(
+    world: World,
+) -> None:
+    await shown(world)
+    await world.pass_time(24 * 3600)
+    assert len(world.network.dialled_by[DESK]) < 75
+
+    await world.until(lambda: world.state() is State.WAITING, "the session to rest")
+    before = world.clock.now()
+    fresh = await world.sessions.current_qr(DESK, wait_s=PATIENCE_S)
+    assert fresh.expires_at == before + timedelta(seconds=60)
+
+
 async def test_a_pairing_code_outlives_the_qr_codes(world: World) -> None:
     phone = world.simulator.add_contact(name="Owner").account.phone
     await world.sessions.create_session(DESK, name=None, options=SessionOptions(), start=True)

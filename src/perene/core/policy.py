@@ -156,7 +156,10 @@ _RATE_LIMITED = replace(_NETWORK, skip=5)  # whatsapp-rust adds five steps on 42
 _SLOW = Schedule(growth=Growth.FIBONACCI, step=timedelta(minutes=2), cap=timedelta(hours=2))
 _RESTART = Schedule(growth=Growth.LINEAR, step=timedelta(minutes=5))
 _BAN_WITHOUT_END = Schedule(growth=Growth.FIXED, step=timedelta(hours=1))
-_CODE = Schedule(growth=Growth.FIXED, step=timedelta(seconds=1))
+_CODE = replace(_NETWORK, cap=timedelta(minutes=30))
+"""WhatsApp answers 429 to who asks for code after code that nobody scans (adiwajshing/Baileys#577);
+its own page stops after six. Whoever asks for one gets one at once."""
+
 _BUG = Schedule(growth=Growth.FIBONACCI, step=timedelta(seconds=5), cap=timedelta(seconds=900))
 
 

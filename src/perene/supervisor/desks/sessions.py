@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from perene.core.account import ban_meaning
+from perene.core.causes import Cause
 from perene.core.clock import Clock
 from perene.core.errors import Conflict, NotFound, PereneError, StorageError
 from perene.core.events import Event, EventType
@@ -117,6 +118,7 @@ class SessionDesk:
 
     async def current_qr(self, session: SessionId, *, wait_s: float) -> QrView:
         live = await self._to_be_paired(session)
+        await self._look_for_codes(session, live)
         try:
             async with asyncio.timeout(wait_s):
                 while (qr := self._scannable(live)) is None:
@@ -126,8 +128,14 @@ class SessionDesk:
             raise PairingNotReady("The server offers no QR code at this moment.") from error
         return qr
 
+    async def _look_for_codes(self, session: SessionId, live: LiveState) -> None:
+        """Connect at once for new codes, if the session rests because nobody scanned the last."""
+        if live.connection is Connection.WAITING and live.cause is Cause.PAIRING_EXPIRED:
+            await self._supervisor.restart(session)
+
     async def request_pairing_code(self, session: SessionId, phone: str) -> str:
         live = await self._to_be_paired(session)
+        await self._look_for_codes(session, live)
         if live.qr is None:
             raise PairingNotReady("The server is not ready for pairing yet.")
         try:
