@@ -18,7 +18,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from perene.core.causes import Cause, Ending, Kind, Local
+from perene.core.causes import Cause, Ending, Kind, Local, classify
 from perene.core.clock import Instant
 from perene.core.ids import Epoch, SessionId
 from perene.core.machines.effects import (
@@ -55,7 +55,7 @@ from perene.core.machines.inputs import (
 from perene.core.machines.session import new_session, next_deadline, step
 from perene.core.machines.state import Chances, Claiming, Down, Held, SessionState
 from perene.core.outages import OutageId
-from perene.core.policy import POLICIES, Reaction
+from perene.core.policy import POLICIES, SLOWLY, STABLE_AFTER, Count, Reaction
 from perene.core.standing import Standing
 
 BEGAN = datetime(2026, 11, 21, tzinfo=UTC)
@@ -92,6 +92,10 @@ class Lives(RuleBasedStateMachine):
         self.banned_until: datetime | None = None
         self.last_told_attention = False
         self.last_ending = Ending(kind=Kind.LOCAL, code=Local.SOCKET_CLOSED)
+        self.in_vain: Counter[Count] = Counter()
+        self.opened_at: float | None = None
+        self.not_before: float | None = None
+        self.holds = False
 
     # --- the world ------------------------------------------------------------------------------
 
@@ -118,6 +122,8 @@ class Lives(RuleBasedStateMachine):
                 assert epoch == self.epoch, "under the last epoch only"
                 until = self.banned_until
                 assert until is None or self.now.wall >= until, "no attempt before a ban is over"
+                early = self.not_before is not None and self.seconds < self.not_before - 1e-6
+                assert not early, "no reaction is faster than its schedule"
                 self.connection = "connecting"
             case Drain():
                 assert self.connection != "none"
@@ -158,20 +164,33 @@ class Lives(RuleBasedStateMachine):
 
     # --- what people want -----------------------------------------------------------------------
 
+    def a_person_acts(self) -> None:
+        """No schedule holds a person up; only a ban does."""
+        self.forgotten()
+        self.not_before = None
+
+    def forgotten(self) -> None:
+        self.in_vain.clear()
+
     @rule(person=st.booleans())
     def start(self, person: bool) -> None:
+        if person:
+            self.a_person_acts()
         self.give(Start(by_person=person))
 
     @rule()
     def restart(self) -> None:
+        self.a_person_acts()
         self.give(Restart())
 
     @rule()
     def stop(self) -> None:
+        self.a_person_acts()
         self.give(Stop(by_person=True))
 
     @rule()
     def log_out(self) -> None:
+        self.a_person_acts()
         self.asked_to_log_out = True
         self.give(LogOut())
 
@@ -179,12 +198,15 @@ class Lives(RuleBasedStateMachine):
     def the_service_ends_and_begins(self, person: bool) -> None:
         """What is under way ends with it; what was stored comes back."""
         self.dies()
+        if person:
+            self.a_person_acts()
         self.give(Start(by_person=person))
 
     @rule()
     def its_task_dies_and_it_is_stopped_before_there_is_another(self) -> None:
         """Nothing goes on, and what it was in when it died is over."""
         self.dies()
+        self.a_person_acts()
         self.give(Stop(by_person=True))
         assert self.state.standing.outage is None
         assert isinstance(self.state.connection, Down)
@@ -195,7 +217,10 @@ class Lives(RuleBasedStateMachine):
         assert standing == self.state.standing, "what is stored comes back whole"
         self.under_way.clear()
         self.connection = "none"
+        self.opened_at = None
         self.asked_to_log_out = False
+        if not self.holds:
+            self.not_before = None
         self.state = new_session(self.state.session, paired=self.state.paired, standing=standing)
 
     # --- what happens ---------------------------------------------------------------------------
@@ -216,11 +241,19 @@ class Lives(RuleBasedStateMachine):
     @precondition(lambda self: self.under_way["archive"])
     @rule(ok=st.booleans())
     def the_credentials_are_archived(self, ok: bool) -> None:
+        self.emptied(ok)
         self.answer("archive", Archived(ok=ok))
+
+    def emptied(self, ok: bool) -> None:
+        """What was counted of credentials that are gone says nothing of those that follow."""
+        if ok:
+            self.forgotten()
+            self.not_before = None
 
     @precondition(lambda self: self.under_way["destroy"])
     @rule(ok=st.booleans())
     def the_credentials_are_destroyed(self, ok: bool) -> None:
+        self.emptied(ok)
         self.answer("destroy", Destroyed(ok=ok))
 
     @precondition(lambda self: self.under_way["version"])
@@ -232,6 +265,7 @@ class Lives(RuleBasedStateMachine):
     @rule()
     def the_login_is_complete(self) -> None:
         self.connection = "open"
+        self.opened_at = self.seconds
         self.banned_until = None
         self.give(LoggedIn(at=self.now))
 
@@ -239,6 +273,7 @@ class Lives(RuleBasedStateMachine):
     @rule()
     def a_phone_accepts(self) -> None:
         self.connection = "linked"
+        self.forgotten()
         self.give(PhoneAccepted())
 
     @precondition(lambda self: self.connection == "open")
@@ -251,9 +286,41 @@ class Lives(RuleBasedStateMachine):
     def the_connection_ends(self, ending: Ending) -> None:
         if self.state.paired and ending.code in (Local.PAIRING_EXPIRED, Local.PAIRING_REFUSED):
             return  # a linked device shows no code
+        unasked = self.connection != "draining"
         self.connection = "none"
         self.last_ending = ending
+        self.waits(ending, unasked=unasked)
         self.give(Ended(ending=ending))
+
+    @rule(times=st.integers(1, 6), opens=st.booleans(), ending=endings)
+    def it_ends_in_the_same_way_again_and_again(
+        self, times: int, opens: bool, ending: Ending
+    ) -> None:
+        """What chance alone would hardly bring about; also right after each login."""
+        if self.state.paired and ending.code in (Local.PAIRING_EXPIRED, Local.PAIRING_REFUSED):
+            return  # a linked device shows no code
+        self.last_ending = ending
+        for _ in range(4 * times):
+            if opens and self.connection in ("connecting", "linked"):
+                self.the_login_is_complete()
+            if not self.answered(ending):
+                return
+
+    def waits(self, ending: Ending, *, unasked: bool) -> None:
+        """Note until when an end is to be waited out: each in a row for longer than the last."""
+        opened_at, self.opened_at = self.opened_at, None
+        if opened_at is not None and self.seconds >= opened_at + STABLE_AFTER.total_seconds():
+            self.forgotten()
+        policy = POLICIES[classify(ending)]
+        self.not_before, self.holds = None, policy.holds
+        schedule = policy.schedule
+        if not unasked or schedule is None:
+            return
+        if policy.reaction in (Reaction.RETRY, Reaction.NEW_CODE):
+            earlier = self.in_vain[policy.count]
+            self.in_vain[policy.count] += 1
+            wait = min(schedule.wait(earlier, 0.0), SLOWLY.wait(0, 0.0))
+            self.not_before = self.seconds + wait.total_seconds()
 
     @rule(seconds=st.sampled_from([0.0, 1.0, 31.0, 4000.0, 90_000.0]), jitter=st.floats(0, 1))
     def time_passes(self, seconds: float, jitter: float) -> None:
@@ -324,13 +391,16 @@ class Lives(RuleBasedStateMachine):
             self.epoch += 1
             self.answer("acquire", Acquired(epoch=Epoch(self.epoch)))
         elif self.under_way["archive"]:
+            self.emptied(ok=True)
             self.answer("archive", Archived(ok=True))
         elif self.under_way["destroy"]:
             self.answer("destroy", Destroyed(ok=True))
         elif self.under_way["version"]:
             self.answer("version", VersionFound(found=True))
         elif self.connection != "none":
+            unasked = self.connection != "draining"
             self.connection = "none"
+            self.waits(failing, unasked=unasked)
             self.give(Ended(ending=failing))
         elif (due := next_deadline(self.state)) is not None:
             self.seconds = max(self.seconds, due)
@@ -380,7 +450,7 @@ Strays.TestCase.settings = Lives.TestCase.settings
 
 @pytest.mark.requirement("C3", "C5", "D2", "D5", "D6", "D9")
 class TestLives(Lives.TestCase):
-    """At most one connection, no attempt in a ban, nothing forgotten, nothing destroyed."""
+    """At most one connection, none in a ban or too soon; nothing forgotten, nothing destroyed."""
 
 
 @pytest.mark.requirement("C3", "D5")

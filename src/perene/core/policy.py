@@ -83,11 +83,6 @@ class Schedule:
                 times = min(one, self.cap / self.step)
                 return self.step * times * (0.9 + 0.2 * jitter)
 
-    @property
-    def floor(self) -> timedelta:
-        """Return the shortest wait that may follow a second ending in a row."""
-        return min(self.wait(n, 0.0) for n in range(1, 4))
-
     def describe(self) -> str:
         """Say the schedule to a person."""
         step, cap = _spoken(self.step), _spoken(self.cap)
