@@ -249,6 +249,7 @@ class Lives(RuleBasedStateMachine):
         if ok:
             self.forgotten()
             self.not_before = None
+            self.asked_to_log_out = False
 
     @precondition(lambda self: self.under_way["destroy"])
     @rule(ok=st.booleans())
@@ -314,8 +315,8 @@ class Lives(RuleBasedStateMachine):
         policy = POLICIES[classify(ending)]
         self.not_before, self.holds = None, policy.holds
         schedule = policy.schedule
-        if not unasked or schedule is None:
-            return
+        if not unasked or schedule is None or self.asked_to_log_out:
+            return  # a goodbye is no attempt in a row
         if policy.reaction in (Reaction.RETRY, Reaction.NEW_CODE):
             earlier = self.in_vain[policy.count]
             self.in_vain[policy.count] += 1
@@ -394,6 +395,7 @@ class Lives(RuleBasedStateMachine):
             self.emptied(ok=True)
             self.answer("archive", Archived(ok=True))
         elif self.under_way["destroy"]:
+            self.emptied(ok=True)
             self.answer("destroy", Destroyed(ok=True))
         elif self.under_way["version"]:
             self.answer("version", VersionFound(found=True))
