@@ -4,6 +4,7 @@ Loggers come from `structlog.stdlib.get_logger()`; libraries that use `logging` 
 sink. Numbers are masked in every line, whoever wrote it; bodies and secrets are left out by name.
 """
 
+import contextlib
 import logging
 import re
 import sys
@@ -43,12 +44,32 @@ _LEFT_OUT = frozenset(
 """Fields whose value never reaches a line."""
 
 
+class _Lossy:
+    """A stream that loses what cannot be written: a full disk or a reader that is gone must not
+    end a session, or the service, because it has something to tell."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError, ValueError):  # the latter for one that is closed
+            self._out.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._out.flush()
+
+    def isatty(self) -> bool:
+        return self._out.isatty()
+
+
 def setup_logs(level: str, form: str, stream: TextIO | None = None) -> None:
     """Send every log line from `level` up to a stream (standard error), as "json" or "console".
 
     Can be called again; the last call holds.
     """
-    out = stream or sys.stderr
+    out = cast("TextIO", _Lossy(stream or sys.stderr))
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

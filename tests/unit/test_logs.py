@@ -1,5 +1,6 @@
 """Log lines: structured, masked, and without bodies or secrets."""
 
+import errno
 import io
 import json
 import logging
@@ -64,6 +65,23 @@ def test_a_json_line_holds_the_event_and_its_fields():
         "attempt": 3,
         "epoch": 12345678,
     }
+
+
+class Full(io.StringIO):
+    """What a disk without room, or a pipe without a reader, does."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def flush(self) -> None:
+        raise BrokenPipeError
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_a_line_that_cannot_be_written_ends_nobody(form: str):
+    setup_logs("info", form, Full())
+    structlog.stdlib.get_logger().info("connected", session="one")
+    logging.getLogger("library").warning("asked")
 
 
 def test_a_line_below_the_level_is_not_written():

@@ -1,6 +1,7 @@
 """The life of the service: open, wire, run until asked to stop, drain."""
 
 import asyncio
+import contextlib
 import gc
 import signal
 import sys
@@ -27,6 +28,8 @@ from perene.supervisor.metrics import Metrics
 from perene.supervisor.watches.hold import HoldWatch
 
 log = structlog.stdlib.get_logger()
+
+_KEY_REMEDY = "`perene key create NAME` makes an API key."
 
 _LAST_LOOK_S = 30.0
 """How long a service that ends by itself tries to tell of it."""
@@ -143,11 +146,15 @@ async def _announce(settings: Settings, store: Store, port: int) -> None:
             announce_first_key(text)
     except StorageUnavailable as error:
         # Sessions come first; a service that is not new has its key.
-        log.warning("first_key_not_made", reason=str(error), remedy="Start again if none is known.")
-    url = f"http://{settings.host}:{port}"
+        log.warning("first_key_not_made", reason=str(error), remedy=_KEY_REMEDY)
+    except OSError as error:
+        log.warning("first_key_not_shown", reason=error.strerror, remedy=_KEY_REMEDY)
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    url = f"http://{host}:{port}"
     log.info("serving", url=url, version=__version__, endpoint=settings.endpoint)
-    sys.stdout.write(f"Perene {__version__} serves at {url} (API: {url}/docs)\n")
-    sys.stdout.flush()
+    with contextlib.suppress(OSError):  # nobody reads it, or the disk is full
+        sys.stdout.write(f"Perene {__version__} serves at {url} (API: {url}/docs)\n")
+        sys.stdout.flush()
 
 
 def _open_store(settings: Settings, lock: InstanceLock) -> Store:

@@ -1,5 +1,9 @@
 """The command `perene`. Each command imports what it needs when it is called."""
 
+import contextlib
+import errno
+import io
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +11,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from perene import __version__
-from perene.cli.exits import FAILED, INTERRUPTED, REFUSED, TAKEN_OVER
+from perene.cli.exits import FAILED, INTERRUPTED, REFUSED, TAKEN_OVER, UNREAD
 from perene.cli.writing import sentence
 
 AsJson = Annotated[bool, Parameter(name="--json", negative=())]
@@ -190,7 +194,32 @@ def version() -> None:
     print(__version__)
 
 
+_UNWRITABLE = frozenset({errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG})
+
+
 def main() -> None:
     """Run the command line and exit with the command's status."""
-    result = app(sys.argv[1:], result_action="return_value")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # not every terminal can show every sign
+    try:
+        result = app(sys.argv[1:], result_action="return_value")
+        sys.stdout.flush()
+    except OSError as error:
+        if error.errno not in _UNWRITABLE or error.filename is not None:
+            raise
+        sys.exit(_unwritten(error))
     sys.exit(result if isinstance(result, int) else 0)
+
+
+def _unwritten(error: OSError) -> int:
+    """Say that the output could not be written, unless its reader has gone; return the status."""
+    with contextlib.suppress(OSError, ValueError):
+        # Python tries to write the rest at its end, and would complain again.
+        output = sys.stdout.fileno()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), output)
+    if error.errno == errno.EPIPE:
+        return UNREAD
+    with contextlib.suppress(OSError):
+        print(f"The output cannot be written ({error.strerror}).", file=sys.stderr)
+    return REFUSED

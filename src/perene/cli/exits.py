@@ -17,3 +17,6 @@ TAKEN_OVER = 3
 
 INTERRUPTED = 130
 """Ctrl-C, as shells count it."""
+
+UNREAD = 141
+"""Whoever read the output has gone, as shells count it."""

@@ -58,7 +58,7 @@ def create(name: str, /) -> int:
     name
         Whom the key is for, as lists and logs shall show it.
     """
-    from perene.api_keys import create
+    from perene.api_keys import create, revoke
     from perene.settings import read_settings
 
     if not name.strip() or not name.isprintable() or len(name) > _LONGEST_NAME:
@@ -70,9 +70,14 @@ def create(name: str, /) -> int:
         return REFUSED
 
     def work() -> int:
-        key, text = create(read_settings(), name.strip())
-        print(text)
-        sys.stdout.flush()
+        settings = read_settings()
+        key, text = create(settings, name.strip())
+        try:
+            print(text)
+            sys.stdout.flush()
+        except OSError:
+            revoke(settings, key.id)  # nobody has seen it
+            raise
         print(
             f"This is the key {key.id} for {key.name}, shown only now; a digest of it is stored.\n"
             "It can do everything that the HTTP API can, from now on.",

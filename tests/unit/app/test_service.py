@@ -7,6 +7,7 @@ from pathlib import Path
 from unittest.mock import AsyncMock, Mock
 
 import pytest
+from structlog.testing import capture_logs
 
 from perene.app.service import _announce, _hold_watch
 from perene.core.errors import StorageUnavailable
@@ -41,3 +42,19 @@ async def test_names_that_nobody_resolves_do_not_keep_the_service_from_holding_i
             answered.set()
             await resolving
     lock.keep.assert_called_once()
+
+
+async def test_a_start_goes_on_when_nobody_can_be_shown_the_first_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Mock(
+        list_api_keys=AsyncMock(return_value=[]),
+        create_api_key=AsyncMock(return_value=(None, "pk_unseen")),
+    )
+    monkeypatch.setattr("sys.stdout.write", Mock(side_effect=OSError(28, "No space left")))
+    with capture_logs() as lines:
+        await _announce(Settings(data_dir=tmp_path, host="::1"), store, 8080)
+    told = {line["event"]: line for line in lines}
+    assert "perene key create" in told["first_key_not_shown"]["remedy"]
+    assert told["serving"]["url"] == "http://[::1]:8080"
+    assert "pk_unseen" not in repr(lines)

@@ -1,13 +1,16 @@
 """The command line: quick to answer, and clear when it cannot start."""
 
+import errno
+import os
 import subprocess
 import sys
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
 from perene import __version__, cli
-from perene.cli.exits import FAILED, TAKEN_OVER
+from perene.cli.exits import FAILED, REFUSED, TAKEN_OVER, UNREAD
 from perene.core.errors import DatabaseTaken, RefusedToStart, ServiceFailed
 
 
@@ -150,3 +153,33 @@ def test_an_unknown_command_is_refused(
 ):
     assert run(monkeypatch, "serv") != 0
     assert "serv" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "told"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), REFUSED, "No space left on device"),
+        (BrokenPipeError(errno.EPIPE, "Broken pipe"), UNREAD, ""),
+    ],
+)
+def test_output_that_cannot_be_written_brings_no_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: OSError,
+    status: int,
+    told: str,
+):
+    monkeypatch.setattr("sys.stdout.write", Mock(side_effect=error))
+    assert run(monkeypatch, "policy") == status
+    assert told in capsys.readouterr().err
+
+
+def test_signs_that_a_terminal_cannot_show_are_replaced():
+    done = subprocess.run(
+        [sys.executable, "-c", "from perene.cli import main; main()", "policy"],
+        check=False,
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"10 ?" in done.stdout or b"?10 %" in done.stdout

@@ -1,8 +1,10 @@
 """The commands that make and revoke API keys, on a real database."""
 
 import asyncio
+import errno
 import json
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -103,6 +105,17 @@ def test_what_is_no_id_is_refused_without_being_shown(shell: Shell, folder: Path
     assert shell("key", "revoke", text, "--yes") == REFUSED
     assert text not in shell.out + shell.err
     assert owner(folder, text) == "desk"
+
+
+def test_a_key_that_could_not_be_shown_is_not_kept(
+    shell: Shell, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.stdout.write", Mock(side_effect=full))
+        assert shell("key", "create", "desk") == REFUSED
+    assert "cannot be written" in shell.err
+    assert json.loads(shell.read("key", "list", "--json")) == {"items": []}
 
 
 @pytest.mark.parametrize("name", ["", " ", "a\nb", "x" * 201, "\x1b[31m"])
