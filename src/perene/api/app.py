@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from perene import __version__
 from perene.api import auth, problems
+from perene.api.head import HeadIsGet
 from perene.api.limits import BodyLimit
 from perene.api.ports import Ports
 from perene.api.problems import LastResort, Problem, documented
@@ -79,6 +80,7 @@ def create_app(
         auth.METRICS: lambda _: True,
     }
     app.add_middleware(auth.KeyRequired, paths=with_key, from_memory=from_memory)
+    app.add_middleware(HeadIsGet, endless=auth.PROTECTED + events.router.prefix)
     app.add_middleware(LastResort)
     return app
 

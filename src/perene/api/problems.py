@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from perene.core.errors import (
@@ -25,6 +26,8 @@ from perene.supervisor.ports import ReachOutLimited
 log = structlog.stdlib.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
+
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 class Unauthorized(PereneError):
@@ -201,6 +204,7 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
             problem: PereneError = NoSuchRoute(f"There is nothing at {request.url.path}.")
         case 405:
             problem = MethodNotAllowed(f"{request.method} cannot be used here.")
+            return problem_response(problem, headers={"Allow": ", ".join(_allowed(request))})
         case 413:
             problem = BodyTooLarge("The body is larger than this service accepts.")
         case _ if error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -210,12 +214,35 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     return problem_response(problem, headers=error.headers)
 
 
+def _allowed(request: Request) -> list[str]:
+    """Return every method of an address; the routes themselves name those of one of them."""
+    app = cast("FastAPI", request.app)
+    return [
+        method
+        for method in _METHODS
+        if any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL
+            for route in app.routes
+        )
+    ]
+
+
 async def _on_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     details = cast("Sequence[Mapping[str, object]]", error.errors())
     errors = [_field_problem(detail) for detail in details]
+    if any(detail["loc"] == ("body",) for detail in details) and not _says_json(request):
+        message = "Send JSON, with the header Content-Type: application/json."
+        errors = [FieldProblem(field="body", location="body", message=message)]
     names = ", ".join(dict.fromkeys(item.field for item in errors))
     return problem_response(InvalidRequest(f"Wrong in the request: {names}."), errors=errors)
+
+
+def _says_json(request: Request) -> bool:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return kind == "application/json" or (
+        kind.startswith("application/") and kind.endswith("+json")
+    )
 
 
 def _field_problem(detail: Mapping[str, object]) -> FieldProblem:

@@ -85,3 +85,22 @@ async def test_public_metrics_need_no_key_and_open_nothing_else(fakes: Fakes):
         assert (await nobody.get("/metrics")).status_code == 200
         assert (await nobody.get("/health/detailed")).status_code == 401
         assert (await nobody.get("/v1/sessions")).status_code == 401
+
+
+@pytest.mark.parametrize("path", ["/health", "/health/ready", "/health/detailed", "/v1/sessions"])
+async def test_head_is_answered_as_get_without_the_body(client: httpx.AsyncClient, path: str):
+    shown, head = await client.get(path), await client.head(path)
+    assert (head.status_code, head.content) == (shown.status_code, b"")
+    assert head.headers["content-length"] == shown.headers["content-length"]
+
+
+async def test_head_needs_the_key_that_get_needs_and_opens_no_stream(client: httpx.AsyncClient):
+    for path in ("/health/detailed", "/v1/sessions"):
+        answer = await client.head(path, headers={"X-Api-Key": "pk_wrong"})
+        assert (answer.status_code, answer.content) == (401, b"")
+    assert (await client.head("/v1/events")).status_code == 405
+
+
+async def test_readiness_is_told_to_head_too(client: httpx.AsyncClient, fakes: Fakes):
+    fakes.health.database_ok = False
+    assert (await client.head("/health/ready")).status_code == 503

@@ -122,6 +122,18 @@ async def test_a_wrong_method_names_the_right_ones(client: httpx.AsyncClient):
     response = await client.put("/v1/sessions/one/start")
     assert (response.status_code, response.json()["code"]) == (405, "method_not_allowed")
     assert response.headers["allow"] == "POST"
+    for path, allowed in (("/v1/sessions", "GET, POST"), ("/v1/sessions/one", "GET, DELETE")):
+        assert (await client.put(path)).headers["allow"] == allowed
+
+
+async def test_json_that_does_not_say_so_is_told_how_to(client: httpx.AsyncClient):
+    for kind in ("application/x-www-form-urlencoded", ""):
+        response = await client.post(
+            "/v1/sessions", content=b'{"id": "desk"}', headers={"Content-Type": kind}
+        )
+        assert response.status_code == 422
+        [error] = response.json()["errors"]
+        assert "Content-Type: application/json" in error["message"]
 
 
 async def test_an_unavailable_database_is_503_and_worth_another_try(

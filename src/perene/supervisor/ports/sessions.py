@@ -23,7 +23,7 @@ class AlreadyPaired(Conflict):
     """The session is linked to a phone, so there is nothing to pair."""
 
     code = "already_paired"
-    remedy = "Use the session as it is, or delete it and create a new one to link another phone."
+    remedy = "Use the session as it is; to link another phone log it out, then start it again."
 
 
 class NotPaired(Conflict):
