@@ -131,7 +131,7 @@ class SessionDesk:
     async def _look_for_codes(self, session: SessionId, live: LiveState) -> None:
         """Connect at once for new codes, if the session rests because nobody scanned the last."""
         if live.connection is Connection.WAITING and live.cause is Cause.PAIRING_EXPIRED:
-            await self._supervisor.restart(session)
+            await self._supervisor.hurry(session)
 
     async def request_pairing_code(self, session: SessionId, phone: str) -> str:
         live = await self._to_be_paired(session)

@@ -148,6 +148,13 @@ class Supervisor:
             else:
                 task.restart()
 
+    async def hurry(self, session: SessionId) -> None:
+        """Let a session that waits try at once; one that somebody stops meanwhile rests."""
+        async with self._changes.turn(session):
+            task = self._roster.tasks.get(session)
+            if task is not None and not (task.stopping or task.failed):
+                task.start()
+
     async def logout(self, session: SessionId) -> None:
         """Unlink a session's device and destroy its credentials; it is stopped then.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from perene.core.causes import Ending, Kind, Local
+from perene.core.causes import Cause, Ending, Kind, Local
 from perene.core.errors import NotFound, StorageUnavailable
 from perene.core.events import EventType
 from perene.core.ids import SessionId
@@ -167,6 +167,35 @@ async def test_no_request_for_a_session_that_does_not_exist_is_answered(desk: Se
 
 
 # --- pairing by QR code ---------------------------------------------------------------------------
+
+
+async def test_whoever_asks_for_a_code_does_not_start_what_is_just_being_stopped(
+    world: World, desk: SessionDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await create(desk)
+    expired = Ending(kind=Kind.LOCAL, code=Local.PAIRING_EXPIRED)
+    (await world.engine("ana")).end(expired)
+    while world.supervisor.live(ANA).cause is not Cause.PAIRING_EXPIRED:
+        await asyncio.sleep(0)
+    set_desired, stored, go_on = world.store.set_desired, asyncio.Event(), asyncio.Event()
+
+    async def slow(session: SessionId, desired: Desired) -> None:
+        await set_desired(session, desired)
+        stored.set()
+        await go_on.wait()
+
+    monkeypatch.setattr(world.store, "set_desired", slow)
+    stopping = asyncio.create_task(desk.stop(ANA))
+    await stored.wait()
+    asking = asyncio.create_task(desk.current_qr(ANA, wait_s=0))
+    await begun(asking)
+    go_on.set()
+    await stopping
+    with pytest.raises((NotRunning, PairingNotReady)):
+        await asking
+    assert world.store.records[ANA].desired is Desired.STOPPED
+    assert not world.supervisor.is_running(ANA)
+    assert len(world.engines[ANA]) == 1
 
 
 async def test_a_qr_code_that_is_there_is_returned_at_once(desk: SessionDesk, world: World) -> None:
