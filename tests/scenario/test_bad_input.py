@@ -217,3 +217,40 @@ async def test_bytes_out_of_form_end_the_connection_and_what_came_before_is_kept
     assert world.device(phone).logins == 2
     world.simulator.send_text(ana, phone, "after")
     await world.event(EventType.MESSAGE_RECEIVED, text="after")
+
+
+async def test_answers_without_content_keep_no_session_down(world: World) -> None:
+    phone = await world.pair()
+    ana = world.simulator.add_contact(name="Ana").account.phone
+    service = world.simulator.service
+    answer = service.answer_iq
+
+    def hollow(session: Session, iq: Node) -> Node | None:
+        reply = answer(session, iq)
+        return None if reply is None else Node(reply.tag, reply.attrs)
+
+    service.answer_iq = hollow
+    position = await world.now()
+    world.simulator.disconnect(phone)
+    await world.come_back(since=position)
+    world.simulator.send_text(ana, phone, "hello")
+    await world.event(EventType.MESSAGE_RECEIVED, text="hello")
+    assert world.device(phone).logins == 2
+
+
+async def test_a_late_answer_is_not_taken_for_a_question(world: World) -> None:
+    phone = await world.pair()
+    late = Node("iq", {"id": "late", "from": SERVER_JID, "type": "result"}, (Node("ping"),))
+    heard: list[Node] = []
+    session = session_of(world, phone)
+    receive = session.receive
+
+    def watch(node: Node) -> None:
+        heard.append(node)
+        receive(node)
+
+    session.receive = watch
+    session.connection.send(late)
+    world.simulator.ping(phone)
+    await world.until(lambda: world.simulator.evidence.events["pongs"] == 1, "the answer")
+    assert "late" not in {node.attrs.get("id") for node in heard}

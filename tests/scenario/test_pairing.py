@@ -151,6 +151,20 @@ async def test_codes_follow_one_another_until_they_run_out_and_then_new_ones_com
     assert fresh.text not in shown
 
 
+async def test_a_code_that_could_never_link_is_not_shown(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phone = await shown(world)
+
+    def hollow(*_: object) -> Node:
+        return Node("link_code_companion_reg")
+
+    monkeypatch.setattr("perene.sim.pairing.Pairing._hear_hello", hollow)
+    with pytest.raises(PairingNotReady):
+        await world.sessions.request_pairing_code(DESK, phone)
+    assert (await world.sessions.session(DESK)).code_expires_at is None
+
+
 async def test_codes_that_nobody_looks_at_come_ever_more_seldom_and_at_once_to_who_asks(
     world: World,
 ) -> None:

@@ -121,7 +121,7 @@ class Dispatcher:
         elif node.child("pair-success") is not None:
             await self._linking.complete(node)
             self._welcome.linked()
-        elif node.child("ping") is not None or node.attrs.get("xmlns") == "urn:xmpp:ping":
+        elif _is_ping(node):
             # The server drops a connection that does not answer (facts/protocol.md §1.7).
             reply = {"type": "result", "to": node.attrs.get("from", "s.whatsapp.net")}
             if "id" in node.attrs:
@@ -139,3 +139,10 @@ class Dispatcher:
                     await self._login.routed(child)
                 case _:
                     pass
+
+
+def _is_ping(node: Node) -> bool:
+    """Tell whether the server asks for a sign of life; a late answer to our own does not."""
+    if node.attrs.get("type", "get") != "get":
+        return False
+    return node.child("ping") is not None or node.attrs.get("xmlns") == "urn:xmpp:ping"

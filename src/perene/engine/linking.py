@@ -87,11 +87,15 @@ class Linking:
         answer = await self._queries.ask("md", "set", hello)
         reg = answer.child("link_code_companion_reg")
         ref = reg.child("link_code_pairing_ref") if reg is not None else None
+        if ref is None or not ref.data:
+            # The phone's answer could not be told from one to another code (whatsmeow pair-code.go,
+            # 2026-08-21): nothing that is typed would ever link.
+            raise QueryFailed(0, "no reference for the code")
         self._by_code = pairing_code.CodePairing(
             code=pairing.code,
             phone_jid=pairing.phone_jid,
             ephemeral=pairing.ephemeral,
-            ref=ref.data if ref is not None else b"",
+            ref=ref.data,
         )
         self._code_until = self._clock.now() + _CODE_VALID
         self._observer.notice(CodeShown(expires_at=self._code_until))

@@ -15,6 +15,7 @@ from perene.engine.line import Line
 from perene.engine.listening import Listening
 from perene.engine.prekeys import PreKeys
 from perene.engine.welcome import Welcome
+from perene.wire.errors import JidError
 from perene.wire.jid import Jid
 from perene.wire.node import Node
 
@@ -64,7 +65,7 @@ class Login:
             own = self._stage.credentials
             draft.credentials = own.changed(
                 login_counter=own.login_counter + 1,
-                lid=str(Jid.parse(lid)) if lid else own.lid,
+                lid=_address(lid) or own.lid,
             )
             draft.profile = Profile(pn=own.pn, lid=draft.credentials.lid, platform=own.platform)
             self._answers.put(draft.submit())
@@ -117,3 +118,11 @@ class Login:
                 Event(type=EventType.SESSION_CONNECTED, at=now, payload={**payload})
             )
             self._answers.put(draft.submit())
+
+
+def _address(text: str | None) -> str | None:
+    """Return an address as we write it, None for what is none."""
+    try:
+        return str(Jid.parse(text)) if text else None
+    except JidError:
+        return None

@@ -4,6 +4,7 @@ import asyncio
 
 from perene.core.unit import PreKeyWrite
 from perene.crypto import KeyPair
+from perene.engine.errors import QueryFailed
 from perene.engine.line import Line
 from perene.engine.resend import next_key_id
 from perene.engine.stanza import small_number
@@ -41,11 +42,19 @@ class PreKeys:
         """
         async with self._uploading:
             if count is None:
-                answer = await self._queries.ask("encrypt", "get", Node("count"))
-                value = answer.need("count").attr("value")
-                count = small_number(value, most=MAX_COUNT) or 0
+                count = await self._counted()
             if count < LOW_WATER:
                 await self._upload(self._first if count == 0 else REFILL)
+
+    async def _counted(self) -> int:
+        answer = await self._queries.ask("encrypt", "get", Node("count"))
+        found = answer.child("count")
+        value = found.attrs.get("value", "") if found is not None else ""
+        count = small_number(value, most=MAX_COUNT)
+        if count is None:
+            # whatsmeow (prekeys.go, 2026-08-21) does without, too: no login may fail for it.
+            raise QueryFailed(0, "no number of pre-keys")
+        return count
 
     async def _upload(self, wanted: int) -> None:
         keys = await self._stored(wanted)

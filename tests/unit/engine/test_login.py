@@ -77,8 +77,11 @@ async def test_a_success_is_counted_and_told_once(entrance: Entrance) -> None:
     assert [unit.profile for unit in entrance.store.units] == [Profile(pn=OWN_PN, lid=OWN_LID)]
 
 
-async def test_a_success_without_a_lid_keeps_the_one_that_is_known(entrance: Entrance) -> None:
-    await entrance.login.succeeded(Node("success"))
+@pytest.mark.parametrize("attrs", [{}, {"lid": ""}, {"lid": "@@ no address"}])
+async def test_a_success_without_a_lid_keeps_the_one_that_is_known(
+    entrance: Entrance, attrs: dict[str, str]
+) -> None:
+    await entrance.login.succeeded(Node("success", attrs))
     assert entrance.stage.credentials.lid == OWN_LID
 
 
