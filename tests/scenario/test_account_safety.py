@@ -253,3 +253,20 @@ async def test_after_479_the_message_fails_and_the_next_asks_for_the_devices_ane
     assert queries["usync"] == known + 1
     assert inbox(world, ana) == ["one", "two", "three", "five"]
     assert await world.events(EventType.SESSION_LIMITED) == []
+
+
+async def test_after_421_the_next_message_to_the_group_asks_how_it_is_addressed(
+    world: World,
+) -> None:
+    own = await world.pair()
+    ana = world.simulator.add_contact(name="Ana").account.phone
+    group = world.simulator.create_group("Club", ana, [own])
+    await world.event(EventType.MESSAGE_SENT, message_id=await world.send(group.jid, "one"))
+
+    group.addressing = "pn"  # with no word of it, or a word that was lost
+    refused = await world.send(group.jid, "two")
+    told = await world.event(EventType.MESSAGE_FAILED, message_id=refused, error="421")
+    assert "send it again" in str(told.event.payload["meaning"])
+    await world.event(EventType.MESSAGE_SENT, message_id=await world.send(group.jid, "three"))
+    assert inbox(world, ana) == ["one", "three"]
+    assert await world.events(EventType.SESSION_LIMITED) == []

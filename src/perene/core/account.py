@@ -31,17 +31,19 @@ BAN_MEANINGS: Final[Mapping[str, str]] = {
 TIME_LOCK: Final = "463"
 NEW_CHAT_CAP: Final = "475"
 STALE_ADDRESS: Final = "479"
+STALE_GROUP: Final = "421"
 
 LIMIT_MEANINGS: Final[Mapping[str, str]] = {
     TIME_LOCK: "The account may not write to people who have not written to it.",
     NEW_CHAT_CAP: "The account has begun as many chats as WhatsApp allows for now.",
     STALE_ADDRESS: "The message was addressed to a list of devices that is out of date.",
+    STALE_GROUP: "The group's members are addressed in another way by now; send it again.",
 }
 """What the error code of a refused message says (Baileys src/Utils/decode-wa-message.ts,
-2026-05-21; whatsapp-rust src/client/node_io.rs, 2026-08-21)."""
+2026-05-21; whatsapp-rust src/client/node_io.rs and wacore/src/protocol/nack.rs, 2026-08-21)."""
 
 REACH_OUT_CODES: Final = frozenset({TIME_LOCK, NEW_CHAT_CAP})
-"""The codes that concern the account; 479 concerns one message."""
+"""The codes that concern the account; 479 and 421 concern one message."""
 
 LIMIT_EVENTS: Final = (
     EventType.SESSION_LIMITED,

@@ -93,7 +93,11 @@ def assemble(
         ),
         retry_answers=RetryAnswers(line, devices=devices, groups=groups, cached=config.sent_cache),
         own_messages=OwnMessages(
-            line, devices=devices, reach_out=reach_out, on_answer=send_loop.answered
+            line,
+            devices=devices,
+            groups=groups,
+            reach_out=reach_out,
+            on_answer=send_loop.answered,
         ),
         notifications=Notifications(
             line,

@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Callable, Mapping
 
-from perene.core.account import LIMIT_MEANINGS, STALE_ADDRESS
+from perene.core.account import LIMIT_MEANINGS, STALE_ADDRESS, STALE_GROUP
 from perene.core.events import Event, EventType
 from perene.core.ids import MessageId
 from perene.core.messages import Status, StatusChange
 from perene.core.unit import Committed
 from perene.engine.answers import acknowledge
 from perene.engine.devices import Devices
+from perene.engine.groups import Groups
 from perene.engine.line import Line
 from perene.engine.reach_out import ReachOut
 from perene.wire.errors import JidError
@@ -36,6 +37,7 @@ class OwnMessages:
         line: Line,
         *,
         devices: Devices,
+        groups: Groups,
         reach_out: ReachOut,
         on_answer: Callable[[MessageId], None],
     ) -> None:
@@ -43,6 +45,7 @@ class OwnMessages:
         self._answers = line.answers
         self._clock = line.clock
         self._devices = devices
+        self._groups = groups
         self._reach_out = reach_out
         self._on_answer = on_answer
 
@@ -61,7 +64,7 @@ class OwnMessages:
         """Take the server's `<ack class="message">`: the message is sent, or refused.
 
         A refusal is never tried again by itself: 463 and its kin get worse by trying
-        (facts/protocol.md §2). After 479 the next message asks anew whom it is for.
+        (facts/protocol.md §2). After 479 and 421 the next message asks anew whom it is for.
         """
         message_id = MessageId(node.attrs.get("id", ""))
         error = node.attrs.get("error")
@@ -69,8 +72,8 @@ class OwnMessages:
             done = await self._change((message_id,), Status.SENT, EventType.MESSAGE_SENT, None)
         else:
             limit = self._reach_out.refused(error, message_id)
-            if error == STALE_ADDRESS:
-                await self._forget_devices(node)
+            if error in (STALE_ADDRESS, STALE_GROUP):
+                await self._forget_recipients(node)
             done = await self._change(
                 (message_id,), Status.FAILED, EventType.MESSAGE_FAILED, error, also=limit
             )
@@ -81,12 +84,13 @@ class OwnMessages:
         for message_id in ids:
             self._on_answer(message_id)
 
-    async def _forget_devices(self, node: Node) -> None:
+    async def _forget_recipients(self, node: Node) -> None:
         try:
             chat = Jid.parse(node.attrs.get("from", ""))
         except JidError:
             return
         if chat.is_group:
+            self._groups.forget(chat)
             self._devices.forget_all()
         else:
             own = self._stage.credentials.own_pn

@@ -35,8 +35,12 @@ class _Parcel:
     encs: tuple[Node, ...]
 
 
-class _LimitedError(Exception):
-    """The sender may not write to strangers; `code` is what it is told."""
+STALE_GROUP = 421
+"""The members are addressed in another way than the group has (facts/protocol.md §2)."""
+
+
+class _RefusedError(Exception):
+    """The message is not taken, as of one to a stranger; `code` is what its sender is told."""
 
     def __init__(self, code: int) -> None:
         super().__init__(code)
@@ -60,8 +64,8 @@ class Relay:
         if not error:
             try:
                 phash = self._relay(sender, node, Jid.parse(node.attr("to")))
-            except _LimitedError as limited:
-                error = limited.code
+            except _RefusedError as refused:
+                error = refused.code
             except (JidError, LookupError):
                 self._world.evidence.events["undeliverable_messages"] += 1
                 error = NOT_FOUND
@@ -94,11 +98,11 @@ class Relay:
         if sender in sender.account.companions and not tokens.passes(
             self._world, sender.account, chat, node.child("tctoken")
         ):
-            raise _LimitedError(MISSING)
+            raise _RefusedError(MISSING)
         rules = self._world.reach_out
         error = rules.refusal(sender.account, chat, self._world.now())
         if error:
-            raise _LimitedError(error)
+            raise _RefusedError(error)
         rules.wrote(sender.account, chat)
         self._world.evidence.events["messages_submitted"] += 1
         return self._relay_direct(sender, node, to, chat)
@@ -150,6 +154,8 @@ class Relay:
 
     def _relay_to_group(self, sender: Device, node: Node, group: Group) -> str:
         form = group.addressing
+        if node.attrs.get("addressing_mode", form) != form:
+            raise _RefusedError(STALE_GROUP)
         other = "pn" if form == "lid" else "lid"
         attrs = {
             "from": group.jid,

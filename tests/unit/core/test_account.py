@@ -42,7 +42,7 @@ def test_every_ban_code_has_a_meaning_and_so_has_an_unknown_one() -> None:
 
 
 def test_every_limit_code_has_a_meaning_and_so_has_an_unknown_one() -> None:
-    assert set(LIMIT_MEANINGS) == {"463", "475", "479"}
+    assert set(LIMIT_MEANINGS) == {"421", "463", "475", "479"}
     assert "777" in limit_meaning("777")
 
 
