@@ -176,6 +176,8 @@ class Lives(RuleBasedStateMachine):
     def start(self, person: bool) -> None:
         if person:
             self.a_person_acts()
+        elif isinstance(self.state.connection, Held):
+            self.not_before = None  # it has come to its end, and begins anew
         self.give(Start(by_person=person))
 
     @rule()

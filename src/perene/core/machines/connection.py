@@ -63,7 +63,7 @@ def step(state: SessionState, heard: Input | Signal, now: Instant, chances: Chan
             return _connect(state, Connecting(parting=parting), epoch, chances)
         case ((Claiming() | SettingAside()), Denied()):
             return _disowned(state, chances)
-        case _, PhoneAccepted():
+        case ((Connecting() | Draining()), PhoneAccepted()):
             # A new beginning: the restart that pairing ends with must come at once.
             return Moved(state=replace(state, standing=replace(state.standing, counts={})))
         case Connecting(parting=True), LoggedIn():

@@ -175,8 +175,8 @@ async def test_whoever_asks_for_a_code_does_not_start_what_is_just_being_stopped
     await create(desk)
     expired = Ending(kind=Kind.LOCAL, code=Local.PAIRING_EXPIRED)
     (await world.engine("ana")).end(expired)
-    while world.supervisor.live(ANA).cause is not Cause.PAIRING_EXPIRED:
-        await asyncio.sleep(0)
+    await world.clock.until_asleep(1, within=0.1)
+    assert world.supervisor.live(ANA).cause is Cause.PAIRING_EXPIRED
     set_desired, stored, go_on = world.store.set_desired, asyncio.Event(), asyncio.Event()
 
     async def slow(session: SessionId, desired: Desired) -> None:
