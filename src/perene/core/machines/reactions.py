@@ -53,12 +53,10 @@ def react(state: SessionState, verdict: Verdict, now: Instant, chances: Chances)
 
 def hold(state: SessionState, verdict: Verdict) -> Moved:
     """Make no attempt before a person acts."""
-    if verdict.policy.holds:
-        state = replace(state, standing=replace(state.standing, held=verdict.cause))
     out = (_decided(state, verdict, wait=None, attention=True),)
     if verdict.cause is Cause.OWNERSHIP_LOST:
         out = (*out, Disown())
-    return Moved(state=replace(state, connection=Held(cause=verdict.cause)), out=out)
+    return Moved(state=_held(state, verdict), out=out)
 
 
 def set_aside(state: SessionState, aside: SettingAside, now: Instant, chances: Chances) -> Moved:
@@ -71,8 +69,7 @@ def set_aside(state: SessionState, aside: SettingAside, now: Instant, chances: C
         moved = follow(state, aside.then)
         return Moved(state=moved.state, out=(told, *moved.out))
     if not aside.again:
-        held = replace(state, connection=Held(cause=verdict.cause))
-        return Moved(state=held, out=(replace(told, attention=True),))
+        return Moved(state=_held(state, verdict), out=(replace(told, attention=True),))
     wait = timedelta()
     if not aside.exhausted:
         # Not always at once: a server that refuses fresh credentials too must not be stormed.
@@ -83,6 +80,12 @@ def set_aside(state: SessionState, aside: SettingAside, now: Instant, chances: C
         state = replace(state, standing=replace(state.standing, counts=counts))
     waiting = Waiting.after(wait, verdict.cause, now)
     return Moved(state=replace(state, connection=waiting), out=(replace(told, wait=wait),))
+
+
+def _held(state: SessionState, verdict: Verdict) -> SessionState:
+    if verdict.policy.holds:
+        state = replace(state, standing=replace(state.standing, held=verdict.cause))
+    return replace(state, connection=Held(cause=verdict.cause))
 
 
 def _retry(state: SessionState, verdict: Verdict, now: Instant, chances: Chances) -> Moved:
