@@ -5,6 +5,7 @@ import pytest
 from perene.core.errors import StorageError
 from perene.core.events import EventType
 from perene.core.messages import Fate
+from perene.engine.config import FIRST_PRE_KEYS
 from perene.engine.prekeys import LOW_WATER
 from perene.wire.node import Node
 from perene.wire.proto import wa_pb2
@@ -303,6 +304,44 @@ async def test_a_contact_with_new_keys_is_read_and_told_of(world: World) -> None
     again = await world.send(str(ana.account.jid()), "congratulations")
     await world.event(EventType.MESSAGE_STATUS, message_id=again, status="delivered")
     await world.answered(phone)
+
+
+async def test_words_about_few_pre_keys_that_waited_together_bring_one_refill(world: World) -> None:
+    phone = await world.pair()
+    await world.pass_time(3600)
+    await world.sessions.stop(DESK)
+    keys = world.device(phone).keys
+    keys.one_time.clear()
+    uploads = world.simulator.evidence.events["pre_key_uploads"]
+    for left in ("4", "2", "0"):
+        word = Node("notification", {"type": "encrypt"}, (Node("count", {"value": left}),))
+        world.simulator.inject(phone, word)
+    await world.sessions.start(DESK)
+    await world.event(EventType.SESSION_CONNECTED)
+    await world.answered(phone)
+    await world.pass_time(60)
+    assert world.simulator.evidence.events["pre_key_uploads"] == uploads + 1
+    assert len(keys.one_time) == FIRST_PRE_KEYS
+
+
+async def test_pre_keys_that_the_server_has_lost_are_supplied_when_it_says_so(
+    world: World,
+) -> None:
+    phone = await world.pair()
+    keys = world.device(phone).keys
+    asked = world.simulator.evidence.queries["encrypt"]
+    word = Node("notification", {"type": "encrypt"}, (Node("digest"),))
+    world.simulator.inject(phone, word)
+    await world.until(
+        lambda: world.simulator.evidence.queries["encrypt"] == asked + 1, "a question"
+    )
+    uploads = world.simulator.evidence.events["pre_key_uploads"]
+
+    keys.one_time.clear()
+    world.simulator.inject(phone, word)
+    await world.until(lambda: len(keys.one_time) == FIRST_PRE_KEYS, "a supply")
+    await world.answered(phone)
+    assert world.simulator.evidence.events["pre_key_uploads"] == uploads + 1
 
 
 async def test_pre_keys_are_refilled_before_they_run_out(world: World) -> None:

@@ -104,6 +104,7 @@ def assemble(
             devices=devices,
             groups=groups,
             refill=pre_keys.ensure,
+            revalidate=pre_keys.revalidate,
             finish_pairing=linking.finish_by_code,
             passkey=linking.passkey_asked,
             notice=reach_out.notice,

@@ -26,6 +26,7 @@ class Notifications:
         devices: Devices,
         groups: Groups,
         refill: Callable[[int | None], Awaitable[None]],
+        revalidate: Callable[[], Awaitable[None]],
         finish_pairing: Callable[[Node], Awaitable[None]],
         passkey: Callable[[Node], Awaitable[None]],
         notice: Callable[[Node], Awaitable[None]],
@@ -38,6 +39,7 @@ class Notifications:
         self._devices = devices
         self._groups = groups
         self._refill = refill
+        self._revalidate = revalidate
         self._finish_pairing = finish_pairing
         self._passkey = passkey
         self._notice = notice
@@ -85,6 +87,8 @@ class Notifications:
         if count is not None:
             known = small_number(count.attrs.get("value", ""), most=MAX_COUNT)
             self._later(lambda: self._refill(known))
+        elif node.child("digest") is not None:
+            self._later(self._revalidate)
         elif node.child("identity") is not None:
             # New keys of a contact: the devices may have changed too. The ratchet itself is
             # replaced by the pre-key message that follows (facts/protocol.md §4.4).

@@ -16,6 +16,12 @@ REFILL = 50
 
 LOW_WATER = 5
 
+JUST_S = 600.0
+"""For so long after an upload the server is asked before the next one (whatsmeow prekeys.go,
+2026-08-21)."""
+
+_NONE_THERE = 404
+
 MAX_COUNT = 2**24
 """There are no more ids than that."""
 
@@ -33,18 +39,40 @@ class PreKeys:
         self._answers = line.answers
         self._queries = line.queries
         self._first = first
+        self._clock = line.clock
         self._uploading = asyncio.Lock()
+        self._uploaded_at: float | None = None
 
     async def ensure(self, count: int | None = None) -> None:
         """Ask how many the server has (unless `count` says), and refill when they are few.
 
-        Raises QueryFailed, QueryTimedOut.
+        What `count` says is not believed soon after an upload: several such words may have waited
+        in the queue. Raises QueryFailed, QueryTimedOut.
         """
         async with self._uploading:
-            if count is None:
+            if count is None or self._has_just_uploaded:
                 count = await self._counted()
             if count < LOW_WATER:
                 await self._upload(self._first if count == 0 else REFILL)
+
+    @property
+    def _has_just_uploaded(self) -> bool:
+        at = self._uploaded_at
+        return at is not None and self._clock.monotonic() - at < JUST_S
+
+    async def revalidate(self) -> None:
+        """See whether the server still has our keys, and supply it if it has none.
+
+        Any other difference between what it has and what we have is left alone, as the web client
+        does (facts/protocol.md §1.6). Raises QueryFailed, QueryTimedOut.
+        """
+        async with self._uploading:
+            try:
+                await self._queries.ask("encrypt", "get", Node("digest"))
+            except QueryFailed as error:
+                if error.status != _NONE_THERE:
+                    raise
+                await self._upload(self._first)
 
     async def _counted(self) -> int:
         answer = await self._queries.ask("encrypt", "get", Node("count"))
@@ -77,6 +105,7 @@ class PreKeys:
                 ),
             ),
         )
+        self._uploaded_at = self._clock.monotonic()
         async with self._stage.lock:
             draft = self._stage.draft()
             draft.pre_keys_uploaded.extend(key.id for key in keys)
