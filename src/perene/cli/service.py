@@ -205,6 +205,11 @@ def _refusal(answer: httpx2.Response) -> CannotAsk:
         told_so = sentence(told.get("detail", ""))
         remedy = "`perene session list` shows the sessions that exist."
         return CannotAsk(told_so, remedy, status=REFUSED_BY_SERVICE, code=code)
+    if code == "storage_unavailable":
+        # What the service advises is for programs that send messages.
+        remedy = "Repeat the command in a few seconds; `perene doctor` looks at the database."
+        told_so = sentence(told.get("detail", ""))
+        return CannotAsk(told_so, remedy, status=REFUSED_BY_SERVICE, code=code)
     title, detail, remedy = (str(told.get(part, "")) for part in ("title", "detail", "remedy"))
     wrong = cast("list[JsonObject]", told.get("errors") or [])
     if wrong:

@@ -45,7 +45,10 @@ class BadMasterKey(RefusedToStart):
     """The master key is not 32 bytes in base64."""
 
     code = "bad_master_key"
-    remedy = "Give 32 random bytes in base64, as `openssl rand -base64 32` prints them."
+    remedy = (
+        "Restore the key from its backup: no other opens what it sealed. Only a database that"
+        " holds nothing yet takes a new one, as `openssl rand -base64 32` prints it."
+    )
 
 
 class WrongMasterKey(RefusedToStart):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, insert, select, text
+from sqlalchemy import Connection, insert, make_url, select, text
 
 from perene.core.errors import StorageError, StorageUnavailable, UnreadableState
 from perene.core.ids import Epoch
@@ -215,6 +215,19 @@ def test_a_database_that_cannot_be_reached_is_refused_without_its_password(url: 
         error = error.__cause__
 
 
+def test_why_a_postgresql_lets_nobody_in_is_told_without_names(postgres_url: str) -> None:
+    url = make_url(postgres_url)
+    for wrong, reason in (
+        (url.set(database="nosuch"), "there is no database of this name"),
+        (url.set(username="nosuch"), "it refuses the user or the password"),
+        (url.set(host="127.0.0.1", port=1, query={}), "nobody listens at its address"),
+    ):
+        with pytest.raises(CannotConnect) as caught:
+            Database.open(wrong.render_as_string(hide_password=False))
+        assert reason in str(caught.value)
+        assert 'nosuch"' not in str(caught.value)
+
+
 def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "perene.db"
     content = b"certainly not a database" * 100
@@ -271,7 +284,7 @@ async def test_a_full_disk_is_unavailable_and_works_again(tmp_path: Path) -> Non
             set_counter(connection, f"{n}" * 100, n)
 
     await database.write(limit, 1)  # SQLite raises it to the present size
-    with pytest.raises(StorageUnavailable, match="SQLITE_FULL"):
+    with pytest.raises(StorageUnavailable, match="its disk is full, SQLITE_FULL"):
         await database.write(fill)
     assert await database.read(counters) == {}
     await database.write(limit, 1_000_000)

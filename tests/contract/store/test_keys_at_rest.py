@@ -291,6 +291,7 @@ def test_a_master_key_that_is_none_is_refused_without_quoting_it(
 ) -> None:
     refused = refusal(url, key_file, value)
     assert isinstance(refused, BadMasterKey)
+    assert "backup" in refused.remedy
     assert value not in f"{refused} {refused.__cause__} {refused.remedy}"
     assert not exists(key_file)
 

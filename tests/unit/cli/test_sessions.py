@@ -4,12 +4,15 @@ import json
 import socket
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import httpx2
 import pytest
 
+from perene.cli.exits import REFUSED_BY_SERVICE
 from perene.cli.session_text import session_page, sessions_table
 from perene.core.causes import Cause
+from perene.core.errors import StorageUnavailable
 from perene.core.ids import SessionId
 from tests.unit.api.fakes import Fakes
 from tests.unit.cli.conftest import Shell, json_answer
@@ -247,3 +250,14 @@ def test_anything_but_yes_logs_nothing_out(
     monkeypatch.setattr("builtins.input", lambda question: typed)
     assert "Nothing was changed" in shell.read("session", "logout", "one")
     assert fakes.gateway.calls == []
+
+
+def test_a_database_that_is_away_is_told_for_a_person(
+    shell: Shell, fakes: Fakes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = AsyncMock(side_effect=StorageUnavailable("the database is away (its disk is full)"))
+    monkeypatch.setattr(fakes.gateway, "list_sessions", away)
+    assert shell("session", "list") == REFUSED_BY_SERVICE
+    first, second = shell.err.splitlines()
+    assert first == "The database is away (its disk is full)."
+    assert "perene doctor" in second
