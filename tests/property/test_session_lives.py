@@ -252,6 +252,7 @@ class Lives(RuleBasedStateMachine):
             self.forgotten()
             self.not_before = None
             self.asked_to_log_out = False
+            self.banned_until = None  # a code for whoever scans it is no attempt of that number
 
     @precondition(lambda self: self.under_way["destroy"])
     @rule(ok=st.booleans())

@@ -134,11 +134,11 @@ class TaskRunner:
                     log.exception("session_task_failed", session=session)
                     task.died.set()
                     lived_s = self._clock.monotonic() - began
-                    failures = 0 if lived_s > _AFTER_A_BUG.cap.total_seconds() else failures + 1
+                    failures = 1 if lived_s > _AFTER_A_BUG.cap.total_seconds() else failures + 1
                     await self._report_failure(task, error, failures)
                 if self._ends(task):
                     return
-                wait = _AFTER_A_BUG.wait(max(0, failures - 1), self._rng.random())
+                wait = _AFTER_A_BUG.wait(failures - 1, self._rng.random())
                 await task.rest(wait.total_seconds())
                 if self._ends(task):
                     return

@@ -750,6 +750,38 @@ async def test_nothing_cuts_the_time_short_that_follows_a_bug(running: World) ->
     await running.engine("ana", 2)
 
 
+async def test_bugs_are_counted_in_a_row_and_a_long_life_begins_anew(
+    running: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acquire, bugs = running.store.acquire, [False]
+
+    async def faulty(session: SessionId, held: Epoch | None) -> Epoch:
+        if bugs.pop(0):
+            raise ZeroDivisionError
+        return await acquire(session, held)
+
+    monkeypatch.setattr(running.store, "acquire", faulty)
+    running.store.add("ana", paired=True)
+    await running.supervisor.start(ANA)
+    engine = await running.engine("ana")
+    await running.clock.advance(16 * 60)
+    bugs += [True, False]
+    engine.end(LOST)
+    await running.clock.until_asleep(1)
+    await running.clock.advance(1)
+    await running.clock.until_asleep(5)
+    await running.clock.advance(5)
+    engine = await running.engine("ana", 2)
+    bugs += [True]
+    engine.end(LOST)
+    await running.clock.until_asleep(1)
+    await running.clock.advance(1)
+    await running.clock.until_asleep(5)
+    told = [row.event for row in running.store.outbox]
+    failed = [event for event in told if event.type is EventType.SESSION_FAILED]
+    assert [event.payload["in_a_row"] for event in failed] == [1, 2]
+
+
 async def test_a_session_that_is_made_again_under_its_id_gets_one_task(
     running: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
