@@ -48,7 +48,11 @@ class OptionsIn(_Request):
     history_sync: bool | None = Field(
         default=None, description="Ask for the full history when pairing."
     )
-    mark_online: bool | None = Field(default=None, description="Show as online on connecting.")
+    mark_online: bool | None = Field(
+        default=None,
+        description="Answer as a device in use: senders see the second tick at once. Nobody is"
+        " shown as online.",
+    )
     proxy: (
         Annotated[
             str,

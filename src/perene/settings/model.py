@@ -234,7 +234,8 @@ class Settings(BaseSettings):
     )
     mark_online: bool = Field(
         default=False,
-        description="Whether a session shows itself online on connecting; a session can differ.",
+        description="Whether a session answers as a device in use, so that senders see the second"
+        " tick at once; nobody is shown as online; a session can differ.",
     )
 
     policies: Annotated[str, AfterValidator(check_policies)] | None = Field(
