@@ -455,6 +455,30 @@ async def test_a_wanted_session_that_nobody_drives_is_found_within_ten_seconds(
 
 
 @pytest.mark.requirement("C3")
+async def test_a_change_that_takes_its_time_holds_up_no_look_at_the_others(
+    running: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for session in ("ana", "bob"):
+        running.store.add(session, paired=True)
+        await running.supervisor.start(SessionId(session))
+    bob = await running.engine("bob")
+    (await running.engine("ana")).end(Ending(kind=Kind.LOCAL, code=Local.STOPPED))
+    await gone(running.supervisor, ANA)
+    desiring = SlowAnswer(running, monkeypatch, "set_desired")
+    starting = asyncio.create_task(running.supervisor.start(ANA))
+    await desiring.waiting.wait()
+    await running.clock.advance(10)
+    running.clock.jump(3600)
+    await running.clock.advance(10)
+    await turns()
+    assert bob.checked == 1
+    assert len(running.engines[ANA]) == 1, "whoever starts it brings it back"
+    desiring.go_on.set()
+    await starting
+    await running.engine("ana", 2)
+
+
+@pytest.mark.requirement("C3")
 async def test_nobody_brings_back_what_a_person_stopped(running: World) -> None:
     running.store.add("ana", paired=True)
     await running.supervisor.start(ANA)
