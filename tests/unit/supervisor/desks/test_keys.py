@@ -273,8 +273,8 @@ async def test_a_clock_that_was_set_makes_no_key_last_longer(rig: Rig, jump_s: f
 
 async def test_no_more_than_a_hundred_keys_are_remembered_those_known_last(rig: Rig) -> None:
     rig.store.owners = {f"pk_{number}": str(number) for number in range(101)}
-    await rig.verify("pk_1")
-    await rig.verify("pk_0")
+    for number in (0, 1, 0):
+        await rig.verify(f"pk_{number}")
     for number in range(2, 101):
         await rig.verify(f"pk_{number}")
     rig.store.down = True

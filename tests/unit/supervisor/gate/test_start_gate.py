@@ -110,6 +110,15 @@ async def test_a_free_gate_lets_in_without_a_turn_of_the_event_loop() -> None:
     await waited
 
 
+@pytest.mark.parametrize("priority", [0, 3])
+async def test_whoever_leaves_gives_the_place_back(priority: int) -> None:
+    async with crowd() as sessions:
+        for number in range(20):
+            await sessions.come(f"s{number}", priority)
+            await sessions.leave(f"s{number}")
+        assert sessions.names == [f"s{number}" for number in range(20)]
+
+
 async def test_no_more_are_inside_than_the_limit() -> None:
     async with crowd(at_once=2) as sessions:
         for name in "abc":

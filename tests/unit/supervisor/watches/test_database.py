@@ -61,11 +61,15 @@ async def test_a_database_that_dies_without_traffic_is_noticed_and_so_is_its_ret
     async with Rig.running() as rig:
         await rig.watch.look()
         assert rig.watch.health().ok
+        last = f"Last written at {rig.clock.now().isoformat(timespec='seconds')}."
+        assert rig.watch.health().detail == last
+        await rig.clock.advance(15)
         rig.down = True
         await rig.watch.look()
         assert rig.watch.failing
         assert not rig.watch.health().ok
         assert "the disk is gone" in (rig.watch.health().detail or "")
+        assert (rig.watch.health().detail or "").endswith(last)
         rig.down = False
         await rig.watch.look()
         assert rig.watch.health().ok

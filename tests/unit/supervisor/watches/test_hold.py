@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 import pytest
+from structlog.testing import capture_logs
 
 from perene.core.errors import DatabaseTaken, StorageUnavailable
 from perene.supervisor.watches.hold import HoldWatch
@@ -58,13 +59,23 @@ async def test_a_lost_hold_is_taken_again_within_three_seconds_of_the_databases_
     assert rig.watch.health().ok
 
 
+async def test_the_log_tells_once_that_the_hold_was_lost_and_once_that_it_is_back(rig: Rig) -> None:
+    with capture_logs() as lines:
+        rig.error = StorageUnavailable("the connection to the database was lost")
+        await rig.clock.advance(60)
+        rig.error = None
+        await rig.clock.advance(60)
+    assert [line["event"] for line in lines] == ["database_hold_lost", "database_held_again"]
+
+
 @pytest.mark.requirement("D9")
 async def test_a_database_that_another_service_took_ends_the_watch(rig: Rig) -> None:
     rig.error = DatabaseTaken("Another service took it: process 7 on web-2.")
     await rig.clock.advance(3)
     await rig.life
     assert rig.watch.taken is rig.error
-    assert rig.watch.health().detail == "Another service took it: process 7 on web-2."
+    health = rig.watch.health()
+    assert (health.ok, health.detail) == (False, "Another service took it: process 7 on web-2.")
     asked = rig.asked
     await rig.clock.advance(60)
     assert rig.asked == asked, "it is not taken back from who has it"

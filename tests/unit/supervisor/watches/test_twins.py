@@ -23,6 +23,7 @@ async def test_a_new_twin_is_logged_and_one_that_is_known_is_not() -> None:
     watch = TwinWatch(read, VirtualClock())
     with capture_logs() as lines:
         await watch.look()
+        await watch.look()
         accounts[EVA] = "5511999991234"
         await watch.look()
         del accounts[BOB]
