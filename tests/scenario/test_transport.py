@@ -3,13 +3,14 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from perene.core.causes import Ending, Kind, Local
 from perene.engine.errors import ConnectionEnded
-from perene.engine.probe import probe_endpoint
+from perene.engine.probe import Trust, probe_endpoint
 from perene.engine.transport import Endpoint, SocketTransport
 from perene.sim import Simulator, serve
 from perene.sim.server import SimServer
@@ -199,7 +200,8 @@ async def test_a_look_at_a_good_endpoint_measures_the_way_and_logs_nobody_in(
     authority = tmp_path / "ca.pem"
     authority.write_bytes(running.simulator.certificate or b"")
     endpoint = Endpoint(url=running.ws_url, ca_file=str(authority))
-    found = await probe_endpoint(endpoint, timeout_s=10)
+    trust = Trust(root_key=running.root_key, now=datetime.now(UTC))
+    found = await probe_endpoint(endpoint, timeout_s=10, trust=trust)
     await running.close()
     assert found.ok
     assert found.problem is None

@@ -236,7 +236,9 @@ POLICIES: Mapping[Cause, Policy] = {
     ),
     Cause.REFUSED: _stop("WhatsApp refused the login for a reason of its own."),
     Cause.UNTRUSTED_SERVER: _retry(
-        "The server could not prove that it is WhatsApp; nothing was sent to it.", _SLOW
+        "The server could not prove that it is WhatsApp; nothing was sent to it. Check the clock,"
+        " a proxy on the way, and with a simulator PERENE_NOISE_ROOT_KEY.",
+        _SLOW,
     ),
     Cause.STORAGE: Policy(
         reaction=Reaction.RETRY,

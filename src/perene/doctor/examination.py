@@ -42,7 +42,7 @@ async def examine(settings: Settings, clock: Clock, *, offline: bool) -> Sequenc
     )
     outside: list[Finding] = []
     if not offline:
-        outside.append(await check_endpoint(settings))
+        outside.append(await check_endpoint(settings, clock.now()))
         server = await server_time(settings)
         if server is not None and clock_finding.level is Level.OK:
             host = urlsplit(settings.endpoint).hostname or "the endpoint"

@@ -12,15 +12,18 @@ from perene.app import CLIENT_VERSION
 from perene.core.errors import PereneError
 from perene.doctor.finding import Finding, Level, fail, ok, refusal, warn
 from perene.engine.client_version import ClientVersion, fetch_version
-from perene.engine.probe import probe_endpoint
+from perene.engine.probe import Trust, probe_endpoint
 from perene.engine.transport import Endpoint, tls_context
 from perene.settings import Settings
+from perene.wire.certificates import WHATSAPP_ROOT_KEY
 
 TIMEOUT_S = 10.0
 
 
-async def check_endpoint(settings: Settings, *, timeout_s: float = TIMEOUT_S) -> Finding:
-    """Go the way to the chat server up to an open WebSocket, without logging in."""
+async def check_endpoint(
+    settings: Settings, now: datetime, *, timeout_s: float = TIMEOUT_S
+) -> Finding:
+    """Go the way to the chat server until it has proved who it is, without logging in."""
     name = "endpoint"
     endpoint = Endpoint(
         url=settings.endpoint,
@@ -29,8 +32,9 @@ async def check_endpoint(settings: Settings, *, timeout_s: float = TIMEOUT_S) ->
         tls_verify=settings.tls_verify,
         connect_timeout_s=timeout_s,
     )
+    trust = Trust(root_key=settings.noise_root_key_bytes or WHATSAPP_ROOT_KEY, now=now)
     try:
-        found = await probe_endpoint(endpoint, timeout_s=timeout_s)
+        found = await probe_endpoint(endpoint, timeout_s=timeout_s, trust=trust)
     except (OSError, ssl.SSLError) as error:
         sentence = f"PERENE_TLS_CA_FILE cannot be used ({type(error).__name__})."
         return fail(name, sentence, "Name a PEM file with certificates, or unset it.")
@@ -40,7 +44,9 @@ async def check_endpoint(settings: Settings, *, timeout_s: float = TIMEOUT_S) ->
         return fail(name, sentence, found.remedy or "Check the network.")
     steps = f"connected in {found.connect_ms} ms, name resolved in {found.dns_ms} ms"
     via = " through the proxy" if settings.proxy else ""
-    return ok(name, f"{host} answers{via} ({steps}, {found.tls or 'without TLS'}).")
+    return ok(
+        name, f"{host} answers{via}, and proves who it is ({steps}, {found.tls or 'without TLS'})."
+    )
 
 
 async def server_time(settings: Settings, *, timeout_s: float = TIMEOUT_S) -> datetime | None:

@@ -5,12 +5,18 @@ import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from urllib.parse import urlsplit
 
 from perene.core.causes import Ending, Local
+from perene.crypto import KeyPair
+from perene.engine.endings import local
 from perene.engine.errors import ConnectionEnded
-from perene.engine.transport import Endpoint, SocketTransport
+from perene.engine.transport import Endpoint, SocketTransport, Transport
 from perene.engine.unreachable import unreachable
+from perene.wire.errors import CertificateError, WireError
+from perene.wire.frames import FrameReader, client_intro, frame
+from perene.wire.noise import ClientHandshake
 
 _PORTS = {"ws": 80, "http": 80, "wss": 443, "https": 443}
 
@@ -27,8 +33,22 @@ _REMEDIES: Mapping[str, str] = {
         "Check the path in PERENE_ENDPOINT; if it is right, the server refuses at the moment, or"
         " refuses this machine's address."
     ),
+    Local.CERTIFICATE: (
+        "Check PERENE_NOISE_ROOT_KEY, which a simulator prints when it starts and which WhatsApp"
+        " needs not, PERENE_ENDPOINT, and the clock of this machine."
+    ),
+    Local.HANDSHAKE_FAILED: "Check that PERENE_ENDPOINT is WhatsApp's address, or a simulator's.",
+    Local.HANDSHAKE_TIMEOUT: "Check that PERENE_ENDPOINT is WhatsApp's address, or a simulator's.",
     Local.UNREACHABLE: "Check the network of this machine, and what lies between it and there.",
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    """Whom a server's certificate must lead to, and at what time it must be good."""
+
+    root_key: bytes
+    now: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,11 +69,14 @@ class ProbeResult:
     remedy: str | None = None
 
 
-async def probe_endpoint(endpoint: Endpoint, *, timeout_s: float) -> ProbeResult:
+async def probe_endpoint(
+    endpoint: Endpoint, *, timeout_s: float, trust: Trust | None = None
+) -> ProbeResult:
     """Resolve, connect, and open a WebSocket; say where that ended. Never raises for the network.
 
-    No byte of the Noise handshake is sent: the server sees a client that hangs up. `timeout_s`
-    bounds each of the three steps.
+    With `trust` the server is asked to prove who it is, by the first half of the Noise handshake.
+    No byte of the second half is sent, in which a client says who it is: the server sees somebody
+    who hangs up. `timeout_s` bounds each step.
     """
     result = ProbeResult()
     try:
@@ -67,9 +90,38 @@ async def probe_endpoint(endpoint: Endpoint, *, timeout_s: float) -> ProbeResult
         transport = await SocketTransport.dial(replace(endpoint, connect_timeout_s=timeout_s))
     except ConnectionEnded as ended:
         return _failed(result, ended.ending)
-    tls = transport.tls
-    await transport.close()
-    return replace(result, tls=tls, ok=True)
+    result = replace(result, tls=transport.tls)
+    try:
+        if trust is not None:
+            await _prove(transport, trust, timeout_s)
+    except ConnectionEnded as ended:
+        return _failed(result, ended.ending)
+    finally:
+        await transport.close()
+    return replace(result, ok=True)
+
+
+async def _prove(transport: Transport, trust: Trust, timeout_s: float) -> None:
+    """Return when the server has shown its certificate; raise ConnectionEnded otherwise."""
+    reader = FrameReader()
+    handshake = ClientHandshake(static=KeyPair.generate(), root_key=trust.root_key, now=trust.now)
+    try:
+        async with asyncio.timeout(timeout_s):
+            await transport.send(client_intro(None) + frame(handshake.hello()))
+            frames: list[bytes] = []
+            while not frames:
+                frames = reader.receive_data(await transport.receive())
+        handshake.finish(frames[0], b"")  # what it returns would go on; it is not sent
+    except TimeoutError as error:
+        raise local(Local.HANDSHAKE_TIMEOUT, "The server did not shake hands.") from error
+    except ConnectionError as error:
+        raise local(Local.SOCKET_CLOSED, "The socket closed in the handshake.") from error
+    except CertificateError as error:
+        sentence = f"The server did not prove that it is WhatsApp ({error})."
+        raise local(Local.CERTIFICATE, sentence) from error
+    except WireError as error:
+        sentence = f"The server does not shake hands as WhatsApp does ({error})."
+        raise local(Local.HANDSHAKE_FAILED, sentence) from error
 
 
 def _first_hop(endpoint: Endpoint) -> tuple[str, int]:

@@ -22,12 +22,15 @@ from perene.doctor.machine import check_data_directory, check_disk, check_open_f
 from perene.doctor.outside import server_time
 from perene.key_rotation import next_key_file
 from perene.settings import Settings
+from perene.sim import Simulator
 from perene.store.database import Database
 from perene.store.instance_lock import held_database
 from perene.store.store import Store
 from tests.support.units import Bytes, unit
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
+SIMULATOR = Simulator(seed=1)
+ROOT_KEY = SIMULATOR.root_key.hex()
 
 
 @pytest.fixture
@@ -297,27 +300,39 @@ def test_a_variable_that_sets_nothing_is_a_finding(monkeypatch: pytest.MonkeyPat
 
 @pytest.fixture
 async def endpoint() -> AsyncIterator[str]:
-    """A WebSocket server that also serves the page of the live version."""
+    """A WebSocket server that proves who it is, and also serves the page of the live version."""
 
     def answer(connection: ServerConnection, request: Request) -> Response | None:
         if request.path == "/sw.js":
             return connection.respond(200, '{"client_revision":1999999999}')
         return None if "Upgrade" in request.headers else connection.respond(200, "hello")
 
-    async def wait(connection: ServerConnection) -> None:
+    async def prove(connection: ServerConnection) -> None:
+        server = SIMULATOR.connect()
+        await server.send(await connection.recv(decode=False))
+        await connection.send(await server.receive())
         await connection.wait_closed()
+        await server.close()
 
-    async with serve(wait, "127.0.0.1", 0, process_request=answer) as server:
+    async with serve(prove, "127.0.0.1", 0, process_request=answer) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         yield f"ws://127.0.0.1:{port}/ws/chat"
 
 
 async def test_the_endpoint_and_the_live_version_are_looked_at(settings: Settings, endpoint: str):
-    found = await look(changed(settings, endpoint=endpoint), offline=False)
+    known = changed(settings, endpoint=endpoint, noise_root_key=ROOT_KEY)
+    found = await look(known, offline=False)
     assert found["endpoint"].level is Level.OK, found
     assert "agrees with 127.0.0.1" in found["clock"].sentence
     assert found["version"].level is Level.OK
     assert "2.3000.1999999999" in found["version"].sentence
+
+
+async def test_a_server_that_cannot_prove_who_it_is_fails(settings: Settings, endpoint: str):
+    found = (await look(changed(settings, endpoint=endpoint), offline=False))["endpoint"]
+    assert found.level is Level.FAIL
+    assert "did not prove that it is WhatsApp" in found.sentence
+    assert "PERENE_NOISE_ROOT_KEY" in (found.remedy or "")
 
 
 async def test_the_clock_of_the_endpoint_is_read(settings: Settings, endpoint: str):
