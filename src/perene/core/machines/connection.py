@@ -149,6 +149,9 @@ def _ended(state: SessionState, ended: Ended, now: Instant, chances: Chances) ->
 
 def _lost(state: SessionState, ended: Ended, now: Instant, chances: Chances) -> Moved:
     verdict = Verdict.of(ended.ending, chances.policies)
+    if verdict.policy.reaction is Reaction.NONE:
+        # Nobody asked for it: whoever says so is mistaken, and the session must come back.
+        verdict = Verdict.of_local(Local.INTERNAL, chances.policies)
     moved = reactions.react(state, verdict, now, chances)
     if not _is_outage(state, verdict):
         return moved

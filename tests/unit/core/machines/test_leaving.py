@@ -2,7 +2,9 @@
 
 from datetime import UTC, datetime
 
-from perene.core.causes import Ending, Kind, Local
+import pytest
+
+from perene.core.causes import Cause, Ending, Kind, Local
 from perene.core.clock import Instant
 from perene.core.ids import Epoch, SessionId
 from perene.core.machines.effects import Acquire, Connect, Destroy, Drain, Effect
@@ -19,7 +21,7 @@ from perene.core.machines.inputs import (
     Stop,
 )
 from perene.core.machines.session import new_session, step
-from perene.core.machines.state import Chances, SessionState
+from perene.core.machines.state import Chances, SessionState, Waiting
 from perene.core.outages import OutageId
 
 NOW = Instant(wall=datetime(2026, 11, 21, tzinfo=UTC), monotonic=0.0)
@@ -93,3 +95,12 @@ def test_a_device_that_is_linked_while_its_logout_closes_the_connection_is_unlin
     assert effects == [Acquire(held=Epoch(1))]
     _, effects = lived(*linked, epoch(2), paired=False)
     assert [type(one) for one in effects] == [Connect]
+
+
+@pytest.mark.parametrize("code", [Local.STOPPED, Local.RESTARTED])
+def test_a_connection_that_says_it_was_stopped_when_nobody_did_comes_back(code: Local) -> None:
+    unasked = Ended(ending=Ending(kind=Kind.LOCAL, code=code))
+    for living in (OPEN, OPEN[:2]):
+        state, _ = lived(*living, unasked)
+        assert isinstance(state.connection, Waiting)
+        assert state.connection.cause is Cause.INTERNAL
