@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 import pytest
+from structlog.testing import capture_logs
 
 from perene.core.alerts import SERVICE, Alert, Rule, Scope, Severity
 from perene.core.errors import StorageUnavailable
@@ -181,13 +182,15 @@ async def test_a_receiver_that_raises_anything_is_tried_again_and_named_without_
 
 async def test_a_receiver_that_fails_is_tried_again_ever_more_seldom(desk: Desk, pager: Receiver):
     pager.failing = NotTold("down")
-    tries: list[int] = []
-    for _ in range(360):  # an hour
-        await desk.look(one=11)
-        tries.append(pager.tries)
-    assert tries[0] == 1
-    assert tries[1] == 2
-    assert tries[-1] < 10
+    tried_at_s: list[int] = []
+    with capture_logs() as lines:
+        for look in range(360):  # an hour
+            before = pager.tries
+            await desk.look(one=11)
+            tried_at_s += [look * 10] * (pager.tries - before)
+    assert tried_at_s == [0, 10, 40, 100, 400, 1300, 2200, 3100]
+    failures = [line for line in lines if line["event"] == "alert_not_told"]
+    assert [(line["receiver"], line["reason"]) for line in failures] == [("pager", "down")] * 8
     (alert,) = await desk.alerts()
     assert len(alert.notified) == pager.tries
 

@@ -127,15 +127,16 @@ async def test_what_does_not_exist_can_neither_be_restarted_nor_logged_out_nor_h
     assert around.done == []
 
 
-async def test_outages_are_read_page_by_page_newest_first() -> None:
-    around = Around(rows=[Row(number, outage(number)) for number in range(1, 6)])
+@pytest.mark.parametrize("count", [5, 6])
+async def test_outages_are_read_page_by_page_newest_first(count: int) -> None:
+    around = Around(rows=[Row(number, outage(number)) for number in range(1, count + 1)])
     found: list[str] = []
     cursor = None
     for _ in range(3):
         page = await desk(around).outages(ANA, cursor=cursor, limit=2)
         found += [one.id for one in page.items]
         cursor = page.next_cursor
-    assert found == ["o5", "o4", "o3", "o2", "o1"]
+    assert found == [f"o{number}" for number in range(count, 0, -1)]
     assert cursor is None
 
 

@@ -97,6 +97,22 @@ async def test_a_session_may_be_created_to_be_started_later(
     assert view.record.desired is Desired.STOPPED
     assert view.connection is Connection.STOPPED
     assert not world.supervisor.is_running(ANA)
+    assert world.supervisor.lives()[ANA].connection is Connection.STOPPED, "health counts it"
+
+
+@pytest.mark.requirement("D9")
+async def test_a_list_shows_which_sessions_share_a_number(desk: SessionDesk, world: World) -> None:
+    for name in ("ana", "bob"):
+        world.store.add(name, paired=True, desired=Desired.STOPPED)
+    for name in ("new", "newer"):
+        world.store.add(name, desired=Desired.STOPPED)
+    views = await desk.list_sessions()
+    assert {view.record.id: view.twins for view in views} == {
+        ANA: ("bob",),
+        "bob": (ANA,),
+        "new": (),
+        "newer": (),
+    }
 
 
 async def test_a_session_without_a_name_of_its_own_gets_an_id(desk: SessionDesk) -> None:
