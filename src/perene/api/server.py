@@ -93,13 +93,15 @@ class HttpServer:
 
         Idempotent. What it may have failed of is for `ended` to tell.
         """
+        serving = self._task is not None and not self._task.done()
         self._stopping = True
         self._streams.close()
         self._server.should_exit = True
         if self._task is not None:
             await asyncio.wait((self._task,))
             if failure := _failure(self._task):
-                log.error("http_server_failed", exc_info=failure)
+                if serving:
+                    log.error("http_server_failed", exc_info=failure)
                 # It has not come to let go of its port, and would leave callers without an answer.
                 for listening in self._server.servers:
                     listening.close()

@@ -172,6 +172,7 @@ async def test_a_service_ends_in_order_and_says_why_when_its_http_server_ends_by
     [told] = [line for line in logs if line["event"] == "service_failed"]
     assert told["part"] == "http server"
     assert told["exc_info"].__cause__ is bug
+    assert [line["event"] for line in logs if "exc_info" in line] == ["service_failed"]
     await server.stop()
 
 
