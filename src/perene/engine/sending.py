@@ -103,8 +103,10 @@ class SendLoop:
         while len(self._on_wire) < WINDOW:
             # Taken before the look: what is answered during it may still be seen as queued.
             before = set(self._on_wire)
-            queued = await self._store.queued_messages(_FAR if self._held else WINDOW)
-            fresh = [m for m in queued if m.key.id not in before and not self._is_held(m)]
+            fresh = await self._fresh(WINDOW, before)
+            if not fresh and self._held:
+                # Only then: reading so many is not cheap.
+                fresh = await self._fresh(_FAR, before)
             if not fresh:
                 break
             if not self._looked:
@@ -115,6 +117,11 @@ class SendLoop:
                 if not self._is_held(message):
                     await self._send(message)
         self._looked = True
+
+    async def _fresh(self, limit: int, before: set[MessageId]) -> list[Message]:
+        """Return what may be sent among the first messages of the queue."""
+        queued = await self._store.queued_messages(limit)
+        return [m for m in queued if m.key.id not in before and not self._is_held(m)]
 
     async def _send(self, message: Message) -> None:
         self._on_wire[message.key.id] = self._clock.monotonic()
