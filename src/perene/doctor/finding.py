@@ -41,6 +41,12 @@ def fail(name: str, sentence: str, remedy: str) -> Finding:
     return Finding(level=Level.FAIL, name=name, sentence=sentence, remedy=remedy)
 
 
+def counted(number: int, noun: str, verb: str = "", one: str = "") -> str:
+    """Return "1 session", "2 sessions"; with `verb` and, for a single one, `one` behind it."""
+    word, does = (noun, one) if number == 1 else (f"{noun}s", verb)
+    return f"{number} {word} {does}".rstrip()
+
+
 def refusal(name: str, error: PereneError, *, level: Level = Level.FAIL) -> Finding:
     """Return what an error says, as sentences."""
     text = str(error) or error.code

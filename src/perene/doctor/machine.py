@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 from perene.data_directory import is_held
-from perene.doctor.finding import Finding, fail, ok, warn
+from perene.doctor.finding import Finding, counted, fail, ok, warn
 from perene.settings import Settings
 
 GIB = 1024**3
@@ -79,7 +79,8 @@ def check_open_files(settings: Settings, sessions: int, *, limit: int | None = N
     needed = sessions + settings.max_event_streams + _OWN_FILES
     if soft == resource.RLIM_INFINITY:
         return ok(name, "Any number of files may be open.")
-    sentence = f"{soft} files may be open here; {sessions} sessions need up to {needed}."
+    need = counted(sessions, "session", "need", "needs")
+    sentence = f"{soft} files may be open here; {need} up to {needed}."
     if soft < needed:
         remedy = (
             "Raise the limit where the service starts: `ulimit -n`, or LimitNOFILE= of systemd."

@@ -4,7 +4,7 @@ from perene.api import listening_socket
 from perene.core.errors import PereneError
 from perene.data_directory import is_held
 from perene.delivery.alerts import notifiers_for
-from perene.doctor.finding import Finding, ok, refusal
+from perene.doctor.finding import Finding, counted, ok, refusal
 from perene.settings import Settings
 from perene.settings.alert_rules import read_alert_rules
 from perene.store.threads import Threads
@@ -33,5 +33,7 @@ def check_alerts(settings: Settings) -> Finding:
         receivers = notifiers_for(urls, lambda: Threads(1, "perene-alerts"))
     except PereneError as error:
         return refusal("alerts", error)
-    told = f"{len(receivers)} receivers are told" if receivers else "they are kept and logged only"
+    told = counted(len(receivers), "receiver", "are told", "is told")
+    if not receivers:
+        told = "they are kept and logged only"
     return ok("alerts", f"There are {len(rules)} rules for alerts; {told}.")

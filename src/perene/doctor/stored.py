@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 
 from perene.core.errors import PereneError
-from perene.doctor.finding import Finding, Level, fail, ok, refusal, warn
+from perene.doctor.finding import Finding, Level, counted, fail, ok, refusal, warn
 from perene.key_rotation import RotationInterrupted, next_key_file
 from perene.settings import Settings
 from perene.store.database import Database
@@ -74,7 +74,8 @@ def _look_into(database: Database, settings: Settings) -> Stored:
 
 def _described(database: Database, seen: Inspection) -> str:
     kind = "SQLite" if database.dialect == "sqlite" else "PostgreSQL"
-    return f"{kind} can be read and written, has schema {seen.schema}, {seen.sessions} sessions."
+    sessions = counted(seen.sessions, "session")
+    return f"{kind} can be read and written, has schema {seen.schema}, {sessions}."
 
 
 def _check_numbers(seen: Inspection) -> Finding:

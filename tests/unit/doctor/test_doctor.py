@@ -71,7 +71,8 @@ async def test_a_healthy_directory_is_left_exactly_as_it_was(settings: Settings)
     assert {finding.level for finding in found.values()} <= {Level.OK, Level.WARN}
     for name in ("data directory", "database", "master key", "clock", "service"):
         assert found[name].level is Level.OK, found[name]
-    assert "1 sessions" in found["database"].sentence
+    assert "1 session." in found["database"].sentence
+    assert "1 session needs up to" in found["open files"].sentence
     assert "opens the database" in found["master key"].sentence
     assert "endpoint" not in found
     assert contents(settings.data_dir) == before
