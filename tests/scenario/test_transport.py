@@ -7,14 +7,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from websockets.asyncio.server import ServerConnection
+from websockets.asyncio.server import serve as websockets_serve
 
 from perene.core.causes import Ending, Kind, Local
+from perene.crypto import KeyPair
+from perene.engine.channel import Channel
 from perene.engine.errors import ConnectionEnded
 from perene.engine.probe import Trust, probe_endpoint
 from perene.engine.transport import Endpoint, SocketTransport
 from perene.sim import Simulator, serve
 from perene.sim.server import SimServer
 from tests.support.listening import Answer, listening
+from tests.support.virtual_clock import VirtualClock
 
 
 class ConnectProxy:
@@ -63,6 +68,29 @@ async def test_without_a_proxy_the_environment_is_not_asked(
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     transport = await SocketTransport.dial(Endpoint(url=server.ws_url))
     await transport.close()
+
+
+async def test_what_the_server_says_on_closing_is_kept() -> None:
+    async def close(connection: ServerConnection) -> None:
+        await connection.close(1011, "maintenance")
+
+    async with websockets_serve(close, "127.0.0.1", 0) as running:
+        port = next(iter(running.sockets)).getsockname()[1]
+        transport = await SocketTransport.dial(Endpoint(url=f"ws://127.0.0.1:{port}/ws/chat"))
+        with pytest.raises(ConnectionEnded) as ended:
+            await Channel.open(
+                transport,
+                static=KeyPair.generate(),
+                root_key=bytes(32),
+                payload=b"",
+                clock=VirtualClock(),
+                routing_info=None,
+                timeout_s=60.0,
+            )
+        await transport.close()
+    ending = ended.value.ending
+    assert ending.code == Local.SOCKET_CLOSED
+    assert ending.attributes == {"close_code": "1011", "close_reason": "maintenance"}
 
 
 def answering(status: str) -> Answer:

@@ -9,7 +9,7 @@ from perene.core.causes import Ending, Kind, Local
 from perene.core.clock import Clock
 from perene.crypto import KeyPair
 from perene.engine.errors import ConnectionEnded
-from perene.engine.transport import Transport
+from perene.engine.transport import SocketClosed, Transport
 from perene.wire.codec import decode, encode
 from perene.wire.errors import CertificateError, FrameError, NodeError, WireError
 from perene.wire.frames import FrameReader, client_intro, frame
@@ -68,7 +68,7 @@ class Channel:
         except TimeoutError as error:
             raise _ended(Local.HANDSHAKE_TIMEOUT, "The server did not shake hands.") from error
         except ConnectionError as error:
-            raise _ended(Local.SOCKET_CLOSED, "The socket closed in the handshake.") from error
+            raise _closed(error, "The socket closed in the handshake.") from error
         except CertificateError as error:
             raise _ended(Local.CERTIFICATE, str(error)) from error
         except WireError as error:
@@ -99,7 +99,7 @@ class Channel:
             try:
                 data = await self._transport.receive()
             except ConnectionError as error:
-                raise _ended(Local.SOCKET_CLOSED, "The socket was closed.") from error
+                raise _closed(error, "The socket was closed.") from error
             try:
                 self._frames = self._reader.receive_data(data)
             except FrameError as error:
@@ -133,11 +133,23 @@ class Channel:
                 self._given_up = True  # whoever sent has waited long enough
                 raise
             except ConnectionError as error:
-                raise _ended(Local.SOCKET_CLOSED, "The socket was closed.") from error
+                raise _closed(error, "The socket was closed.") from error
 
     async def close(self) -> None:
         """Close the socket; the server hears a normal closure."""
         await self._transport.close()
+
+
+def _closed(error: ConnectionError, sentence: str) -> ConnectionEnded:
+    """Keep what the other side said of it, for people who look for the reason."""
+    attributes: dict[str, str] = {}
+    if isinstance(error, SocketClosed) and error.code is not None:
+        attributes = {"close_code": str(error.code)}
+        if error.reason:
+            attributes["close_reason"] = error.reason
+    return ConnectionEnded(
+        Ending(kind=Kind.LOCAL, code=Local.SOCKET_CLOSED, sentence=sentence, attributes=attributes)
+    )
 
 
 def _ended(code: Local, sentence: str) -> ConnectionEnded:

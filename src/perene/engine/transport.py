@@ -96,17 +96,31 @@ class SocketTransport:
         try:
             await self._socket.send(data)
         except ConnectionClosed as error:
-            raise ConnectionResetError("the socket is closed") from error
+            raise _closed(error) from error
 
     async def receive(self) -> bytes:
         try:
             data = await self._socket.recv(decode=False)
         except ConnectionClosed as error:
-            raise ConnectionResetError("the socket is closed") from error
+            raise _closed(error) from error
         return data
 
     async def close(self) -> None:
         await self._socket.close()
+
+
+class SocketClosed(ConnectionResetError):
+    """The WebSocket has ended; `code` and `reason` are the other side's, if it gave any."""
+
+    def __init__(self, code: int | None, reason: str) -> None:
+        super().__init__("the socket is closed")
+        self.code = code
+        self.reason = reason
+
+
+def _closed(error: ConnectionClosed) -> SocketClosed:
+    received = error.rcvd
+    return SocketClosed(received.code if received else None, received.reason if received else "")
 
 
 def tls_context(*, ca_file: str | None, verify: bool) -> ssl.SSLContext:
