@@ -443,8 +443,8 @@ async def test_a_wanted_session_that_nobody_drives_is_found_within_ten_seconds(
 ) -> None:
     running.store.add("ana", paired=True)
     await running.supervisor.start(ANA)
-    unasked = Ending(kind=Kind.LOCAL, code=Local.STOPPED)
-    (await running.engine("ana")).end(unasked)
+    await running.engine("ana")
+    running.supervisor.task(ANA).stop()  # of which the supervisor knows nothing
     await gone(running.supervisor, ANA)
     running.store.failing = StorageUnavailable("down")
     await running.clock.advance(10)
@@ -462,7 +462,8 @@ async def test_a_change_that_takes_its_time_holds_up_no_look_at_the_others(
         running.store.add(session, paired=True)
         await running.supervisor.start(SessionId(session))
     bob = await running.engine("bob")
-    (await running.engine("ana")).end(Ending(kind=Kind.LOCAL, code=Local.STOPPED))
+    await running.engine("ana")
+    running.supervisor.task(ANA).stop()  # of which the supervisor knows nothing
     await gone(running.supervisor, ANA)
     desiring = SlowAnswer(running, monkeypatch, "set_desired")
     starting = asyncio.create_task(running.supervisor.start(ANA))
