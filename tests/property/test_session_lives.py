@@ -91,6 +91,8 @@ class Lives(RuleBasedStateMachine):
         self.asked_to_log_out = False
         self.banned_until: datetime | None = None
         self.last_told_attention = False
+        self.told_of: set[OutageId] = set()
+        """Outages of which people were told that they need attention."""
         self.last_ending = Ending(kind=Kind.LOCAL, code=Local.SOCKET_CLOSED)
         self.in_vain: Counter[Count] = Counter()
         self.opened_at: float | None = None
@@ -138,8 +140,10 @@ class Lives(RuleBasedStateMachine):
                 self.ask("destroy")
             case FindVersion():
                 self.ask("version")
-            case Disconnected(decided=decided):
+            case Disconnected(decided=decided, outage=outage):
                 self.last_told_attention = decided.attention
+                if decided.attention and outage is not None:
+                    self.told_of.add(outage.id)
                 if decided.verdict.policy.reaction is Reaction.WAIT_UNTIL:
                     assert decided.wait is not None
                     self.banned_until = self.now.wall + decided.wait
@@ -251,7 +255,6 @@ class Lives(RuleBasedStateMachine):
         if ok:
             self.forgotten()
             self.not_before = None
-            self.asked_to_log_out = False
             self.banned_until = None  # a code for whoever scans it is no attempt of that number
 
     @precondition(lambda self: self.under_way["destroy"])
@@ -379,13 +382,16 @@ class Lives(RuleBasedStateMachine):
         outage = self.state.standing.outage
         if outage is None:
             return
+        failing = self.last_ending
+        if POLICIES[classify(failing)].reaction is Reaction.NONE:
+            failing = Ending(kind=Kind.LOCAL, code=Local.SOCKET_CLOSED)
         for _ in range(MANY_STEPS):
             kept = self.state.standing.outage
             if kept is None or kept.id != outage.id:
                 return
-            if self.last_told_attention or kept.last_cause in _TOLD_AT_ONCE:
+            if kept.id in self.told_of or kept.last_cause in _TOLD_AT_ONCE:
                 return
-            if not self.answered(self.last_ending):
+            if not self.answered(failing):
                 break
         assert isinstance(self.state.connection, Held), self.state
 
@@ -410,6 +416,10 @@ class Lives(RuleBasedStateMachine):
         elif (due := next_deadline(self.state)) is not None:
             self.seconds = max(self.seconds, due)
             self.give(Due())
+        elif isinstance(self.state.connection, Down) and self.state.standing.outage is not None:
+            # Its connection said that it was asked to end, and nobody had asked: the monitor finds
+            # a session without a task.
+            self.give(Start(by_person=False))
         else:
             return False
         return True
