@@ -2,10 +2,9 @@
 
 Nothing is simulated but traffic and what the server does with it: a deaf connection answers pings
 and takes what is sent, and keeps what it should deliver; a reopening costs `_REOPENING` and brings
-what was kept. The own phone answers a question with the probability `reach`, at once or not at all.
+what was kept. The own phone is made up as well (`bench/deaf_phone.py`).
 """
 
-import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -13,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 
+from bench.deaf_phone import MEASURED, Habits, Phone
 from bench.deaf_traffic import MODELS, START, Happening, Kind
 from perene.core.hearing import (
     Answered,
@@ -52,10 +52,8 @@ _EVERY = {
     "notifier": timedelta(days=2),
 }
 """How often a session turns deaf, in the mean: often, but seldom before it was noticed."""
-REACH = 0.95
-"""How often the phone answers. Made up; 0 is measured beside it."""
 TUNED_ON = range(1, 7)
-HELD_OUT = range(301, 321)
+HELD_OUT = range(401, 413)
 """Seeds. What is reported was not looked at while the policy was made."""
 
 
@@ -115,12 +113,11 @@ class Findings:
 class Session:
     """One session: its machine, its phone, and a server that may be deaf towards it."""
 
-    def __init__(self, policy: HearingPolicy, found: Findings, rng: random.Random, reach: float):
+    def __init__(self, policy: HearingPolicy, found: Findings, phone: Phone) -> None:
         self.state = Hearing(policy=policy)
         self.found = found
         self.deaf = False
-        self._rng = rng
-        self._reach = reach
+        self._phone = phone
         self._kept: list[tuple[datetime, StanzaKind]] = []
         self._answer_at: datetime | None = None
         self._step(Opened(), START)
@@ -174,9 +171,7 @@ class Session:
             case Probe():
                 if effect.ask_phone:
                     self.found.asked += not learning
-                    if self._rng.random() < self._reach:
-                        after_s = self._rng.lognormvariate(math.log(2), 0.5)
-                        self._answer_at = now + timedelta(seconds=after_s)
+                    self._answer_at = self._phone.answer_to(now) or self._answer_at
                 self._step(ProbeAnswered(phone_asked=effect.ask_phone), now + _PROBE)
             case Reopen():
                 self._reopen(now)
@@ -206,13 +201,13 @@ class Session:
 
 
 def run_quiet(
-    name: str, *, seed: int, days: int, policy: HearingPolicy, reach: float = REACH
+    name: str, *, seed: int, days: int, policy: HearingPolicy, phone: Habits = Habits.ANSWERS
 ) -> Findings:
     """Let a session live that never turns deaf, and count its false restarts."""
     rng = random.Random(f"{seed} {name}")
     length = timedelta(days=days)
     found = Findings()
-    session = Session(policy, found, random.Random(f"{seed} phone"), reach)
+    session = Session(policy, found, Phone(phone, f"{seed} phone", START))
     for one in MODELS[name](rng, length):
         session.until(one.at)
         session.happen(one)
@@ -228,14 +223,14 @@ def run_deaf(
     seed: int,
     days: int,
     policy: HearingPolicy,
-    reach: float = REACH,
+    phone: Habits = Habits.ANSWERS,
     every: timedelta | None = None,
 ) -> Findings:
     """Let a session turn deaf every few days, at random times, and measure until it is noticed."""
     rng = random.Random(f"{seed} {name} deaf")
     every_s = (every or _EVERY[name]).total_seconds()
     found = Findings()
-    session = Session(policy, found, random.Random(f"{seed} phone"), reach)
+    session = Session(policy, found, Phone(phone, f"{seed} phone", START))
     turns = START + LEARNING + timedelta(seconds=rng.expovariate(1 / every_s))
     for one in MODELS[name](rng, timedelta(days=days)):
         session.until(one.at)
@@ -263,7 +258,7 @@ def measure(
     seeds: Iterable[int],
     days: int,
     policy: HearingPolicy | None = None,
-    reach: float = REACH,
+    phone: Habits = Habits.ANSWERS,
 ) -> Findings:
     """Return the findings of a model: for each seed a session that hears, and one that turns deaf.
 
@@ -274,31 +269,31 @@ def measure(
     for seed in seeds:
         for run in (run_quiet, run_deaf):
             found.add(
-                run(name, seed=seed, days=length, policy=policy or HearingPolicy(), reach=reach)
+                run(name, seed=seed, days=length, policy=policy or HearingPolicy(), phone=phone)
             )
     return found
 
 
 def measure_all(
     *, seeds: range, days: int, names: Iterable[str] = MODELS
-) -> Mapping[tuple[str, float], Findings]:
-    """Return the findings of models with a phone and without, measured by all processors."""
-    found: dict[tuple[str, float], Findings] = {}
+) -> Mapping[tuple[str, Habits], Findings]:
+    """Return the findings of models with each kind of phone, measured by all processors."""
+    found: dict[tuple[str, Habits], Findings] = {}
     with ProcessPoolExecutor() as pool:
         for name in names:
-            for reach in (REACH, 0.0):
-                one = partial(_of_seed, name=name, days=days, reach=reach)
-                found[name, reach] = Findings()
+            for phone in MEASURED:
+                one = partial(_of_seed, name=name, days=days, phone=phone)
+                found[name, phone] = Findings()
                 for part in pool.map(one, seeds):
-                    found[name, reach].add(part)
+                    found[name, phone].add(part)
     return found
 
 
-def _of_seed(seed: int, *, name: str, days: int, reach: float) -> Findings:
-    return measure(name, seeds=(seed,), days=days, reach=reach)
+def _of_seed(seed: int, *, name: str, days: int, phone: Habits) -> Findings:
+    return measure(name, seeds=(seed,), days=days, phone=phone)
 
 
-def table(results: Mapping[tuple[str, float], Findings], *, seeds: range) -> list[str]:
+def table(results: Mapping[tuple[str, Habits], Findings], *, seeds: range) -> list[str]:
     """Return the tables for docs/benchmarks.md."""
     lines = [
         f"Seeds {seeds.start} to {seeds.stop - 1}.",
@@ -306,20 +301,15 @@ def table(results: Mapping[tuple[str, float], Findings], *, seeds: range) -> lis
         "| traffic | phone | months | false restarts a month | in a first fortnight | questions |",
         "|---|---|---:|---:|---:|---:|",
     ]
-    lines += [_restarts(*_named(key), found) for key, found in results.items()]
+    lines += [_restarts(*key, found) for key, found in results.items()]
     lines += [
         "",
         "| traffic | phone | deaf | median | least to p95 | p99 | messages missed, median | p99 |",
         "|---|---|---:|---:|---:|---:|---:|---:|",
     ]
     for key, found in results.items():
-        lines += _noticed(*_named(key), found)
+        lines += _noticed(*key, found)
     return lines
-
-
-def _named(key: tuple[str, float]) -> tuple[str, str]:
-    name, reach = key
-    return name, "answers" if reach else "off"
 
 
 def _restarts(name: str, phone: str, found: Findings) -> str:

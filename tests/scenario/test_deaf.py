@@ -192,3 +192,25 @@ async def test_a_clock_that_is_set_hides_no_deaf_connection(world: World, jump_s
     await turns_deaf(world, phone)
     phases = [one["phase"] for one in await suspicions(world, position)]
     assert phases == ["suspected", "confirmed"] * 2
+
+
+async def test_a_session_that_hears_nothing_all_day_is_found_deaf_in_hours(patient: World) -> None:
+    """Nobody writes to it, so only its phone can tell: it is asked after two hours of silence."""
+    world = patient
+    phone = await world.pair()
+    await world.pass_time(5 * HOUR_S)
+    assert world.state() is State.OPEN
+    position = await world.now()
+    assert await suspicions(world, 0) == []
+    world.simulator.add_fault("deaf", phone=phone)
+    turned = world.clock.now()
+    ana = world.simulator.add_contact(name="Ana").account.phone
+    world.simulator.send_text(ana, phone, "unheard")
+    while "unheard" not in await world.texts():
+        assert world.clock.now() - turned < timedelta(hours=9), f"seed {world.seed}"
+        await world.pass_time(HOUR_S / 4)
+    phases = await suspicions(world, position)
+    assert [one["phase"] for one in phases] == ["suspected", "confirmed"]
+    noticed = await world.event(EventType.SESSION_DEAF, since=position, phase="suspected")
+    print(f"noticed after {noticed.event.at - turned}")
+    await world.answered(phone)

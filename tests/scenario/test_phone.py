@@ -95,7 +95,10 @@ async def test_a_phone_that_is_off_for_two_weeks_costs_the_session_after_two_war
     written = [f"day {day}" for day in range(1, 14)]
     assert Counter(await world.texts()) == Counter([*written, *answers])
     assert inbox(world, ana) == answers
-    assert world.simulator.evidence.events["logins"] == logins, "one connection all the time"
+    alarms = await world.events(EventType.SESSION_DEAF)
+    assert [one.event.payload["phase"] for one in alarms] in ([], ["suspected", "false_alarm"])
+    restarts = world.simulator.evidence.events["logins"] - logins
+    assert restarts == len(alarms) // 2, "once at most, until it is known that the phone is off"
 
     await world.pass_time(2 * DAY_S, until=lambda: world.state() is not State.OPEN)
     assert days(await world.events(EventType.SESSION_PHONE_ABSENT)) == [12, 14]
@@ -122,7 +125,8 @@ async def test_a_phone_that_comes_back_after_the_warning_saves_the_session(
     await world.pass_time(60)
     assert len(await world.events(EventType.SESSION_PHONE_BACK)) == 1
     counts = world.simulator.person(desk).party.desk.counts
-    assert 3 <= counts["phone_key_requests"] <= 4, "asked once a day, from the tenth on"
+    asked = counts["phone_key_requests"]
+    assert 3 <= asked <= 40, "for a sign once a day from the tenth on, before ever more seldom"
     await world.pass_time(9 * DAY_S)
     assert world.state() is State.OPEN
     assert days(await world.events(EventType.SESSION_PHONE_ABSENT)) == [12], "it is seen"

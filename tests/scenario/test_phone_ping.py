@@ -75,7 +75,7 @@ async def test_a_phone_that_is_off_answers_when_it_is_back(world: World) -> None
     seen_before = seen_at(world)
     for _ in range(3):
         ping(world)
-        await world.pass_time(3600)
+        await world.pass_time(1200)
     assert (requests(world, desk), seen_at(world)) == (0, seen_before)
     await world.send(f"{ana}@s.whatsapp.net", "still here")
     await world.event(EventType.MESSAGE_STATUS, status="delivered")

@@ -202,9 +202,19 @@ def test_limits_and_schedules_can_be_changed(monkeypatch: pytest.MonkeyPatch):
     }
 
 
+def test_numbers_for_deaf_connections_can_be_changed(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PERENE_POLICIES", "hearing.questions=0, network.limit=50")
+    assert read_settings().hearing_overrides == {"questions": "0"}
+    assert read_settings().policy_overrides == {"network.limit": "50"}
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
+        ("hearing.question=1", '"hearing.question=1" cannot be used: give one of restarts_a_month'),
+        ("hearing.questions=6", "give a whole number from 0 to 5"),
+        ("hearing.questions=1.5", "give a whole number from 0 to 5"),
+        ("hearing.phone_silence=nan", "give a number from 600 to 2592000"),
         ("network.limit", '"network.limit" is no entry'),
         ("network.limit=0", '"network.limit=0" cannot be used: give a whole number from 1 to 1000'),
         ("nobody.limit=3", '"nobody.limit" names no cause that can be set. There are: restart_req'),

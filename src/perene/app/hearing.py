@@ -8,6 +8,7 @@ import structlog
 
 from perene.core.clock import Clock
 from perene.core.errors import StorageError
+from perene.core.hearing import HearingPolicy
 from perene.core.ids import SessionId
 from perene.engine.listening import HearingMemory
 
@@ -34,9 +35,12 @@ class Hearings:
     What is not stored is learned again; until then its session is suspected of nothing.
     """
 
-    def __init__(self, store: HearingStore, clock: Clock) -> None:
+    def __init__(
+        self, store: HearingStore, clock: Clock, policy: HearingPolicy | None = None
+    ) -> None:
         self._store = store
         self._clock = clock
+        self._policy = policy or HearingPolicy()
         self._memories: dict[SessionId, HearingMemory] = {}
         self._saved: dict[SessionId, bytes] = {}
 
@@ -45,7 +49,10 @@ class Hearings:
         memory = self._memories.get(session)
         if memory is None:
             learned = self._saved.get(session)
-            memory = HearingMemory() if learned is None else HearingMemory.parse(learned)
+            if learned is None:
+                memory = HearingMemory(self._policy)
+            else:
+                memory = HearingMemory.parse(learned, self._policy)
             self._memories[session] = memory
         return memory
 

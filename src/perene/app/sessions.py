@@ -9,6 +9,7 @@ from perene.app.hearing import Hearings
 from perene.app.versions import client_versions
 from perene.core.account import ReachOutPolicy
 from perene.core.clock import Clock
+from perene.core.hearing import hearing_with
 from perene.core.ids import SessionId
 from perene.core.policy import policies_with
 from perene.settings import Settings
@@ -53,7 +54,7 @@ async def wire_sessions(
     )
     versions = client_versions(settings, store, clock)
     await versions.load()
-    hearings = Hearings(store, clock)
+    hearings = Hearings(store, clock, hearing_with(settings.hearing_overrides))
     await hearings.load()
     supervisor = Supervisor(
         store=store,

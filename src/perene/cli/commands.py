@@ -91,6 +91,8 @@ def rotate_master_key() -> int:
 def policy(*, raw: AsJson = False) -> int:
     """Show what follows from each cause that can end a connection, and what settings changed.
 
+    Below stand the numbers by which an open connection is taken for deaf.
+
     Parameters
     ----------
     raw
@@ -98,15 +100,18 @@ def policy(*, raw: AsJson = False) -> int:
     """
     from perene.cli.policies import policies_json, policies_table
     from perene.core.errors import RefusedToStart
+    from perene.core.hearing import hearing_with
     from perene.core.policy import policies_with
     from perene.settings import read_settings
 
     try:
-        policies = policies_with(read_settings().policy_overrides)
+        settings = read_settings()
     except RefusedToStart as refusal:
         print(f"{sentence(refusal)}\n{refusal.remedy}", file=sys.stderr)
         return REFUSED
-    print(policies_json(policies) if raw else policies_table(policies))
+    policies = policies_with(settings.policy_overrides)
+    hearing = hearing_with(settings.hearing_overrides)
+    print(policies_json(policies, hearing) if raw else policies_table(policies, hearing))
     return 0
 
 

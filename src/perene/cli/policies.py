@@ -1,4 +1,7 @@
-"""The command `perene policy`: what follows from each way that a connection can end."""
+"""The command `perene policy`: what follows from each way that a connection can end.
+
+And by which numbers one that is open is taken for deaf.
+"""
 
 import json
 from collections.abc import Mapping
@@ -6,24 +9,27 @@ from collections.abc import Mapping
 from perene.cli.session_text import words
 from perene.cli.writing import table
 from perene.core.causes import Cause
+from perene.core.hearing import NUMBERS, HearingPolicy
 from perene.core.policy import POLICIES, Policy, Reaction
 
 _COLUMNS = ("CAUSE", "REACTION", "SCHEDULE", "LIMIT", "THEN", "SENTENCE")
+_NUMBER_COLUMNS = ("DEAF CONNECTIONS", "NUMBER", "MEANING")
 _CHANGED = "*"
 
 
-def policies_table(policies: Mapping[Cause, Policy]) -> str:
-    """Return a line for each cause; what differs from the shipped policies bears a star."""
-    rows = [_row(cause, policy) for cause, policy in policies.items()]
-    drawn = table(_COLUMNS, rows)
-    if any(policies[cause] != POLICIES[cause] for cause in policies):
+def policies_table(policies: Mapping[Cause, Policy], hearing: HearingPolicy) -> str:
+    """Return a line for each cause and each number; what differs from the shipped has a star."""
+    causes = table(_COLUMNS, [_row(cause, policy) for cause, policy in policies.items()])
+    numbers = table(_NUMBER_COLUMNS, _number_rows(hearing))
+    drawn = f"{causes}\n\n{numbers}"
+    if hearing != HearingPolicy() or any(policies[cause] != POLICIES[cause] for cause in policies):
         drawn += f"\n\n{_CHANGED} changed by PERENE_POLICIES"
     return drawn
 
 
-def policies_json(policies: Mapping[Cause, Policy]) -> str:
-    """Return an object with a member for each cause, as JSON."""
-    told = {
+def policies_json(policies: Mapping[Cause, Policy], hearing: HearingPolicy) -> str:
+    """Return an object with a member for each cause, as JSON; `deaf` has its numbers besides."""
+    told: dict[str, dict[str, object]] = {
         cause: {
             "reaction": policy.reaction,
             "schedule": None if policy.schedule is None else policy.schedule.describe(),
@@ -36,7 +42,20 @@ def policies_json(policies: Mapping[Cause, Policy]) -> str:
         }
         for cause, policy in policies.items()
     }
+    told[Cause.DEAF] |= {"hearing": {number.name: number.of(hearing) for number in NUMBERS}}
     return json.dumps(told, indent=2, ensure_ascii=False)
+
+
+def _number_rows(hearing: HearingPolicy) -> list[tuple[str, str, str]]:
+    shipped = HearingPolicy()
+    return [
+        (
+            f"hearing.{number.name}",
+            f"{number.of(hearing):g}" + _CHANGED * (number.of(hearing) != number.of(shipped)),
+            number.meaning,
+        )
+        for number in NUMBERS
+    ]
 
 
 def _changed(cause: Cause, policy: Policy) -> list[str]:

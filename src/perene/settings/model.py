@@ -24,7 +24,12 @@ from perene.settings.checks import (
     secret_key,
 )
 from perene.settings.inherited import InheritedSource
-from perene.settings.policies import check_policies, policy_entries
+from perene.settings.policies import (
+    cause_entries,
+    check_policies,
+    hearing_entries,
+    policy_entries,
+)
 
 PREFIX = "PERENE_"
 
@@ -240,11 +245,12 @@ class Settings(BaseSettings):
 
     policies: Annotated[str, AfterValidator(check_policies)] | None = Field(
         default=None,
-        description="Limits and schedules of reconnection that differ from the shipped ones;"
-        " `perene policy` shows all.",
+        description="Limits and schedules of reconnection, and numbers by which a connection is"
+        " taken for deaf, that differ from the shipped ones; `perene policy` shows all.",
         json_schema_extra=_give(
             "entries parted by commas, as network.limit=50, dns.schedule=fibonacci:1..900,"
-            " unknown.schedule=fixed:60 (seconds); `perene policy` names the causes"
+            " unknown.schedule=fixed:60 (seconds), hearing.questions=0; `perene policy` names the"
+            " causes and numbers"
         ),
     )
 
@@ -364,7 +370,12 @@ class Settings(BaseSettings):
     @property
     def policy_overrides(self) -> Mapping[str, str]:
         """Return the changed limits and schedules, as `policies_with` takes them."""
-        return policy_entries(self.policies or "")
+        return cause_entries(policy_entries(self.policies or ""))
+
+    @property
+    def hearing_overrides(self) -> Mapping[str, str]:
+        """Return the changed numbers for deaf connections, as `hearing_with` takes them."""
+        return hearing_entries(policy_entries(self.policies or ""))
 
     @property
     def version_address(self) -> str:

@@ -1,11 +1,15 @@
-"""The text of `PERENE_POLICIES`: entries that change limits and schedules of reconnection."""
+"""The text of `PERENE_POLICIES`: entries that change how connections are reopened, and when."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from perene.core.causes import Cause
+from perene.core.hearing import hearing_with
 from perene.core.policy import POLICIES, policies_with
 from perene.settings.checks import Explained
+
+HEARING = "hearing."
+"""How entries begin that change when a connection is taken for deaf."""
 
 _FORMS = {
     "limit": "a whole number from 1 to 1000",
@@ -30,9 +34,29 @@ def policy_entries(text: str) -> dict[str, str]:
     return entries
 
 
+def hearing_entries(entries: Mapping[str, str]) -> dict[str, str]:
+    """Return the entries about deaf connections, as `hearing_with` takes them."""
+    return {
+        name.removeprefix(HEARING): value
+        for name, value in entries.items()
+        if name.startswith(HEARING)
+    }
+
+
+def cause_entries(entries: Mapping[str, str]) -> dict[str, str]:
+    """Return the entries about causes, as `policies_with` takes them."""
+    return {name: value for name, value in entries.items() if not name.startswith(HEARING)}
+
+
 def check_policies(value: str) -> str:
     """Return a text of entries that can all be used; else Explained names the first that cannot."""
-    for name, given in policy_entries(value).items():
+    entries = policy_entries(value)
+    for name, given in hearing_entries(entries).items():
+        try:
+            hearing_with({name: given})
+        except ValueError as error:
+            raise Explained(f'"{HEARING}{name}={given}" cannot be used: {error}.') from error
+    for name, given in cause_entries(entries).items():
         cause, _, part = name.partition(".")
         if cause not in POLICIES or not _settable(Cause(cause)):
             raise Explained(f'"{name}" names no cause that can be set{_hint(cause)}')
@@ -55,4 +79,4 @@ def _hint(cause: str) -> str:
     causes = [one.value for one in POLICIES if _settable(one)]
     near = difflib.get_close_matches(cause, causes, n=1, cutoff=0.6)
     meant = f"; did you mean {near[0]}?" if near else "."
-    return f"{meant} There are: {', '.join(causes)}."
+    return f"{meant} There are: {', '.join(causes)}; and hearing, for deaf connections."

@@ -99,3 +99,15 @@ async def test_a_forgotten_session_is_not_stored_again() -> None:
     hearings.forget(ANA)
     await hearings.save()
     assert shelf.kept == {}
+
+
+async def test_new_and_known_sessions_live_by_the_numbers_that_were_set() -> None:
+    clock, shelf = VirtualClock(), Shelf()
+    learn((before := Hearings(shelf, clock)).of(ANA))
+    await before.save()
+    policy = hearing.hearing_with({"questions": "0"})
+    hearings = Hearings(shelf, clock, policy)
+    await hearings.load()
+    assert hearings.of(ANA).state.policy == policy
+    assert hearings.of(SessionId("ben")).state.policy == policy
+    assert hearings.of(ANA).state.habit == before.of(ANA).state.habit

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from perene.core.causes import Cause
+from perene.core.hearing import NUMBERS
 from perene.core.policy import POLICIES
 from tests.unit.cli.conftest import Shell
 
@@ -39,3 +40,19 @@ def test_a_policy_that_cannot_be_is_told(shell: Shell, monkeypatch: pytest.Monke
     monkeypatch.setenv("PERENE_POLICIES", "network.limit=-1")
     assert shell("policy") == 2
     assert "PERENE_POLICIES" in shell.err
+
+
+@pytest.mark.requirement("F3")
+def test_the_numbers_for_deaf_connections_are_shown_with_what_they_mean(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+):
+    printed = shell.read("policy")
+    for number in NUMBERS:
+        assert f"hearing.{number.name} " in printed
+        assert number.meaning in printed
+    monkeypatch.setenv("PERENE_POLICIES", "hearing.phone_silence=3600")
+    line = next(one for one in shell.read("policy").splitlines() if "phone_silence" in one)
+    assert "3600*" in line
+    told = json.loads(shell.read("policy", "--json"))
+    assert told["deaf"]["hearing"]["phone_silence"] == 3600
+    assert told["deaf"]["hearing"]["questions"] == 2

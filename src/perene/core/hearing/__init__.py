@@ -20,10 +20,12 @@ from perene.core.hearing.events import (
 )
 from perene.core.hearing.machine import next_deadline, step
 from perene.core.hearing.memory import parse, serialize
+from perene.core.hearing.overrides import NUMBERS, hearing_with
 from perene.core.hearing.policy import HearingPolicy
 from perene.core.hearing.state import Hearing, Phase
 
 __all__ = [
+    "NUMBERS",
     "Answered",
     "Closed",
     "Confirmed",
@@ -43,6 +45,7 @@ __all__ = [
     "Sent",
     "StanzaKind",
     "Ticked",
+    "hearing_with",
     "next_deadline",
     "parse",
     "serialize",

@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 
 _KEPT = 0.98
 """What is left of what was known, with every case: about fifty are remembered."""
+_KEPT_OF_PHONE = 0.995
+"""The phone is asked several times a day, and is off for hours: two hundred are remembered."""
 _LEAST = 0.05
 """What is left of either, whatever was learned: nobody answers always, or never."""
 _MOST_NATS = 3.5
@@ -22,11 +24,11 @@ class Chance:
     answered: float
     missed: float
 
-    def after(self, *, answered: bool) -> "Chance":
-        """Return what is known after one more case."""
+    def after(self, *, answered: bool, kept: float = _KEPT) -> "Chance":
+        """Return what is known after one more case; so much of the earlier ones is left."""
         return Chance(
-            answered=max(self.answered * _KEPT, _LEAST) + answered,
-            missed=max(self.missed * _KEPT, _LEAST) + (not answered),
+            answered=max(self.answered * kept, _LEAST) + answered,
+            missed=max(self.missed * kept, _LEAST) + (not answered),
         )
 
     @property
@@ -58,14 +60,13 @@ class Phone:
 
     def after(self, missed: int, *, answered: bool) -> "Phone":
         """Return what is known after so many unanswered questions, and perhaps an answer."""
-        found = [False] * missed + [True] * answered
-        known = self
-        for number, success in enumerate(found):
+        first, again = self.first, self.again
+        for number, success in enumerate([False] * missed + [True] * answered):
             if number:
-                known = replace(known, again=known.again.after(answered=success))
+                again = again.after(answered=success, kept=_KEPT_OF_PHONE)
             else:
-                known = replace(known, first=known.first.after(answered=success))
-        return known
+                first = first.after(answered=success, kept=_KEPT_OF_PHONE)
+        return Phone(first=first, again=again)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

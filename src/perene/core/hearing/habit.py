@@ -132,11 +132,24 @@ class Habit:
             found += known * math.log1p(rate * share * hours / known)
         return found
 
-    def due(self, start: datetime, clumps: float, *, boldly: bool = False) -> datetime | None:
-        """Return when so many clumps are to be counted on since `start`, None if it is far."""
+    def due(
+        self,
+        start: datetime,
+        clumps: float,
+        *,
+        boldly: bool = False,
+        before: datetime | None = None,
+    ) -> datetime | None:
+        """Return when so many clumps are to be counted on since `start`.
+
+        None if that is far, or not earlier than about `before`.
+        """
         begin = _hours(start)
+        end = begin + _HORIZON_H
+        if before is not None:
+            end = min(end, max(begin, _hours(before)))
         left, usual, share = clumps, self.usual, self.level / self.clump
-        for slot, hours in stretches(begin, begin + _HORIZON_H):
+        for slot, hours in stretches(begin, end):
             rate = self._sure_rate(slot, usual, boldly=boldly) * share
             known = self._known_of(slot)
             counted = known * math.log1p(rate * hours / known)

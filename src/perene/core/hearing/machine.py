@@ -45,6 +45,7 @@ from perene.core.hearing.state import (
     ask_due,
     doubt,
     reopen_due,
+    routine_due,
     set_back,
     untaken_due,
 )
@@ -94,13 +95,11 @@ def next_deadline(state: Hearing) -> datetime | None:
         case Phase.PROVING:
             return state.prove_by
         case Phase.LISTENING:
-            times = [_silence_due(state), untaken_due(state)]
-            due = [time for time in times if time is not None]
-            if due and state.quiet_until is not None:
-                due = [max(min(due), state.quiet_until)]
-            if state.replies.began is not None:
-                due.append(state.replies.began + state.policy.receipts)
-            return min(due, default=None)
+            suspected = _suspected_due(state)
+            if suspected is not None and state.quiet_until is not None:
+                suspected = max(suspected, state.quiet_until)
+            began = state.replies.began
+            return _first(suspected, None if began is None else began + state.policy.receipts)
         case Phase.WAITING:
             return _waiting_due(state)
         case Phase.CLOSED | Phase.PROBING | Phase.REOPENING:
@@ -109,16 +108,26 @@ def next_deadline(state: Hearing) -> datetime | None:
             assert_never(state.phase)
 
 
+def _suspected_due(state: Hearing) -> datetime | None:
+    return _first(_silence_due(state), untaken_due(state)) if state.policy.watches else None
+
+
 def _waiting_due(state: Hearing) -> datetime | None:
     again = ask_again_due(state)
-    return reopen_due(state) if again is None else again
+    return _first(reopen_due(state), routine_due(state)) if again is None else again
 
 
 def _silence_due(state: Hearing) -> datetime | None:
-    times = [time for time in (ask_due(state), reopen_due(state)) if time is not None]
-    if not times:
-        return None
-    return min(times) if state.try_after is None else max(min(times), state.try_after)
+    return _first(_doubted_due(state), routine_due(state))
+
+
+def _doubted_due(state: Hearing) -> datetime | None:
+    due = _first(ask_due(state), reopen_due(state))
+    return due if due is None or state.try_after is None else max(due, state.try_after)
+
+
+def _first(*times: datetime | None) -> datetime | None:
+    return min((time for time in times if time is not None), default=None)
 
 
 def _opened(state: Hearing, now: datetime) -> Hearing:
@@ -150,6 +159,7 @@ def _heard(state: Hearing, event: Heard, now: datetime) -> Hearing:
     habit = state.habit
     if counted:
         habit = habit.endured(silent, now, known_to=judged)
+    alive = counted > 0 or event.kind is StanzaKind.RECEIPT
     suspected = state.phase in (Phase.PROBING, Phase.WAITING)
     if event.kind is StanzaKind.PHONE:
         state = _phone_answered(state, now)
@@ -164,8 +174,8 @@ def _heard(state: Hearing, event: Heard, now: datetime) -> Hearing:
         judged=now if counted else state.judged,
         lived=now,
         quiet_until=None if habit.is_usual else state.quiet_until,
-        explained=0 if counted else state.explained,
-        try_after=None if counted else state.try_after,
+        explained=0 if alive else state.explained,
+        try_after=None if alive else state.try_after,
         suspicion=None if suspected else state.suspicion,
     )
 
@@ -177,12 +187,15 @@ def _phone_answered(state: Hearing, now: datetime) -> Hearing:
     state = replace(state, questions=state.questions.answered())
     if state.phase not in (Phase.PROBING, Phase.WAITING):
         return state
-    if state.silent is None or state.judged is None:
+    suspicion = state.suspicion
+    if state.silent is None or state.judged is None or suspicion is None:
         return state
+    habit = state.habit.endured(state.silent, now, known_to=state.judged)
+    state = replace(state, habit=habit, judged=now)
+    if suspicion.routine:
+        return state  # nothing was doubted that it could explain
     return replace(
         state,
-        habit=state.habit.endured(state.silent, now, known_to=state.judged),
-        judged=now,
         explained=state.explained + 1,
         try_after=now + pause_after(state, state.explained),
     )
@@ -222,7 +235,7 @@ def _due(state: Hearing, now: datetime) -> Stepped:
         case Phase.WAITING:
             return _waited(state, now)
         case Phase.LISTENING if state.quiet_until is None or now >= state.quiet_until:
-            return _suspect(state, now)
+            return _suspect(state, now) if state.policy.watches else (state, ())
         case _:
             return state, ()
 
@@ -231,9 +244,11 @@ def _waited(state: Hearing, now: datetime) -> Stepped:
     due = _waiting_due(state)
     if due is None or now < due:
         return state, ()
-    if ask_again_due(state) is not None:
-        return _probe(state, Reason.SILENCE, now, ask_phone=True)
-    return _reopen(state, now)
+    given_up = reopen_due(state)
+    if ask_again_due(state) is None and given_up is not None and now >= given_up:
+        return _reopen(state, now)
+    routine = state.suspicion is not None and state.suspicion.routine
+    return _probe(state, Reason.SILENCE, now, ask_phone=True, routine=routine)
 
 
 def _suspect(state: Hearing, now: datetime) -> Stepped:
@@ -242,11 +257,19 @@ def _suspect(state: Hearing, now: datetime) -> Stepped:
         return _probe(state, Reason.UNANSWERED, now, ask_phone=False)
     if silence is None or now < silence:
         return state, ()
-    asked = ask_due(state)
-    return _probe(state, Reason.SILENCE, now, ask_phone=asked is not None and now >= asked)
+    asked, doubted = _first(ask_due(state), routine_due(state)), _doubted_due(state)
+    return _probe(
+        state,
+        Reason.SILENCE,
+        now,
+        ask_phone=asked is not None and now >= asked,
+        routine=doubted is None or now < doubted,
+    )
 
 
-def _probe(state: Hearing, reason: Reason, now: datetime, *, ask_phone: bool) -> Stepped:
+def _probe(
+    state: Hearing, reason: Reason, now: datetime, *, ask_phone: bool, routine: bool = False
+) -> Stepped:
     if state.since is None or state.silent is None or state.lived is None or state.judged is None:
         return state, ()
     suspicion = Suspicion(
@@ -257,8 +280,9 @@ def _probe(state: Hearing, reason: Reason, now: datetime, *, ask_phone: bool) ->
         silent=state.silent,
         judged=state.judged,
         lived=state.lived,
+        routine=routine,
     )
-    questions = state.questions.trying(anew=state.suspicion is None, ask=ask_phone)
+    questions = state.questions.trying(now, anew=state.suspicion is None, ask=ask_phone)
     state = replace(state, phase=Phase.PROBING, suspicion=suspicion, questions=questions)
     return state, (Probe(ask_phone=ask_phone),)
 

@@ -13,9 +13,11 @@ class HearingPolicy:
     `least_silence`. The phone is asked earlier: when chance would bring the doubt
     `questions_a_month` times a month, or once in `messages_a_question`, whichever is more, and
     `questions_unanswered` times if it seldom answers; not again within `phone_pause`. That it does
-    not answer within `phone_answers` is doubt as well. A phone that usually answers is asked up to
-    `questions` times, one after the other, and always before a connection is given up. Receipts for
-    what the session sends count as missing after `receipts`.
+    not answer within `phone_answers` is doubt as well. A phone that usually answers is asked
+    `questions` times, one after the other, before a connection is given up, and while that is not
+    doubt enough, later each time, up to `most_questions` times. It is asked whatever the doubt when
+    nothing was heard, or nothing answered, for `phone_silence`. With no `questions` no phone is
+    ever asked. Receipts for what the session sends count as missing after `receipts`.
 
     Messages of ours are suspected once `sends` have left since the server last took one, the first
     of them `unanswered` ago. A false alarm puts off the next suspicion by `pause`, each further one
@@ -33,8 +35,10 @@ class HearingPolicy:
     messages_a_question: float = 2000.0
     questions_unanswered: float = 20.0
     questions: int = 2
+    most_questions: int = 5
     phone_answers: timedelta = timedelta(seconds=15)
     phone_pause: timedelta = timedelta(minutes=10)
+    phone_silence: timedelta = timedelta(hours=2)
     receipts: timedelta = timedelta(seconds=30)
     sends: int = 2
     unanswered: timedelta = timedelta(minutes=2)
@@ -44,3 +48,8 @@ class HearingPolicy:
     forgiven: timedelta = timedelta(days=2)
     grace: timedelta = timedelta(seconds=5)
     proof: timedelta = timedelta(seconds=60)
+
+    @property
+    def watches(self) -> bool:
+        """Whether a connection may be given up at all."""
+        return self.budget > 0

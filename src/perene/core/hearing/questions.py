@@ -12,7 +12,8 @@ class Questions:
 
     `asked` is a question that is still open, `missed` are those before it that were asked in the
     same silence, `last` is the last one, open or not. `tried` is how often the phone was to be
-    asked for the present suspicion. `phone` is what was learned.
+    asked for the present suspicion, `tried_at` when it was last, whether it could be or not.
+    `phone` is what was learned.
     """
 
     phone: Phone = field(default_factory=Phone)
@@ -20,10 +21,12 @@ class Questions:
     missed: int = 0
     last: datetime | None = None
     tried: int = 0
+    tried_at: datetime | None = None
 
-    def trying(self, *, anew: bool, ask: bool) -> "Questions":
+    def trying(self, now: datetime, *, anew: bool, ask: bool) -> "Questions":
         """The phone is to be asked if `ask`, of the same suspicion as before unless `anew`."""
-        return replace(self, tried=(0 if anew else self.tried) + ask)
+        tried = 0 if anew else self.tried
+        return replace(self, tried=tried + 1, tried_at=now) if ask else replace(self, tried=tried)
 
     def put(self, now: datetime, *, heard_at: datetime | None) -> "Questions":
         """A question left; something was heard last at `heard_at`."""
@@ -55,13 +58,22 @@ class Questions:
     def set_back(self, now: datetime) -> "Questions":
         """Return what is known without what lies in the future."""
         asked = None if self.asked is None or self.asked > now else self.asked
-        return replace(self, asked=asked, last=None if self.last is None else min(self.last, now))
+        last = None if self.last is None else min(self.last, now)
+        tried_at = None if self.tried_at is None else min(self.tried_at, now)
+        return replace(self, asked=asked, last=last, tried_at=tried_at)
 
     def due(self, heard_at: datetime | None, patience: timedelta) -> datetime | None:
         """Return when there has been no answer for too long, None if none was asked since."""
         if self.asked is None or not self._is_of(heard_at):
             return None
         return self.asked + patience
+
+    @property
+    def could_be_put(self) -> bool:
+        """Whether the last one that was to be put was put."""
+        if self.tried_at is None:
+            return True
+        return self.asked is not None and self.asked >= self.tried_at
 
     def nats(self, now: datetime, due: datetime | None) -> float:
         """Return what the missing answers speak against hearing; see `due`."""

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from perene.core.hearing.chances import Replies
@@ -13,6 +13,9 @@ from perene.core.hearing.questions import Questions
 
 _MONTH_H = 720.0
 _HOUR_S = 3600.0
+_DAY = timedelta(days=1)
+_LATER = 4
+"""By how much later each further question follows, when two were not enough."""
 
 
 class Phase(StrEnum):
@@ -31,7 +34,7 @@ class Suspicion:
     """What is suspected: since which stanza nothing came, and when the connection was given up.
 
     `silent`, `judged` and `lived` are those of `Hearing` at the time, to be learned from if it
-    proves wrong.
+    proves wrong. `routine`: nothing was doubted, the phone was to be asked because it was time.
     """
 
     reason: Reason
@@ -41,6 +44,7 @@ class Suspicion:
     silent: datetime
     judged: datetime
     lived: datetime
+    routine: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +78,11 @@ class Hearing:
     alarmed_at: datetime | None = None
     quiet_until: datetime | None = None
 
+    @property
+    def asks_phone(self) -> bool:
+        """Whether a question to the phone is allowed, and worth waiting for."""
+        return self.policy.questions > 0 and self.questions.phone.usually_answers
+
 
 def set_back(state: Hearing, now: datetime) -> Hearing:
     """Return the state without what lies in the future: times of a clock that was ahead.
@@ -104,7 +113,7 @@ def doubt(state: Hearing, now: datetime) -> float:
     if state.since is None:
         return 0.0
     known = state.habit.known()
-    expected = state.habit.expected(state.since, now, boldly=state.questions.phone.usually_answers)
+    expected = state.habit.expected(state.since, now, boldly=state.asks_phone)
     silence = known * math.log1p(expected / known) if known > 0 else 0.0
     return silence + state.replies.nats + state.questions.nats(now, phone_due(state))
 
@@ -125,12 +134,14 @@ def _asking(state: Hearing) -> float:
 
 
 def _trials_a_month(state: Hearing) -> float:
-    """Return how often a silence may begin in a month whose traffic is that of the time."""
+    """Return how often doubt may begin in a month whose traffic is that of the time."""
     if state.since is None:
         return 0.0
     an_hour = state.habit.rate_at(state.since)
     if state.replies.missed:
         an_hour += _HOUR_S / state.policy.receipts.total_seconds()
+    if state.asks_phone:
+        an_hour += _HOUR_S / state.policy.phone_silence.total_seconds()
     return an_hour * _MONTH_H
 
 
@@ -146,6 +157,8 @@ def reopen_due(state: Hearing) -> datetime | None:
 
 def ask_due(state: Hearing) -> datetime | None:
     """Return when the phone is to be asked in a new silence, None if no doubt is in sight."""
+    if not state.policy.questions:
+        return None
     due = _doubt_due(state, _asking(state) - state.replies.nats)
     last = state.questions.last
     if due is None or last is None:
@@ -153,14 +166,40 @@ def ask_due(state: Hearing) -> datetime | None:
     due = max(due, last + state.policy.phone_pause)
     # A question too many costs less than a login.
     at_last = _doubt_due(state, limit(state) - state.replies.nats)
-    return min(due, at_last) if at_last and state.questions.phone.usually_answers else due
+    return min(due, at_last) if at_last and state.asks_phone else due
 
 
 def ask_again_due(state: Hearing) -> datetime | None:
     """Return when the phone is to be asked once more in the same silence, None if it is not."""
-    if state.suspicion is None or state.questions.tried >= state.policy.questions:
+    unanswered, tried = phone_due(state), state.questions.tried
+    if state.suspicion is None or unanswered is None or not state.asks_phone:
         return None
-    return phone_due(state) if state.questions.phone.usually_answers else None
+    if not state.questions.could_be_put:
+        return None  # once more, it would not be either
+    if tried < state.policy.questions:
+        return unanswered
+    if tried >= state.policy.most_questions:
+        return None
+    # Later each time: a phone that is out of reach for a moment answers none of many.
+    again = unanswered + state.policy.phone_answers * _LATER ** (tried - 1)
+    given_up = reopen_due(state)
+    return None if given_up is not None and given_up <= again else again
+
+
+def routine_due(state: Hearing) -> datetime | None:
+    """Return when the phone is asked however little is doubted, None if it seldom answers.
+
+    No habit is so well known, and no silence so well explained, that a connection should be
+    trusted for longer.
+    """
+    if state.since is None or not state.asks_phone:
+        return None
+    tried_at = state.questions.tried_at
+    if tried_at is None or tried_at < state.since:
+        return state.since + state.policy.phone_silence
+    # Ever later: each question to a phone that is off waits for it at the server.
+    in_vain = max(0, state.questions.tried - state.policy.most_questions)
+    return tried_at + min(state.policy.phone_silence * 2 ** min(in_vain, 16), _DAY)
 
 
 def untaken_due(state: Hearing) -> datetime | None:
@@ -185,5 +224,7 @@ def _doubt_due(state: Hearing, nats: float) -> datetime | None:
     if known <= 0 or nats / known > 20:
         return None
     clumps = known * math.expm1(nats / known)
-    due = state.habit.due(since, clumps, boldly=state.questions.phone.usually_answers)
+    # What comes after the phone is asked in any case need not be looked for.
+    before = routine_due(state)
+    due = state.habit.due(since, clumps, boldly=state.asks_phone, before=before)
     return None if due is None else max(due, earliest)

@@ -25,6 +25,7 @@ from perene.core.hearing import (
     Sent,
     StanzaKind,
     Ticked,
+    hearing_with,
     next_deadline,
     step,
 )
@@ -180,18 +181,113 @@ def test_the_answer_of_the_phone_explains_the_silence() -> None:
     assert due(state) - now >= state.policy.pause
 
 
-def test_a_silence_explained_again_is_tried_later_each_time_until_a_message_comes() -> None:
+def test_a_silence_explained_again_is_tried_later_until_a_message_comes() -> None:
     state, _, now = waiting()
+    policy = state.policy
     pauses: list[timedelta] = []
     for _ in range(4):
-        state, _ = step(state, PHONE, now + SECOND)
-        pauses.append(due(state) - now)
+        heard_at = now + SECOND
+        state, _ = step(state, PHONE, heard_at)
         now = due(state)
+        pauses.append(now - heard_at)
         state, _ = step(state, Ticked(), now)
         state, _ = step(state, ProbeAnswered(phone_asked=True), now)
-    assert all(later > before for before, later in pairwise(pauses))
+    nearly = timedelta(milliseconds=1)
+    longest = policy.phone_silence + nearly
+    assert pauses == [policy.pause + nearly, longest, longest, longest]
     state, _ = step(state, MESSAGE, now + SECOND)
     assert state.try_after is None
+
+
+def routine() -> tuple[Hearing, datetime]:
+    """Return a session of which nothing is known, whose phone was asked because it was time."""
+    state, _ = step(Hearing(), Opened(), START)
+    now = due(state)
+    assert now - START == state.policy.phone_silence + timedelta(milliseconds=1)
+    state, effects = step(state, Ticked(), now)
+    assert effects == (Probe(ask_phone=True),)
+    return state, now
+
+
+def test_the_phone_is_asked_after_two_hours_in_which_nothing_was_heard() -> None:
+    state, now = routine()
+    state, _ = step(state, ProbeAnswered(phone_asked=True), now)
+    state, effects = step(state, PHONE, now + SECOND)
+    assert (state.phase, effects) == (Phase.LISTENING, ())
+    assert (state.explained, state.try_after) == (0, None), "there was no doubt to explain"
+    assert next_deadline(state) == now + SECOND + state.policy.phone_silence
+
+
+def test_a_phone_that_always_answered_proves_a_quiet_session_deaf_in_half_an_hour() -> None:
+    state, now = routine()
+    for _ in range(300):
+        state, _ = step(state, ProbeAnswered(phone_asked=True), now)
+        state, _ = step(state, PHONE, now + SECOND)
+        now = due(state)
+        state, _ = step(state, Ticked(), now)
+    began = now
+    questions = 1
+    while state.phase is not Phase.REOPENING:
+        state, effects = step(state, ProbeAnswered(phone_asked=True), now)
+        if not effects:
+            now = due(state)
+            state, effects = step(state, Ticked(), now)
+        questions += effects == (Probe(ask_phone=True),)
+    assert questions <= state.policy.most_questions
+    assert now - began < timedelta(minutes=30)
+
+
+def test_a_phone_of_which_little_is_known_is_asked_for_hours_before_a_quiet_session_is_reopened():
+    state, now = routine()
+    began = now
+    asked = [now]
+    while state.phase is not Phase.REOPENING:
+        state, effects = step(state, ProbeAnswered(phone_asked=True), now)
+        if not effects:
+            now = due(state)
+            state, effects = step(state, Ticked(), now)
+        if effects == (Probe(ask_phone=True),):
+            asked.append(now)
+    apart = [(later - before).total_seconds() for before, later in pairwise(asked)]
+    at_once = state.policy.most_questions - 1
+    assert apart[:at_once] == pytest.approx([15, 75, 255, 975], abs=0.1)
+    hours = [pause / 3600 for pause in apart[at_once:]]
+    assert hours == pytest.approx([2, 4, 8][: len(hours)], abs=0.1)
+    assert now - began > 2 * state.policy.phone_silence
+
+
+def test_a_phone_that_cannot_be_asked_is_left_alone_until_it_is_time_again() -> None:
+    state, now = routine()
+    state, effects = step(state, ProbeAnswered(phone_asked=False), now)
+    assert (state.phase, effects) == (Phase.WAITING, ())
+    assert next_deadline(state) == now + state.policy.phone_silence
+
+
+def test_a_phone_that_must_not_be_asked_never_is_and_silence_alone_counts() -> None:
+    state, now = acquainted()
+    state = replace(state, policy=hearing_with({"questions": "0"}))
+    effects: tuple[HearingEffect, ...] = ()
+    while not effects:
+        now = due(state)
+        state, effects = step(state, Ticked(), now)
+    assert effects == (Probe(ask_phone=False),)
+    while state.phase is not Phase.REOPENING:
+        state, effects = step(state, ProbeAnswered(phone_asked=False), now)
+        if not effects:
+            now = due(state)
+            state, effects = step(state, Ticked(), now)
+    assert [type(effect) for effect in effects] == [Reopen]
+
+
+def test_with_no_restarts_allowed_nothing_is_ever_suspected() -> None:
+    state, now = acquainted()
+    state = replace(state, policy=hearing_with({"restarts_a_month": "0"}))
+    assert next_deadline(state) is None
+    state, _ = step(state, Sent(), now)
+    state, _ = step(state, Sent(), now)
+    for hours in range(1, 100):
+        state, effects = step(state, Ticked(), now + timedelta(hours=hours))
+        assert effects == ()
 
 
 def test_within_its_pause_the_phone_is_asked_only_before_a_connection_is_given_up() -> None:
@@ -290,8 +386,8 @@ def test_a_login_that_ends_before_its_proof_is_proved_by_the_next() -> None:
 
 
 def test_receipts_prove_hearing_but_are_not_expected_without_messages_of_ours() -> None:
-    state, _ = acquainted(StanzaKind.RECEIPT)
-    assert next_deadline(state) is None
+    state, now = acquainted(StanzaKind.RECEIPT)
+    assert next_deadline(state) == now + state.policy.phone_silence
 
 
 def sending() -> tuple[Hearing, datetime]:
@@ -349,7 +445,7 @@ def test_two_messages_of_ours_that_the_server_does_not_take_are_suspicious() -> 
     state, _ = step(Hearing(), Opened(), START)
     state, _ = step(state, Sent(), START)
     state, _ = step(state, Ticked(), START + 30 * SECOND)
-    assert next_deadline(state) is None
+    assert next_deadline(state) == START + state.policy.phone_silence
     state, _ = step(state, Sent(), START + 90 * SECOND)
     answered, _ = step(state, Answered(), START + 100 * SECOND)
     assert step(answered, Ticked(), START + 130 * SECOND)[1] == ()

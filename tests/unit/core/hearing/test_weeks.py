@@ -8,7 +8,8 @@ from datetime import timedelta
 
 import pytest
 
-from bench.deaf import REACH, Findings, run_deaf, run_quiet
+from bench.deaf import Findings, run_deaf, run_quiet
+from bench.deaf_phone import Habits
 from perene.core.hearing import HearingPolicy
 
 pytestmark = pytest.mark.requirement("F3")
@@ -18,11 +19,11 @@ POLICY = HearingPolicy()
 TWO_MINUTES_S = 120.0
 
 
-def quiet(name: str, *, days: int, reach: float = REACH) -> Findings:
+def quiet(name: str, *, days: int, phone: Habits = Habits.ANSWERS) -> Findings:
     print(f"seeds {SEEDS}")
     found = Findings()
     for seed in SEEDS:
-        found.add(run_quiet(name, seed=seed, days=days, policy=POLICY, reach=reach))
+        found.add(run_quiet(name, seed=seed, days=days, policy=POLICY, phone=phone))
     return found
 
 
@@ -47,7 +48,18 @@ def test_who_has_little_traffic_is_left_alone(name: str) -> None:
 
 
 def test_a_day_without_its_bursts_is_no_reason_when_the_phone_explains_it() -> None:
-    assert quiet("bursty", days=28, reach=1.0).false_at == []
+    assert quiet("bursty", days=28, phone=Habits.ALWAYS_ANSWERS).false_at == []
+
+
+@pytest.mark.parametrize("name", ["slow", "silent", "bursty"])
+def test_no_connection_whose_phone_answers_is_deaf_for_long_however_little_comes(name: str) -> None:
+    print(f"seed {SEEDS[0]}")
+    found = run_deaf(name, seed=SEEDS[0], days=40, policy=POLICY, every=timedelta(days=1))
+    times = sorted(one.after_s for one in found.noticed)
+    print(f"noticed after {times} s")
+    assert len(times) >= 5
+    assert times[len(times) // 2] < 2.5 * 3600
+    assert times[-1] < 9 * 3600
 
 
 def test_who_only_sends_is_noticed_by_missing_receipts() -> None:
