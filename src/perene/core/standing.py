@@ -17,13 +17,15 @@ from perene.core.policy import Count
 class Standing:
     """How a session stands with WhatsApp.
 
-    `counts` are attempts in vain, in a row. `not_before` bars every attempt until then, `held`
+    `counts` are attempts in vain, in a row; of those in `told`, a person was told that a limit was
+    reached. `not_before` bars every attempt until then, `held`
     until a person acts. `ban_code` is the sub-code of a ban that has not been seen to end.
     `phone_seen_at` is the last sign of the phone, `phone_absent_days` the absence that people were
     told of.
     """
 
     counts: Mapping[Count, int] = field(default_factory=dict[Count, int])
+    told: frozenset[Count] = frozenset()
     not_before: datetime | None = None
     held: Cause | None = None
     ban_code: str | None = None
@@ -37,7 +39,9 @@ class Standing:
 
     def with_one_more(self, count: Count) -> "Standing":
         """Return the standing after one more attempt in vain."""
-        return replace(self, counts={**self.counts, count: self.counted(count) + 1})
+        earlier = self.counted(count)
+        told = self.told if earlier else self.told - {count}
+        return replace(self, counts={**self.counts, count: earlier + 1}, told=told)
 
     def serialize(self) -> str:
         """Return it as JSON, "" when there is nothing to remember."""
@@ -48,6 +52,7 @@ class Standing:
             {
                 "version": 1,
                 "counts": {count.value: n for count, n in self.counts.items()},
+                "told": sorted(self.told),
                 "not_before": _text(self.not_before),
                 "held": None if self.held is None else self.held.value,
                 "ban_code": self.ban_code,
@@ -73,6 +78,7 @@ class Standing:
             outage = stored.get("outage")
             return cls(
                 counts={Count(name): int(n) for name, n in stored["counts"].items()},
+                told=frozenset(Count(name) for name in stored.get("told", ())),
                 not_before=_moment(stored.get("not_before")),
                 held=None if held is None else Cause(held),
                 ban_code=stored.get("ban_code"),

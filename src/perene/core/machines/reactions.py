@@ -99,7 +99,12 @@ def _retry(state: SessionState, verdict: Verdict, now: Instant, chances: Chances
         return _archive(state, verdict, again=True, exhausted=True)
     schedule = SLOWLY if exhausted or policy.schedule is None else policy.schedule
     wait = schedule.wait(earlier, chances.jitter)
-    return _wait(state, verdict, wait, now, attention=exhausted and earlier == policy.limit)
+    # Not by the number: causes that are counted together may have limits of their own.
+    attention = exhausted and policy.count not in state.standing.told
+    if attention:
+        told = state.standing.told | {policy.count}
+        state = replace(state, standing=replace(state.standing, told=told))
+    return _wait(state, verdict, wait, now, attention=attention)
 
 
 def _banned(state: SessionState, verdict: Verdict, now: Instant, chances: Chances) -> Moved:
