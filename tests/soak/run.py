@@ -5,6 +5,7 @@ hangs on these is shown elsewhere, and a half-open connection is noticed here wi
 database does its work where it is asked, without threads.
 """
 
+import contextlib
 import heapq
 import itertools
 import time
@@ -13,11 +14,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from perene.core.causes import Cause
 from perene.core.ids import SessionId
 from perene.core.outages import Outage, OutageEnd
 from perene.core.sessions import Connection as State
 from perene.sim import Settings
 from perene.sim.pairing import PairingRefused
+from perene.supervisor.ports import AlreadyPaired, NotRunning, PairingNotReady
 from tests.soak.plan import DAY, HOUR, Dice, Plan
 from tests.soak.talk import Talk
 from tests.soak.troubles import Disasters, Troubles
@@ -190,15 +193,31 @@ class Soak:
         if not self._world.is_up or self._world.storage.is_ill:
             return
         states = {name: self._world.state(name) for name in self._names}
-        needy = {name for name, state in states.items() if state in _NEEDS_A_PERSON}
+        uncoded = {name for name in self._names if self._waits_for_its_phone(name)}
+        needy = {name for name, state in states.items() if state in _NEEDS_A_PERSON} | uncoded
         for name in [name for name in self._names if name in needy & self._needed]:
             if states[name] is State.PAIRING:
                 await self._scan(name)
+            elif name in uncoded:
+                await self._ask_for_a_code(name)
             else:
                 await self._world.sessions.start(name)
         self._needed = needy
 
+    def _waits_for_its_phone(self, session: SessionId) -> bool:
+        """Tell whether a session shows no code at present, because nobody scanned the last."""
+        live = self._world.supervisor.live(session)
+        return live.connection is State.WAITING and live.cause is Cause.PAIRING_EXPIRED
+
+    async def _ask_for_a_code(self, session: SessionId) -> None:
+        """Whoever asks for a code gets one at once; a moment later it is scanned."""
+        with contextlib.suppress(PairingNotReady, NotRunning, AlreadyPaired):
+            await self._world.sessions.current_qr(session, wait_s=0)
+        self._at(_SCANS_AFTER_S, lambda: self._scan(session))
+
     async def _scan(self, session: SessionId) -> None:
+        if not self._world.is_up:
+            return
         qr = self._world.supervisor.live(session).qr
         if qr is None:
             return
@@ -262,6 +281,7 @@ class Soak:
         }
 
 
+_SCANS_AFTER_S = 30.0
 _NEEDS_A_PERSON = (State.NEEDS_ATTENTION, State.PAIRING, State.STOPPED)
 
 
