@@ -1,6 +1,6 @@
 """The service keeps to its own OpenAPI document, whatever it is sent."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import schemathesis
@@ -48,6 +48,11 @@ def a_service() -> FastAPI:
     return create_app(fakes.ports())
 
 
+def is_plain_on_the_wire(value: object) -> bool:
+    """Tell whether a query shows no difference between a list and its one item, or nothing."""
+    return isinstance(value, list | dict) and len(cast("list[object]", value)) <= 1
+
+
 schema = schemathesis.openapi.from_asgi("/openapi.json", a_service())
 
 
@@ -65,4 +70,8 @@ schema = schemathesis.openapi.from_asgi("/openapi.json", a_service())
 )
 def test_every_answer_is_as_documented(case: "schemathesis.Case[Any]"):
     case.headers["X-Api-Key"] = KEY
-    case.call_and_validate(checks=CHECKS)
+    if any(is_plain_on_the_wire(value) for value in (case.query or {}).values()):
+        # The tool takes ["false"] for wrong data, and sends session=false, which is right.
+        case.call_and_validate(checks=[one for one in CHECKS if one is not negative_data_rejection])
+    else:
+        case.call_and_validate(checks=CHECKS)
