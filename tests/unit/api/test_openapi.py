@@ -56,6 +56,17 @@ def is_plain_on_the_wire(value: object) -> bool:
 schema = schemathesis.openapi.from_asgi("/openapi.json", a_service())
 
 
+@schema.hook
+def filter_case(context: schemathesis.HookContext, case: "schemathesis.Case[Any]") -> bool:
+    """Leave out a list of one item that is meant to be wrong, where no list is asked for.
+
+    `session=["false"]` would be sent as `session=false`, which is right. An item that is wrong is
+    tried without its list, too.
+    """
+    wrong = case.meta is not None and case.meta.generation.mode.is_negative
+    return not wrong or not any(map(is_plain_on_the_wire, (case.query or {}).values()))
+
+
 @pytest.mark.timeout(120)
 @schema.parametrize()  # pyright: ignore[reportUntypedFunctionDecorator] # untyped in schemathesis
 @settings(
@@ -70,8 +81,4 @@ schema = schemathesis.openapi.from_asgi("/openapi.json", a_service())
 )
 def test_every_answer_is_as_documented(case: "schemathesis.Case[Any]"):
     case.headers["X-Api-Key"] = KEY
-    if any(is_plain_on_the_wire(value) for value in (case.query or {}).values()):
-        # The tool takes ["false"] for wrong data, and sends session=false, which is right.
-        case.call_and_validate(checks=[one for one in CHECKS if one is not negative_data_rejection])
-    else:
-        case.call_and_validate(checks=CHECKS)
+    case.call_and_validate(checks=CHECKS)

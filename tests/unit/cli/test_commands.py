@@ -5,13 +5,13 @@ import os
 import subprocess
 import sys
 from types import SimpleNamespace
-from unittest.mock import Mock
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 
 from perene import __version__, cli
 from perene.cli.exits import FAILED, REFUSED, TAKEN_OVER, UNREAD
-from perene.core.errors import DatabaseTaken, RefusedToStart, ServiceFailed
+from perene.core.errors import DatabaseTaken, PereneError, RefusedToStart, ServiceFailed
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -63,44 +63,26 @@ def service(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     return module
 
 
-def test_a_refusal_to_start_says_what_to_do(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], service: SimpleNamespace
-):
-    async def serve(settings: object) -> None:
-        raise RefusedToStart("The data directory is in use by another process.")
-
-    service.serve = serve
-    assert run(monkeypatch, "serve") == cli.REFUSED
-    first, second = capsys.readouterr().err.splitlines()
-    assert first == "The data directory is in use by another process."
-    assert second == RefusedToStart.remedy
-
-
 @pytest.mark.requirement("D9")
-def test_a_service_whose_database_was_taken_says_so_with_a_status_of_its_own(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], service: SimpleNamespace
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (RefusedToStart("The data directory is in use by another process."), REFUSED),
+        (DatabaseTaken("Another service took it: process 7 on web-2."), TAKEN_OVER),
+        (ServiceFailed("The service ended, because a part failed: http server."), FAILED),
+    ],
+    ids=["refused", "database taken", "part failed"],
+)
+def test_a_service_that_ends_says_why_and_what_to_do_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    service: SimpleNamespace,
+    error: PereneError,
+    status: int,
 ):
-    async def serve(settings: object) -> None:
-        raise DatabaseTaken("Another service took it: process 7 on web-2.")
-
-    service.serve = serve
-    assert run(monkeypatch, "serve") == TAKEN_OVER
-    first, second = capsys.readouterr().err.splitlines()
-    assert first == "Another service took it: process 7 on web-2."
-    assert second == DatabaseTaken.remedy
-
-
-def test_a_service_whose_part_failed_says_so_without_a_traceback(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], service: SimpleNamespace
-):
-    async def serve(settings: object) -> None:
-        raise ServiceFailed("The service ended, because a part of it failed: http server.")
-
-    service.serve = serve
-    assert run(monkeypatch, "serve") == FAILED
-    first, second = capsys.readouterr().err.splitlines()
-    assert first == "The service ended, because a part of it failed: http server."
-    assert second == ServiceFailed.remedy
+    service.serve = AsyncMock(side_effect=error)
+    assert run(monkeypatch, "serve") == status
+    assert capsys.readouterr().err.splitlines() == [str(error), error.remedy]
 
 
 def test_a_service_that_ends_by_itself_ends_well(

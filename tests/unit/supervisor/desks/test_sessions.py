@@ -1,7 +1,7 @@
 """The sessions as the API drives them: every request has an answer or an error of its own."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -263,27 +263,23 @@ async def test_a_phone_that_scans_meanwhile_ends_the_wait(desk: SessionDesk, wor
         await waiting
 
 
-async def test_a_session_that_is_deleted_meanwhile_ends_the_wait(
-    desk: SessionDesk, world: World
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [(SessionDesk.delete, (NotFound, NotRunning)), (SessionDesk.stop, NotRunning)],
+    ids=["deleted", "stopped"],
+)
+async def test_a_session_that_is_taken_away_meanwhile_ends_the_wait(
+    desk: SessionDesk,
+    world: World,
+    change: Callable[[SessionDesk, SessionId], Awaitable[object]],
+    told: type[Exception] | tuple[type[Exception], ...],
 ) -> None:
     await create(desk)
     await world.engine("ana")
     waiting = asyncio.create_task(desk.current_qr(ANA, wait_s=10))
     await begun(waiting)
-    await desk.delete(ANA)
-    with pytest.raises((NotFound, NotRunning)):
-        await waiting
-
-
-async def test_a_session_that_is_stopped_meanwhile_ends_the_wait(
-    desk: SessionDesk, world: World
-) -> None:
-    await create(desk)
-    await world.engine("ana")
-    waiting = asyncio.create_task(desk.current_qr(ANA, wait_s=10))
-    await begun(waiting)
-    await desk.stop(ANA)
-    with pytest.raises(NotRunning):
+    await change(desk, ANA)
+    with pytest.raises(told):
         await waiting
 
 

@@ -14,7 +14,7 @@ from perene.core.outages import Outage
 from perene.core.sessions import Connection, Desired, SessionRecord
 from perene.core.standing import Standing
 from perene.supervisor.fleet.supervisor import Supervisor
-from tests.unit.supervisor.fakes import World
+from tests.unit.supervisor.fakes import FakeEngine, World
 
 ANA, BOB = SessionId("ana"), SessionId("bob")
 LOST = Ending(kind=Kind.LOCAL, code=Local.SOCKET_CLOSED)
@@ -38,6 +38,20 @@ async def begin(world: World) -> "asyncio.Task[None]":
     life = asyncio.create_task(world.supervisor.run())
     await turns()
     return life
+
+
+async def begin_many(world: World, sessions: int) -> "asyncio.Task[None]":
+    """Begin with more sessions than are started at once: s0, s1 and so on."""
+    for number in range(sessions):
+        world.store.add(f"s{number}")
+    return await begin(world)
+
+
+async def started(world: World, *, paired: bool = False) -> FakeEngine:
+    """Add ana, start her, and return her first connection."""
+    world.store.add("ana", paired=paired)
+    await world.supervisor.start(ANA)
+    return await world.engine("ana")
 
 
 async def end(world: World, life: "asyncio.Task[None]") -> None:
@@ -104,9 +118,7 @@ async def test_a_session_that_was_stopped_stays_stopped_when_the_service_starts(
 
 
 async def test_a_session_that_is_stopped_while_others_start_is_not_started(world: World) -> None:
-    for number in range(21):
-        world.store.add(f"s{number}")
-    life = await begin(world)
+    life = await begin_many(world, 21)
     last = SessionId("s20")
     await world.supervisor.stop(last)
     await world.clock.advance(0.2)
@@ -116,9 +128,7 @@ async def test_a_session_that_is_stopped_while_others_start_is_not_started(world
 
 
 async def test_a_session_that_is_deleted_while_others_start_is_passed_over(world: World) -> None:
-    for number in range(22):
-        world.store.add(f"s{number}")
-    life = await begin(world)
+    life = await begin_many(world, 22)
     await world.supervisor.delete(SessionId("s20"))
     await world.clock.advance(0.2)
     await world.engine("s21")
@@ -126,9 +136,7 @@ async def test_a_session_that_is_deleted_while_others_start_is_passed_over(world
 
 
 async def test_a_session_that_was_started_meanwhile_is_not_started_twice(world: World) -> None:
-    for number in range(21):
-        world.store.add(f"s{number}")
-    life = await begin(world)
+    life = await begin_many(world, 21)
     await world.supervisor.start(SessionId("s20"))
     await world.clock.advance(0.2)
     await turns()
@@ -180,9 +188,7 @@ async def test_starting_twice_makes_one_connection(running: World) -> None:
 async def test_stopping_is_remembered_and_returns_when_the_connection_has_drained(
     running: World,
 ) -> None:
-    running.store.add("ana")
-    await running.supervisor.start(ANA)
-    engine = await running.engine("ana")
+    engine = await started(running)
     engine.drains = False
     stopping = asyncio.create_task(running.supervisor.stop(ANA))
     await turns()
@@ -206,9 +212,7 @@ async def test_stopping_a_session_that_never_ran_is_only_a_desire(running: World
 async def test_a_start_after_a_stop_that_nobody_waited_for_waits_for_the_old_connection(
     running: World,
 ) -> None:
-    running.store.add("ana")
-    await running.supervisor.start(ANA)
-    engine = await running.engine("ana")
+    engine = await started(running)
     engine.drains = False
     stopping = asyncio.create_task(running.supervisor.stop(ANA))
     await turns()
@@ -223,9 +227,7 @@ async def test_a_start_after_a_stop_that_nobody_waited_for_waits_for_the_old_con
 
 
 async def test_a_deleted_session_leaves_nothing_but_its_event(running: World) -> None:
-    running.store.add("ana")
-    await running.supervisor.start(ANA)
-    engine = await running.engine("ana")
+    engine = await started(running)
     await running.supervisor.delete(ANA)
     assert engine.stopped
     assert ANA not in running.store.records
@@ -275,9 +277,7 @@ async def test_a_session_whose_deletion_was_not_answered_is_counted_no_more(
 async def test_a_session_that_could_not_be_deleted_is_kept_up_as_before(
     running: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    running.store.add("ana", paired=True)
-    await running.supervisor.start(ANA)
-    await running.engine("ana")
+    await started(running, paired=True)
 
     async def refuse(session: SessionId, *, event: Event) -> None:
         raise StorageUnavailable("the database is gone")
@@ -376,9 +376,7 @@ async def test_a_session_that_needs_a_person_stays_and_can_be_started_again(
 
 
 async def test_a_logout_unlinks_destroys_and_stays_stopped(running: World) -> None:
-    running.store.add("ana", paired=True)
-    await running.supervisor.start(ANA)
-    engine = await running.engine("ana")
+    engine = await started(running, paired=True)
     engine.observer.notice(Opened(at=running.clock.now()))
     await running.supervisor.logout(ANA)
     assert engine.logged_out
@@ -416,9 +414,7 @@ async def test_a_logout_cut_short_by_the_end_of_the_service_is_finished_by_the_n
 
 
 async def test_a_restart_makes_a_new_connection_of_whatever_there_was(running: World) -> None:
-    running.store.add("ana", paired=True)
-    await running.supervisor.start(ANA)
-    await running.engine("ana")
+    await started(running, paired=True)
     await running.supervisor.restart(ANA)
     (await running.engine("ana", 2)).end(REPLACED)
     await turns()
@@ -427,9 +423,7 @@ async def test_a_restart_makes_a_new_connection_of_whatever_there_was(running: W
 
 
 async def test_a_jump_of_the_clock_makes_every_connection_prove_itself(running: World) -> None:
-    running.store.add("ana", paired=True)
-    await running.supervisor.start(ANA)
-    engine = await running.engine("ana")
+    engine = await started(running, paired=True)
     running.clock.jump(3600)
     await running.clock.advance(10)
     await turns()
@@ -441,9 +435,7 @@ async def test_a_jump_of_the_clock_makes_every_connection_prove_itself(running: 
 async def test_a_wanted_session_that_nobody_drives_is_found_within_ten_seconds(
     running: World,
 ) -> None:
-    running.store.add("ana", paired=True)
-    await running.supervisor.start(ANA)
-    await running.engine("ana")
+    await started(running, paired=True)
     running.supervisor.task(ANA).stop()  # of which the supervisor knows nothing
     await gone(running.supervisor, ANA)
     running.store.failing = StorageUnavailable("down")
@@ -481,9 +473,7 @@ async def test_a_change_that_takes_its_time_holds_up_no_look_at_the_others(
 
 @pytest.mark.requirement("C3")
 async def test_nobody_brings_back_what_a_person_stopped(running: World) -> None:
-    running.store.add("ana", paired=True)
-    await running.supervisor.start(ANA)
-    await running.engine("ana")
+    await started(running, paired=True)
     await running.supervisor.stop(ANA)
     await running.clock.advance(60)
     await turns()
@@ -786,9 +776,7 @@ async def test_bugs_are_counted_in_a_row_and_a_long_life_begins_anew(
         return await acquire(session, held)
 
     monkeypatch.setattr(running.store, "acquire", faulty)
-    running.store.add("ana", paired=True)
-    await running.supervisor.start(ANA)
-    engine = await running.engine("ana")
+    engine = await started(running, paired=True)
     await running.clock.advance(16 * 60)
     bugs += [True, False]
     engine.end(LOST)
@@ -882,9 +870,7 @@ async def test_a_start_that_was_stored_unheard_is_followed_within_ten_seconds(
 async def test_a_stop_that_was_stored_unheard_is_followed_within_ten_seconds(
     running: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    running.store.add("ana", paired=True)
-    await running.supervisor.start(ANA)
-    engine = await running.engine("ana")
+    engine = await started(running, paired=True)
     Unsure(running, monkeypatch)
     with pytest.raises(StorageUnavailable):
         await running.supervisor.stop(ANA)
@@ -902,9 +888,7 @@ async def test_a_stop_that_was_stored_unheard_is_followed_within_ten_seconds(
 async def test_a_logout_that_was_stored_unheard_is_followed_within_ten_seconds(
     running: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    running.store.add("ana", paired=True)
-    await running.supervisor.start(ANA)
-    engine = await running.engine("ana")
+    engine = await started(running, paired=True)
     engine.observer.notice(Opened(at=running.clock.now()))
     await turns()
     Unsure(running, monkeypatch)
@@ -921,9 +905,7 @@ async def test_a_logout_that_was_stored_unheard_is_followed_within_ten_seconds(
 async def test_a_change_that_was_not_stored_changes_nothing(
     running: World, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
-    running.store.add("ana", paired=True)
-    await running.supervisor.start(ANA)
-    engine = await running.engine("ana")
+    engine = await started(running, paired=True)
     Unsure(running, monkeypatch).stores = False
     with pytest.raises(StorageUnavailable):
         await getattr(running.supervisor, change)(ANA)
