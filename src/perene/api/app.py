@@ -27,7 +27,7 @@ from perene.api.routes import (
     outages,
     sessions,
 )
-from perene.api.shapes import EventsOut, QrOut
+from perene.api.shapes import EventsOut, QrOut, StreamedOut
 
 STATIC = Path(__file__).parent / "static"
 MAX_BODY_BYTES = 1024 * 1024
@@ -113,7 +113,7 @@ def openapi_document(app: FastAPI) -> dict[str, object]:
         document = get_openapi(
             title=app.title, version=app.version, summary=app.summary, routes=app.routes
         )
-        _add_schemas(document["components"]["schemas"], Problem, QrOut, EventsOut)
+        _add_schemas(document["components"]["schemas"], Problem, QrOut, EventsOut, StreamedOut)
         app.openapi_schema = document
     return cast("dict[str, object]", app.openapi_schema)
 

@@ -65,6 +65,16 @@ class MethodNotAllowed(PereneError):
     remedy = "Use one of the methods in the header Allow; /docs lists them."
 
 
+class PositionAhead(Conflict):
+    """The events do not reach the position that was asked for."""
+
+    code = "position_ahead"
+    remedy = (
+        "Read again from a position before the backup that was restored, or from 0, and pass over"
+        " the events whose `id` you have; or go on from the position that the detail names."
+    )
+
+
 class FieldProblem(BaseModel):
     """One part of the request that is wrong."""
 

@@ -321,6 +321,17 @@ class EventOut(BaseModel):
         )
 
 
+class StreamedOut(BaseModel):
+    """An event as the stream sends it."""
+
+    id: str = Field(pattern="^[0-9]+$", description="The position to come back with.")
+    event: str = Field(description="The type of the event, or `reset`.")
+    data: str = Field(
+        description="JSON: an event as in a page; or, of a `reset`, the position that was `asked`"
+        " for, the `position` that it goes on from, and the `detail` for a person."
+    )
+
+
 class EventsOut(BaseModel):
     """A page of events in order."""
 

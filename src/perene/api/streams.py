@@ -6,6 +6,7 @@ it, and neither is noticed by a session or by another stream.
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine
 from dataclasses import dataclass, field
 
@@ -68,6 +69,8 @@ async def frames(
 ) -> AsyncGenerator[bytes]:
     """Yield the events behind a position for ever, and a comment when there was nothing.
 
+    A position that the outbox does not reach is told by `reset`; then the newest one counts. To
+    refuse it would do for programs, but a browser takes a refusal for the end and says nothing.
     A database that is away or silent is waited for: to end the stream would only let its client
     come back to the same database. Close it when it is not needed any more.
     """
@@ -90,18 +93,21 @@ async def frames(
         finally:
             reading.cancel()
             await asyncio.wait((reading,))
+        if page.position < position:
+            log.warning("event_stream_reset", asked=position, position=page.position)
+            yield reset(asked=position, position=page.position)
         for item in page.items:
             yield frame(item)
         position = page.position
 
 
 async def _next_page(events: Events, position: int, selection: Selection) -> EventPage:
-    """Return the first page behind a position that leads on, waiting for it."""
+    """Return the first page that leads away from a position, waiting for it."""
     while True:
         page = await events.after(
             position, session=selection.session, types=selection.types, limit=PAGE
         )
-        if page.position > position:
+        if page.position != position:
             return page
         await events.wait_for_new(position)
 
@@ -110,6 +116,22 @@ def frame(item: StoredEvent) -> bytes:
     """Return one event in the form of a stream. JSON has no bare line break, so one line does."""
     data = EventOut.of(item).model_dump_json()
     return f"id: {item.seq}\nevent: {item.event.type}\ndata: {data}\n\n".encode()
+
+
+def reset(*, asked: int, position: int) -> bytes:
+    """Return what tells a client that its position is not one of this outbox, and its new one."""
+    data = json.dumps(
+        {"asked": asked, "position": position, "detail": not_reached(asked, position)}
+    )
+    return f"id: {position}\nevent: reset\ndata: {data}\n\n".encode()
+
+
+def not_reached(asked: int, position: int) -> str:
+    """Say in a sentence that the events do not reach a position."""
+    return (
+        f"The events reach to {position} only, and not to {asked}: the database was probably"
+        " restored from a backup."
+    )
 
 
 class EventStream(Response):

@@ -318,7 +318,7 @@ class FakeEvents:
         ]
         if len(found) > limit:
             return EventPage(items=found[:limit], position=found[limit - 1].seq)
-        return EventPage(items=found, position=max(seq, len(self.stored)))
+        return EventPage(items=found, position=len(self.stored))
 
     async def latest(self) -> int:
         return len(self.stored)
@@ -329,12 +329,18 @@ class FakeEvents:
         self._idle.clear()
         try:
             async with self._news:
-                await self._news.wait_for(lambda: len(self.stored) > seq)
+                await self._news.wait_for(lambda: len(self.stored) != seq)
         finally:
             self.waiting -= 1
             if not self.waiting:
                 self._waits.clear()
                 self._idle.set()
+
+    async def go_back(self, *, to: int) -> None:
+        """Forget the newest events, as a database does that is restored from a backup."""
+        del self.stored[to:]
+        async with self._news:
+            self._news.notify_all()
 
     async def somebody_waits(self) -> None:
         """Return once a stream has read everything and waits for more."""

@@ -240,3 +240,53 @@ async def test_a_page_of_json_says_where_to_go_on(client: httpx.AsyncClient, fak
         "items": [],
         "position": 5,
     }
+
+
+@pytest.mark.parametrize(
+    ("target", "headers"),
+    [("/v1/events?after=9", {}), ("/v1/events?type=message.sent", {"Last-Event-ID": "9"})],
+)
+async def test_a_stream_says_that_a_position_is_of_another_outbox_and_goes_on(
+    app: FastAPI, fakes: Fakes, target: str, headers: dict[str, str]
+):
+    for _ in range(3):
+        await fakes.events.emit(RECEIVED)
+    async with Stream(app, target, headers) as stream:
+        told = await stream.event()
+        assert (told["event"], told["id"]) == ("reset", "3")
+        data = json.loads(told["data"])
+        assert (data["asked"], data["position"]) == (9, 3)
+        assert "restored" in data["detail"]
+        await fakes.events.emit(SENT)
+        event = await stream.event()
+        assert (event["event"], event["id"]) == ("message.sent", "4")
+
+
+async def test_a_stream_that_waits_says_when_an_older_outbox_is_put_in_place(
+    app: FastAPI, fakes: Fakes
+):
+    for _ in range(3):
+        await fakes.events.emit(RECEIVED)
+    async with Stream(app, "/v1/events?after=2") as stream:
+        assert (await stream.event())["id"] == "3"
+        await fakes.events.somebody_waits()
+        await fakes.events.go_back(to=1)
+        told = await stream.event()
+        assert (told["event"], told["id"]) == ("reset", "1")
+
+
+async def test_an_empty_outbox_resets_to_its_beginning(app: FastAPI, fakes: Fakes):
+    async with Stream(app, "/v1/events", {"Last-Event-ID": "9"}) as stream:
+        told = await stream.event()
+        assert (told["event"], told["id"]) == ("reset", "0")
+        await fakes.events.emit(RECEIVED)
+        assert (await stream.event())["id"] == "1"
+
+
+async def test_a_page_behind_the_newest_event_is_refused(client: httpx.AsyncClient, fakes: Fakes):
+    for _ in range(3):
+        await fakes.events.emit(RECEIVED)
+    answer = await client.get("/v1/events?format=json&after=4")
+    assert (answer.status_code, answer.json()["code"]) == (409, "position_ahead")
+    assert "reach to 3" in answer.json()["detail"]
+    assert (await client.get("/v1/events?format=json&after=3")).status_code == 200

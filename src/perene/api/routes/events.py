@@ -9,9 +9,9 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from perene.api.auth import caller_of
 from perene.api.parameters import Limit
 from perene.api.ports import EventsPort, KeysPort, StreamsPort
-from perene.api.problems import documented
+from perene.api.problems import PositionAhead, documented
 from perene.api.shapes import EventsOut
-from perene.api.streams import EventStream, Selection, frames
+from perene.api.streams import EventStream, Selection, frames, not_reached
 from perene.core.events import EventType
 from perene.core.ids import SESSION_ID, SessionId
 
@@ -34,11 +34,11 @@ class EventsFormat(StrEnum):
         200: {
             "description": "A stream that does not end by itself, or a page.",
             "content": {
-                "text/event-stream": {"schema": {"type": "string"}},
+                "text/event-stream": {"schema": {"$ref": "#/components/schemas/StreamedOut"}},
                 "application/json": {"schema": {"$ref": "#/components/schemas/EventsOut"}},
             },
         },
-        **documented(503),
+        **documented(409, 503),
     },
 )
 async def read_events(
@@ -89,13 +89,20 @@ async def read_events(
     A stream sends each event with its `seq` as id, its type and its JSON. A client that comes
     back with `Last-Event-ID` misses nothing. Reading changes nothing: closing a stream never
     touches a session.
+
+    A position behind the newest event is one of another database, or of this one before a backup
+    was restored. A stream then says so by an event `reset` with the new position as its id, and
+    goes on from there; a page is refused with 409.
     """
     position = int(last_event_id) if last_event_id is not None else after
     selection = Selection(session=None if session is None else SessionId(session), types=types)
     if (form or _accepted(request.headers.get("accept", ""))) is EventsFormat.JSON:
+        asked = position or 0
         page = await events.after(
-            position or 0, session=selection.session, types=selection.types, limit=limit
+            asked, session=selection.session, types=selection.types, limit=limit
         )
+        if page.position < asked:
+            raise PositionAhead(not_reached(asked, page.position))
         return Response(EventsOut.of(page).model_dump_json(), media_type="application/json")
     if position is None:
         position = await events.latest()

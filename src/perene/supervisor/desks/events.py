@@ -39,7 +39,7 @@ class EventFeed:
         if len(items) == limit:
             position = items[-1].seq
         else:
-            position = max(seq, last, items[-1].seq if items else 0)
+            position = max(last, items[-1].seq if items else 0)
         return EventPage(items=items, position=position)
 
     async def latest(self) -> int:
@@ -48,6 +48,6 @@ class EventFeed:
     async def wait_for_new(self, seq: int) -> None:
         while True:
             changed = self._changed
-            if await self._store.last_seq() > seq:
+            if await self._store.last_seq() != seq:
                 return
             await changed.wait()

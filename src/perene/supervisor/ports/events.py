@@ -21,8 +21,9 @@ class StoredEvent:
 class EventPage:
     """Some events in order of `seq`, and how far the outbox was searched for them.
 
-    `position` is at least the last item's seq and at least the seq that was asked from. All
-    matching events up to it are in the page, so the next page is read from it.
+    All matching events up to `position` are in the page, so the next page is read from it. It is
+    below the seq that was asked from only if the outbox does not reach that far: then it is the
+    newest one, and an older outbox was put in place of the one that the seq was read from.
     """
 
     items: Sequence[StoredEvent]
@@ -42,7 +43,8 @@ class Events(Protocol):
     ) -> EventPage:
         """Return events behind `seq` (0 for all); no types means every type.
 
-        No event ever appears later at or before a position that was returned.
+        No event ever appears later at or before a position that was returned, but in an older
+        outbox that takes the place of this one, as when a backup is restored.
         """
         ...
 
@@ -52,6 +54,8 @@ class Events(Protocol):
 
     async def wait_for_new(self, seq: int) -> None:
         """Return once there may be an event behind `seq`; at once when there is.
+
+        Returns as well when the outbox turns out not to reach `seq`.
 
         Waiting costs a small, fixed amount of memory; a waiter is forgotten when cancelled.
         """
