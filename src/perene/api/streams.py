@@ -74,7 +74,9 @@ async def frames(
     A database that is away or silent is waited for: to end the stream would only let its client
     come back to the same database. Close it when it is not needed any more.
     """
-    yield b": reading from here\nretry: 2000\n\n"
+    # Without an event there is no data, and so nothing is told by this; but it is remembered as
+    # the last id, by a client that loses its connection before the first event.
+    yield f": reading from here\nid: {position}\nretry: 2000\n\n".encode()
     waits = False
     while True:
         reading = asyncio.create_task(_next_page(events, position, selection))

@@ -26,7 +26,10 @@ async def test_a_stream_tells_what_happens_next(app: FastAPI, fakes: Fakes):
     async with Stream(app, "/v1/events") as stream:
         assert stream.status == 200
         assert stream.headers["content-type"].startswith("text/event-stream")
-        assert "" in await stream.block()
+        opening = await stream.block()
+        assert "" in opening
+        assert "data" not in opening
+        assert opening["id"] == "1"
         await fakes.events.somebody_waits()
         stored = await fakes.events.emit(RECEIVED, text="line\nbreak")
         event = await stream.event()
@@ -81,7 +84,7 @@ async def test_a_stream_shows_only_what_was_asked_for(app: FastAPI, fakes: Fakes
 async def test_silence_is_filled_with_comments(fakes: Fakes):
     everything = streams.Selection(session=None, types=())
     async with aclosing(streams.frames(fakes.events, 0, everything, heartbeat_s=0.001)) as content:
-        assert await anext(content) == b": reading from here\nretry: 2000\n\n"
+        assert await anext(content) == b": reading from here\nid: 0\nretry: 2000\n\n"
         assert await anext(content) == b": still here\n\n"
         assert await anext(content) == b": still here\n\n"
     assert fakes.events.waiting == 0
@@ -209,7 +212,7 @@ async def test_a_stream_shows_that_it_lives_while_the_database_is_silent(
     monkeypatch.setattr(fakes.events, "after", hang)
     everything = streams.Selection(session=None, types=())
     async with aclosing(streams.frames(fakes.events, 0, everything, heartbeat_s=0.001)) as content:
-        assert await anext(content) == b": reading from here\nretry: 2000\n\n"
+        assert await anext(content) == b": reading from here\nid: 0\nretry: 2000\n\n"
         assert await anext(content) == b": still here\n\n"
         assert await anext(content) == b": still here\n\n"
     assert len(asyncio.all_tasks()) == 1
