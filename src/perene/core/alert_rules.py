@@ -6,9 +6,10 @@ from perene.core.alerts import Rule, Scope, Severity
 
 SIGNALS: Mapping[Scope, Mapping[str, str]] = {
     Scope.SESSION: {
-        "down_s": "Seconds since the session went down; 0 while connected or stopped.",
+        "down_s": "Seconds since the session went down; 0 while connected, stopped or pairing.",
         "needs_attention": "1 while no attempt is made before a person acts.",
         "banned": "1 while the number is banned, for a time or for good.",
+        "locked": "1 while WhatsApp has locked the account or device.",
         "replaced": "1 while the same credentials are connected elsewhere.",
         "needs_pairing": "1 while a device that was linked has to be linked anew.",
         "outdated": "1 while WhatsApp refuses the client version.",
@@ -94,7 +95,7 @@ SESSION_RULES: tuple[Rule, ...] = (
         "down_s",
         300,
         Severity.WARNING,
-        "Not connected for {minutes:.0f} minutes; Perene goes on trying.",
+        "Not connected for {minutes:.0f} minutes.",
         _OUTAGES,
     ),
     _session(
@@ -124,6 +125,15 @@ SESSION_RULES: tuple[Rule, ...] = (
         " or appeal in the WhatsApp app.",
     ),
     _session(
+        "session_locked",
+        "locked",
+        0,
+        Severity.CRITICAL,
+        "WhatsApp has locked the account or device.",
+        "Open WhatsApp on the phone and do what it asks for; then start the session, and scan its"
+        " QR code.",
+    ),
+    _session(
         "session_replaced",
         "replaced",
         0,
@@ -137,7 +147,8 @@ SESSION_RULES: tuple[Rule, ...] = (
         0,
         Severity.CRITICAL,
         "The device is no longer linked to its phone.",
-        "Scan the session's QR code, or enter a pairing code, on the phone.",
+        "Scan the session's QR code, or enter a pairing code, on the phone; a session that needs"
+        " attention has to be started first.",
     ),
     _session(
         "session_outdated",

@@ -18,6 +18,7 @@ ROWS: dict[str, tuple[float, float, str]] = {
     "session_down_long": (7200, 0, "120 minutes"),
     "session_needs_attention": (1, 0, "a person acts"),
     "session_banned": (1, 0, "banned"),
+    "session_locked": (1, 0, "locked"),
     "session_replaced": (1, 0, "elsewhere"),
     "session_needs_pairing": (1, 0, "no longer linked"),
     "session_outdated": (1, 0, "client version"),

@@ -14,7 +14,7 @@ from perene.core.sessions import Connection
 from perene.supervisor.session.live import LiveState
 
 _HOUR_S = 3600.0
-_BANNED = (Cause.TEMPORARY_BAN, Cause.BANNED, Cause.LOCKED)
+_BANNED = (Cause.TEMPORARY_BAN, Cause.BANNED)
 _DOWN = (Connection.CONNECTING, Connection.LOGGING_IN, Connection.WAITING)
 
 
@@ -153,8 +153,8 @@ class SignalSource:
         memory = self._memories[session]
         outage_s = memory.outage.of(live.outage_began_at, now, new_since=memory.looked_at)
         alive_s = memory.heartbeat.of(live.alive_at, now, new_since=self._looked_at)
-        if live.connection not in _DOWN:
-            memory.adrift_since = None
+        if live.connection not in _DOWN or live.cause is Cause.PAIRING_EXPIRED:
+            memory.adrift_since = None  # one that waits for somebody to scan is not down
         elif live.connection is Connection.WAITING and memory.adrift_since is None:
             memory.adrift_since = now.monotonic
         adrift_s = 0.0 if memory.adrift_since is None else now.monotonic - memory.adrift_since
@@ -164,13 +164,14 @@ class SignalSource:
             "down_s": 0.0 if is_open else max(outage_s, adrift_s),
             "needs_attention": float(live.connection is Connection.NEEDS_ATTENTION),
             "banned": float(cause in _BANNED),
+            "locked": float(cause is Cause.LOCKED),
             "replaced": float(cause is Cause.REPLACED),
             "needs_pairing": float(live.needs_pairing),
             "outdated": float(cause is Cause.OUTDATED),
             "deaf": float(memory.deaf.of(live.deaf_suspicions, now.monotonic)),
             "reconnects_last_hour": float(memory.reopened.of(live.reopened, now.monotonic)),
             "restarts_515": float(live.attempt if cause is Cause.RESTART_REQUIRED else 0),
-            "attempts_share": live.attempt / live.limit if cause and live.limit else 0.0,
+            "attempts_share": _share_made(live) if cause else 0.0,
             "heartbeat_age_s": alive_s if is_open else 0.0,
             "phone_absent_days": float(live.phone_absent_days),
             "limited": float(self._limited(session)),
@@ -207,3 +208,10 @@ class SignalSource:
         while self._jumps and now - self._jumps[0][0] >= _HOUR_S:
             self._jumps.popleft()
         return max((jump_s for _, jump_s in self._jumps), default=0.0)
+
+
+def _share_made(live: LiveState) -> float:
+    """Return how many of the attempts were made, of 1; what is told is the one that comes next."""
+    if not live.limit:
+        return 0.0
+    return min(1.0, max(0, live.attempt - 1) / live.limit)
