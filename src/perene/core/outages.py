@@ -54,7 +54,7 @@ class Outage:
 
     `attributes` are the server's raw attributes with numbers masked. `attempts` counts the
     connections tried since, `losses` says how each kind of them ended, the one that began it first.
-    While `retry_at` is None and `ended_at` is too, a person has to act.
+    While `retry_at` is None and `ended_at` is too, an attempt is under way or a person has to act.
     """
 
     id: OutageId

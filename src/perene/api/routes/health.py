@@ -56,8 +56,13 @@ class SessionHealthOut(BaseModel):
     connection: Connection
     connected_at: datetime | None = Field(description="When the present login was completed.")
     alive_at: datetime | None = Field(description="The last heartbeat.")
-    cause: Cause | None = Field(description="Why the last connection ended.")
-    attempt: int = Field(description="Connections tried since the last stable one.")
+    cause: Cause | None = Field(
+        description="Why the last connection ended, or could not be made; null while connected."
+    )
+    attempt: int = Field(
+        description="Which attempt in a row comes next or is under way, of those that are counted"
+        " together; the last one that was made when a person has to act, 0 while connected."
+    )
     limit: int | None = Field(description="Attempts before a person is asked; null for no limit.")
     retry_at: datetime | None = Field(description="When the next attempt is made, if one is.")
     outage_began_at: datetime | None = Field(description="Since when the session is down.")

@@ -60,7 +60,8 @@ class OutageOut(BaseModel):
         " twelve kinds that came last."
     )
     retry_at: datetime | None = Field(
-        description="When the next one is tried; null if the outage is over or a person has to act."
+        description="When the next one is tried; null while one is under way, if the outage is"
+        " over, or if a person has to act."
     )
     ended_at: datetime | None = Field(description="When it was over; null while it lasts.")
     end: OutageEnd | None = Field(description="How it ended.")

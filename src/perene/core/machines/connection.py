@@ -29,6 +29,7 @@ from perene.core.machines.signals import (
     Forget,
     Granted,
     Lost,
+    PutOff,
     Signal,
     Stable,
     Trying,
@@ -109,7 +110,7 @@ def _look_later(state: SessionState, now: Instant, chances: Chances) -> Moved:
     policy = chances.policies[Cause.OUTDATED]
     wait = (policy.schedule or SLOWLY).wait(0, chances.jitter)
     waiting = Waiting.after(wait, Cause.OUTDATED, now)
-    return Moved(state=replace(state, connection=waiting))
+    return Moved(state=replace(state, connection=waiting), out=(PutOff(wait=wait),))
 
 
 def _connect(state: SessionState, connecting: Connecting, epoch: Epoch, chances: Chances) -> Moved:

@@ -5,7 +5,16 @@ from dataclasses import replace
 from perene.core.clock import Instant
 from perene.core.machines.effects import Disconnected, OutageOver
 from perene.core.machines.inputs import Input
-from perene.core.machines.signals import Decided, Emptied, GaveUp, Lost, Signal, Stable, Trying
+from perene.core.machines.signals import (
+    Decided,
+    Emptied,
+    GaveUp,
+    Lost,
+    PutOff,
+    Signal,
+    Stable,
+    Trying,
+)
 from perene.core.machines.state import Chances, Moved, SessionState
 from perene.core.machines.verdict import Verdict
 from perene.core.masking import masked
@@ -29,6 +38,8 @@ def step(state: SessionState, heard: Input | Signal, now: Instant, chances: Chan
                 outage = replace(outage, retry_at=retry_at)
             told = Disconnected(decided=heard, outage=outage)
             return Moved(state=_with(state, outage), out=(told,))
+        case PutOff(wait=wait) if outage is not None:
+            return Moved(state=_with(state, replace(outage, retry_at=now.wall + wait)))
         case Stable():
             return _over(state, OutageEnd.RECOVERED, now)
         case Emptied():
@@ -69,7 +80,9 @@ def _over(state: SessionState, end: OutageEnd, now: Instant) -> Moved:
     outage = state.standing.outage
     if outage is None:
         return Moved(state=state)
-    over = replace(outage, ended_at=now.wall, end=end, retry_at=None)
+    # A wall clock that was set back must not end it before it began.
+    ended_at = max(now.wall, outage.began_at, outage.last_attempt_at or outage.began_at)
+    over = replace(outage, ended_at=ended_at, end=end, retry_at=None)
     return Moved(state=_with(state, None), out=(OutageOver(outage=over),))
 
 

@@ -101,6 +101,13 @@ class Decided:
     exhausted: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutOff:
+    """The next attempt is so far away, for something is looked for before it."""
+
+    wait: timedelta
+
+
 Signal = (
     Claim
     | Granted
@@ -115,4 +122,5 @@ Signal = (
     | Stable
     | GaveUp
     | Decided
+    | PutOff
 )

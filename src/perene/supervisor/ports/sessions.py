@@ -60,8 +60,9 @@ class BanView:
 class SessionView:
     """A session, stored half and live half. `last_error` is one sentence for a person.
 
-    `cause` is why the last connection ended. `attempt` counts the connections tried since the last
-    stable one, of at most `limit` (None without one) before a person is asked.
+    `cause` is why the last connection ended. `attempt` is which one in a row comes next or is under
+    way, of `limit` (None without one) before a person is asked; the last that was made when a
+    person has to act.
     """
 
     record: SessionRecord

@@ -116,7 +116,7 @@ def _of_recovery(outage: Outage, now: datetime) -> tuple[Event, ...]:
         "outage": outage.id,
         "cause": outage.cause.value,
         "attempts": outage.attempts,
-        "lasted_s": (now - outage.began_at).total_seconds(),
+        "lasted_s": ((outage.ended_at or now) - outage.began_at).total_seconds(),
     }
     return (Event(type=EventType.SESSION_RECOVERED, at=now, payload=payload),)
 

@@ -1,5 +1,6 @@
 """What is kept of an outage: each way in which its connections ended, over a restart as well."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -7,11 +8,13 @@ import pytest
 from perene.core.causes import Cause, Ending, Kind, Local
 from perene.core.clock import Instant
 from perene.core.ids import Epoch, SessionId
-from perene.core.machines.inputs import Acquired, Due, Ended, Input, LoggedIn, Start
+from perene.core.machines.effects import OutageOver
+from perene.core.machines.inputs import Acquired, Due, Ended, Input, LoggedIn, Start, Stop
 from perene.core.machines.session import new_session, next_deadline, step
 from perene.core.machines.state import Chances, SessionState
-from perene.core.outages import MOST_LOSSES, Outage, OutageId
+from perene.core.outages import MOST_LOSSES, Outage, OutageEnd, OutageId
 from perene.core.standing import Standing
+from perene.supervisor.session.telling import events_of
 
 BEGAN = datetime(2026, 11, 21, tzinfo=UTC)
 RESTART = Ending(kind=Kind.STREAM_ERROR, code="515", attributes={"code": "515"})
@@ -126,3 +129,22 @@ def test_a_standing_from_before_losses_were_kept_is_read() -> None:
     outage = Standing.parse(older).outage
     assert outage is not None
     assert (outage.code, outage.losses) == ("515", ())
+
+
+def test_an_outage_does_not_end_before_it_began_though_the_clock_was_set_back() -> None:
+    life = Life()
+    life.lose(CLOSED)
+    began, tried = life.outage.began_at, life.outage.last_attempt_at
+    assert tried is not None
+    hour = Instant(wall=BEGAN - timedelta(hours=1), monotonic=life.now.monotonic + 60)
+    chances = Chances(jitter=0.5, outage_id=OutageId("two"))
+    state, over = life.state, list[Outage]()
+    for given in (LoggedIn(at=hour), Stop(by_person=True), Ended(ending=CLOSED)):
+        taken = step(state, given, hour, chances)
+        state = taken.state
+        over += [one.outage for one in taken.effects if isinstance(one, OutageOver)]
+    assert [one.ended_at for one in over] == [tried]
+    (event,) = events_of(OutageOver(outage=replace(over[0], end=OutageEnd.RECOVERED)), hour.wall)
+    lasted = event.payload["lasted_s"]
+    assert isinstance(lasted, float)
+    assert lasted == (tried - began).total_seconds() > 0

@@ -57,3 +57,10 @@ def test_within_a_run_a_version_that_was_found_is_tried_once() -> None:
     state, effects = lived(*BEGUN, *again)
     assert len([one for one in effects if isinstance(one, Connect)]) == 2
     assert state.connection == Held(cause=Cause.OUTDATED)
+
+
+def test_the_outage_says_when_a_version_is_looked_for_next() -> None:
+    state, _ = lived(*BEGUN, VersionFound(found=False))
+    assert isinstance(state.connection, Waiting)
+    assert state.standing.outage is not None
+    assert state.standing.outage.retry_at == state.connection.at > NOW.wall
