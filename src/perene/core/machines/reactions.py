@@ -140,6 +140,9 @@ def _wait(
     not_before = now.wall + wait if verdict.policy.holds else None
     waiting = Waiting.after(wait, verdict.cause, now)
     standing = replace(state.standing, not_before=not_before)
+    if not_before is not None and verdict.cause is not Cause.TEMPORARY_BAN:
+        # The ban is over: this wait is another, which a person's word ends.
+        standing = replace(standing, ban_code=None)
     state = replace(state, connection=waiting, standing=standing)
     return Moved(state=state, out=(_decided(state, verdict, wait=wait, attention=attention),))
 

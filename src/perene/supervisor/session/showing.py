@@ -50,8 +50,10 @@ def show(
     policy = None if cause is None else policies[cause]
     live.paired = state.paired
     live.outage_began_at = None if standing.outage is None else standing.outage.began_at
-    live.ban_code = standing.ban_code
-    live.ban_until = standing.not_before if standing.ban_code is not None else None
+    # Of a ban whose time is over nobody knows more until the next login.
+    banned = standing.ban_code is not None and standing.not_before is not None
+    live.ban_code = standing.ban_code if banned else None
+    live.ban_until = standing.not_before if banned else None
     live.phone_absent_days = standing.phone_absent_days
     if standing.phone_seen_at is not None:
         live.phone_seen_at = max(
@@ -60,6 +62,8 @@ def show(
     live.cause = cause
     live.attempt = 0 if policy is None else standing.counted(policy.count)
     live.limit = None if policy is None else policy.limit
+    if isinstance(state.connection, Held) and live.limit is not None:
+        live.attempt = min(live.attempt, live.limit)  # the last one that was made; none comes next
     if (before.connection, before.ownership) != (state.connection, state.ownership):
         _show_connection(live, state, None if policy is None else policy.sentence)
     live.retry_at = state.connection.at if isinstance(state.connection, Waiting) else None

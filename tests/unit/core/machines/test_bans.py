@@ -7,9 +7,9 @@ import pytest
 from perene.core.causes import Cause, Ending, Kind
 from perene.core.clock import Instant
 from perene.core.ids import Epoch, SessionId
-from perene.core.machines.inputs import Acquired, Ended, Input, LoggedIn, Start
+from perene.core.machines.inputs import Acquired, Due, Ended, Input, LoggedIn, Restart, Start
 from perene.core.machines.session import new_session, next_deadline, step
-from perene.core.machines.state import Chances, SessionState, Waiting
+from perene.core.machines.state import Chances, Claiming, SessionState, Waiting
 from perene.core.outages import OutageId
 from perene.core.standing import Standing
 
@@ -64,3 +64,20 @@ def test_a_ban_is_waited_out_after_a_start_and_no_longer_than_it_was(
     assert wait is not None
     second = 1.0  # the rest of its last one
     assert least.total_seconds() <= wait <= most.total_seconds() + second
+
+
+def test_a_wait_that_follows_a_ban_is_not_taken_for_one() -> None:
+    at = Instant(wall=TOLD, monotonic=0.0)
+    begun = (Start(by_person=False), Acquired(epoch=Epoch(1)), LoggedIn(at=at), BANNED)
+    banned = after(new_session(SessionId("ana"), paired=True), TOLD, *begun)
+    over = Instant(wall=TOLD + BAN, monotonic=BAN.total_seconds() + 1)
+    slower = Ended(ending=Ending(kind=Kind.FAILURE, code="429"))
+    state = banned
+    for given in (Due(), Acquired(epoch=Epoch(2)), slower):
+        state = step(state, given, over, CHANCES).state
+    assert isinstance(state.connection, Waiting)
+    assert state.connection.cause is Cause.RATE_LIMITED
+    assert state.standing.not_before is not None
+    assert state.standing.ban_code is None
+    again = step(state, Restart(), over, CHANCES).state
+    assert again.connection == Claiming(), "a person's word ends any other wait"
