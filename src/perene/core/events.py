@@ -52,8 +52,9 @@ DESCRIPTIONS: Mapping[EventType, str] = {
     EventType.SESSION_PAIRING_CODE: "A pairing code is ready to be typed on the phone.",
     EventType.SESSION_PAIRED: "The phone accepted this session as its linked device.",
     EventType.SESSION_CONNECTED: "The session is logged in and receives.",
-    EventType.SESSION_DISCONNECTED: "The connection ended; `cause` says why.",
-    EventType.SESSION_NEEDS_PAIRING: "WhatsApp unlinked the device; a new QR code is needed.",
+    EventType.SESSION_DISCONNECTED: "A connection ended, or could not be made; `cause` says why.",
+    EventType.SESSION_NEEDS_PAIRING: "The credentials are of no use any more, mostly because the"
+    " device was unlinked (`cause`); a new QR code is needed.",
     EventType.SESSION_STOPPED: "The session was stopped on request.",
     EventType.SESSION_DELETED: "The session and all that belongs to it was deleted.",
     EventType.SESSION_ERROR_515: "The server asked for a restart of the stream.",

@@ -179,10 +179,12 @@ POLICIES: Mapping[Cause, Policy] = {
     ),
     Cause.STREAM_ENDED: _retry("WhatsApp ended the stream, to begin it anew."),
     Cause.NETWORK: _retry("The network connection was lost."),
-    Cause.DNS: _retry("The name of WhatsApp's server could not be resolved."),
-    Cause.UNREACHABLE: _retry("WhatsApp's server could not be reached."),
+    Cause.DNS: _retry("The name of WhatsApp's server could not be resolved; check the DNS."),
+    Cause.UNREACHABLE: _retry(
+        "WhatsApp's server could not be reached; check the network and any firewall."
+    ),
     Cause.TLS: _retry("The server's TLS certificate was not accepted; something is in between."),
-    Cause.PROXY: _retry("The proxy did not make the connection."),
+    Cause.PROXY: _retry("The proxy did not make the connection; check its address and password."),
     Cause.HANDSHAKE_TIMEOUT: _retry("The server did not complete the handshake."),
     Cause.KEEPALIVE: _retry("The server no longer answered keepalives."),
     Cause.HALF_OPEN: _retry("The socket took nothing more, though nobody had closed it."),
@@ -191,7 +193,9 @@ POLICIES: Mapping[Cause, Policy] = {
     Cause.CLOCK_JUMP: _retry(
         "The machine's clock jumped, or it slept, and the connection did not survive it."
     ),
-    Cause.SERVER_UNAVAILABLE: _retry("WhatsApp's servers had an error of their own."),
+    Cause.SERVER_UNAVAILABLE: _retry(
+        "WhatsApp's server refused the connection for now, or had an error of its own."
+    ),
     Cause.RATE_LIMITED: _retry("WhatsApp asked for fewer connections.", _RATE_LIMITED, holds=True),
     Cause.TEMPORARY_BAN: Policy(
         reaction=Reaction.WAIT_UNTIL,
@@ -204,7 +208,11 @@ POLICIES: Mapping[Cause, Policy] = {
         archive=True,
         holds=True,
     ),
-    Cause.BANNED: _stop("WhatsApp has banned this number.", holds=True),
+    Cause.BANNED: _stop(
+        "WhatsApp has banned this number; appeal in WhatsApp on the phone, then start this"
+        " session.",
+        holds=True,
+    ),
     Cause.UNLINKED: Policy(
         reaction=Reaction.REPAIR,
         schedule=_NETWORK,
@@ -227,14 +235,18 @@ POLICIES: Mapping[Cause, Policy] = {
         " set PERENE_CLIENT_VERSION, or update Perene.",
     ),
     Cause.FAULTY: _retry(
-        "WhatsApp refused the login with a general error.",
+        "WhatsApp refused the login with a general error. If that goes on, check for a newer"
+        " Perene, then start this session.",
         _SLOW,
         limit=10,
         count=Count.FAULTS,
         then=Exhausted.STOP,
         holds=True,
     ),
-    Cause.REFUSED: _stop("WhatsApp refused the login for a reason of its own."),
+    Cause.REFUSED: _stop(
+        "WhatsApp refused the login for a reason of its own, which its code tells; check for a"
+        " newer Perene, then start this session."
+    ),
     Cause.UNTRUSTED_SERVER: _retry(
         "The server could not prove that it is WhatsApp; nothing was sent to it. Check the clock,"
         " a proxy on the way, and with a simulator PERENE_NOISE_ROOT_KEY.",
@@ -244,31 +256,37 @@ POLICIES: Mapping[Cause, Policy] = {
         reaction=Reaction.RETRY,
         schedule=_REFUSED,
         count=Count.SAVES,
-        sentence="The database could not be written; WhatsApp keeps what was not stored.",
+        sentence="The database could not be written; WhatsApp keeps what was not stored. Check it"
+        " with `perene doctor`.",
     ),
-    Cause.OWNERSHIP_LOST: _stop("Another Perene process has taken this session over."),
+    Cause.OWNERSHIP_LOST: _stop(
+        "Another Perene process has taken this session over; end one of the two, then start this"
+        " session."
+    ),
     Cause.PAIRING_EXPIRED: Policy(
         reaction=Reaction.NEW_CODE,
         schedule=_CODE,
         count=Count.PAIRINGS,
-        sentence="Nobody scanned the QR code in time.",
+        sentence="Nobody scanned the QR code in time; who asks for another one gets it at once.",
     ),
     Cause.PAIRING_REFUSED: Policy(
         reaction=Reaction.NEW_CODE,
         schedule=_NETWORK,
         count=Count.PAIRINGS,
-        sentence="The phone's answer to the pairing did not verify.",
+        sentence="The phone's answer to the pairing did not verify; scan the next QR code.",
     ),
     Cause.PASSKEY_REQUIRED: _stop(
         "WhatsApp links this account only with its passkey, which Perene cannot use; another code"
         " would change nothing."
     ),
     Cause.UNREADABLE_STATE: _stop(
-        "What is stored of the session cannot be read; nothing was changed."
+        "What is stored of the session cannot be read; nothing was changed. Check the master key"
+        " with `perene doctor`, then start this session."
     ),
     Cause.INTERNAL: _retry("Perene made a mistake; the log holds the details.", _BUG),
     Cause.UNKNOWN: _retry(
-        "WhatsApp ended the connection with an unknown code.",
+        "WhatsApp ended the connection with an unknown code. If that goes on, check for a newer"
+        " Perene, then start this session.",
         limit=5,
         count=Count.UNKNOWN,
         then=Exhausted.STOP,

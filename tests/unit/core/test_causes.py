@@ -254,6 +254,22 @@ def test_restarts_follow_at_once_and_then_five_minutes_later_each_time() -> None
     assert waits == [300.0 * n for n in range(10)]
 
 
+WHAT_TO_DO = ("start this session", "pair again", "QR code", "appeal", "set PERENE_", "Check ")
+NOTHING_HELPS = (Cause.PASSKEY_REQUIRED,)
+"""What the sentence says."""
+
+
+@pytest.mark.parametrize("cause", Cause)
+def test_what_waits_for_a_person_tells_that_person_what_to_do(cause: Cause) -> None:
+    policy = POLICIES[cause]
+    waits = policy.reaction in (Reaction.STOP, Reaction.REPAIR, Reaction.NEW_CODE) or (
+        policy.reaction is not Reaction.NONE and policy.then is Exhausted.STOP
+    )
+    says = any(words in policy.sentence for words in WHAT_TO_DO)
+    assert says or not waits or cause in NOTHING_HELPS
+    assert policy.sentence.endswith(".")
+
+
 def test_settings_change_schedules_and_limits_and_nothing_else() -> None:
     changed = policies_with({"network.limit": "50", "dns.schedule": "fixed:60..60"})
     assert changed[Cause.NETWORK].limit == 50
