@@ -28,6 +28,8 @@ class Program:
             **{name: value for name, value in os.environ.items() if not name.startswith("PERENE_")},
             **variables,
         }
+        self.log_to: int | None = None
+        """A file descriptor that standard error goes to instead of the log file."""
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
         self._printed = ""
@@ -42,7 +44,7 @@ class Program:
                 *self._arguments,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
-                stderr=log,
+                stderr=log if self.log_to is None else self.log_to,
                 env=self._environment,
             )
         self._reading = asyncio.create_task(self._read(self._process))

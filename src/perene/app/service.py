@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import io
 import signal
 import sys
 
@@ -17,6 +18,7 @@ from perene.core.clock import Clock, SystemClock
 from perene.core.errors import ServiceFailed, StorageUnavailable
 from perene.data_directory import held_data_directory
 from perene.key_rotation import RotationInterrupted, next_key_file
+from perene.log_writer import LineWriter, errors_aside, write_within
 from perene.logs import setup_logs
 from perene.settings import Settings, unknown_variables
 from perene.store.database import LIMIT_S
@@ -43,20 +45,22 @@ async def serve(settings: Settings) -> None:
     DatabaseTaken because another service has the database, and ServiceFailed because a part of it
     ended by a bug, the HTTP server included: nobody could ask a service that lives on without it.
     """
-    setup_logs(settings.log_level, settings.log_format)
-    for sentence in unknown_variables():
-        log.warning("unknown_setting", detail=sentence)
-    # Before the database is opened: opening may migrate it, under the feet of its service.
-    with held_data_directory(settings.data_dir), held_database(settings.database) as lock:
-        store = await asyncio.to_thread(_open_store, settings, lock)
-        try:
-            await _run(settings, store, lock)
-        finally:
-            await store.close()
+    with errors_aside() as errors:
+        setup_logs(settings.log_level, settings.log_format)
+        for sentence in unknown_variables():
+            log.warning("unknown_setting", detail=sentence)
+        # Before the database is opened: opening may migrate it, under the feet of its service.
+        with held_data_directory(settings.data_dir), held_database(settings.database) as lock:
+            store = await asyncio.to_thread(_open_store, settings, lock)
+            try:
+                await _run(settings, store, lock, errors)
+            finally:
+                await store.close()
 
 
-async def _run(settings: Settings, store: Store, lock: InstanceLock) -> None:
+async def _run(settings: Settings, store: Store, lock: InstanceLock, errors: LineWriter) -> None:
     clock, metrics = SystemClock(), Metrics()
+    metrics.watch_log(lambda: errors.lost)
     sessions = await wire_sessions(settings, store, clock, metrics)
     hold = _hold_watch(lock, clock)
     watch = wire_watch(settings, store, clock, metrics, sessions, hold)
@@ -143,7 +147,8 @@ async def _announce(settings: Settings, store: Store, port: int) -> None:
     try:
         if not await store.list_api_keys():
             _, text = await store.create_api_key("first")
-            announce_first_key(text)
+            announce_first_key(text, shown := io.StringIO())
+            await asyncio.to_thread(write_within, sys.stdout, shown.getvalue())
     except StorageUnavailable as error:
         # Sessions come first; a service that is not new has its key.
         log.warning("first_key_not_made", reason=str(error), remedy=_KEY_REMEDY)
@@ -153,8 +158,8 @@ async def _announce(settings: Settings, store: Store, port: int) -> None:
     url = f"http://{host}:{port}"
     log.info("serving", url=url, version=__version__, endpoint=settings.endpoint)
     with contextlib.suppress(OSError):  # nobody reads it, or the disk is full
-        sys.stdout.write(f"Perene {__version__} serves at {url} (API: {url}/docs)\n")
-        sys.stdout.flush()
+        told = f"Perene {__version__} serves at {url} (API: {url}/docs)\n"
+        await asyncio.to_thread(write_within, sys.stdout, told)
 
 
 def _open_store(settings: Settings, lock: InstanceLock) -> Store:

@@ -54,17 +54,32 @@ def serve() -> int:
 
         asyncio.run(run(settings))
     except RefusedToStart as refusal:
-        print(f"{sentence(refusal)}\n{refusal.remedy}", file=sys.stderr)
+        _last_words(f"{sentence(refusal)}\n{refusal.remedy}\n")
         return REFUSED
     except DatabaseTaken as taken:
-        print(f"{sentence(taken)}\n{taken.remedy}", file=sys.stderr)
+        _last_words(f"{sentence(taken)}\n{taken.remedy}\n")
         return TAKEN_OVER
     except ServiceFailed as failure:
-        print(f"{sentence(failure)}\n{failure.remedy}", file=sys.stderr)
+        _last_words(f"{sentence(failure)}\n{failure.remedy}\n")
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
+    except Exception as error:  # noqa: BLE001  # nobody is left who could classify it
+        import traceback
+
+        from perene.logs import mask
+
+        _last_words(mask("".join(traceback.format_exception(error))))
+        return FAILED
     return 0
+
+
+def _last_words(text: str) -> None:
+    """Say why a service ends, but end: nobody restarts one that waits for its reader."""
+    from perene.log_writer import write_within
+
+    with contextlib.suppress(OSError):
+        write_within(sys.stderr, text)
 
 
 @app.command

@@ -16,7 +16,7 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from perene.core.causes import Cause
@@ -26,6 +26,8 @@ from perene.core.sessions import Connection
 
 # The time at which a series began is a series of its own otherwise, which doubles the page.
 disable_created_metrics()
+
+_Family = CounterMetricFamily | GaugeMetricFamily
 
 _RECONNECT_BUCKETS_S = (0.5, 1, 2, 5, 10, 30, 60, 300, 900, 3600, 14_400, 43_200, 86_400)
 _COMMIT_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -113,6 +115,11 @@ ALERTS_FIRING = Definition(
     meaning="Alerts that are open at this moment.",
     labels=("rule", "severity"),
 )
+LOG_LINES_LOST = Definition(
+    name="perene_log_lines_lost_total",
+    kind=Kind.COUNTER,
+    meaning="Log lines that were not written, because nobody read them or the disk was full.",
+)
 
 DEFINITIONS = (
     TRANSITIONS,
@@ -126,6 +133,7 @@ DEFINITIONS = (
     COMMITTED_UNITS,
     MESSAGES_STORED,
     ALERTS_FIRING,
+    LOG_LINES_LOST,
 )
 """Every metric of Perene's own; the usual ones of the process come with them."""
 
@@ -194,7 +202,7 @@ class Metrics:
             for state in Connection:
                 yield (state.value,), now.get(state, 0)
 
-        self.registry.register(_Gauge(SESSIONS, rows))
+        self.registry.register(_Looked(SESSIONS, rows))
 
     def watch_alerts(self, count: Callable[[], Mapping[tuple[str, str], int]]) -> None:
         """Show the open alerts, counted by rule and severity at each reading."""
@@ -202,7 +210,11 @@ class Metrics:
         def rows() -> Iterable[tuple[tuple[str, ...], float]]:
             return list(count().items())
 
-        self.registry.register(_Gauge(ALERTS_FIRING, rows))
+        self.registry.register(_Looked(ALERTS_FIRING, rows))
+
+    def watch_log(self, lost: Callable[[], int]) -> None:
+        """Show how many lines of the log were lost; `lost` is called at each reading."""
+        self.registry.register(_Looked(LOG_LINES_LOST, lambda: [((), lost())]))
 
     def exposition(self) -> bytes:
         """Return every metric in Prometheus' text format (version 0.0.4, UTF-8)."""
@@ -221,8 +233,8 @@ class Metrics:
         )
 
 
-class _Gauge(Collector):
-    """A gauge whose values are asked for when they are read."""
+class _Looked(Collector):
+    """A metric whose values are asked for when they are read."""
 
     def __init__(
         self, metric: Definition, rows: Callable[[], Iterable[tuple[tuple[str, ...], float]]]
@@ -230,16 +242,15 @@ class _Gauge(Collector):
         self._metric = metric
         self._rows = rows
 
-    def describe(self) -> Iterable[GaugeMetricFamily]:
+    def describe(self) -> Iterable[_Family]:
         yield self._family()
 
-    def collect(self) -> Iterable[GaugeMetricFamily]:
+    def collect(self) -> Iterable[_Family]:
         family = self._family()
         for labels, value in self._rows():
             family.add_metric(labels, value)
         yield family
 
-    def _family(self) -> GaugeMetricFamily:
-        return GaugeMetricFamily(
-            self._metric.name, self._metric.meaning, labels=self._metric.labels
-        )
+    def _family(self) -> _Family:
+        kind = CounterMetricFamily if self._metric.kind is Kind.COUNTER else GaugeMetricFamily
+        return kind(self._metric.name, self._metric.meaning, labels=self._metric.labels)

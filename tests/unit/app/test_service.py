@@ -1,6 +1,7 @@
 """The service's own steps at a start."""
 
 import asyncio
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -51,8 +52,8 @@ async def test_a_start_goes_on_when_nobody_can_be_shown_the_first_key(
         list_api_keys=AsyncMock(return_value=[]),
         create_api_key=AsyncMock(return_value=(None, "pk_unseen")),
     )
-    monkeypatch.setattr("sys.stdout.write", Mock(side_effect=OSError(28, "No space left")))
-    with capture_logs() as lines:
+    with os.fdopen(os.open("/dev/full", os.O_WRONLY), "w") as full, capture_logs() as lines:
+        monkeypatch.setattr("sys.stdout", full)
         await _announce(Settings(data_dir=tmp_path, host="::1"), store, 8080)
     told = {line["event"]: line for line in lines}
     assert "perene key create" in told["first_key_not_shown"]["remedy"]

@@ -85,10 +85,17 @@ def test_sessions_and_alerts_are_counted_when_they_are_read() -> None:
     assert firing not in shown(metrics)
 
 
+def test_lost_lines_of_the_log_are_counted_when_they_are_read() -> None:
+    metrics = Metrics()
+    metrics.watch_log(lambda: 7)
+    assert shown(metrics)["perene_log_lines_lost_total", ()] == 7
+
+
 def test_every_defined_metric_is_shown_with_its_kind_and_meaning() -> None:
     metrics = Metrics()
     metrics.watch_sessions(dict)
     metrics.watch_alerts(dict)
+    metrics.watch_log(int)
     text = metrics.exposition().decode()
     for metric in DEFINITIONS:
         assert f"# HELP {metric.name} {metric.meaning}\n" in text
