@@ -1,5 +1,6 @@
 """Makes the HTTP application out of ports."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import cast
 
@@ -74,11 +75,11 @@ def create_app(
     # the last one added is the outermost
     app.add_middleware(BodyLimit, max_bytes=max_body_bytes)
     with_key = (auth.DETAILED_HEALTH,) if metrics_public else (auth.DETAILED_HEALTH, auth.METRICS)
-    from_memory: auth.ToldFromMemory = {
-        auth.PROTECTED + alerts.router.prefix: alerts.are_in_memory,
-        auth.DETAILED_HEALTH: lambda _: True,
-        auth.METRICS: lambda _: True,
-    }
+    from_memory: Collection[auth.ToldFromMemory] = (
+        alerts.are_in_memory,
+        sessions.are_in_memory,
+        lambda path, _: path in (auth.DETAILED_HEALTH, auth.METRICS),
+    )
     app.add_middleware(auth.KeyRequired, paths=with_key, from_memory=from_memory)
     app.add_middleware(HeadIsGet, endless=auth.PROTECTED + events.router.prefix)
     app.add_middleware(LastResort)

@@ -1,7 +1,7 @@
 """API keys: showing the first one, and the layer that asks for one."""
 
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from typing import TextIO, cast
 
 from fastapi import Security
@@ -19,8 +19,8 @@ PROTECTED = "/v1"
 DETAILED_HEALTH = "/health/detailed"
 METRICS = "/metrics"
 
-ToldFromMemory = Mapping[str, Callable[[QueryParams], bool]]
-"""For each path that is read from memory: tells from a query whether its answer is."""
+ToldFromMemory = Callable[[str, QueryParams], bool]
+"""Tells of a path and its query whether a GET is answered from memory, if need be."""
 
 # These only describe the two ways in the OpenAPI document; `KeyRequired` does the work, so that
 # nothing of a request is read or told before its key was seen.
@@ -52,10 +52,10 @@ class KeyRequired:
     """
 
     def __init__(
-        self, app: ASGIApp, *, paths: Collection[str], from_memory: ToldFromMemory
+        self, app: ASGIApp, *, paths: Collection[str], from_memory: Collection[ToldFromMemory]
     ) -> None:
         self._app = app
-        self._from_memory = from_memory
+        self._from_memory = tuple(from_memory)
         self._paths = frozenset(paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -84,10 +84,10 @@ class KeyRequired:
 
     def _is_told_from_memory(self, scope: Scope) -> bool:
         """Tell whether a request only reads what is in memory, whatever its key may be."""
-        is_told = self._from_memory.get(scope["path"])
-        if is_told is None or scope.get("method") != "GET":
+        if scope.get("method") != "GET":
             return False
-        return is_told(QueryParams(scope["query_string"]))
+        path, query = cast("str", scope["path"]), QueryParams(scope["query_string"])
+        return any(is_told(path, query) for is_told in self._from_memory)
 
 
 def caller_of(request: Request) -> Caller:

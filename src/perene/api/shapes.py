@@ -173,6 +173,11 @@ class SessionOut(BaseModel):
     ban: BanOut | None = Field(description="The temporary ban of the number, if there is one.")
     created_at: datetime
     options: OptionsOut
+    as_of: datetime | None = Field(
+        description="Null, unless the database gives no answer: then when it last told what it"
+        " keeps of the session (name, desired, account, twins, options). How the connection is"
+        " comes from memory in any case, and is true at this moment."
+    )
 
     @classmethod
     def of(cls, view: SessionView) -> "SessionOut":
@@ -210,6 +215,7 @@ class SessionOut(BaseModel):
                 proxy=_without_password(record.options.proxy),
                 query_timeout_s=record.options.query_timeout_s,
             ),
+            as_of=view.as_of,
         )
 
 

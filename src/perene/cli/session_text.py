@@ -44,10 +44,23 @@ def session_page(session: JsonObject, outages: Sequence[JsonObject], now: dateti
             *((words(name), _option(value)) for name, value in options.items()),
         ]
     )
+    if stale := stale_line(session):
+        return f"{page}\n\n{stale}\nIts outages cannot be read."
     if not outages:
         return f"{page}\n\nNo outage is on record."
     rows = table(_OUTAGE_COLUMNS, [row for outage in outages for row in _outage(outage, now)])
     return f"{page}\n\nLast outages, the latest first, and how their connections ended:\n{rows}"
+
+
+def stale_line(session: JsonObject) -> str:
+    """Return a sentence that says how old the stored half of a session is, "" if it is not."""
+    at = shown_moment(session.get("as_of"))
+    return (
+        f"The database does not answer: names, numbers and what is wanted are as of {at}."
+        " How the connection is, is true now."
+        if at
+        else ""
+    )
 
 
 def state_line(session: JsonObject) -> str:

@@ -12,7 +12,7 @@ from perene.cli.confirming import confirmed
 from perene.cli.exits import INTERRUPTED, REFUSED
 from perene.cli.pairing import Pairing
 from perene.cli.service import LOCAL, CannotAsk, JsonObject, Reach, Service, asking
-from perene.cli.session_text import session_page, sessions_table
+from perene.cli.session_text import session_page, sessions_table, stale_line, text
 from perene.cli.turning import WAIT_S, Action, Turning
 from perene.core.ids import SESSION_ID
 from perene.core.phone_numbers import phone_number
@@ -42,6 +42,8 @@ def list_sessions(*, raw: AsJson = False, reach: Reach = LOCAL) -> int:
             _print_json(answer)
         elif sessions:
             print(sessions_table(sessions, datetime.now(UTC)))
+            if stale := stale_line(min(sessions, key=lambda one: text(one, "as_of"))):
+                print(f"\n{stale}")
         else:
             print("There are no sessions yet; `perene session pair ID` makes one.")
 
@@ -57,16 +59,20 @@ def show(session: str, /, *, raw: AsJson = False, reach: Reach = LOCAL) -> int:
     session
         Id of the session.
     raw
-        Print what the service answered, as JSON, the outages as a member of the session.
+        Print what the service answered, as JSON, the outages as a member of the session; null
+        while they cannot be read.
     """
 
     def ask(service: Service) -> None:
         found = service.get(path(session))
-        outages = service.get(path(session, "outages"), limit=_OUTAGES)["items"]
+        # What is shown from memory, as the database is away, has no outages: these are stored only.
+        stored = found.get("as_of") is None
+        outages = service.get(path(session, "outages"), limit=_OUTAGES)["items"] if stored else None
         if raw:
             _print_json({**found, "outages": outages})
         else:
-            print(session_page(found, cast("list[JsonObject]", outages), datetime.now(UTC)))
+            listed = cast("list[JsonObject]", outages or [])
+            print(session_page(found, listed, datetime.now(UTC)))
 
     return asking(reach, ask)
 

@@ -67,13 +67,18 @@ async def test_health_and_documents_need_no_key(stranger: httpx.AsyncClient, pat
         ("/v1/alerts?state=open", 200),
         ("/v1/alerts?state=all", 503),
         ("/v1/alerts?state=open&state=all", 503),
-        ("/v1/sessions", 503),
+        ("/v1/sessions", 200),
+        ("/v1/sessions/one", 200),
+        ("/v1/sessions/one/outages", 503),
+        ("/v1/sessions/one/qr", 503),
+        ("/v1/sessions/one/messages", 503),
         ("/v1/events?after=0&format=json", 503),
     ],
 )
 async def test_a_key_that_is_remembered_passes_where_memory_answers_and_nowhere_else(
     client: httpx.AsyncClient, fakes: Fakes, path: str, status: int
 ):
+    fakes.gateway.add("one")
     fakes.keys.away = True
     response = await client.get(path)
     assert response.status_code == status
@@ -82,7 +87,10 @@ async def test_a_key_that_is_remembered_passes_where_memory_answers_and_nowhere_
         assert refused.status_code in (401, 503)
 
 
-@pytest.mark.parametrize("path", ["/health/detailed", "/metrics", "/v1/alerts"])
+@pytest.mark.parametrize(
+    "path",
+    ["/health/detailed", "/metrics", "/v1/alerts", "/v1/sessions", "/v1/sessions/one"],
+)
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
 async def test_a_key_that_is_remembered_is_good_for_reading_only(
     client: httpx.AsyncClient, fakes: Fakes, path: str, method: str

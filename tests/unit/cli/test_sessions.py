@@ -2,6 +2,7 @@
 
 import json
 import socket
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from unittest.mock import AsyncMock
@@ -261,3 +262,22 @@ def test_a_database_that_is_away_is_told_for_a_person(
     first, second = shell.err.splitlines()
     assert first == "The database is away (its disk is full)."
     assert "perene doctor" in second
+
+
+@pytest.mark.requirement("E8")
+def test_sessions_that_memory_tells_of_say_how_old_their_stored_half_is(
+    shell: Shell, fakes: Fakes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fakes.gateway.add("one")
+    fakes.gateway.sessions[SessionId("one")] = replace(
+        fakes.gateway.sessions[SessionId("one")], as_of=NOW
+    )
+    away = AsyncMock(side_effect=StorageUnavailable("the database is away"))
+    monkeypatch.setattr(fakes.gateway, "outages", away)
+    for command in (("list",), ("show", "one")):
+        told = shell.read("session", *command)
+        assert "The database does not answer" in told
+        assert "as of 2026-05-01 12:00:00 UTC" in told
+        assert "No outage is on record" not in told
+    assert json.loads(shell.read("session", "show", "one", "--json"))["outages"] is None
+    assert json.loads(shell.read("session", "list", "--json"))["items"][0]["as_of"] is not None

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 from starlette.datastructures import QueryParams
 
+from perene.api.auth import PROTECTED
 from perene.api.parameters import Limit
 from perene.api.ports import AlertsPort
 from perene.core.alerts import Alert, Notification, Severity
@@ -27,9 +28,10 @@ _UNASKED = AlertState.OPEN
 """Which alerts are shown to who does not say."""
 
 
-def are_in_memory(query: QueryParams) -> bool:
-    """Tell whether what a query asks for is in memory; alerts that are over are stored only."""
-    return query.get("state", _UNASKED) == AlertState.OPEN
+def are_in_memory(path: str, query: QueryParams) -> bool:
+    """Tell whether what is asked for is in memory; alerts that are over are stored only."""
+    is_mine = path == PROTECTED + router.prefix
+    return is_mine and query.get("state", _UNASKED) == AlertState.OPEN
 
 
 class NotificationOut(BaseModel):

@@ -1,12 +1,15 @@
 """Sessions: create, list, get, start, stop, restart, log out, delete, and the two ways to pair."""
 
+import re
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from enum import StrEnum
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
+from starlette.datastructures import QueryParams
 
+from perene.api.auth import PROTECTED
 from perene.api.parameters import SessionPath
 from perene.api.ports import GatewayPort
 from perene.api.problems import documented
@@ -43,6 +46,14 @@ _BY_MEDIA_TYPE = {
 }
 
 
+_READ = re.compile(rf"{PROTECTED}{router.prefix}(/[^/]+)?")
+
+
+def are_in_memory(path: str, _: QueryParams) -> bool:
+    """Tell whether what is asked for is in memory, as the sessions themselves are."""
+    return _READ.fullmatch(path) is not None
+
+
 @router.post("", status_code=201, responses=documented(409))
 async def create_session(body: SessionIn, gateway: GatewayPort, response: Response) -> SessionOut:
     """Create a session, and start it unless told otherwise."""
@@ -58,13 +69,17 @@ async def create_session(body: SessionIn, gateway: GatewayPort, response: Respon
 
 @router.get("")
 async def list_sessions(gateway: GatewayPort) -> SessionsOut:
-    """List every session, oldest first."""
+    """List every session, oldest first.
+
+    Also while the database does not answer, for a key that it knew within the last 15 minutes:
+    then `as_of` says how old is what was stored of each.
+    """
     return SessionsOut(items=[SessionOut.of(view) for view in await gateway.list_sessions()])
 
 
 @router.get("/{session_id}", responses=documented(404))
 async def get_session(session_id: SessionPath, gateway: GatewayPort) -> SessionOut:
-    """Show a session."""
+    """Show a session; while the database does not answer, as the list does."""
     return SessionOut.of(await gateway.session(SessionId(session_id)))
 
 

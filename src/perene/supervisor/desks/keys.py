@@ -1,17 +1,20 @@
 """Who may ask: the keys that the database knows, and for a while those that it knew."""
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
 from perene.core.clock import Clock, Instant, instant
 from perene.core.errors import StorageError, StorageUnavailable
 from perene.supervisor.ports import Caller
+from perene.supervisor.storage.impatient_reads import ImpatientReads
 from perene.supervisor.storage.store import ApiKeys
 
 log = structlog.stdlib.get_logger()
@@ -25,8 +28,8 @@ _MOST = 100
 _PATIENCE_S = 1.0
 """A look-up takes milliseconds; who asks for the health of a service waits ten seconds at most."""
 
-_ASKED_AGAIN_AFTER_S = 10.0
-"""So long a question keeps a thread of a database that hangs: one at a time is enough."""
+_LOOK_AGAIN_AFTER_S = 10.0
+"""So long a look keeps a thread of a database that hangs: one at a time is enough."""
 
 LOOK_EVERY_S = 2.0
 """Keys are revoked in the database, by another process: so long that can stay unseen by what does
@@ -66,7 +69,7 @@ class Keyholder:
         self._listed: frozenset[str] | None = None
         self._revocations = 0
         self._changed = asyncio.Event()
-        self._silent_until = 0.0
+        self._reads = ImpatientReads(clock, patience_s=_PATIENCE_S)
         self._answers = True
 
     async def run(self) -> None:
@@ -76,7 +79,7 @@ class Keyholder:
                 await self.look()
                 pause_s = LOOK_EVERY_S
             except StorageError:  # others tell that the database is away
-                pause_s = _ASKED_AGAIN_AFTER_S
+                pause_s = _LOOK_AGAIN_AFTER_S
             await self._clock.sleep(pause_s)
 
     async def look(self) -> None:
@@ -96,7 +99,8 @@ class Keyholder:
     async def verify(self, key: str) -> Caller | None:
         digest, asked_at, revocations = self._digest(key), instant(self._clock), self._revocations
         found = await self._store.verify_api_key(key)
-        self._silent_until, self._answers = 0.0, True
+        self._reads.answered()
+        self._answers = True
         if found is None:
             if known := self._known.get(digest):
                 self._forget(known.caller.id)
@@ -112,14 +116,8 @@ class Keyholder:
         digest = self._digest(key)
         if self._recall(digest) is None:
             return await self.verify(key)
-        if self._clock.monotonic() >= self._silent_until:
-            try:
-                async with self._clock.limit(_PATIENCE_S):
-                    return await self.verify(key)
-            except StorageUnavailable:
-                pass  # it refuses at once, and so can be asked at each occasion
-            except TimeoutError:
-                self._silent_until = self._clock.monotonic() + _ASKED_AGAIN_AFTER_S
+        with contextlib.suppress(StorageUnavailable):
+            return await self._reads.ask(partial(self.verify, key))
         # Looked for anew: somebody else's question may have found it to be revoked.
         caller = self._recall(digest)
         if caller is None:

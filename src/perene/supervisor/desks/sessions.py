@@ -1,13 +1,14 @@
 """The sessions as the API drives them."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 
 from perene.core.account import ban_meaning
 from perene.core.causes import Cause
 from perene.core.clock import Clock
-from perene.core.errors import Conflict, NotFound, PereneError, StorageError
+from perene.core.errors import Conflict, NotFound, PereneError, StorageError, StorageUnavailable
 from perene.core.events import Event, EventType
 from perene.core.ids import SessionId, new_session_id
 from perene.core.sessions import Connection, Desired, SessionOptions, SessionRecord
@@ -25,7 +26,11 @@ from perene.supervisor.ports import (
     SessionView,
 )
 from perene.supervisor.session.live import LiveState
+from perene.supervisor.storage.impatient_reads import ImpatientReads
 from perene.supervisor.storage.store import Sessions
+
+_PATIENCE_S = 2.0
+"""To read a thousand sessions takes a part of a second; then memory tells what it can."""
 
 
 class SessionDesk:
@@ -48,6 +53,7 @@ class SessionDesk:
         self._store = store
         self._supervisor = supervisor
         self._clock = clock
+        self._reads = ImpatientReads(clock, patience_s=_PATIENCE_S)
 
     async def create_session(
         self, session: SessionId | None, *, name: str | None, options: SessionOptions, start: bool
@@ -71,38 +77,66 @@ class SessionDesk:
         self._ring()
         if start:
             await self._supervisor.start(session)
-        return await self.session(session)
+        return await self._stored(session)
 
     async def list_sessions(self) -> Sequence[SessionView]:
-        records = await self._store.list_sessions()
-        accounts = {record.id: account_of(record) for record in records}
-        linked = {session: number for session, number in accounts.items() if number is not None}
-        found = twins(linked)
-        return [self._view(record, found.get(record.id, ())) for record in records]
+        asked_at = self._clock.now()
+        try:
+            records = await self._reads.ask(self._store.list_sessions)
+        except StorageUnavailable as error:
+            return self._remembered(error)
+        for record in records:
+            self._supervisor.remember(record, asked_at)
+        others = _twins(records)
+        return [self._view(record, others.get(record.id, ())) for record in records]
 
     async def session(self, session: SessionId) -> SessionView:
+        try:
+            return await self._reads.ask(partial(self._stored, session))
+        except StorageUnavailable as error:
+            for view in self._remembered(error):
+                if view.record.id == session:
+                    return view
+            raise  # it may have been made unheard
+
+    async def _stored(self, session: SessionId) -> SessionView:
+        """Return a session as it is stored now: what was changed is never told from memory."""
+        asked_at = self._clock.now()
         record = await self._store.get_session(session)
+        self._supervisor.remember(record, asked_at)
         return self._view(record, await self._store.twins(session))
+
+    def _remembered(self, error: StorageUnavailable) -> Sequence[SessionView]:
+        """Return every session as far as memory knows it; raises the error when it does not."""
+        remembered = self._supervisor.remembered()
+        if remembered is None:
+            raise error
+        remembered = sorted(remembered, key=lambda one: (one.record.created_at, one.record.id))
+        others = _twins([one.record for one in remembered])
+        return [
+            self._view(one.record, others.get(one.record.id, ()), as_of=one.at)
+            for one in remembered
+        ]
 
     async def start(self, session: SessionId) -> SessionView:
         await self._store.get_session(session)
         await self._supervisor.start(session)
-        return await self.session(session)
+        return await self._stored(session)
 
     async def stop(self, session: SessionId) -> SessionView:
         await self._store.get_session(session)
         await self._supervisor.stop(session)
-        return await self.session(session)
+        return await self._stored(session)
 
     async def restart(self, session: SessionId) -> SessionView:
         await self._store.get_session(session)
         await self._supervisor.restart(session)
-        return await self.session(session)
+        return await self._stored(session)
 
     async def logout(self, session: SessionId) -> SessionView:
         await self._store.get_session(session)
         await self._supervisor.logout(session)
-        return await self.session(session)
+        return await self._stored(session)
 
     async def outages(self, session: SessionId, *, cursor: str | None, limit: int) -> OutagePage:
         rows = await self._store.outages(session, before=row_of(cursor), limit=limit + 1)
@@ -167,11 +201,18 @@ class SessionDesk:
         until = live.code_expires_at
         return None if until is None or until <= self._clock.now() else until
 
-    def _view(self, record: SessionRecord, others: Sequence[SessionId]) -> SessionView:
+    def _view(
+        self,
+        record: SessionRecord,
+        others: Sequence[SessionId],
+        *,
+        as_of: datetime | None = None,
+    ) -> SessionView:
         live = self._supervisor.live(record.id)
         return SessionView(
             record=record,
             twins=others,
+            as_of=as_of,
             connection=live.connection,
             connected_at=live.connected_at if live.connection is Connection.OPEN else None,
             last_error=live.last_error,
@@ -193,6 +234,11 @@ def _ban(live: LiveState) -> BanView | None:
     if live.ban_until is None and live.ban_code is None:
         return None
     return BanView(code=live.ban_code, meaning=ban_meaning(live.ban_code), until=live.ban_until)
+
+
+def _twins(records: Sequence[SessionRecord]) -> Mapping[SessionId, Sequence[SessionId]]:
+    accounts = {record.id: account_of(record) for record in records}
+    return twins({session: number for session, number in accounts.items() if number is not None})
 
 
 def _is_paired(record: SessionRecord) -> bool:

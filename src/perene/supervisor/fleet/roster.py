@@ -1,16 +1,27 @@
 """Who is there: the sessions that exist, and the tasks of those that run."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 
 from perene.core.errors import NotFound
 from perene.core.ids import SessionId
+from perene.core.sessions import SessionRecord
 from perene.supervisor.metrics import Metrics
 from perene.supervisor.session.live import LiveState
 from perene.supervisor.session.task import SessionTask
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remembered:
+    """The stored half of a session, as it was read last."""
+
+    record: SessionRecord
+    at: datetime
+
+
 class Roster:
-    """The live half of every session, and at most one task of each.
+    """The live half of every session, the stored half as it was read last, and at most one task.
 
     A live state outlives its session's tasks: whoever looks keeps looking at the same one.
     """
@@ -19,11 +30,17 @@ class Roster:
         self._metrics = metrics
         self._states: dict[SessionId, LiveState] = {}
         self._tasks: dict[SessionId, SessionTask] = {}
+        self._remembered: dict[SessionId, Remembered] = {}
 
     @property
     def lives(self) -> Mapping[SessionId, LiveState]:
         """The live half of every session, by its id."""
         return self._states
+
+    @property
+    def remembered(self) -> Mapping[SessionId, Remembered]:
+        """The stored half of each session, by its id: to be shown, never to be decided by."""
+        return self._remembered
 
     @property
     def tasks(self) -> Mapping[SessionId, SessionTask]:
@@ -42,9 +59,16 @@ class Roster:
             self._states[session] = live
         return live
 
+    def remember(self, record: SessionRecord, at: datetime) -> None:
+        """Take note of what was read of a session; one that was deleted meanwhile is not known."""
+        before = self._remembered.get(record.id)
+        if record.id in self._states and (before is None or before.at <= at):
+            self._remembered[record.id] = Remembered(record=record, at=at)
+
     def forget(self, session: SessionId) -> None:
         """Drop a session that exists no longer."""
         self._states.pop(session, None)
+        self._remembered.pop(session, None)
 
     def task(self, session: SessionId) -> SessionTask:
         """Return the task of a running session, or raise NotFound."""

@@ -2,8 +2,9 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 import structlog
 
@@ -13,11 +14,11 @@ from perene.core.errors import NotFound, StorageError
 from perene.core.events import Event, EventType
 from perene.core.ids import SessionId
 from perene.core.policy import POLICIES, Policy
-from perene.core.sessions import Desired
+from perene.core.sessions import Desired, SessionRecord
 from perene.supervisor.fleet.changes import Changes
 from perene.supervisor.fleet.monitor import Monitor
 from perene.supervisor.fleet.owner import StoreOwner, Versions
-from perene.supervisor.fleet.roster import Roster
+from perene.supervisor.fleet.roster import Remembered, Roster
 from perene.supervisor.fleet.runner import TaskRunner
 from perene.supervisor.fleet.wanted import Wanted
 from perene.supervisor.gate.start_gate import StartGate
@@ -59,6 +60,7 @@ class Supervisor:
         self._clock = clock
         self._ring = ring
         self._closing = asyncio.Event()
+        self._listed = False
         self._reads = PatientReads(store, clock, self._closing)
         self._roster = Roster(metrics)
         self._runner = TaskRunner(
@@ -102,6 +104,8 @@ class Supervisor:
                 return  # the service is closing, and nothing has begun
             for record in records:
                 self._roster.known(record.id)
+                self._roster.remember(record, self._clock.now())
+            self._listed = True
             wanted = [record for record in records if record.desired is not Desired.STOPPED]
             log.info("sessions_found", total=len(records), starting=len(wanted))
             monitor = group.create_task(self._monitor.run(), name="monitor")
@@ -258,6 +262,14 @@ class Supervisor:
     def known(self, session: SessionId) -> LiveState:
         """Take note of a session that exists, though it may never run; return its live half."""
         return self._roster.known(session)
+
+    def remember(self, record: SessionRecord, at: datetime) -> None:
+        """Take note of what somebody has read of a session, for when the database is away."""
+        self._roster.remember(record, at)
+
+    def remembered(self) -> Sequence[Remembered] | None:
+        """Return the stored half of every session as it was read last; None before it was."""
+        return list(self._roster.remembered.values()) if self._listed else None
 
     def task(self, session: SessionId) -> SessionTask:
         """Return the task of a running session, or raise NotFound."""

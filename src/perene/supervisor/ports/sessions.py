@@ -87,6 +87,9 @@ class SessionView:
     ban: BanView | None = None
     twins: Sequence[SessionId] = ()
     """Other sessions that are linked to the same account; each receives every message."""
+    as_of: datetime | None = None
+    """When the stored half (twins belong to it) was read, if the database gives no answer now; None
+    for one that was read just now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,11 +121,15 @@ class Gateway(Protocol):
         ...
 
     async def list_sessions(self) -> Sequence[SessionView]:
-        """Return every session, oldest first."""
+        """Return every session, oldest first.
+
+        While the database gives no answer, the stored half is told from memory (`as_of`), within a
+        few seconds. Raises StorageUnavailable only before they were read for the first time.
+        """
         ...
 
     async def session(self, session: SessionId) -> SessionView:
-        """Return one session. Raises NotFound."""
+        """Return one session, as `list_sessions` does. Raises NotFound."""
         ...
 
     async def start(self, session: SessionId) -> SessionView:

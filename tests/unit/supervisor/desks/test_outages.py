@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import cast
 
 import pytest
@@ -58,6 +58,9 @@ class Around:
 
     def live(self, session: SessionId) -> LiveState:
         return self.state
+
+    def remember(self, record: SessionRecord, at: datetime) -> None:
+        pass
 
     async def restart(self, session: SessionId) -> None:
         self.done.append(f"restart {session}")
