@@ -20,8 +20,8 @@ from sqlalchemy import Connection, Engine, exc
 from perene.core.errors import PereneError, StorageError, StorageUnavailable
 from perene.store.engines import describe, make_engine, parse_url, prepare_file
 from perene.store.errands import Crew, Errand, silence, within
-from perene.store.errors import CannotConnect, UnreadableDatabase
-from perene.store.failures import classify, is_database_error
+from perene.store.errors import CannotConnect, UnreadableDatabase, UnsuitableDatabase
+from perene.store.failures import classify, is_database_error, refusal
 from perene.store.migrations import bring_up_to_date, is_up_to_date
 from perene.store.threads import Threads
 
@@ -71,8 +71,9 @@ class Database:
         """Connect, and bring the schema up to date; returns a usable database or raises.
 
         `url` is `sqlite:///path` or `postgresql://user:password@host/name`; nothing that is asked
-        later takes longer than `limit_s`. Raises CannotConnect, UnreadableDatabase, NewerSchema,
-        or OlderSchema when `migrate` is false and a migration is due; nothing was changed then.
+        later takes longer than `limit_s`. Raises CannotConnect, UnsuitableDatabase,
+        UnreadableDatabase, NewerSchema, or OlderSchema when `migrate` is false and a migration is
+        due; nothing was changed then.
         Blocking: call it before the event loop runs, or in a thread. Only a migration may take
         longer than the limit.
         """
@@ -85,6 +86,9 @@ class Database:
         except Exception as error:  # every driver has its own errors for "no such server"
             writer.dispose()
             found = classify(error) if is_database_error(error) else error
+            if refused := refusal(error):
+                message = f"cannot use {describe(parsed)}: {refused}"
+                raise UnsuitableDatabase(message) from error
             if isinstance(found, StorageUnavailable):
                 message = f"cannot use {describe(parsed)}: {found}"
                 raise CannotConnect(message) from error

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Connection,
     Dialect,
     Engine,
+    ExceptionContext,
     NullPool,
     PoolProxiedConnection,
     QueuePool,
@@ -24,6 +25,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from perene.store import errands
 from perene.store.errors import CannotConnect
+from perene.store.failures import is_spoilt
 
 # How long a statement waits for another process's write, and how long a dead server is waited for.
 # Shorter than the 10 s that requirement E1 gives one attempt at saving. None of these limits holds
@@ -34,6 +36,8 @@ _WAIT_S = 8
 # locks no longer. None of ours is silent for so long between two statements.
 _SILENT_TRANSACTION_MS = 20_000
 
+_TARGET = "target_session_attrs"
+
 
 def parse_url(url: str) -> URL:
     """Return the URL with the driver that Perene uses, or raise CannotConnect, never quoting it."""
@@ -42,6 +46,12 @@ def parse_url(url: str) -> URL:
     except (exc.ArgumentError, ValueError):
         # `from None`: the parser's message can hold the password.
         raise CannotConnect("the database URL cannot be parsed") from None
+    if "@" in f"{parsed.host}{parsed.database}":
+        # What stands before that @ belongs to the password, and must not be told as a host.
+        raise CannotConnect(
+            "the database URL has an @ too many: in a user or a password, write %40 for @"
+            " (and %25 for %)"
+        )
     backend = parsed.drivername.partition("+")[0]
     match backend:
         case "sqlite":
@@ -49,14 +59,24 @@ def parse_url(url: str) -> URL:
                 raise CannotConnect("an SQLite database in memory would not survive a restart")
             return parsed.set(drivername="sqlite+pysqlite")
         case "postgresql" | "postgres":
-            return parsed.set(drivername="postgresql+psycopg")
+            return _to_primary(parsed.set(drivername="postgresql+psycopg"))
         case _:
             raise CannotConnect(f"the database kind {backend!r} is not one of sqlite, postgresql")
 
 
+def _to_primary(url: URL) -> URL:
+    """Have libpq pass over standbys, unless the URL says what it wants."""
+    # A connection to a standby would be kept, and refuse every write, for as long as it lives.
+    asked = url.query.get(_TARGET) or os.environ.get("PGTARGETSESSIONATTRS")
+    # Of the two names for it only this one suits readers, whose transactions are read-only.
+    wanted = "primary" if asked in (None, "read-write") else asked
+    return url.update_query_dict({_TARGET: wanted})
+
+
 def describe(url: URL) -> str:
     """Return the URL without user, password and options, for messages."""
-    place = url.host or ""
+    asked = url.query.get("host", ())
+    place = url.host or ",".join((asked,) if isinstance(asked, str) else asked)
     port = f":{url.port}" if url.port else ""
     return f"{url.get_backend_name()}://{place}{port}/{url.database}"
 
@@ -92,11 +112,13 @@ def make_engine(url: URL, *, readers: int) -> Engine:
         # The threads of one pool pass connections on to each other, one at a time.
         options["connect_args"] = {"timeout": _WAIT_S, "check_same_thread": False}
     else:
-        options["connect_args"] = _postgres_options(read_only=readers > 0)
+        options["connect_args"] = _postgres_options(url, read_only=readers > 0)
     engine = create_engine(url, **options)
     _tell_errands(engine, ping=not readers and url.get_backend_name() != "sqlite")
     if url.get_backend_name() == "sqlite":
         _tune_sqlite(engine, writing=not readers)
+    else:
+        _replace_spoilt(engine)
     return engine
 
 
@@ -118,21 +140,27 @@ def make_lock_engine(url: URL, name: str) -> Engine:
         poolclass=NullPool,
         isolation_level="AUTOCOMMIT",
         hide_parameters=True,
-        connect_args=_postgres_options(read_only=True, **alive) | {"application_name": name},
+        connect_args=_postgres_options(url, read_only=True, **alive) | {"application_name": name},
     )
+    _replace_spoilt(engine)
     _tell_errands(engine, ping=False)
     return engine
 
 
-def _postgres_options(*, read_only: bool, **more: str | int) -> dict[str, str | int]:
+def _postgres_options(url: URL, *, read_only: bool, **more: str | int) -> dict[str, str | int]:
     session = {
         "statement_timeout": _WAIT_S * 1000,
-        "lock_timeout": _WAIT_S * 1000,
+        # Less, so that a lock that is not released is told as what it is.
+        "lock_timeout": _WAIT_S * 900,
         "idle_in_transaction_session_timeout": _SILENT_TRANSACTION_MS,
         "client_encoding": "UTF8",
         "default_transaction_read_only": "on" if read_only else "off",
         **more,
     }
+    # Those of the URL stay (a search_path, what a pooler wants to know), as far as these let them.
+    asked = url.query.get("options", os.environ.get("PGOPTIONS", ""))
+    options = [asked] if isinstance(asked, str) else list(asked)
+    options += [f"-c {name}={value}" for name, value in session.items()]
     return {
         "connect_timeout": 5,
         "keepalives_idle": 10,
@@ -140,7 +168,7 @@ def _postgres_options(*, read_only: bool, **more: str | int) -> dict[str, str | 
         "keepalives_count": 3,
         "tcp_user_timeout": _WAIT_S * 1000,
         "application_name": "perene",
-        "options": " ".join(f"-c {name}={value}" for name, value in session.items()),
+        "options": " ".join(options).strip(),
     }
 
 
@@ -182,6 +210,17 @@ def _tell_errands(engine: Engine, *, ping: bool) -> None:
 
     event.listen(engine, "do_connect", on_connect)
     event.listen(engine, "checkout", on_checkout)
+
+
+def _replace_spoilt(engine: Engine) -> None:
+    """Give up a connection whose server's end can no longer do what this end expects of it."""
+
+    def on_error(context: ExceptionContext) -> None:
+        error = context.original_exception
+        if isinstance(error, psycopg.Error) and is_spoilt(error):
+            context.is_disconnect = True
+
+    event.listen(engine, "handle_error", on_error)
 
 
 def _tune_sqlite(engine: Engine, *, writing: bool) -> None:

@@ -27,6 +27,16 @@ class UnreadableDatabase(RefusedToStart):
     remedy = "Restore the database from a backup; the file was left as it is."
 
 
+class UnsuitableDatabase(RefusedToStart):
+    """The server refuses to have Perene's tables there, or has tables of somebody else."""
+
+    code = "unsuitable_database"
+    remedy = (
+        "Give Perene a database that its user owns and that nobody else uses, as by"
+        " CREATE DATABASE perene OWNER its_user; name both in PERENE_DATABASE_URL."
+    )
+
+
 class NewerSchema(RefusedToStart):
     """The database was written by a newer Perene."""
 

@@ -4,8 +4,10 @@ The drivers quote rows and parameters in their messages ("Key (chat)=(…) alrea
 are cut out here, so that a log of the chained exception holds no numbers and no bodies.
 """
 
+import re
 import sqlite3
 from collections.abc import Sequence
+from typing import cast
 
 import psycopg
 from sqlalchemy import exc
@@ -18,6 +20,11 @@ from perene.core.errors import StorageError, StorageUnavailable, UnreadableState
 _PASSING_CLASSES = frozenset({"08", "53", "57", "58", "40"})
 _READ_ONLY_TRANSACTION = "25006"
 _LOCK_NOT_AVAILABLE = "55P03"
+_MISSING_RIGHT = "42501"
+
+# A server that is another one than it was, or a pooler that gave the connection to somebody else:
+# it takes no writes, or no longer knows what was prepared, or knows more than this end does.
+_SPOILT = frozenset({_READ_ONLY_TRANSACTION, "26000", "42P05"})
 
 # https://www.sqlite.org/rescode.html: the file itself is bad. Everything else an OperationalError
 # can mean (busy, locked, full, I/O error, cannot open, read-only) may pass.
@@ -38,23 +45,39 @@ _POSTGRES_REASONS = (
     ("53200", "it is out of memory"),
     ("53300", "it has too many connections"),
     ("25006", "it is read-only"),
+    ("25P03", "it ended a transaction that was idle"),
+    ("25P04", "a transaction took too long"),
+    ("26000", "it forgot what was prepared"),
+    ("40P01", "two transactions waited for each other"),
+    ("42501", "its user lacks a right"),
     ("55P03", "another transaction keeps it locked"),
     ("57014", "a statement took too long"),
+    ("57P01", "it stops, or its administrator ended the connection"),
+    ("57P05", "it ended an idle connection"),
     ("57P", "it is starting or stopping"),
 )
 # Of a connection that is not made libpq tells in words only. They can name user and host, which
-# do not belong into an answer to a client.
+# do not belong into an answer to a client. What a server writes in another language is not found.
 _CONNECTION_REASONS = (
     ("password authentication failed", "it refuses the user or the password"),
     ("no password supplied", "it refuses the user or the password"),
-    ('role "', "it refuses the user or the password"),
+    ("is not permitted to log in", "this user may not log in"),
+    ("permission denied for database", "this user may not connect to this database"),
+    ("not currently accepting connections", "this database takes no connections"),
+    ("too many |remaining connection slots", "it has too many connections"),
+    ('role ".*" does not exist', "it refuses the user or the password"),
+    ('database ".*" does not exist', "there is no database of this name"),
     ("pg_hba.conf", "it lets nobody in from this machine as this user"),
-    ('database "', "there is no database of this name"),
-    ("too many clients", "it has too many connections"),
-    ("starting up", "it is starting or stopping"),
-    ("shutting down", "it is starting or stopping"),
-    ("Connection refused", "nobody listens at its address"),
-    ("No such file", "nobody listens at its address"),
+    ("recovery|starting up|shutting down", "it is starting or stopping"),
+    ("hot standby|session is read-only", "it is a standby"),
+    ("unsupported startup parameter", "a pooler before it takes no options: leave that out"),
+    ("does not support SSL", "it speaks no TLS, and its URL asks for that"),
+    ("certificate", "its TLS certificate, or the file to check that by, is not good"),
+    ("SSL", "no TLS connection to it can be made"),
+    ("invalid .*option|invalid .*value", "its URL has an option that there is not"),
+    ("closed the connection unexpectedly", "it hung up"),
+    ("Connection refused|No such file", "nobody listens at its address"),
+    ("unreachable|No route to host", "its address cannot be reached"),
     ("resolve", "the name of its host cannot be resolved"),
     ("timeout", "it gave no answer in time"),
 )
@@ -68,13 +91,14 @@ def classify(error: Exception) -> StorageError:
     if isinstance(error, exc.TimeoutError):
         return StorageUnavailable("no database connection became free in time")
     original = error.orig if isinstance(error, exc.DBAPIError) else error
-    if isinstance(error, exc.DBAPIError) and error.connection_invalidated:
+    lost = isinstance(error, exc.DBAPIError) and error.connection_invalidated
+    if isinstance(original, psycopg.Error) and not (lost and original.sqlstate is None):
+        _cut(error, original)
+        return _classify_postgres(original, lost=lost)
+    if lost:
         return StorageUnavailable("the connection to the database was lost")
     if isinstance(original, sqlite3.Error):
         return _classify_sqlite(original)
-    if isinstance(original, psycopg.Error):
-        _cut(error, original)
-        return _classify_postgres(original)
     return StorageError(f"the database layer failed: {type(error).__name__}")
 
 
@@ -94,21 +118,45 @@ def _classify_sqlite(error: sqlite3.Error) -> StorageError:
     return StorageError(f"the database refused a statement ({name or type(error).__name__})")
 
 
-def _classify_postgres(error: psycopg.Error) -> StorageError:
+def refusal(error: Exception) -> str:
+    """Return in whose words PostgreSQL refused what it could do for another user or in another
+    place: a right, a schema or a table that is somebody else's; "" for everything else."""
+    original = error.orig if isinstance(error, exc.DBAPIError) else error
+    state = original.sqlstate if isinstance(original, psycopg.Error) else None
+    if state is None or not state.startswith(("42", "3F")):
+        return ""
+    # Names of tables and schemas, no values.
+    return f"{cast('psycopg.Error', original).diag.message_primary} ({state})"
+
+
+def is_spoilt(error: psycopg.Error) -> bool:
+    """Tell whether a connection is of no more use, though both ends keep it open."""
+    # Cached plans of a table that was changed meanwhile; the code alone stands for much else.
+    outdated = error.diag.source_function == "RevalidateCachedQuery"
+    return error.sqlstate in _SPOILT or outdated
+
+
+def _classify_postgres(error: psycopg.Error, *, lost: bool) -> StorageError:
     state = error.sqlstate
-    passing = state is not None and (
-        state[:2] in _PASSING_CLASSES or state in (_READ_ONLY_TRANSACTION, _LOCK_NOT_AVAILABLE)
-    )
-    if passing or (state is None and isinstance(error, psycopg.OperationalError)):
-        if state is None:
-            found = next((why for words, why in _CONNECTION_REASONS if words in str(error)), "")
-            told = f"no connection: {found}" if found else "no connection"
-        else:
-            reason = _reason(state, _POSTGRES_REASONS)
-            told = f"{reason}, {state}" if reason else state
+    if state is None:
+        return _no_connection(error)
+    reason = _reason(state, _POSTGRES_REASONS)
+    told = f"{reason}, {state}" if reason else state
+    if lost and not is_spoilt(error):
+        return StorageUnavailable(f"the connection to the database was lost ({told})")
+    passing = state[:2] in _PASSING_CLASSES or state in (_LOCK_NOT_AVAILABLE, _MISSING_RIGHT)
+    if passing or is_spoilt(error):
         return StorageUnavailable(f"the database cannot be used at this moment ({told})")
     where = error.diag.constraint_name or type(error).__name__
     return StorageError(f"the database refused a statement ({state}, {where})")
+
+
+def _no_connection(error: psycopg.Error) -> StorageError:
+    found = next((why for words, why in _CONNECTION_REASONS if re.search(words, str(error))), "")
+    if found or isinstance(error, psycopg.OperationalError):
+        told = f"no connection: {found}" if found else "no connection"
+        return StorageUnavailable(f"the database cannot be used at this moment ({told})")
+    return StorageError(f"the database refused a statement ({type(error).__name__})")
 
 
 def _reason(code: str, reasons: Sequence[tuple[str, str]]) -> str:

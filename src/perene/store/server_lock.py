@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Engine, Row, TextClause, exc, text
 
-from perene.core.errors import DatabaseTaken, StorageUnavailable
+from perene.core.errors import DatabaseTaken, StorageError, StorageUnavailable
 from perene.store.engines import describe, make_lock_engine
 from perene.store.errands import Errand, within
 from perene.store.errors import CannotConnect
@@ -59,7 +59,7 @@ class ServerLock:
         with self._using:
             try:
                 return within(_LIMIT_S, self._take)
-            except StorageUnavailable as error:
+            except StorageError as error:
                 message = f"cannot use {describe(self._url)}: {error}"
                 raise CannotConnect(message) from error
 

@@ -14,7 +14,12 @@ from sqlalchemy.engine.interfaces import ReflectedIndex
 
 from perene.store import migrations, schema
 from perene.store.database import Database
-from perene.store.errors import CannotConnect, NewerSchema, OlderSchema, UnreadableDatabase
+from perene.store.errors import (
+    NewerSchema,
+    OlderSchema,
+    UnreadableDatabase,
+    UnsuitableDatabase,
+)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -138,7 +143,7 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(empty_url: str) ->
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE outbox (of_somebody_else INTEGER)"))
         before = inspect(connection).get_table_names()
-    with pytest.raises((CannotConnect, UnreadableDatabase)):
+    with pytest.raises((UnsuitableDatabase, UnreadableDatabase)):
         Database.open(empty_url)
     with engine.begin() as connection:
         assert inspect(connection).get_table_names() == before
