@@ -156,6 +156,21 @@ async def test_several_hosts_and_the_wish_for_one_that_takes_writes(
         await database.close()
 
 
+def test_a_migration_may_take_longer_than_any_other_statement(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrating: list[str] = []
+
+    def upgrade(connection: Connection, revision: str) -> None:
+        connection.execute(text("SELECT pg_sleep(0.3)"))
+        migrating.append(revision)
+
+    monkeypatch.setattr("perene.store.engines._WAIT_S", 0.1)
+    monkeypatch.setattr("perene.store.migrations.upgrade", upgrade)
+    Database.open(postgres_url).close_now()
+    assert migrating
+
+
 # --- later ----------------------------------------------------------------------------------------
 
 

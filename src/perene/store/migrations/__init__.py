@@ -33,6 +33,9 @@ def bring_up_to_date(engine: Engine, *, migrate: bool) -> None:
     with engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+            # A large table takes its time; what somebody else locks is still waited for in vain.
+            connection.execute(text("SET LOCAL statement_timeout = 0"))
+            connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         current = version(connection)
         if current == HEAD:
             return
