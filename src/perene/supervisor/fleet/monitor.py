@@ -1,5 +1,6 @@
 """The look around every ten seconds: at the clock, and for sessions that are not where wanted."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
 
 import structlog
@@ -24,7 +25,7 @@ class Monitor:
     """Mends what should not happen: a timer that was missed, a wanted session without a task.
 
     `tasks` are those that live, by their sessions; `astray` tells which sessions may not be where
-    they are wanted, and `guide` has one do what is stored.
+    they are wanted, and `guide` has one do what is stored. It does not wait for who changes that.
     """
 
     def __init__(
@@ -44,6 +45,12 @@ class Monitor:
 
     async def run(self) -> None:
         """Look until this is cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch_tasks(), name="monitor of tasks")
+            # Apart, because it asks the database, which may take its time.
+            group.create_task(self._watch_desires(), name="monitor of desires")
+
+    async def _watch_tasks(self) -> None:
         wall, steady = self._clock.now(), self._clock.monotonic()
         while True:
             await self._clock.sleep(_LOOK_EVERY_S)
@@ -51,6 +58,10 @@ class Monitor:
             self._look_at_clock((now - wall).total_seconds() - (steady_now - steady))
             wall, steady = now, steady_now
             self._look_at_tasks()
+
+    async def _watch_desires(self) -> None:
+        while True:
+            await self._clock.sleep(_LOOK_EVERY_S)
             await self._look_for_the_astray()
 
     def _look_at_clock(self, jump_s: float) -> None:

@@ -218,12 +218,16 @@ class Supervisor:
     # --- what the monitor looks at --------------------------------------------------------------
 
     def _astray(self) -> Collection[SessionId]:
-        """Return the sessions that may not be where they are wanted, and that nobody changes."""
-        astray = {*self._wanted.missing(), *self._changes.cut_short}
-        return [one for one in astray if not self._changes.under_way(one)]
+        """Return the sessions that may not be where they are wanted."""
+        return {*self._wanted.missing(), *self._changes.cut_short}
 
     async def _guide(self, session: SessionId) -> None:
-        """Have a session do what is stored that it shall."""
+        """Have a session do what is stored that it shall, unless somebody changes that now.
+
+        Such a change may take long, and the others would wait for it; it is looked at afterwards.
+        """
+        if self._changes.under_way(session):
+            return
         async with self._changes.turn(session):
             try:
                 done = self._wanted.follow(await self._store.get_session(session))

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -16,7 +17,7 @@ from perene.core.standing import Standing
 from perene.supervisor.fleet.supervisor import Supervisor
 from tests.unit.supervisor.fakes import FakeEngine, World
 
-ANA, BOB = SessionId("ana"), SessionId("bob")
+ANA, BOB, CAT = SessionId("ana"), SessionId("bob"), SessionId("cat")
 LOST = Ending(kind=Kind.LOCAL, code=Local.SOCKET_CLOSED)
 REPLACED = Ending(kind=Kind.STREAM_ERROR, conflict="replaced")
 
@@ -469,6 +470,51 @@ async def test_a_change_that_takes_its_time_holds_up_no_look_at_the_others(
     desiring.go_on.set()
     await starting
     await running.engine("ana", 2)
+
+
+@pytest.mark.requirement("C3")
+async def test_a_change_that_begins_while_the_monitor_reads_holds_up_no_look_at_the_others(
+    running: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = await started(running, paired=True)
+    for session in (BOB, CAT):
+        running.store.add(session)
+        running.supervisor.doubt(session)
+    reading = SlowAnswer(running, monkeypatch, "get_session")
+    desiring = SlowAnswer(running, monkeypatch, "set_desired")
+    await running.clock.advance(10)
+    await reading.waiting.wait()
+    # One is being looked at, and waits; the other one's database takes its time.
+    starting = [asyncio.create_task(running.supervisor.start(one)) for one in (BOB, CAT)]
+    await desiring.waiting.wait()
+    reading.go_on.set()
+    await turns()
+    running.clock.jump(3600)
+    await running.clock.advance(10)
+    await turns()
+    assert engine.checked == 1
+    running.supervisor.doubt(ANA)
+    running.store.records[ANA] = replace(running.store.records[ANA], desired=Desired.STOPPED)
+    await running.clock.advance(10)
+    await gone(running.supervisor, ANA)
+    desiring.go_on.set()
+    await asyncio.gather(*starting)
+
+
+@pytest.mark.requirement("C3")
+async def test_a_database_that_takes_its_time_holds_up_no_look_at_the_sessions(
+    running: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = await started(running, paired=True)
+    running.supervisor.doubt(ANA)
+    reading = SlowAnswer(running, monkeypatch, "get_session")
+    await running.clock.advance(10)
+    await reading.waiting.wait()
+    running.clock.jump(3600)
+    await running.clock.advance(10)
+    await turns()
+    assert engine.checked == 1
+    reading.go_on.set()
 
 
 @pytest.mark.requirement("C3")
