@@ -255,6 +255,10 @@ class World:
     engines: dict[SessionId, list[FakeEngine]] = field(
         default_factory=dict[SessionId, list[FakeEngine]]
     )
+    options: dict[SessionId, SessionOptions] = field(
+        default_factory=dict[SessionId, SessionOptions]
+    )
+    """Those of each session's last connection."""
     broken: set[SessionId] = field(default_factory=set[SessionId])
     """Sessions whose task ends in an error that nobody expected."""
     rung: int = 0
@@ -304,5 +308,6 @@ class World:
     ) -> FakeEngine:
         engine = FakeEngine(observer)
         self.engines.setdefault(store.session, []).append(engine)
+        self.options[store.session] = options
         self._made.set()
         return engine

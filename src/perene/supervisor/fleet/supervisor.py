@@ -128,10 +128,13 @@ class Supervisor:
     # --- desires --------------------------------------------------------------------------------
 
     async def start(self, session: SessionId) -> None:
-        """Want a session running; one that waits for a person or for its time tries at once."""
+        """Want a session running; one that waits for a person or for its time tries at once.
+
+        Its next connection is made with the options that are stored by now.
+        """
         async with self._changes.turn(session):
             await self._store.set_desired(session, Desired.RUNNING)
-            await self._started(session)
+            await self._started(await self._store.get_session(session))
 
     async def stop(self, session: SessionId) -> None:
         """Want a session stopped; returns when its connection has drained."""
@@ -146,11 +149,12 @@ class Supervisor:
         """Want a new connection now; counts begin anew, but no ban ends by it."""
         async with self._changes.turn(session):
             await self._store.set_desired(session, Desired.RUNNING)
+            record = await self._store.get_session(session)
             task = self._roster.tasks.get(session)
             if task is None or task.stopping or task.failed:
-                await self._started(session)
+                await self._started(record)
             else:
-                task.restart()
+                task.restart(record)
 
     async def hurry(self, session: SessionId) -> None:
         """Let a session that waits try at once; one that somebody stops meanwhile rests."""
@@ -196,15 +200,15 @@ class Supervisor:
             self._ring()
         self._changes.forget(session)
 
-    async def _started(self, session: SessionId) -> None:
+    async def _started(self, record: SessionRecord) -> None:
+        session = record.id
         task = self._roster.tasks.get(session)
-        if task is not None and (task.stopping or task.failed):
-            await self._wanted.halt(session)
-            task = None
-        if task is not None:
-            task.start()
+        if task is not None and not (task.stopping or task.failed):
+            task.start(record)
             return
-        record = await self._store.get_session(session)
+        if task is not None:
+            await self._wanted.halt(session)
+            record = await self._store.get_session(session)
         if record.desired is not Desired.RUNNING:
             # A logout that had to be finished first has left it to be stopped.
             await self._store.set_desired(session, Desired.RUNNING)

@@ -123,6 +123,10 @@ class SessionJobs:
 
     # --- deeds ----------------------------------------------------------------------------------
 
+    def take_options(self, record: SessionRecord) -> None:
+        """Connect with the options that were read by now, from the next connection on."""
+        self._options, self._readable = record.options, record.readable
+
     def acquire(self, deed: Acquire) -> None:
         """Become the owner."""
         self._begin(self._acquire(deed))

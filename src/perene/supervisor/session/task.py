@@ -102,14 +102,20 @@ class SessionTask:
 
     # --- what others ask ------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """A person wants the session running now."""
+    def start(self, record: SessionRecord | None = None) -> None:
+        """A person wants the session running now, with the options of a record that was read."""
         self.stopping = self.leaving = False
+        self._take_options(record)
         self.tell(Start(by_person=True))
 
-    def restart(self) -> None:
+    def restart(self, record: SessionRecord | None = None) -> None:
         """A person wants a new connection, whatever has been before."""
+        self._take_options(record)
         self.tell(Restart())
+
+    def _take_options(self, record: SessionRecord | None) -> None:
+        if record is not None:
+            self._jobs.take_options(record)
 
     def stop(self, *, by_person: bool = True) -> None:
         """Ask the task to end in order; it drains its connection first."""

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from perene.core.causes import Ending, Kind, Local
+from perene.core.causes import Cause, Ending, Kind, Local
 from perene.core.errors import NotFound, StorageUnavailable
 from perene.core.events import Event, EventType
 from perene.core.ids import Epoch, SessionId
 from perene.core.notices import Opened
 from perene.core.outages import Outage
-from perene.core.sessions import Connection, Desired, SessionRecord
+from perene.core.sessions import Connection, Desired, SessionOptions, SessionRecord
 from perene.core.standing import Standing
 from perene.supervisor.fleet.supervisor import Supervisor
 from tests.unit.supervisor.fakes import FakeEngine, World
@@ -421,6 +421,31 @@ async def test_a_restart_makes_a_new_connection_of_whatever_there_was(running: W
     await turns()
     await running.supervisor.restart(ANA)
     await running.engine("ana", 3)
+
+
+@pytest.mark.parametrize("ask", ["start", "restart"])
+async def test_a_session_whose_options_were_mended_is_asked_to_run_and_does(
+    running: World, ask: str
+) -> None:
+    running.store.add("ana", paired=True)
+    running.store.records[ANA] = replace(running.store.records[ANA], readable=False)
+    await running.supervisor.start(ANA)
+    await turns()
+    assert running.supervisor.live(ANA).connection is Connection.NEEDS_ATTENTION
+    assert running.supervisor.live(ANA).cause is Cause.UNREADABLE_STATE
+    running.store.records[ANA] = replace(running.store.records[ANA], readable=True)
+    await getattr(running.supervisor, ask)(ANA)
+    await running.engine("ana")
+
+
+async def test_a_restart_connects_with_the_options_that_are_stored_by_then(running: World) -> None:
+    await started(running, paired=True)
+    assert running.options[ANA] == SessionOptions()
+    changed = SessionOptions(proxy="http://proxy:3128")
+    running.store.records[ANA] = replace(running.store.records[ANA], options=changed)
+    await running.supervisor.restart(ANA)
+    await running.engine("ana", 2)
+    assert running.options[ANA] == changed
 
 
 async def test_a_jump_of_the_clock_makes_every_connection_prove_itself(running: World) -> None:
