@@ -143,7 +143,7 @@ def _tls(endpoint: Endpoint) -> ssl.SSLContext | None:
     if not endpoint.url.startswith("wss:"):
         return None
     try:
-        return _shared_context(
+        context = _shared_context(
             endpoint.ca_file,
             endpoint.tls_verify,
             None if endpoint.ca_file is None else _edition(endpoint.ca_file),
@@ -153,6 +153,11 @@ def _tls(endpoint: Endpoint) -> ssl.SSLContext | None:
         sentence = f"The file of TLS authorities cannot be used ({type(error).__name__})."
         ending = Ending(kind=Kind.LOCAL, code=Local.TLS, sentence=sentence)
         raise ConnectionEnded(ending) from error
+    if not context.cert_store_stats()["x509_ca"]:
+        # Python says nothing of a file that it cannot open, as while no descriptor is left, or an
+        # update replaces it. An hour of that is not to be shared with everybody.
+        _shared_context.cache_clear()
+    return context
 
 
 @lru_cache(maxsize=4)

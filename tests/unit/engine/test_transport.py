@@ -48,6 +48,20 @@ def test_dials_to_one_endpoint_share_what_they_trust(ca_file: str) -> None:
     assert _tls(endpoint) is _tls(endpoint) is _tls(proxied)
 
 
+def test_authorities_that_could_not_be_read_once_are_looked_for_by_the_next_dial(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # As while no descriptor is left: Python makes a context that trusts nobody, and says nothing.
+    empty = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    with monkeypatch.context() as nothing_left:
+        nothing_left.setattr(ssl, "create_default_context", lambda: empty)
+        assert authorities(_tls(ENDPOINT)) == 0
+    full = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    full.load_verify_locations(cadata=authority().decode())
+    monkeypatch.setattr(ssl, "create_default_context", lambda: full)
+    assert _tls(ENDPOINT) is full is _tls(ENDPOINT)
+
+
 def test_a_dial_without_tls_needs_no_context() -> None:
     assert _tls(replace(ENDPOINT, url="ws://localhost/ws/chat")) is None
 
