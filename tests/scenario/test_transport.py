@@ -1,6 +1,7 @@
 """The engine's socket, on loopback: direct, through a proxy, and every way to fail."""
 
 import asyncio
+import errno
 import socket
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -142,6 +143,20 @@ async def test_a_closed_port_refuses() -> None:
 async def test_a_name_with_several_addresses_refuses_when_they_do() -> None:
     ending = await ending_of(Endpoint(url=f"ws://localhost:{closed_port()}/ws/chat"))
     assert ending.code == Local.REFUSED
+
+
+async def test_a_machine_that_gives_no_socket_is_not_taken_for_a_server_that_is_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def none_left(*_: object, **__: object) -> socket.socket:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(socket, "socket", none_left)
+    ending = await ending_of(Endpoint(url="ws://127.0.0.1:9/ws/chat"))
+    assert (ending.code, ending.sentence) == (
+        Local.OPEN_FILES,
+        "The machine gave no socket for it (EMFILE).",
+    )
 
 
 @pytest.mark.parametrize("host", ["chat.invalid", "a" * 70 + ".example"])

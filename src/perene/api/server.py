@@ -9,6 +9,7 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
+from perene.api.listening import listening_socket
 from perene.api.streams import Streams
 from perene.core.errors import RefusedToStart
 
@@ -43,10 +44,12 @@ class HttpServer:
         port: int,
         streams: Streams,
         shutdown_timeout_s: float = 10,
+        most_connections: int | None = None,
     ) -> None:
         self._host = host
         self._port = port
         self._streams = streams
+        self._most_connections = most_connections
         self._server = _Server(
             uvicorn.Config(
                 app,
@@ -66,7 +69,7 @@ class HttpServer:
 
         Then wait for `ended`: a server that is gone cannot be asked how it is.
         """
-        sock = listening_socket(self._host, self._port)
+        sock = listening_socket(self._host, self._port, most=self._most_connections)
         port = int(sock.getsockname()[1])
         self._task = asyncio.create_task(self._server.serve(sockets=[sock]), name="http")
         up = asyncio.create_task(self._server.up.wait())
@@ -105,25 +108,6 @@ class HttpServer:
                 # It has not come to let go of its port, and would leave callers without an answer.
                 for listening in self._server.servers:
                     listening.close()
-
-
-def listening_socket(host: str, port: int) -> socket.socket:
-    """Return a socket that listens; RefusedToStart says why there is none."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        sock = socket.create_server((host, port), family=family, backlog=512)
-    except OSError as error:
-        # Python puts the address behind the reason, once more.
-        reason = str(error.strerror).partition(" (while")[0]
-        raise RefusedToStart(
-            f"Cannot listen on {host} port {port} ({reason}):"
-            " free it, or choose others with PERENE_HOST and PERENE_PORT."
-        ) from error
-    # Accepted connections inherit it. asyncio sets it only where a socket names its protocol,
-    # which this one does not; without it each answer on a kept connection waits 40 ms for the
-    # acknowledgement of its own headers.
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return sock
 
 
 def _failure(task: asyncio.Task[None]) -> BaseException | None:

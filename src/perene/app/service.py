@@ -20,6 +20,7 @@ from perene.data_directory import held_data_directory
 from perene.key_rotation import RotationInterrupted, next_key_file
 from perene.log_writer import LineWriter, errors_aside, write_within
 from perene.logs import setup_logs
+from perene.open_files import raise_limit
 from perene.settings import Settings, unknown_variables
 from perene.store.database import LIMIT_S
 from perene.store.errors import WrongMasterKey
@@ -60,11 +61,12 @@ async def serve(settings: Settings) -> None:
 
 async def _run(settings: Settings, store: Store, lock: InstanceLock, errors: LineWriter) -> None:
     clock, metrics = SystemClock(), Metrics()
-    metrics.watch_log(lambda: errors.lost)
     sessions = await wire_sessions(settings, store, clock, metrics)
     hold = _hold_watch(lock, clock)
-    watch = wire_watch(settings, store, clock, metrics, sessions, hold)
-    server = wire_server(settings, store, clock, metrics, sessions, watch)
+    watch = wire_watch(settings, store, clock, metrics, sessions, hold, lambda: errors.lost)
+    server = wire_server(
+        settings, store, clock, metrics, sessions, watch, most_connections=_most_connections()
+    )
     # First, so that a port that is taken refuses the start before any session connects.
     port = await server.start()
     watching = asyncio.create_task(watch.run(), name="watch")
@@ -83,6 +85,12 @@ async def _run(settings: Settings, store: Store, lock: InstanceLock, errors: Lin
             await watch.alerting.save()
             await sessions.hearings.save()
     log.info("stopped")
+
+
+def _most_connections() -> int | None:
+    """Return how many connections the API takes: half of what may be open is for sessions."""
+    limit = raise_limit()
+    return None if limit is None else limit // 2
 
 
 def _hold_watch(lock: InstanceLock, clock: Clock) -> HoldWatch:

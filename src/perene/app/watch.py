@@ -13,6 +13,7 @@ from perene.app.sessions import Sessions
 from perene.app.versions import version_health
 from perene.core.clock import Clock
 from perene.delivery.alerts import notifiers_for
+from perene.open_files import share_used
 from perene.settings import Settings
 from perene.settings.alert_rules import read_alert_rules
 from perene.store.store import Store
@@ -90,6 +91,7 @@ def wire_watch(
     metrics: Metrics,
     sessions: Sessions,
     hold: HoldWatch,
+    log_lines_lost: Callable[[], int] = lambda: 0,
 ) -> Watch:
     """Make the parts that look at the service. Nothing runs yet."""
     looks = Looks(
@@ -107,7 +109,7 @@ def wire_watch(
             lambda: Threads(1, "perene-alerts"),
         ),
         rules=read_alert_rules(settings.alert_rules_file),
-        signals=_signals(settings, clock, sessions, looks, hold),
+        signals=_signals(clock, sessions, looks, hold, log_lines_lost),
         clock=clock,
     )
     vitals = Vitals(
@@ -118,6 +120,7 @@ def wire_watch(
             hold.health,
             looks.host.event_loop,
             looks.host.disk,
+            looks.host.open_files,
             _master_key_loaded,
             lambda: version_health(sessions.versions),
             alerting.health,
@@ -126,13 +129,19 @@ def wire_watch(
     )
     metrics.watch_sessions(vitals.count)
     metrics.watch_alerts(alerting.firing)
+    metrics.watch_log(log_lines_lost)
+    metrics.watch_loop(lambda: looks.host.lag_s)
     return Watch(
         looks=looks, alerting=alerting, vitals=vitals, hearings=sessions.hearings, clock=clock
     )
 
 
 def _signals(
-    settings: Settings, clock: Clock, sessions: Sessions, looks: Looks, hold: HoldWatch
+    clock: Clock,
+    sessions: Sessions,
+    looks: Looks,
+    hold: HoldWatch,
+    log_lines_lost: Callable[[], int],
 ) -> SignalSource:
     return SignalSource(
         sessions.supervisor,
@@ -144,6 +153,9 @@ def _signals(
         limited=looks.limits.limited,
         twins=looks.twins.twins,
         database_taken=lambda: hold.taken is not None,
+        loop_lag_s=lambda: looks.host.lag_s,
+        open_files_share=lambda: looks.host.open_files_share,
+        log_lines_lost=log_lines_lost,
     )
 
 
@@ -152,6 +164,7 @@ def _host_watch(settings: Settings, clock: Clock) -> HostWatch:
         clock,
         disk_free=lambda: shutil.disk_usage(settings.data_dir).free,
         key_missing=lambda: settings.master_key is None and not settings.master_key_path.exists(),
+        open_files=share_used,
         # Not the loop's own threads: the process would wait at its end for a disk that stalls.
         threads=Threads(1, "perene-look"),
     )

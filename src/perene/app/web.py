@@ -19,6 +19,7 @@ def wire_server(
     metrics: Metrics,
     sessions: Sessions,
     watch: Watch,
+    most_connections: int | None = None,
 ) -> HttpServer:
     """Make the HTTP server. It does not listen yet."""
     streams = Streams(limit=settings.max_event_streams)
@@ -52,4 +53,5 @@ def wire_server(
         port=settings.port,
         streams=streams,
         shutdown_timeout_s=settings.shutdown_timeout_s,
+        most_connections=most_connections,
     )

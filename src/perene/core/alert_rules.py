@@ -31,6 +31,9 @@ SIGNALS: Mapping[Scope, Mapping[str, str]] = {
         "task_failures_last_hour": "Sessions' tasks that ended by a bug in the last hour.",
         "clock_jump_s": "Largest jump of the machine's clock in the last hour, in seconds.",
         "disk_free_bytes": "Room left where the data directory is, in bytes.",
+        "event_loop_lag_s": "Longest time in the last minute for which everything stood still.",
+        "open_files_share": "Files and sockets that are open, as a share of those that may be.",
+        "log_lines_lost_last_hour": "Lines of the log that were not written in the last hour.",
         "key_missing": "1 when the master key's file is gone since the start.",
     },
 }
@@ -312,6 +315,33 @@ SERVICE_RULES: tuple[Rule, ...] = (
         "{gigabytes:.2f} GiB are left where the data directory is; saving will fail soon.",
         "Make room now.",
         below=256 * 1024**2,
+    ),
+    _service(
+        "event_loop_late",
+        "event_loop_lag_s",
+        Severity.WARNING,
+        "Everything stood still for {value:.0f} seconds; sessions that answer late are cut off.",
+        "Look at the load of this machine. If it has enough left, report it with the log.",
+        above=5,
+        resolve_after_s=300,
+    ),
+    _service(
+        "open_files",
+        "open_files_share",
+        Severity.CRITICAL,
+        "{percent:.0f} % of the files and sockets that may be open are; without one, no session"
+        " connects and nobody is told.",
+        "Raise the limit where the service starts: `ulimit -n`, or LimitNOFILE= of systemd.",
+        above=0.9,
+    ),
+    _service(
+        "log_lines_lost",
+        "log_lines_lost_last_hour",
+        Severity.WARNING,
+        "{value:.0f} lines of the log were lost in an hour.",
+        "Look at what reads the log, and at the disk that it is written to.",
+        above=0,
+        resolve_after_s=600,
     ),
     _service(
         "key_missing",

@@ -33,6 +33,7 @@ class Local(StrEnum):
     PROXY = "proxy"
     HTTP_REFUSED = "http_refused"
     UNREACHABLE = "unreachable"
+    OPEN_FILES = "open_files"
     SOCKET_CLOSED = "socket_closed"
     HANDSHAKE_TIMEOUT = "handshake_timeout"
     HANDSHAKE_FAILED = "handshake_failed"
@@ -79,6 +80,7 @@ class Cause(StrEnum):
     UNREACHABLE = "unreachable"
     TLS = "tls"
     PROXY = "proxy"
+    OPEN_FILES = "open_files"
     HANDSHAKE_TIMEOUT = "handshake_timeout"
     KEEPALIVE = "keepalive"
     HALF_OPEN = "half_open"
@@ -155,6 +157,7 @@ _LOCAL: Mapping[str, Cause] = {
     Local.PROXY: Cause.PROXY,
     Local.HTTP_REFUSED: Cause.SERVER_UNAVAILABLE,
     Local.UNREACHABLE: Cause.UNREACHABLE,
+    Local.OPEN_FILES: Cause.OPEN_FILES,
     Local.SOCKET_CLOSED: Cause.NETWORK,
     Local.HANDSHAKE_TIMEOUT: Cause.HANDSHAKE_TIMEOUT,
     Local.HANDSHAKE_FAILED: Cause.UNTRUSTED_SERVER,

@@ -185,6 +185,9 @@ POLICIES: Mapping[Cause, Policy] = {
     ),
     Cause.TLS: _retry("The server's TLS certificate was not accepted; something is in between."),
     Cause.PROXY: _retry("The proxy did not make the connection; check its address and password."),
+    Cause.OPEN_FILES: _retry(
+        "This machine lets Perene open no more files and sockets; raise the limit of open files."
+    ),
     Cause.HANDSHAKE_TIMEOUT: _retry("The server did not complete the handshake."),
     Cause.KEEPALIVE: _retry("The server no longer answered keepalives."),
     Cause.HALF_OPEN: _retry("The socket took nothing more, though nobody had closed it."),

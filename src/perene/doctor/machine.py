@@ -75,13 +75,14 @@ def check_service(path: Path) -> Finding:
 def check_open_files(settings: Settings, sessions: int, *, limit: int | None = None) -> Finding:
     """Compare how many files may be open with what so many sessions need."""
     name = "open files"
-    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0] if limit is None else limit
+    # The service takes all that the system lets it have.
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1] if limit is None else limit
     needed = sessions + settings.max_event_streams + _OWN_FILES
-    if soft == resource.RLIM_INFINITY:
+    if most == resource.RLIM_INFINITY:
         return ok(name, "Any number of files may be open.")
     need = counted(sessions, "session", "need", "needs")
-    sentence = f"{soft} files may be open here; {need} up to {needed}."
-    if soft < needed:
+    sentence = f"{most} files may be open here; {need} up to {needed}."
+    if most < needed:
         remedy = (
             "Raise the limit where the service starts: `ulimit -n`, or LimitNOFILE= of systemd."
         )

@@ -28,6 +28,7 @@ _REMEDIES: Mapping[str, str] = {
         " TLS needs its authority there."
     ),
     Local.CONNECT_TIMEOUT: "Check that a firewall lets connections to the server out.",
+    Local.OPEN_FILES: "Raise the limit of open files: `ulimit -n`, or LimitNOFILE= of systemd.",
     Local.PROXY: "Check PERENE_PROXY: its address, its name and password, and that it runs.",
     Local.HTTP_REFUSED: (
         "Check the path in PERENE_ENDPOINT; if it is right, the server refuses at the moment, or"

@@ -17,6 +17,7 @@ from perene.core.causes import Ending, Kind, Local
 from perene.engine.errors import ConnectionEnded
 
 _NO_ANSWER = frozenset({errno.ETIMEDOUT})
+_NONE_LEFT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _REFUSED = frozenset({errno.ECONNREFUSED})
 
 
@@ -75,6 +76,9 @@ def _is_passing(error: Exception) -> bool:
 def _of_socket(error: OSError, *, proxied: bool) -> tuple[Local, str, int | None]:
     numbers = _numbers(error)
     side = "proxy" if proxied else "server"
+    if numbers & _NONE_LEFT:
+        names = ", ".join(sorted(errno.errorcode[number] for number in numbers & _NONE_LEFT))
+        return Local.OPEN_FILES, f"The machine gave no socket for it ({names}).", None
     if numbers & _REFUSED:
         code = Local.PROXY if proxied else Local.REFUSED
         return code, f"Nobody listens at the {side}'s address.", None

@@ -115,6 +115,11 @@ ALERTS_FIRING = Definition(
     meaning="Alerts that are open at this moment.",
     labels=("rule", "severity"),
 )
+EVENT_LOOP_LAG = Definition(
+    name="perene_event_loop_lag_seconds",
+    kind=Kind.GAUGE,
+    meaning="Longest time in the last minute for which everything stood still.",
+)
 LOG_LINES_LOST = Definition(
     name="perene_log_lines_lost_total",
     kind=Kind.COUNTER,
@@ -133,6 +138,7 @@ DEFINITIONS = (
     COMMITTED_UNITS,
     MESSAGES_STORED,
     ALERTS_FIRING,
+    EVENT_LOOP_LAG,
     LOG_LINES_LOST,
 )
 """Every metric of Perene's own; the usual ones of the process come with them."""
@@ -211,6 +217,10 @@ class Metrics:
             return list(count().items())
 
         self.registry.register(_Looked(ALERTS_FIRING, rows))
+
+    def watch_loop(self, lag_s: Callable[[], float]) -> None:
+        """Show how late the event loop was; `lag_s` is called at each reading."""
+        self.registry.register(_Looked(EVENT_LOOP_LAG, lambda: [((), lag_s())]))
 
     def watch_log(self, lost: Callable[[], int]) -> None:
         """Show how many lines of the log were lost; `lost` is called at each reading."""

@@ -85,6 +85,7 @@ async def test_detailed_health_names_every_part_of_the_service(service: Wired) -
         "database_hold",
         "event_loop",
         "disk",
+        "open_files",
         "master_key",
         "client_version",
         "alerts",

@@ -96,6 +96,7 @@ def test_every_defined_metric_is_shown_with_its_kind_and_meaning() -> None:
     metrics.watch_sessions(dict)
     metrics.watch_alerts(dict)
     metrics.watch_log(int)
+    metrics.watch_loop(float)
     text = metrics.exposition().decode()
     for metric in DEFINITIONS:
         assert f"# HELP {metric.name} {metric.meaning}\n" in text

@@ -100,7 +100,8 @@ class SignalSource:
     """Makes the signals of one look; call it at each, for it counts what happened in between.
 
     `disk_free` returns the bytes that were free lately, None when nobody knows; `key_missing`,
-    `limited`, `twins` and `database_taken` answer at once, from memory.
+    `limited`, `twins` and `database_taken` answer at once, from memory; so do `loop_lag_s`,
+    `open_files_share`, None when nobody knows, and `log_lines_lost`, since the start.
     """
 
     def __init__(
@@ -115,6 +116,9 @@ class SignalSource:
         limited: Callable[[SessionId], bool] = lambda _: False,
         twins: Callable[[SessionId], int] = lambda _: 0,
         database_taken: Callable[[], bool] = lambda: False,
+        loop_lag_s: Callable[[], float] = lambda: 0.0,
+        open_files_share: Callable[[], float | None] = lambda: None,
+        log_lines_lost: Callable[[], int] = lambda: 0,
     ) -> None:
         self._supervisor = supervisor
         self._database = database
@@ -125,8 +129,12 @@ class SignalSource:
         self._limited = limited
         self._twins = twins
         self._database_taken = database_taken
+        self._loop_lag_s = loop_lag_s
+        self._open_files_share = open_files_share
+        self._log_lines_lost = log_lines_lost
         self._memories: dict[SessionId, _Memory] = {}
         self._failures = Recent()
+        self._lines_lost = Recent()
         # Made before any session runs: a sign of life that was not seen yet is younger.
         self._looked_at = clock.monotonic()
         self._jump_s = 0.0
@@ -195,10 +203,15 @@ class SignalSource:
                 self._failures.of(self._supervisor.task_failures, now)
             ),
             "clock_jump_s": self._largest_jump(now),
+            "event_loop_lag_s": self._loop_lag_s(),
+            "log_lines_lost_last_hour": float(self._lines_lost.of(self._log_lines_lost(), now)),
             "key_missing": float(self._key_missing()),
         }
-        free = self._disk_free()
-        return numbers if free is None else {**numbers, "disk_free_bytes": float(free)}
+        seldom = {
+            "disk_free_bytes": self._disk_free(),
+            "open_files_share": self._open_files_share(),
+        }
+        return numbers | {name: float(seen) for name, seen in seldom.items() if seen is not None}
 
     def _largest_jump(self, now: float) -> float:
         """Return the largest of the clock's jumps within the last hour, 0 without one."""

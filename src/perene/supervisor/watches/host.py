@@ -18,6 +18,9 @@ _PATIENCE_S = 5.0
 _SLOW_S = 1.0
 """An event loop that is as late as this keeps sessions from answering in time."""
 
+_MANY_FILES = 0.9
+"""A share above which sessions, requests and alerts soon find none left."""
+
 _KEPT = 60
 """Rounds over which the largest lag is told."""
 
@@ -27,14 +30,16 @@ class _Seen(NamedTuple):
 
     free: int | OSError
     key_missing: bool | None
+    open_files: float | None
 
 
 class HostWatch:
     """Measures how late the event loop runs, and looks at what it needs of the file system.
 
     `disk_free` returns the free bytes where the data is, `key_missing` whether the master key's
-    file is gone; both may block, and are called by a thread of `threads`. One that does not come
-    back is not asked again before it does.
+    file is gone, `open_files` how much of what may be open is, None when nobody can tell; all may
+    block, and are called by a thread of `threads`. One that does not come back is not asked again
+    before it does.
     """
 
     def __init__(
@@ -44,11 +49,13 @@ class HostWatch:
         disk_free: Callable[[], int],
         key_missing: Callable[[], bool],
         threads: Executor,
+        open_files: Callable[[], float | None] = lambda: None,
         least_free_bytes: int = 256 * 1024**2,
     ) -> None:
         self._clock = clock
         self._disk_free = disk_free
         self._key_missing = key_missing
+        self._open_files = open_files
         self._threads = threads
         self._least = least_free_bytes
         self._lags: list[float] = []
@@ -57,6 +64,8 @@ class HostWatch:
         self._unseen: str | None = None
         self.key_missing = False
         """Whether the key's file was gone at the last look."""
+        self.open_files_share: float | None = None
+        """How much of what may be open was at the last look; None when nobody can tell."""
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -86,6 +95,12 @@ class HostWatch:
         detail = f"At most {lag_s * 1000:.0f} ms late in the last minute."
         return ComponentHealth(name="event_loop", ok=lag_s < _SLOW_S, detail=detail)
 
+    def open_files(self) -> ComponentHealth:
+        """Tell how many files and sockets were open at the last look."""
+        share = self.open_files_share
+        detail = None if share is None else f"{share:.0%} of the files that may be open are."
+        return ComponentHealth(name="open_files", ok=(share or 0) < _MANY_FILES, detail=detail)
+
     def disk(self) -> ComponentHealth:
         """Tell how much room the disk had at the last look."""
         if self._free is None:
@@ -109,6 +124,7 @@ class HostWatch:
                 self._looking = None
         if seen.key_missing is not None:
             self.key_missing = seen.key_missing
+        self.open_files_share = seen.open_files
         if isinstance(seen.free, OSError):
             self._not_seen(seen.free.strerror or "no answer")
         else:
@@ -122,9 +138,9 @@ class HostWatch:
         except OSError as error:
             free = error
         try:
-            return _Seen(free, self._key_missing())
+            return _Seen(free, self._key_missing(), self._open_files())
         except OSError:
-            return _Seen(free, None)
+            return _Seen(free, None, self._open_files())
 
     def _not_seen(self, reason: str) -> None:
         self._free = None

@@ -28,12 +28,17 @@ class Service:
         self.live = LiveState()
         self.live.moved(Connection.CONNECTING)
         self.limited = False
+        self.open_files: float | None = 0.25
+        self.lines_lost = 0
         self.source = SignalSource(
             self,
             self,
             self.clock,
             janitor=self,
             disk_free=lambda: 7,
+            loop_lag_s=lambda: 8.5,
+            open_files_share=lambda: self.open_files,
+            log_lines_lost=lambda: self.lines_lost,
             limited=lambda session: self.limited and session == ONE,
         )
 
@@ -48,6 +53,16 @@ def test_every_signal_of_the_catalogue_is_supplied_and_none_besides() -> None:
     signals = Service().source()
     assert set(signals[ONE]) == set(SIGNALS[Scope.SESSION])
     assert set(signals[SERVICE]) == set(SIGNALS[Scope.SERVICE])
+
+
+def test_what_concerns_the_process_is_told_as_it_is() -> None:
+    service = Service()
+    service.lines_lost = 40
+    assert service.source()[SERVICE]["log_lines_lost_last_hour"] == 40
+    service.lines_lost, service.open_files = 45, None
+    numbers = service.source()[SERVICE]
+    assert (numbers["log_lines_lost_last_hour"], numbers["event_loop_lag_s"]) == (45, 8.5)
+    assert "open_files_share" not in numbers, "nobody knows"
 
 
 def test_a_stopped_session_has_no_numbers() -> None:

@@ -39,7 +39,10 @@ class LateClock:
 
 
 async def watched(
-    *delays: float, free: "int | OSError" = 1024 * MIB, key_missing: bool = False
+    *delays: float,
+    free: "int | OSError" = 1024 * MIB,
+    key_missing: bool = False,
+    open_files: float | None = 0.1,
 ) -> tuple[HostWatch, int]:
     looks = 0
 
@@ -52,7 +55,11 @@ async def watched(
 
     with ThreadPoolExecutor(1) as threads:
         watch = HostWatch(
-            LateClock(*delays), disk_free=look, key_missing=lambda: key_missing, threads=threads
+            LateClock(*delays),
+            disk_free=look,
+            key_missing=lambda: key_missing,
+            open_files=lambda: open_files,
+            threads=threads,
         )
         await live(watch)
     return watch, looks
@@ -97,6 +104,13 @@ async def test_a_disk_that_cannot_be_looked_at_is_not_well() -> None:
     assert watch.free_bytes is None
     assert not watch.disk().ok
     assert "Input/output error" in (watch.disk().detail or "")
+
+
+@pytest.mark.parametrize(("share", "ok"), [(0.5, True), (0.95, False), (None, True)])
+async def test_it_is_well_while_more_files_can_be_opened(share: float | None, ok: bool) -> None:
+    watch, _ = await watched(0.0, open_files=share)
+    assert watch.open_files_share == share
+    assert watch.open_files().ok is ok
 
 
 @pytest.mark.parametrize("missing", [True, False])
