@@ -10,13 +10,16 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from sqlalchemy import update
 
-from perene.core.errors import StaleEpoch, StorageError
+from perene.core.errors import StorageError
 from perene.core.events import EventType
 from perene.core.outages import OutageEnd
 from perene.core.sessions import Connection as State
-from perene.core.unit import Committed, Unit
+from perene.core.unit import Unit
 from perene.sim.mailbox import Held
+from perene.store.schema import sessions
+from perene.supervisor.storage.committer import Outcome
 from tests.plugins.postgres import running_postgres
 from tests.support.storage import Health
 from tests.support.watch import watched
@@ -214,7 +217,7 @@ async def test_a_message_that_the_database_refuses_brings_no_storm_of_logins_and
     friend = world.simulator.add_contact(name="Ana").account.phone
     commit, logins = world.store.commit, world.simulator.evidence.events["logins"]
 
-    async def refuse(units: Sequence[Unit]) -> Sequence[Committed | StaleEpoch]:
+    async def refuse(units: Sequence[Unit]) -> Sequence[Outcome]:
         if any(unit.messages for unit in units):
             raise StorageError("the database refused a statement")
         return await commit(units)
@@ -254,3 +257,32 @@ async def test_that_a_session_was_replaced_in_an_outage_is_kept_once_the_databas
     await world.pass_time(3600)
     assert world.state() is State.NEEDS_ATTENTION
     assert len(world.network.dialled_by[DESK]) == dialled
+
+
+@pytest.mark.requirement("C3", "E8", "F1")
+async def test_a_session_comes_back_by_itself_when_the_database_forgot_who_took_it(
+    world: World,
+) -> None:
+    """A fail-over to a server that lagged behind loses the last commits, the epoch among them.
+
+    That nobody else has taken the session is plain: epochs only grow.
+    """
+    phone = await world.pair()
+    await world.pass_time(60)
+    ana = world.simulator.add_contact(name="Ana").account.phone
+    position, began = await world.now(), world.clock.now()
+    back = update(sessions).values(epoch=sessions.c.epoch - 1)
+    await world.store.database.write(lambda connection: connection.execute(back))
+    async with watched(world) as watch:
+        world.simulator.send_text(ana, phone, "hello")
+        await world.pass_time(120, until=lambda: world.state() is not State.OPEN)
+        await world.pass_time(120, until=lambda: world.state() is State.OPEN)
+        assert (world.clock.now() - began).total_seconds() < 30
+        await world.answered(phone)
+        assert await world.texts() == ["hello"]
+        await world.pass_time(120)
+        assert watch.pager.rules == set()
+    (lost,) = await world.events(EventType.SESSION_DISCONNECTED, since=position)
+    assert lost.event.payload["cause"] == "storage"
+    (outage,) = (await world.sessions.outages(DESK, cursor=None, limit=10)).items[:1]
+    assert (outage.cause, outage.end) == ("storage", OutageEnd.RECOVERED)

@@ -77,6 +77,19 @@ class StorageUnavailable(StorageError):
     )
 
 
+class ForgottenEpoch(StorageUnavailable):
+    """The database is an older state of itself: it no longer knows that this owner took a session.
+
+    Whoever holds the database takes the session again; until then nothing can be written.
+    """
+
+    code = "forgotten_epoch"
+    remedy = (
+        "The session is taken again by itself. What the database lost, by a fail-over to a server"
+        " that lagged behind or by the restore of a backup, stays lost."
+    )
+
+
 class DatabaseTaken(PereneError):
     """Another service took the database while this one had lost its hold on it."""
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, select
 
-from perene.core.errors import NotFound, StaleEpoch
+from perene.core.errors import ForgottenEpoch, NotFound, StaleEpoch
 from perene.core.ids import Epoch, SessionId
 from perene.core.unit import Profile
 from perene.store.batch import Owned
@@ -69,17 +69,35 @@ def lock_session(connection: Connection, session_id: SessionId) -> LockedSession
 def lock_as_owner(
     connection: Connection, session_id: SessionId, epoch: Epoch | None
 ) -> LockedSession:
-    """Lock one session's row; with an epoch, raise StaleEpoch unless it is the owner's."""
+    """Lock one session's row; with an epoch, raise what `refused` returns."""
     locked = lock_session(connection, session_id)
-    if epoch is not None and locked.epoch != epoch:
-        raise StaleEpoch(f"session {session_id} has another owner since epoch {locked.epoch}")
+    if epoch is not None and (error := refused(session_id, locked, epoch)) is not None:
+        raise error
     return locked
+
+
+def refused(
+    session_id: SessionId, locked: LockedSession, epoch: Epoch
+) -> StaleEpoch | ForgottenEpoch | None:
+    """Return why a session cannot be written under an epoch, None if it is the owner's.
+
+    Epochs only grow. If the stored one is smaller, nobody has taken the session: the database has
+    gone back in time, by a fail-over that lost commits or by the restore of a backup.
+    """
+    if locked.epoch > epoch:
+        return StaleEpoch(f"session {session_id} has another owner since epoch {locked.epoch}")
+    if locked.epoch < epoch:
+        return ForgottenEpoch(
+            f"the database has gone back in time: session {session_id} is at epoch {locked.epoch}"
+            f" again, and was at {epoch}"
+        )
+    return None
 
 
 def own_session(
     connection: Connection, keyring: Keyring, session_id: SessionId, epoch: Epoch | None
 ) -> Owned:
-    """Lock a session for writing; with an epoch, raise StaleEpoch unless it is the owner's."""
+    """Lock a session for writing; with an epoch, raise what `refused` returns."""
     locked = lock_as_owner(connection, session_id, epoch)
     sealer = keyring.sealer(connection, locked.key, session_id)
     return owned(session_id, locked, sealer)
@@ -102,8 +120,9 @@ def acquire(
 ) -> list[Epoch | StaleEpoch | NotFound]:
     """Become the owner of sessions: every earlier owner's writes are refused from now on.
 
-    With an epoch, only while that is still a session's: StaleEpoch is the answer when somebody else
-    owns it by now, NotFound when there is no such session. The others are taken all the same.
+    With an epoch, only while no later one is a session's: StaleEpoch is the answer when somebody
+    else owns it by now, NotFound when there is no such session. The others are taken all the same.
+    A new epoch is later than both the stored one and the one that was held.
     """
     locked = lock_sessions(connection, {session_id for session_id, _ in asked})
     epochs = {session_id: session.epoch for session_id, session in locked.items()}
@@ -112,10 +131,10 @@ def acquire(
         present = epochs.get(session_id)
         if present is None:
             answers.append(NotFound(f"there is no session {session_id}"))
-        elif held is not None and present != held:
+        elif held is not None and present > held:
             answers.append(StaleEpoch(f"session {session_id} has another owner"))
         else:
-            epochs[session_id] = Epoch(present + 1)
+            epochs[session_id] = Epoch(max(present, held or 0) + 1)
             answers.append(epochs[session_id])
     update_rows(
         connection,

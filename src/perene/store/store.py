@@ -6,7 +6,7 @@ from pathlib import Path
 from sqlalchemy import Connection, text
 
 from perene.core.clock import Clock
-from perene.core.errors import StaleEpoch
+from perene.core.errors import ForgottenEpoch, StaleEpoch
 from perene.core.events import Event, EventType
 from perene.core.ids import Epoch, SessionId
 from perene.core.unit import Committed, Unit
@@ -65,7 +65,7 @@ class Store(SessionShelf, MessageShelf, Evidence, Upkeep):
         """Return when the database answers, or raise StorageUnavailable."""
         await self.database.read(_ping)
 
-    async def commit(self, batch: Sequence[Unit]) -> list[Committed | StaleEpoch]:
+    async def commit(self, batch: Sequence[Unit]) -> list[Committed | StaleEpoch | ForgottenEpoch]:
         """Commit units in one transaction: see `units.commit_units`."""
         return await self.database.write(
             units.commit_units, self.keyring, self.caches, batch, now=self._clock.now()

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from perene.core.errors import StaleEpoch
+from perene.core.errors import ForgottenEpoch, StaleEpoch
 from perene.core.ids import SessionId
 from perene.core.unit import Committed, Unit
 from perene.store.batch import Entry, Owned
@@ -19,7 +19,7 @@ from perene.store.messages import insert_messages
 from perene.store.moments import micros
 from perene.store.outages import write_outages
 from perene.store.outbox import append_events
-from perene.store.ownership import LockedSession, lock_sessions, owned
+from perene.store.ownership import LockedSession, lock_sessions, owned, refused
 from perene.store.peer_messages import write_peer_messages
 from perene.store.pre_keys import write_pre_keys
 from perene.store.privacy_tokens import write_privacy_tokens
@@ -35,11 +35,12 @@ def commit_units(
     units: Sequence[Unit],
     *,
     now: datetime,
-) -> list[Committed | StaleEpoch]:
+) -> list[Committed | StaleEpoch | ForgottenEpoch]:
     """Make the units true, in their order, in the transaction of the running `Database.write`.
 
     Returns, for each unit, what became of it: a unit whose epoch is not its session's (or whose
-    session was deleted) is refused with a StaleEpoch and changes nothing; the others go on. Of a
+    session was deleted) is refused with a StaleEpoch, or a ForgottenEpoch when the session's is an
+    older one, and changes nothing; the others go on. Of a
     ratchet, sender key, outage or set of credentials that several units advance, only the last
     state is written. Committing the same units again changes nothing and repeats no event. Nothing
     is remembered in `caches` unless the transaction commits.
@@ -66,22 +67,20 @@ def commit_units(
 _NOTHING_NEW = Committed(new_messages=0)
 
 
-def _admit(unit: Unit, locked: Mapping[SessionId, LockedSession]) -> Committed | StaleEpoch:
+def _admit(
+    unit: Unit, locked: Mapping[SessionId, LockedSession]
+) -> Committed | StaleEpoch | ForgottenEpoch:
     session = locked.get(unit.session)
     if session is None:
         return StaleEpoch(f"session {unit.session} was deleted")
-    if session.epoch != unit.epoch:
-        return StaleEpoch(
-            f"session {unit.session} is owned under epoch {session.epoch}, not {unit.epoch}"
-        )
-    return _NOTHING_NEW
+    return refused(unit.session, session, unit.epoch) or _NOTHING_NEW
 
 
 def _owned(
     connection: Connection,
     keyring: Keyring,
     units: Sequence[Unit],
-    results: Sequence[Committed | StaleEpoch],
+    results: Sequence[Committed | StaleEpoch | ForgottenEpoch],
     locked: Mapping[SessionId, LockedSession],
 ) -> dict[SessionId, Owned]:
     admitted = {

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, update
 
-from perene.core.errors import StaleEpoch, UnreadableState
+from perene.core.errors import ForgottenEpoch, StaleEpoch, UnreadableState
 from perene.core.events import EventType
 from perene.core.ids import Epoch, SessionId
 from perene.core.messages import Fate, Message
@@ -19,6 +19,7 @@ from perene.core.unit import (
     SenderKeyWrite,
     Unit,
 )
+from perene.store.schema import sessions
 from perene.store.store import Store
 from perene.store.units import commit_units
 from tests.support.units import (
@@ -178,6 +179,26 @@ async def test_every_acquisition_outdates_the_owners_before(store: Store) -> Non
     )
     assert isinstance(old, StaleEpoch)
     assert new == Committed(new_messages=1)
+
+
+@pytest.mark.requirement("E8")
+async def test_an_epoch_that_the_database_forgot_is_nobody_elses(store: Store) -> None:
+    """A fail-over or a restored backup has taken back the transaction that gave it."""
+    await store.acquire(ANA)
+    mine = await store.acquire(ANA)
+    back = update(sessions).values(epoch=mine - 1)
+    await store.database.write(lambda connection: connection.execute(back))
+
+    [refused] = await store.commit([unit(epoch=mine, messages=(message(),))])
+    assert isinstance(refused, ForgottenEpoch)
+    with pytest.raises(ForgottenEpoch, match="gone back in time"):
+        await store.archive_credentials(ANA, mine, "unlinked")
+    assert await store.list_messages(ANA) == []
+
+    anew = await store.acquire(ANA, mine)
+    assert anew == mine + 1, "no epoch is ever given twice while its owner lives"
+    committed = Committed(new_messages=1)
+    assert await store.commit([unit(epoch=anew, messages=(message(),))]) == [committed]
 
 
 async def test_an_owner_renews_its_epoch_only_while_it_still_owns(store: Store) -> None:

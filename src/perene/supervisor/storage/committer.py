@@ -9,12 +9,12 @@ from datetime import datetime
 import structlog
 
 from perene.core.clock import Clock
-from perene.core.errors import StaleEpoch, StorageError, StorageUnavailable
+from perene.core.errors import ForgottenEpoch, StaleEpoch, StorageError, StorageUnavailable
 from perene.core.unit import Committed, Unit
 
 log = structlog.stdlib.get_logger()
 
-Outcome = Committed | StaleEpoch
+Outcome = Committed | StaleEpoch | ForgottenEpoch
 Commit = Callable[[Sequence[Unit]], Awaitable[Sequence[Outcome]]]
 Measure = Callable[[float, int, int], None]
 """Told of each group that was saved: its seconds, its units, and how many messages were new."""
@@ -151,7 +151,7 @@ class Committer:
         self.transactions += 1
         self.committed_units += len(batch)
         for waiting, outcome in zip(batch, outcomes, strict=True):
-            if isinstance(outcome, StaleEpoch):
+            if not isinstance(outcome, Committed):
                 _break(waiting, outcome)
             elif not waiting.future.done():
                 waiting.future.set_result(outcome)
