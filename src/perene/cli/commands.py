@@ -51,8 +51,10 @@ def serve() -> int:
     try:
         settings = read_settings()
         from perene.app import serve as run
+        from perene.event_loop import EventLoop
 
-        asyncio.run(run(settings))
+        with asyncio.Runner(loop_factory=EventLoop) as runner:
+            runner.run(run(settings))
     except RefusedToStart as refusal:
         _last_words(f"{sentence(refusal)}\n{refusal.remedy}\n")
         return REFUSED
