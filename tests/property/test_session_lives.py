@@ -53,7 +53,7 @@ from perene.core.machines.inputs import (
     VersionFound,
 )
 from perene.core.machines.session import new_session, next_deadline, step
-from perene.core.machines.state import Chances, Claiming, Down, Held, SessionState
+from perene.core.machines.state import Absence, Chances, Claiming, Down, Held, SessionState
 from perene.core.outages import OutageId
 from perene.core.policy import POLICIES, SLOWLY, STABLE_AFTER, Count, Reaction
 from perene.core.standing import Standing
@@ -203,7 +203,7 @@ class Lives(RuleBasedStateMachine):
     @rule(person=st.booleans())
     def the_service_ends_and_begins(self, person: bool) -> None:
         """What is under way ends with it; what was stored comes back."""
-        self.dies()
+        self.dies(person=person)
         if person:
             self.a_person_acts()
         self.give(Start(by_person=person))
@@ -218,7 +218,7 @@ class Lives(RuleBasedStateMachine):
         assert isinstance(self.state.connection, Down)
         assert not self.under_way.total()
 
-    def dies(self) -> None:
+    def dies(self, *, person: bool = False) -> None:
         standing = Standing.parse(self.state.standing.serialize())
         assert standing == self.state.standing, "what is stored comes back whole"
         self.under_way.clear()
@@ -227,7 +227,12 @@ class Lives(RuleBasedStateMachine):
         self.asked_to_log_out = False
         if not self.holds:
             self.not_before = None
-        self.state = new_session(self.state.session, paired=self.state.paired, standing=standing)
+        self.state = new_session(
+            self.state.session,
+            paired=self.state.paired,
+            standing=standing,
+            absence=None if person else Absence(since=self.now.wall, local=Local.SERVICE_ENDED),
+        )
 
     # --- what happens ---------------------------------------------------------------------------
 

@@ -187,7 +187,7 @@ async def test_a_service_that_starts_without_names_connects_when_there_are_some(
     await world.pass_time(10 * MINUTE)
 
     assert world.state() is State.WAITING
-    assert {str(end["cause"]) for end in await desk.ends()} == {"stopped", "dns"}
+    assert {str(end["cause"]) for end in await desk.ends()} == {"service_ended", "dns"}
     assert_schedule(desk.dials[before:], WAITS)
     assert desk.dials[before] < began + 1, "the first attempt was made at once"
     view = await world.sessions.session(DESK)

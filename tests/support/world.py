@@ -192,13 +192,16 @@ class World:
             clock=self.clock,
             key_file=self._folder / "master.key",
         )
+        last_life = await self.store.last_life()  # before `storage` counts what is asked
         self.storage.attach(self.store.database)
         self.feed = EventFeed(self.store)
         self.committer = Committer(
             commit=self._commit, clock=self.clock, policy=SavePolicy(), on_commit=self._committed
         )
         self.gate = StartGate(self.clock, at_once=self.start_at_once, per_second=200)
+        self.metrics = _Telling(self.tell)
         self.supervisor = Supervisor(
+            last_life=last_life,
             store=self.store,
             open_store=lambda session, epoch, lane: OwnedStore(self.store, session, epoch, lane),
             committer=self.committer,
@@ -208,7 +211,7 @@ class World:
             rng=random.Random(self.seed),
             versions=self.versions,
             gate=self.gate,
-            metrics=_Telling(self.tell),
+            metrics=self.metrics,
         )
         self.sessions = SessionDesk(self.store, self.supervisor, self.clock, ring=self._committed)
         self.accounts = AccountDesk(

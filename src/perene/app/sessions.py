@@ -2,13 +2,16 @@
 
 import random
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+
+import structlog
 
 from perene.app.connections import Connections, OwnedStore
 from perene.app.hearing import Hearings
 from perene.app.versions import client_versions
 from perene.core.account import ReachOutPolicy
 from perene.core.clock import Clock
+from perene.core.errors import StorageError
 from perene.core.hearing import hearing_with
 from perene.core.ids import SessionId
 from perene.core.policy import policies_with
@@ -21,6 +24,8 @@ from perene.supervisor.fleet.versions import ClientVersions
 from perene.supervisor.gate.start_gate import StartGate
 from perene.supervisor.metrics import Metrics
 from perene.supervisor.storage.committer import Committer, SavePolicy
+
+log = structlog.stdlib.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +62,7 @@ async def wire_sessions(
     hearings = Hearings(store, clock, hearing_with(settings.hearing_overrides))
     await hearings.load()
     supervisor = Supervisor(
+        last_life=await _last_life(store),
         store=store,
         open_store=lambda session, epoch, lane: OwnedStore(store, session, epoch, lane),
         committer=committer,
@@ -77,6 +83,15 @@ async def wire_sessions(
         accounts=AccountDesk(store, feed, clock, _reach_out_policy(settings), ring=feed.ring),
         feed=feed,
     )
+
+
+async def _last_life(store: Store) -> datetime | None:
+    # Asked before anything is written in this run. When the database is late, nobody can tell.
+    try:
+        return await store.last_life()
+    except StorageError as error:
+        log.warning("last_life_not_read", reason=str(error))
+        return None
 
 
 def _save_policy(settings: Settings) -> SavePolicy:

@@ -52,6 +52,7 @@ class Local(StrEnum):
     INTERNAL = "internal"
     RESTARTED = "restarted"
     STOPPED = "stopped"
+    SERVICE_ENDED = "service_ended"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +109,7 @@ class Cause(StrEnum):
     UNKNOWN = "unknown"
     RESTARTED = "restarted"
     STOPPED = "stopped"
+    SERVICE_ENDED = "service_ended"
 
 
 _FAILURES: Mapping[str, Cause] = {
@@ -176,6 +178,7 @@ _LOCAL: Mapping[str, Cause] = {
     Local.INTERNAL: Cause.INTERNAL,
     Local.RESTARTED: Cause.RESTARTED,
     Local.STOPPED: Cause.STOPPED,
+    Local.SERVICE_ENDED: Cause.SERVICE_ENDED,
 }
 
 

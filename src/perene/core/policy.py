@@ -298,6 +298,10 @@ POLICIES: Mapping[Cause, Policy] = {
         reaction=Reaction.NONE, sentence="The session was restarted on request."
     ),
     Cause.STOPPED: Policy(reaction=Reaction.NONE, sentence="The session was stopped on request."),
+    Cause.SERVICE_ENDED: Policy(
+        reaction=Reaction.NONE,
+        sentence="Perene itself ended; the session comes back when it runs again.",
+    ),
 }
 
 

@@ -20,6 +20,7 @@ class Standing:
     `counts` are attempts in vain, in a row; of those in `told`, a person was told that a limit was
     reached. `not_before` bars every attempt until then, `held`
     until a person acts. `ban_code` is the sub-code of a ban that has not been seen to end.
+    `up` says that a connection was stable then, `left_at` since when nobody drove it any more.
     `phone_seen_at` is the last sign of the phone, `phone_absent_days` the absence that people were
     told of.
     """
@@ -30,6 +31,8 @@ class Standing:
     held: Cause | None = None
     ban_code: str | None = None
     outage: Outage | None = None
+    up: bool = False
+    left_at: datetime | None = None
     phone_seen_at: datetime | None = None
     phone_absent_days: int = 0
 
@@ -57,6 +60,8 @@ class Standing:
                 "held": None if self.held is None else self.held.value,
                 "ban_code": self.ban_code,
                 "outage": None if outage is None else _outage_fields(outage),
+                "up": self.up,
+                "left_at": _text(self.left_at),
                 "phone_seen_at": _text(self.phone_seen_at),
                 "phone_absent_days": self.phone_absent_days,
             }
@@ -83,6 +88,8 @@ class Standing:
                 held=None if held is None else Cause(held),
                 ban_code=stored.get("ban_code"),
                 outage=None if outage is None else _outage(outage),
+                up=bool(stored.get("up", False)),
+                left_at=_moment(stored.get("left_at")),
                 phone_seen_at=_moment(stored.get("phone_seen_at")),
                 phone_absent_days=int(stored.get("phone_absent_days", 0)),
             )

@@ -17,7 +17,7 @@ from perene.store.moments import micros, moment
 from perene.store.schema import counters, outbox
 
 _COUNTER: Final = "outbox"
-_PROBES: Final = "probes"
+_LIFE: Final = "alive_at"
 
 # ASCII: a lone surrogate or a NUL in a payload is escaped, and so can be stored. One encoder for
 # all: `json.dumps` makes a new one for each call that names separators.
@@ -116,9 +116,17 @@ def purge_events(connection: Connection, before: datetime, *, limit: int) -> int
     return connection.execute(delete(outbox).where(outbox.c.seq <= gone)).rowcount
 
 
-def count_probe(connection: Connection) -> None:
-    """Write a row that nobody reads: whether it can be committed is what is asked."""
-    _take_numbers(connection, 1, counter=_PROBES)
+def note_life(connection: Connection, now: datetime) -> None:
+    """Write that the service runs now; whether that can be committed is what is asked mostly."""
+    connection.execute(_NOTE[connection.dialect.name], {"name": _LIFE, "value": micros(now)})
+
+
+def last_life(connection: Connection) -> datetime | None:
+    """Return when a service is known to have run last: by its events, or by what it noted."""
+    latest = select(outbox.c.at).order_by(outbox.c.seq.desc()).limit(1)
+    noted = select(counters.c.value).where(counters.c.name == _LIFE)
+    found = [connection.execute(query).scalar() for query in (latest, noted)]
+    return max((moment(at) for at in found if at is not None), default=None)
 
 
 def _take_numbers(connection: Connection, count: int, *, counter: str = _COUNTER) -> int:
@@ -135,8 +143,18 @@ def _count_on(insert: sqlite.Insert | postgresql.Insert) -> ReturningInsert[int]
     ).returning(counters.c.value)
 
 
+def _note(insert: sqlite.Insert | postgresql.Insert) -> sqlite.Insert | postgresql.Insert:
+    return insert.on_conflict_do_update(
+        index_elements=["name"], set_={"value": insert.excluded.value}
+    )
+
+
 # Made once: building and hashing them for every commit took a third of its time.
 _COUNT: Final = {
     "sqlite": _count_on(sqlite.insert(counters)),
     "postgresql": _count_on(postgresql.insert(counters)),
+}
+_NOTE: Final = {
+    "sqlite": _note(sqlite.insert(counters)),
+    "postgresql": _note(postgresql.insert(counters)),
 }

@@ -42,7 +42,11 @@ class Upkeep(StoreBase):
 
     async def probe(self) -> None:
         """Return when the database has taken a write, or raise StorageUnavailable."""
-        await self.database.write(outbox.count_probe)
+        await self.database.write(outbox.note_life, self._clock.now())
+
+    async def last_life(self) -> datetime | None:
+        """Return when a service is known to have run on this database last, None if never."""
+        return await self.database.read(outbox.last_life)
 
     async def counts(self, session: SessionId, *, since: datetime | None = None) -> Counts:
         """Return how much a session holds; `since` limits the fates to ids first seen after it."""

@@ -11,7 +11,7 @@ import pytest
 from perene.core.events import EventType
 from perene.core.ids import SessionId
 from perene.store.store import Store
-from tests.support.units import ANA, START, event, message, unit
+from tests.support.units import ANA, START, ManualClock, event, message, unit
 
 pytestmark = pytest.mark.usefixtures("ana")
 
@@ -24,6 +24,20 @@ async def test_a_probe_writes_and_is_no_event(store: Store) -> None:
     await store.probe()
     assert await store.last_seq() == before
     assert await store.events_after(0) == []
+
+
+async def test_the_last_life_of_a_service_is_known_by_its_probes_and_its_events(
+    store: Store, clock: ManualClock
+) -> None:
+    clock.time = START + timedelta(minutes=1)
+    await store.probe()
+    assert await store.last_life() == START + timedelta(minutes=1)
+    clock.time = START
+    await store.probe()
+    assert await store.last_life() == START, "a clock that was set back is believed"
+    at = START + timedelta(seconds=7)
+    await store.append_events([(ANA, replace(event(), at=at))])
+    assert await store.last_life() == at
 
 
 async def test_events_are_read_in_the_order_of_their_commits(store: Store) -> None:

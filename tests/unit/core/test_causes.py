@@ -75,6 +75,7 @@ LOCAL = {
     Local.INTERNAL: Cause.INTERNAL,
     Local.RESTARTED: Cause.RESTARTED,
     Local.STOPPED: Cause.STOPPED,
+    Local.SERVICE_ENDED: Cause.SERVICE_ENDED,
 }
 
 _NETWORK = (Reaction.RETRY, 30, Exhausted.GO_ON_SLOWLY)
@@ -116,6 +117,7 @@ ONLY_REACTION = {
     Cause.UNREADABLE_STATE: Reaction.STOP,
     Cause.RESTARTED: Reaction.NONE,
     Cause.STOPPED: Reaction.NONE,
+    Cause.SERVICE_ENDED: Reaction.NONE,
 }
 
 # Codes that libraries make up on their own side, or that belong to another product: none of them

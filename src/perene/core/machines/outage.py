@@ -1,10 +1,12 @@
 """The outage that is kept for people: from a connection's loss to the next stable one."""
 
 from dataclasses import replace
+from datetime import datetime, timedelta
 
+from perene.core.causes import Cause
 from perene.core.clock import Instant
 from perene.core.machines.effects import Disconnected, OutageOver
-from perene.core.machines.inputs import Input
+from perene.core.machines.inputs import Input, Start
 from perene.core.machines.signals import (
     Decided,
     Emptied,
@@ -15,7 +17,7 @@ from perene.core.machines.signals import (
     Stable,
     Trying,
 )
-from perene.core.machines.state import Chances, Moved, SessionState
+from perene.core.machines.state import Absence, Chances, Moved, SessionState
 from perene.core.machines.verdict import Verdict
 from perene.core.masking import masked
 from perene.core.outages import Loss, Outage, OutageEnd
@@ -25,9 +27,16 @@ def step(state: SessionState, heard: Input | Signal, now: Instant, chances: Chan
     """Return what is kept of what was heard."""
     outage = state.standing.outage
     match heard:
+        case Start() if state.absence is not None and not state.absence.told:
+            return _found_gone(state, state.absence, chances)
         case Lost(verdict=verdict):
-            begun = outage or _begun(state, verdict, now, chances)
+            begun = outage or _of_absence(state, now, chances)
+            begun = begun or _begun(state, verdict, now, chances)
             return Moved(state=_with(state, begun.lost(_loss(verdict, now))))
+        case Trying() if state.absence is not None:
+            attempts = state.absence.attempts + 1
+            absence = replace(state.absence, attempts=attempts, last_attempt_at=now.wall)
+            return Moved(state=replace(state, absence=absence))
         case Trying() if outage is not None:
             attempts = outage.attempts + 1
             tried = replace(outage, attempts=attempts, last_attempt_at=now.wall, retry_at=None)
@@ -37,17 +46,48 @@ def step(state: SessionState, heard: Input | Signal, now: Instant, chances: Chan
                 retry_at = None if wait is None else now.wall + wait
                 outage = replace(outage, retry_at=retry_at)
             told = Disconnected(decided=heard, outage=outage)
-            return Moved(state=_with(state, outage), out=(told,))
+            if heard.verdict.cause is Cause.SERVICE_ENDED and state.standing.up:
+                state = _left(state, state.standing.left_at or now.wall)
+            standing = replace(state.standing, outage=outage)
+            return Moved(state=replace(state, standing=standing), out=(told,))
         case PutOff(wait=wait) if outage is not None:
             return Moved(state=_with(state, replace(outage, retry_at=now.wall + wait)))
         case Stable():
-            return _over(state, OutageEnd.RECOVERED, now)
+            over = _over(state, OutageEnd.RECOVERED, now, chances)
+            standing = replace(over.state.standing, up=True)
+            return replace(over, state=replace(over.state, standing=standing))
         case Emptied():
-            return _over(state, OutageEnd.LOGGED_OUT, now)
+            return _over(state, OutageEnd.LOGGED_OUT, now, chances)
         case GaveUp(end=end):
-            return _over(state, end, now)
+            return _over(state, end, now, chances)
         case _:
             return Moved(state=state)
+
+
+def _found_gone(state: SessionState, absence: Absence, chances: Chances) -> Moved:
+    """Tell of the loss of a connection that nobody could tell of: who drove it was gone."""
+    verdict = Verdict.of_local(absence.local, chances.policies)
+    decided = Decided(verdict=verdict, attempt=0, wait=timedelta())
+    found = replace(_left(state, absence.since), absence=replace(absence, told=True))
+    return Moved(state=found, out=(Disconnected(decided=decided, outage=None),))
+
+
+def _of_absence(state: SessionState, now: Instant, chances: Chances) -> Outage | None:
+    """Return the outage that began when nobody drove the session any more."""
+    absence = state.absence
+    if absence is None:
+        return None
+    since = replace(now, wall=min(absence.since, now.wall))
+    verdict = Verdict.of_local(absence.local, chances.policies)
+    return replace(
+        _begun(state, verdict, since, chances).lost(_loss(verdict, since)),
+        attempts=absence.attempts,
+        last_attempt_at=absence.last_attempt_at,
+    )
+
+
+def _left(state: SessionState, left_at: datetime) -> SessionState:
+    return replace(state, standing=replace(state.standing, left_at=left_at))
 
 
 def _begun(state: SessionState, verdict: Verdict, now: Instant, chances: Chances) -> Outage:
@@ -76,10 +116,10 @@ def _loss(verdict: Verdict, now: Instant) -> Loss:
     )
 
 
-def _over(state: SessionState, end: OutageEnd, now: Instant) -> Moved:
-    outage = state.standing.outage
+def _over(state: SessionState, end: OutageEnd, now: Instant, chances: Chances) -> Moved:
+    outage = state.standing.outage or _of_absence(state, now, chances)
     if outage is None:
-        return Moved(state=state)
+        return Moved(state=_with(state, None))
     # A wall clock that was set back must not end it before it began.
     ended_at = max(now.wall, outage.began_at, outage.last_attempt_at or outage.began_at)
     over = replace(outage, ended_at=ended_at, end=end, retry_at=None)
@@ -87,4 +127,6 @@ def _over(state: SessionState, end: OutageEnd, now: Instant) -> Moved:
 
 
 def _with(state: SessionState, outage: Outage | None) -> SessionState:
-    return replace(state, standing=replace(state.standing, outage=outage))
+    """Return the state with an outage, or without: what is known of an absence is in it."""
+    standing = replace(state.standing, outage=outage, up=False, left_at=None)
+    return replace(state, absence=None, standing=standing)

@@ -7,7 +7,7 @@ and changes nothing. `next_deadline` is the one timer.
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from perene.core.clock import Instant
 from perene.core.ids import SessionId
@@ -16,6 +16,7 @@ from perene.core.machines.effects import Effect
 from perene.core.machines.inputs import Input
 from perene.core.machines.signals import Signal
 from perene.core.machines.state import (
+    Absence,
     Archiving,
     Asking,
     Chances,
@@ -51,13 +52,29 @@ class Step:
 
 
 def new_session(
-    session: SessionId, *, paired: bool, standing: Standing | None = None
+    session: SessionId,
+    *,
+    paired: bool,
+    standing: Standing | None = None,
+    absence: Absence | None = None,
 ) -> SessionState:
-    """Return a session that nobody has started yet."""
+    """Return a session that nobody has started yet.
+
+    `absence` says since when nobody has driven it, None if nobody should have. It counts only for a
+    session that was up till then.
+    """
+    standing = standing or Standing()
+    if not standing.up or standing.outage is not None:
+        absence = None
+    elif absence is not None and standing.left_at is not None:
+        absence = replace(absence, since=standing.left_at, told=True)
+    if absence is None:
+        standing = replace(standing, up=False, left_at=None)
     return SessionState(
         session=session,
         pairing=Paired() if paired else Unpaired(),
-        standing=standing or Standing(),
+        absence=absence,
+        standing=standing,
     )
 
 

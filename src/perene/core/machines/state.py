@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from perene.core.causes import Cause
+from perene.core.causes import Cause, Local
 from perene.core.clock import Instant
 from perene.core.ids import Epoch, SessionId
 from perene.core.machines.effects import Effect
@@ -208,6 +208,24 @@ class Watched:
 
 PhoneWatch = Unwatched | Watched
 
+# --- a life that ended ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Absence:
+    """Nobody drove the session `since` then, because of `local`: the service or the task had ended.
+
+    An outage that is kept for people once it is known how it goes on. `told` is whether the loss of
+    the connection was told; `attempts` are those made since.
+    """
+
+    since: datetime
+    local: Local
+    told: bool = False
+    attempts: int = 0
+    last_attempt_at: datetime | None = None
+
+
 # --- all of them ----------------------------------------------------------------------------------
 
 
@@ -216,7 +234,8 @@ class SessionState:
     """All that decides about a session.
 
     Each machine reads all of it and changes its own part. Of `standing`, the connection has the
-    counts, the ban and the stop; the outage and the phone have the fields of their names.
+    counts, the ban and the stop; the outage has what is up, and it and the phone have the fields of
+    their names. `absence` is the outage's.
     """
 
     session: SessionId
@@ -224,6 +243,7 @@ class SessionState:
     ownership: Ownership = field(default_factory=Free)
     pairing: Pairing = field(default_factory=Unpaired)
     phone: PhoneWatch = field(default_factory=Unwatched)
+    absence: Absence | None = None
     standing: Standing = field(default_factory=Standing)
 
     @property

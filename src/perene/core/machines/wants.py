@@ -30,6 +30,8 @@ from perene.core.outages import OutageEnd
 from perene.core.policy import Count
 from perene.core.standing import Standing
 
+_ASKED_FOR = {Then.RESTART: Local.RESTARTED, Then.LEAVE: Local.SERVICE_ENDED}
+
 
 def step(state: SessionState, want: Start | Restart | Stop | LogOut, now: Instant) -> Moved:
     """Return what the connection makes of a person's wish, or of the service's end."""
@@ -61,7 +63,7 @@ def drain(state: SessionState, then: Then) -> Moved:
 def drained(state: SessionState, draining: Draining, chances: Chances) -> Moved:
     """Go on after a connection that ended because somebody wanted it to."""
     then = draining.then
-    local = Local.RESTARTED if then is Then.RESTART else Local.STOPPED
+    local = _ASKED_FOR.get(then, Local.STOPPED)
     told = Decided(verdict=Verdict.of_local(local, chances.policies), attempt=0, wait=None)
     # It was closing already when the logout came, or a phone linked it only then.
     untold = not draining.parting or isinstance(state.pairing, Linking)
@@ -94,6 +96,8 @@ def emptied(state: SessionState) -> SessionState:
         not_before=None,
         held=None,
         ban_code=None,
+        up=False,
+        left_at=None,
         phone_seen_at=None,
         phone_absent_days=0,
     )

@@ -7,12 +7,13 @@ from datetime import timedelta
 
 import structlog
 
-from perene.core.causes import Cause
+from perene.core.causes import Cause, Local
 from perene.core.clock import Clock
 from perene.core.errors import NotFound, StorageError
 from perene.core.events import Event, EventType
 from perene.core.ids import SessionId
 from perene.core.machines.inputs import Start
+from perene.core.machines.state import Absence
 from perene.core.policy import Growth, Policy, Schedule
 from perene.core.sessions import Connection, Desired, SessionRecord
 from perene.core.unit import Unit
@@ -69,11 +70,13 @@ class TaskRunner:
         """Let tasks run in this group from now on."""
         self._group = group
 
-    def start(self, record: SessionRecord, *, by_person: bool = False) -> SessionTask | None:
+    def start(
+        self, record: SessionRecord, *, by_person: bool = False, absence: Absence | None = None
+    ) -> SessionTask | None:
         """Run a task for a session that has none; None if nothing may start."""
         if self._group is None or self._closing.is_set():
             return None
-        task = self._new_task(record)
+        task = self._new_task(record, absence)
         self._running[record.id] = self._group.create_task(
             self._supervised(task, by_person=by_person), name=f"session {record.id}"
         )
@@ -105,7 +108,7 @@ class TaskRunner:
         if running.done():
             await self.ended(task.session)
 
-    def _new_task(self, record: SessionRecord) -> SessionTask:
+    def _new_task(self, record: SessionRecord, absence: Absence | None) -> SessionTask:
         task = SessionTask(
             record=record,
             ownership=self._ownership,
@@ -116,6 +119,7 @@ class TaskRunner:
             watch=self._metrics,
             policies=self._policies,
             live=self._roster.known(record.id),
+            absence=absence,
         )
         self._roster.enter(task)
         return task
@@ -133,6 +137,7 @@ class TaskRunner:
                 except Exception as error:  # the supervisor's edge: one bug never ends others
                     log.exception("session_task_failed", session=session)
                     task.died.set()
+                    absence = Absence(since=self._clock.now(), local=Local.INTERNAL)
                     lived_s = self._clock.monotonic() - began
                     failures = 1 if lived_s > _AFTER_A_BUG.cap.total_seconds() else failures + 1
                     await self._report_failure(task, error, failures)
@@ -146,7 +151,7 @@ class TaskRunner:
                 record = await self._reads.session(session)
                 if self._ends(task):
                     return  # it was asked so while the database took its time
-                task = self._new_task(record)
+                task = self._new_task(record, absence)
                 if record.desired is Desired.LOGGED_OUT:
                     task.log_out()
         except NotFound:

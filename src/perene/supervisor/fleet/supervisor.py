@@ -8,11 +8,12 @@ from datetime import datetime
 
 import structlog
 
-from perene.core.causes import Cause
+from perene.core.causes import Cause, Local
 from perene.core.clock import Clock
 from perene.core.errors import NotFound, StorageError
 from perene.core.events import Event, EventType
 from perene.core.ids import SessionId
+from perene.core.machines.state import Absence
 from perene.core.policy import POLICIES, Policy
 from perene.core.sessions import Desired, SessionRecord
 from perene.supervisor.fleet.changes import Changes
@@ -38,6 +39,8 @@ class Supervisor:
 
     `ring` is called when an event was committed that no unit carried. Browsers, API clients and
     event streams have no part in a session's life: they read, and ask for desires (C1).
+    `last_life` is when the service is known to have run last before, None if nobody knows:
+    sessions that were up count as down since this one began then.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Supervisor:
         metrics: Metrics | None = None,
         versions: Versions | None = None,
         policies: Mapping[Cause, Policy] = POLICIES,
+        last_life: datetime | None = None,
     ) -> None:
         metrics = metrics or Metrics()
         self._store = store
@@ -86,6 +90,7 @@ class Supervisor:
         self._monitor = Monitor(
             clock=clock, tasks=self._roster.tasks, astray=self._astray, guide=self._guide
         )
+        self._absence = _service_ended(last_life or clock.now())
         self._changes = Changes()
         self._wanted = Wanted(self._roster, self._runner)
 
@@ -111,7 +116,7 @@ class Supervisor:
             monitor = group.create_task(self._monitor.run(), name="monitor")
             for record in wanted:
                 if record.id not in asked and record.id not in self._roster.tasks:
-                    self._wanted.resume(record)
+                    self._wanted.resume(record, absence=self._absence)
             for record in records:
                 if record.desired is Desired.STOPPED and record.id not in asked:
                     self._wanted.settle(record)
@@ -292,3 +297,7 @@ class Supervisor:
         task = self._roster.tasks.get(session)
         if task is not None:
             task.wake_sender()
+
+
+def _service_ended(last_life: datetime) -> Absence:
+    return Absence(since=last_life, local=Local.SERVICE_ENDED)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import structlog
 
 from perene.core.ids import SessionId
+from perene.core.machines.state import Absence
 from perene.core.sessions import Desired, SessionRecord
 from perene.core.standing import Standing
 from perene.supervisor.fleet.roster import Roster
@@ -25,20 +26,24 @@ class Wanted:
         self._runner = runner
         self._wanted: set[SessionId] = set()
 
-    def start(self, record: SessionRecord, *, by_person: bool = False) -> SessionTask | None:
+    def start(
+        self, record: SessionRecord, *, by_person: bool = False, absence: Absence | None = None
+    ) -> SessionTask | None:
         """Run a task for a session that has none; None if nothing may start."""
-        task = self._runner.start(record, by_person=by_person)
+        task = self._runner.start(record, by_person=by_person, absence=absence)
         if task is not None and record.desired is Desired.RUNNING:
             self._wanted.add(record.id)
         return task
 
-    def resume(self, record: SessionRecord) -> SessionTask | None:
+    def resume(
+        self, record: SessionRecord, *, absence: Absence | None = None
+    ) -> SessionTask | None:
         """Go on with what was wanted of a session when its last task ended; return its new one."""
         match record.desired:
             case Desired.RUNNING:
-                return self.start(record)
+                return self.start(record, absence=absence)
             case Desired.LOGGED_OUT:
-                leaving = self.start(record)
+                leaving = self.start(record, absence=absence)
                 if leaving is not None:
                     leaving.log_out()
                 return leaving

@@ -34,7 +34,7 @@ from perene.core.machines.inputs import (
     Stop,
 )
 from perene.core.machines.session import new_session, next_deadline, step
-from perene.core.machines.state import Chances, Down, SessionState
+from perene.core.machines.state import Absence, Chances, Down, SessionState
 from perene.core.notices import Notice, Opened, PhoneLinked
 from perene.core.notices import PhoneSeen as PhoneNoticed
 from perene.core.outages import new_outage_id
@@ -51,7 +51,10 @@ log = structlog.stdlib.get_logger()
 
 
 class SessionTask:
-    """Runs a session until it is stopped. Transport ends never remove it (requirement D5)."""
+    """Runs a session until it is stopped. Transport ends never remove it (requirement D5).
+
+    `absence` says since when it should have been driven, and was not.
+    """
 
     def __init__(
         self,
@@ -65,6 +68,7 @@ class SessionTask:
         watch: Watch,
         policies: Mapping[Cause, Policy] = POLICIES,
         live: LiveState | None = None,
+        absence: Absence | None = None,
     ) -> None:
         self.session: SessionId = record.id
         self.live = live or LiveState()
@@ -77,6 +81,7 @@ class SessionTask:
             record.id,
             paired=record.pn is not None and record.has_credentials,
             standing=Standing.parse(record.standing),
+            absence=absence,
         )
         self.state = self._fresh
         self._clock = clock
