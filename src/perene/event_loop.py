@@ -1,8 +1,15 @@
-"""The event loop of the service: names of hosts are looked up where nobody else waits for it."""
+"""The event loop of the service: nobody else waits for a resolver, and no timer is in a hurry.
+
+Whatever stops everything for a while (a process that is stopped, a machine that swaps, a long
+computation) makes every timer of that while due at once. asyncio would let them go off before it
+looks at what has arrived meanwhile: every question under way would be given up, and its connection
+with it, though the answer lies in the socket.
+"""
 
 import asyncio
 import socket
 from collections.abc import Callable, Sequence
+from contextvars import Context
 from typing import Any
 
 from perene.store.threads import Threads
@@ -15,6 +22,16 @@ _THREADS = 32
 
 _LIMIT_S = 30.0
 """The resolver of a common system gives up before that."""
+
+
+_LATE_S = 1.0
+"""A timer that is as late as this was due while everything stood still."""
+
+_CATCH_UP_S = 0.25
+"""Some turns of the loop, from the bytes in a socket to whoever waits for them."""
+
+_PUT_OFF_TIMES = 10
+"""A loop that stays late has too much to do: at last its timers go off all the same."""
 
 
 class Names:
@@ -56,11 +73,26 @@ class Names:
 
 
 class EventLoop(asyncio.SelectorEventLoop):
-    """An event loop that asks `Names`."""
+    """An event loop that asks `Names`, and after standing still lets everybody read first."""
 
     def __init__(self, names: Names | None = None) -> None:
         super().__init__()
         self._names = names or Names()
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        alarm = _Alarm(self, when, callback, args, context)
+        alarm.handle = super().call_at(when, alarm, context=context)
+        return alarm.handle
+
+    def put_off(self, alarm: "_Alarm") -> None:
+        """Have a late alarm go off a little later."""
+        super().call_at(alarm.when, alarm, context=alarm.context)
 
     async def getaddrinfo(
         self,
@@ -73,6 +105,40 @@ class EventLoop(asyncio.SelectorEventLoop):
         flags: int = 0,
     ) -> Any:
         return await self._names.find(host, port, family, type, proto, flags)
+
+
+class _Alarm:
+    """What a timer calls: at its time, or once the loop has caught up."""
+
+    __slots__ = ("_args", "_callback", "_left", "_loop", "context", "handle", "when")
+
+    def __init__(
+        self,
+        loop: EventLoop,
+        when: float,
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+        context: Context | None,
+    ) -> None:
+        self._loop = loop
+        self._callback = callback
+        self._args = args
+        self._left = _PUT_OFF_TIMES
+        self.when = when
+        self.context = context
+        self.handle: asyncio.TimerHandle | None = None
+
+    def __call__(self) -> None:
+        # It may have been cancelled since it was put off.
+        if self.handle is not None and self.handle.cancelled():
+            return
+        now = self._loop.time()
+        if self._left and now - self.when > _LATE_S:
+            self._left -= 1
+            self.when = now + _CATCH_UP_S
+            self._loop.put_off(self)
+            return
+        self._callback(*self._args)
 
 
 def _system(*question: Any) -> Sequence[Address]:

@@ -1,4 +1,4 @@
-"""A resolver that hangs keeps those waiting who need its answer, and nobody else."""
+"""A resolver that hangs keeps nobody else waiting, and standing still costs no connection."""
 
 import asyncio
 import socket
@@ -111,3 +111,95 @@ def test_an_address_needs_nobody(resolver: Resolver) -> None:
     with asyncio.Runner(loop_factory=lambda: EventLoop(Names(resolver))) as runner:
         runner.run(dial())
     assert resolver.asked == []
+
+
+class Stopped(EventLoop):
+    """A loop that can be found to have stood still."""
+
+    passed_s = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.passed_s
+
+
+class Line:
+    """Somebody who waits for an answer, no longer than so."""
+
+    def __init__(self, limit_s: float) -> None:
+        self._limit_s = limit_s
+        self._near, self._far = socket.socketpair()
+
+    async def ask(self) -> bytes:
+        reader, writer = await asyncio.open_connection(sock=self._near)
+        try:
+            async with asyncio.timeout(self._limit_s):
+                return await reader.readexactly(6)
+        finally:
+            writer.close()
+            self._far.close()
+
+    def answer(self) -> None:
+        self._far.sendall(b"answer")
+
+
+@pytest.mark.requirement("C1", "C2")
+def test_an_answer_that_came_while_everything_stood_still_came_in_time() -> None:
+    async def live(loop: Stopped) -> list[bytes]:
+        lines = [Line(20.0) for _ in range(50)]
+        asking = [asyncio.create_task(line.ask()) for line in lines]
+        await asyncio.sleep(0.01)
+        for line in lines:
+            line.answer()
+        loop.passed_s += 60
+        return await asyncio.gather(*asking)
+
+    loop = Stopped()
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        assert runner.run(live(loop)) == [b"answer"] * 50
+
+
+def test_who_gets_no_answer_is_told_so_after_standing_still_too() -> None:
+    async def live(loop: Stopped) -> None:
+        asking = asyncio.create_task(Line(20.0).ask())
+        await asyncio.sleep(0.01)
+        loop.passed_s += 60
+        with pytest.raises(TimeoutError):
+            await asking
+
+    loop = Stopped()
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(live(loop))
+
+
+def test_timers_go_off_at_last_in_a_loop_that_stays_late() -> None:
+    async def live(loop: Stopped) -> int:
+        rung, turns = loop.create_future(), 0
+        loop.call_later(20, rung.set_result, None)
+        while not rung.done():
+            loop.passed_s += 60
+            turns += 1
+            await asyncio.sleep(0)
+        return turns
+
+    loop = Stopped()
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        assert 2 < runner.run(live(loop)) < 50
+
+
+def test_a_timer_that_is_cancelled_while_it_is_late_does_not_go_off() -> None:
+    async def live(loop: Stopped) -> list[str]:
+        rung: list[str] = []
+        late = loop.call_later(20, rung.append, "late")
+        loop.call_later(20, rung.append, "other")
+        loop.passed_s += 60
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        late.cancel()
+        while not rung:
+            loop.passed_s += 0.1
+            await asyncio.sleep(0)
+        return rung
+
+    loop = Stopped()
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        assert runner.run(live(loop)) == ["other"]
