@@ -286,3 +286,65 @@ async def test_a_session_comes_back_by_itself_when_the_database_forgot_who_took_
     assert lost.event.payload["cause"] == "storage"
     (outage,) = (await world.sessions.outages(DESK, cursor=None, limit=10)).items[:1]
     assert (outage.cause, outage.end) == ("storage", OutageEnd.RECOVERED)
+
+
+@pytest.mark.parametrize("after", [0, 1, 2, 3, 5, 8])
+@pytest.mark.parametrize("health", [Health.FAILING, Health.MUTE])
+@pytest.mark.requirement("C13", "D10", "E6", "E8", "F1")
+async def test_a_crash_in_an_outage_costs_no_message_no_key_no_wish_and_one_login_of_a_ban(
+    world: World, health: Health, after: int
+) -> None:
+    """The database falls ill at any point of a login that is refused, or before it."""
+    phone = await world.pair()
+    await world.pass_time(60)
+    friend = world.simulator.add_contact(name="Ana").account.phone
+    refused = world.simulator.evidence.events
+    if after == 0:
+        world.storage.falls_ill(health)
+        world.simulator.send_text(friend, phone, "in the outage")
+    world.simulator.ban(phone, timedelta(hours=6))
+    if after:
+        await world.settled()
+        world.storage.falls_ill(health, after=after)
+    await world.pass_time(300)
+    world.storage.falls_ill(health)  # if it was not asked often enough
+    if health is Health.FAILING:  # a mute one does what is asked, and nobody knows
+        with pytest.raises(StorageError):
+            await world.sessions.stop(DESK)
+    before = refused["logins_refused_402"]
+    assert before <= 1
+    await world.kill()
+    world.storage.recovers()
+    await world.start()
+
+    await world.pass_time(60)
+    assert refused["logins_refused_402"] <= before + 1
+    seen = refused["logins_refused_402"]
+    assert seen >= 1
+    await world.pass_time(5 * 3600)
+    assert refused["logins_refused_402"] == seen
+    await world.pass_time(3600, until=lambda: world.state() is State.OPEN)
+    assert world.state() is State.OPEN
+    assert refused["pairings"] == 1
+    if after == 0:
+        await world.answered(phone)
+        assert await world.texts() == ["in the outage"]
+
+
+@pytest.mark.requirement("D9", "E8")
+async def test_a_crash_in_an_outage_forgets_that_a_session_was_replaced(world: World) -> None:
+    """What nobody could store is learned anew, at the price of one login."""
+    phone = await world.pair()
+    await world.pass_time(35)
+    world.storage.falls_ill(Health.FAILING)
+    world.simulator.disconnect(phone, "replaced")
+    await world.pass_time(120, until=lambda: world.state() is State.NEEDS_ATTENTION)
+    logins = world.simulator.evidence.events["logins"]
+    await world.kill()
+    world.storage.recovers()
+    await world.start()
+    await world.pass_time(120, until=lambda: world.state() is State.OPEN)
+    world.simulator.disconnect(phone, "replaced")
+    await world.pass_time(3600)
+    assert world.state() is State.NEEDS_ATTENTION
+    assert world.simulator.evidence.events["logins"] == logins + 1
