@@ -38,8 +38,7 @@ class Alerting:
     """Implements `ports.Alerts`. `run` is its life; `look` is one round.
 
     Neither a receiver nor a database that fails ends it. What cannot be stored is kept in memory
-    and told all the same, so that an outage of the database is told too. `emit` is called with
-    every alert that fired or resolved.
+    and told all the same, so that an outage of the database is told too.
     """
 
     def __init__(
@@ -50,13 +49,11 @@ class Alerting:
         rules: Sequence[Rule],
         signals: Callable[[], Signals],
         clock: Clock,
-        emit: Callable[[Alert], None] = lambda _: None,
     ) -> None:
         self._book = AlertBook(store, clock)
         self._rules = rules
         self._signals = signals
         self._clock = clock
-        self._emit = emit
         self._states: dict[Key, Watch] = {}
         self._tellings = AlertTellings(
             notifiers, remedies={rule.name: rule.remedy for rule in rules}, clock=clock
@@ -172,4 +169,3 @@ class Alerting:
             severity=str(alert.severity),
             detail=alert.sentence,
         )
-        self._emit(alert)
