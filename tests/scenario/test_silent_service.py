@@ -100,15 +100,15 @@ async def test_a_service_that_is_stopped_while_its_database_is_silent_ends_and_l
     await perene.greeted()
     await told(perene, "session.connected", times=4)
     await simulator.send(sender, reader, "afterwards")
-    await told(perene, "message.received", times=2)
+    await told(perene, "message.received", times=2, session="reader")
     messages = await perene.pages("/v1/sessions/reader/messages")
     assert sorted(message["text"] for message in messages) == ["afterwards", "in the silence"]
 
 
-async def told(perene: Service, kind: str, *, times: int) -> None:
-    """Wait until so many events of a type have been told since the beginning."""
+async def told(perene: Service, kind: str, *, times: int, session: str | None = None) -> None:
+    """Wait until so many events of a type, of a session, have been told since the beginning."""
     assert perene.http is not None
-    query = {"type": kind, "after": 0}
+    query = {"type": kind, "after": 0} | ({} if session is None else {"session": session})
     async with perene.http.stream("GET", "/v1/events", params=query) as stream:
         lines = aiter(stream.aiter_lines())
         for _ in range(times):
