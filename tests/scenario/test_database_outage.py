@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from sqlalchemy import update
 
-from perene.core.errors import StorageError
+from perene.core.errors import StorageError, StorageUnavailable
 from perene.core.events import EventType
 from perene.core.outages import OutageEnd
 from perene.core.sessions import Connection as State
@@ -230,6 +230,65 @@ async def test_a_message_that_the_database_refuses_brings_no_storm_of_logins_and
     await world.pass_time(1000, until=lambda: world.state() is State.OPEN)
     await world.answered(phone)
     assert await world.texts() == ["refused"]
+
+
+@pytest.mark.requirement("E1", "F1")
+async def test_an_alert_stays_while_a_database_takes_everything_but_messages(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk still lets rows be changed, and a table that is locked is not all of them."""
+    phone = await world.pair()
+    await world.pass_time(60)
+    friend = world.simulator.add_contact(name="Ana").account.phone
+    commit = world.store.commit
+
+    async def refuse(units: Sequence[Unit]) -> Sequence[Outcome]:
+        if any(unit.messages for unit in units):
+            raise StorageUnavailable("its disk is full, 53100")
+        return await commit(units)
+
+    async with watched(world) as watch:
+        with monkeypatch.context() as patched:
+            patched.setattr(world.store, "commit", refuse)
+            world.simulator.send_text(friend, phone, "refused")
+            await world.pass_time(1800)
+            (fired,) = watch.pager.told("database_failing")
+            assert fired.resolved_at is None
+            database = (await watch.vitals.health()).components[0]
+            assert not database.ok
+            assert "its disk is full" in (database.detail or "")
+        await world.pass_time(400, until=lambda: not watch.database.failing)
+        await world.answered(phone)
+        assert await world.texts() == ["refused"]
+        await world.pass_time(60)
+        assert [one.resolved_at is None for one in watch.pager.told("database_failing")] == [
+            True,
+            False,
+        ]
+
+
+@pytest.mark.requirement("E8", "D9")
+async def test_a_refused_message_that_nobody_comes_for_again_is_no_trouble_for_ever(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phone = await world.pair()
+    await world.pass_time(60)
+    friend = world.simulator.add_contact(name="Ana").account.phone
+
+    async def refuse(_units: Sequence[Unit]) -> Sequence[Outcome]:
+        raise StorageUnavailable("its disk is full, 53100")
+
+    async with watched(world) as watch:
+        with monkeypatch.context() as patched:
+            patched.setattr(world.store, "commit", refuse)
+            world.simulator.send_text(friend, phone, "refused")
+            await world.pass_time(60, until=lambda: world.state() is not State.OPEN)
+            stopping = asyncio.create_task(world.sessions.stop(DESK))
+            await world.pass_time(60)
+        await world.pass_time(500)
+        await stopping
+        assert not watch.database.failing
+        assert (await watch.vitals.health()).components[0].ok
 
 
 @pytest.mark.requirement("E8", "D9")

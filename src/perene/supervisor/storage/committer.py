@@ -33,6 +33,10 @@ class SavePolicy:
     max_units: int = 256
 
 
+_TRIED_AGAIN_WITHIN_S = 360.0
+"""A session whose messages were refused comes for them again, after 5 minutes at the latest."""
+
+
 class LaneBroken(StorageError):
     """An earlier unit of the same connection was not committed, and this one builds on it."""
 
@@ -89,7 +93,11 @@ class Committer:
         self._idle.set()
         self.committed_units = 0
         self.transactions = 0
-        self.failing = False
+        self.problem: str | None = None
+        """Why a transaction failed, until another one has saved what that could not."""
+        self._unproved: set[str] = set()
+        """What the database has refused, and not taken since."""
+        self._failed_at = 0.0
         self.committed_at: datetime | None = None
 
     @property
@@ -98,14 +106,28 @@ class Committer:
         return len(self._waiting)
 
     @property
+    def failing(self) -> bool:
+        """Whether the database takes not all that it should, as far as is known."""
+        return self.problem is not None
+
+    @property
     def busy(self) -> bool:
         """Whether a unit waits, or a transaction is under way."""
         return not self._idle.is_set()
 
     def forget_failure(self) -> None:
-        """The database took a write of somebody else: an outage that nobody waits out is over."""
-        if not self.busy:
-            self.failing = False
+        """The database took a write of somebody else: an outage that nobody waits out is over.
+
+        That a row was changed proves nothing of a full disk, nor of a table that is locked: what
+        messages are made of must be seen to be taken, or nobody must have tried for long enough.
+        """
+        lately = self._clock.monotonic() - self._failed_at < _TRIED_AGAIN_WITHIN_S
+        if not self.busy and not (self._unproved and lately):
+            self._forget_failure()
+
+    def _forget_failure(self) -> None:
+        self.problem = None
+        self._unproved.clear()
 
     def lane(self) -> Lane:
         """Open the lane of a new connection."""
@@ -167,9 +189,10 @@ class Committer:
             except (StorageUnavailable, TimeoutError) as error:
                 # A transaction that timed out here may still commit. Trying it again is safe:
                 # every row of a unit is written so that a second time changes nothing.
-                self.failing = True
+                reason = str(error) or "timed out"
+                self._failed(units, reason)
                 if attempt == policy.attempts:
-                    log.error("save_failed", attempts=attempt, units=len(units), reason=str(error))
+                    log.error("save_failed", attempts=attempt, units=len(units), reason=reason)
                     raise StorageUnavailable(f"not saved after {attempt} attempts") from error
                 wait_s = policy.wait_s * attempt
                 log.warning(
@@ -177,16 +200,23 @@ class Committer:
                     attempt=attempt,
                     limit=policy.attempts,
                     wait_s=wait_s,
-                    reason=str(error) or "timed out",
+                    reason=reason,
                 )
                 await self._clock.sleep(wait_s)
                 continue
             if self.failing:
-                self.failing = False
-                log.info("saved", attempt=attempt, units=len(units))
+                self._unproved -= _parts(units)
+                if not self._unproved:
+                    self._forget_failure()
+                    log.info("saved", attempt=attempt, units=len(units))
             self._saved(began, outcomes)
             return outcomes
         raise AssertionError("a save policy has at least one attempt")
+
+    def _failed(self, units: Sequence[Unit], reason: str) -> None:
+        self.problem = reason
+        self._unproved |= _parts(units)
+        self._failed_at = self._clock.monotonic()
 
     def _saved(self, began: float, outcomes: Sequence[Outcome]) -> None:
         self.committed_at = self._clock.now()
@@ -212,6 +242,17 @@ class Committer:
                     _break(waiting, own_error)
             else:
                 self._settle(own, outcomes)
+
+
+def _parts(units: Sequence[Unit]) -> set[str]:
+    """Return which rows of messages these units write: what failed of these is tried again, for
+    WhatsApp keeps the messages."""
+    parts = {
+        "messages": any(unit.messages for unit in units),
+        "ratchets": any(unit.ratchets for unit in units),
+        "ledger": any(unit.ledger for unit in units),
+    }
+    return {part for part, written in parts.items() if written}
 
 
 def _failed_with_lane(waiting: _Waiting) -> bool:

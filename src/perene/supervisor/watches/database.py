@@ -62,10 +62,10 @@ class DatabaseWatch:
             self._problem = reason
             return
         self._probed_at = self._clock.now()
-        if self.failing:
-            log.info("database_writable")
-        self._problem = None
+        failed, self._problem = self.failing, None
         self._committer.forget_failure()
+        if failed and not self.failing:
+            log.info("database_writable")
 
     def _saved_just_now(self) -> bool:
         # The wall clock may have been set back since.
@@ -82,8 +82,13 @@ class DatabaseWatch:
     def health(self) -> ComponentHealth:
         """Tell whether the database can be written, and when it last was."""
         failing = self.failing
-        told = [self._problem or "The last transaction could not be saved."] if failing else []
+        told = [self._sentence()] if failing else []
         times = [at for at in (self._committer.committed_at, self._probed_at) if at is not None]
         if times:
             told.append(f"Last written at {max(times).isoformat(timespec='seconds')}.")
         return ComponentHealth(name="database", ok=not failing, detail=" ".join(told) or None)
+
+    def _sentence(self) -> str:
+        if self._committer.problem is None:
+            return f"{self._problem}."
+        return f"Not all could be saved: {self._committer.problem}."
