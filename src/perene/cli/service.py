@@ -19,6 +19,9 @@ JsonObject: TypeAlias = Mapping[str, object]
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # only told apart, not bound
+"""Where a service that listens at every address of this machine is asked."""
+
 # The longest that the service takes on purpose is the wait for a QR code, 20 s.
 _PATIENCE_S = 40.0
 
@@ -44,10 +47,8 @@ class TookTooLong(CannotAsk):
 class Reach:
     """Where the service is, and the key that it wants."""
 
-    url: Annotated[str, Parameter(env_var="PERENE_URL", show_env_var=True)] = (
-        "http://127.0.0.1:8080"
-    )
-    """Address of the running service."""
+    url: Annotated[str | None, Parameter(env_var="PERENE_URL", show_env_var=True)] = None
+    """Address of the running service; else where PERENE_HOST and PERENE_PORT have it listen."""
     api_key_file: Path | None = None
     """File that holds the API key; without it, PERENE_API_KEY does."""
 
@@ -121,14 +122,23 @@ class Service:
 
 def open_service(reach: Reach) -> Service:
     """Return the service to ask; raises CannotAsk when there is no usable key or address."""
-    parts = urlsplit(reach.url)
+    url = reach.url or _url_here(os.environ)
+    parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise CannotAsk(
-            f'"{reach.url}" is not the address of a service.',
+            f'"{url}" is not the address of a service.',
             "Give one like http://127.0.0.1:8080 with --url or PERENE_URL.",
             status=REFUSED,
         )
-    return Service(reach.url, _key(reach.api_key_file))
+    return Service(url, _key(reach.api_key_file))
+
+
+def _url_here(environ: Mapping[str, str]) -> str:
+    """Return where a service with the settings of this environment listens, seen from here."""
+    host = environ.get("PERENE_HOST") or "127.0.0.1"
+    host = _EVERYWHERE.get(host, host)
+    port = environ.get("PERENE_PORT") or "8080"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def asking(reach: Reach, ask: Callable[[Service], int | None]) -> int:

@@ -50,7 +50,7 @@ class Shell:
 
 @pytest.fixture
 def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
-    for name in ("PERENE_URL", "PERENE_API_KEY"):
+    for name in ("PERENE_URL", "PERENE_HOST", "PERENE_PORT", "PERENE_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     return Shell(monkeypatch, capsys)
 

@@ -109,6 +109,33 @@ def test_the_list_of_a_service_names_each_session(shell: Shell, fakes: Fakes):
     assert "…0000" in lines[1]
 
 
+@pytest.mark.parametrize(
+    ("host", "port", "url"),
+    [
+        (None, None, "http://127.0.0.1:8080"),
+        (None, "8791", "http://127.0.0.1:8791"),
+        ("0.0.0.0", "8791", "http://127.0.0.1:8791"),  # noqa: S104  # nothing is bound
+        ("::", None, "http://[::1]:8080"),
+        ("10.1.2.3", "9000", "http://10.1.2.3:9000"),
+    ],
+)
+def test_a_service_is_asked_where_the_settings_have_it_listen(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, host: str | None, port: str | None, url: str
+):
+    asked: list[str] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        asked.append(str(request.url))
+        return httpx2.Response(200, json={"items": []})
+
+    shell.answer_with(answer)
+    for name, value in (("PERENE_HOST", host), ("PERENE_PORT", port)):
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    shell.read("session", "list")
+    assert asked == [f"{url}/v1/sessions"]
+
+
 def test_an_empty_list_says_how_to_begin(shell: Shell, fakes: Fakes):
     assert "perene session pair" in shell.read("session", "list")
 
