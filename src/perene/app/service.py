@@ -34,6 +34,9 @@ log = structlog.stdlib.get_logger()
 
 _KEY_REMEDY = "`perene key create NAME` makes an API key."
 
+_REQUESTS = 10_000
+"""Connections that the API takes besides event streams: some 200 MB at worst."""
+
 _LAST_LOOK_S = 30.0
 """How long a service that ends by itself tries to tell of it."""
 
@@ -65,7 +68,13 @@ async def _run(settings: Settings, store: Store, lock: InstanceLock, errors: Lin
     hold = _hold_watch(lock, clock)
     watch = wire_watch(settings, store, clock, metrics, sessions, hold, lambda: errors.lost)
     server = wire_server(
-        settings, store, clock, metrics, sessions, watch, most_connections=_most_connections()
+        settings,
+        store,
+        clock,
+        metrics,
+        sessions,
+        watch,
+        most_connections=_most_connections(settings),
     )
     # First, so that a port that is taken refuses the start before any session connects.
     port = await server.start()
@@ -87,10 +96,12 @@ async def _run(settings: Settings, store: Store, lock: InstanceLock, errors: Lin
     log.info("stopped")
 
 
-def _most_connections() -> int | None:
+def _most_connections(settings: Settings) -> int:
     """Return how many connections the API takes: half of what may be open is for sessions."""
+    # A million may be open in many a container; each costs memory, and asks for no key.
+    most = settings.max_event_streams + _REQUESTS
     limit = raise_limit()
-    return None if limit is None else limit // 2
+    return most if limit is None else min(most, limit // 2)
 
 
 def _hold_watch(lock: InstanceLock, clock: Clock) -> HoldWatch:

@@ -10,7 +10,7 @@ from unittest.mock import AsyncMock, Mock
 import pytest
 from structlog.testing import capture_logs
 
-from perene.app.service import _announce, _hold_watch
+from perene.app.service import _announce, _hold_watch, _most_connections
 from perene.core.errors import StorageUnavailable
 from perene.settings import Settings
 from tests.support.record import PATIENCE_S
@@ -25,6 +25,14 @@ async def test_a_start_goes_on_when_the_database_falls_silent_before_the_first_k
     told = capsys.readouterr().out
     assert "serves at http://127.0.0.1:8080" in told
     assert "pk_" not in told
+
+
+@pytest.mark.parametrize(("limit", "most"), [(1024, 512), (2**20, 10_100), (None, 10_100)])
+def test_the_api_leaves_half_of_what_may_be_open_to_sessions_and_takes_no_endless_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int | None, most: int
+) -> None:
+    monkeypatch.setattr("perene.app.service.raise_limit", lambda: limit)
+    assert _most_connections(Settings(data_dir=tmp_path, max_event_streams=100)) == most
 
 
 @pytest.mark.requirement("D9")
