@@ -9,7 +9,7 @@ from perene.doctor.finding import Finding, Level, counted, fail, ok, refusal, wa
 from perene.key_rotation import RotationInterrupted, next_key_file
 from perene.settings import Settings
 from perene.store.database import Database
-from perene.store.errors import OlderSchema, WrongMasterKey
+from perene.store.errors import EmptyDatabase, OlderSchema, WrongMasterKey
 from perene.store.inspection import Inspection, inspect, opens_with, sqlite_file
 from perene.store.master_key import find_master_key
 
@@ -34,6 +34,9 @@ def check_stored(settings: Settings) -> Stored:
             found = warn(_DATABASE, f"{file} does not exist yet.", "`perene serve` makes it.")
             return Stored(findings=(found, _check_key(settings, None, sealed=False)))
         database = Database.open(settings.database, migrate=False)
+    except EmptyDatabase as error:
+        empty = refusal(_DATABASE, error, level=Level.WARN)
+        return Stored(findings=(empty, _check_key(settings, None, sealed=False)))
     except OlderSchema as error:
         older = replace(
             refusal(_DATABASE, error, level=Level.WARN),
@@ -41,7 +44,7 @@ def check_stored(settings: Settings) -> Stored:
         )
         return Stored(findings=(older, _check_key(settings, None, sealed=True)))
     except PereneError as error:
-        return Stored(findings=(refusal(_DATABASE, error), _check_key(settings, None, sealed=True)))
+        return Stored(findings=(refusal(_DATABASE, error), _check_key(settings, None, sealed=None)))
     except OSError as error:
         found = fail(
             _DATABASE,
@@ -59,7 +62,7 @@ def _look_into(database: Database, settings: Settings) -> Stored:
     try:
         seen = inspect(database, settings.endpoint)
     except PereneError as error:
-        return Stored(findings=(refusal(_DATABASE, error), _check_key(settings, None, sealed=True)))
+        return Stored(findings=(refusal(_DATABASE, error), _check_key(settings, None, sealed=None)))
     return Stored(
         findings=(
             ok(_DATABASE, _described(database, seen)),
@@ -90,12 +93,21 @@ def _check_numbers(seen: Inspection) -> Finding:
     )
 
 
-def _check_key(settings: Settings, database: Database | None, *, sealed: bool) -> Finding:
-    """Look whether the key is there and kept well; with a database, whether it opens that."""
+def _check_key(settings: Settings, database: Database | None, *, sealed: bool | None) -> Finding:
+    """Look whether the key is there and kept well; with a database, whether it opens that.
+
+    `sealed` tells whether the database holds anything that the key has to open, if that is known.
+    """
     file = settings.master_key_path
     given = settings.master_key.get_secret_value() if settings.master_key else None
     try:
         if given is None and not sealed and not file.exists():
+            if sealed is None:
+                return warn(
+                    _KEY,
+                    f"{file} does not exist, and the database cannot be asked whether it needs it.",
+                    "Mend the database first; what it holds needs the key that it was sealed with.",
+                )
             return warn(_KEY, f"{file} does not exist yet.", "`perene serve` makes it.")
         key = find_master_key(given, file, database_in_use=True)
         if database is not None and sealed:
@@ -111,7 +123,9 @@ def _check_key(settings: Settings, database: Database | None, *, sealed: bool) -
     except OSError as error:
         sentence = f"The key file {file} cannot be read ({error.strerror})."
         return fail(_KEY, sentence, "Run this as the user that runs Perene.")
-    return ok(_KEY, _kept(file, given=given is not None, opened=database is not None and sealed))
+    return ok(
+        _KEY, _kept(file, given=given is not None, opened=database is not None and bool(sealed))
+    )
 
 
 def _kept(file: Path, *, given: bool, opened: bool) -> str:

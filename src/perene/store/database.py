@@ -73,7 +73,7 @@ class Database:
         `url` is `sqlite:///path` or `postgresql://user:password@host/name`; nothing that is asked
         later takes longer than `limit_s`. Raises CannotConnect, UnsuitableDatabase,
         UnreadableDatabase, NewerSchema, or OlderSchema when `migrate` is false and a migration is
-        due; nothing was changed then.
+        due (EmptyDatabase when it is the first one); nothing was changed then.
         Blocking: call it before the event loop runs, or in a thread. Only a migration may take
         longer than the limit.
         """

@@ -51,6 +51,13 @@ class OlderSchema(RefusedToStart):
     remedy = "Start `perene serve` once, or open the database with migrations allowed."
 
 
+class EmptyDatabase(OlderSchema):
+    """The database has no tables of Perene's yet, and the caller forbade to make them."""
+
+    code = "empty_database"
+    remedy = "Start `perene serve` once: it makes them."
+
+
 class BadMasterKey(RefusedToStart):
     """The master key is not 32 bytes in base64."""
 

@@ -15,8 +15,8 @@ from sqlalchemy.engine.interfaces import ReflectedIndex
 from perene.store import migrations, schema
 from perene.store.database import Database
 from perene.store.errors import (
+    EmptyDatabase,
     NewerSchema,
-    OlderSchema,
     UnreadableDatabase,
     UnsuitableDatabase,
 )
@@ -132,8 +132,13 @@ def test_a_database_of_a_newer_version_is_refused(empty_url: str) -> None:
 
 
 def test_no_migration_is_made_when_it_was_forbidden(empty_url: str) -> None:
-    with pytest.raises(OlderSchema):
+    with pytest.raises(EmptyDatabase):
         Database.open(empty_url, migrate=False)
+    driver = empty_url.replace("postgresql://", "postgresql+psycopg://")
+    engine = create_engine(driver)
+    with engine.connect() as connection:
+        assert inspect(connection).get_table_names() == []
+    engine.dispose()
     Database.open(empty_url).close_now()
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from sqlalchemy import create_engine, inspect, text
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
@@ -108,6 +109,42 @@ async def test_who_holds_the_database_is_told(settings: Settings, tmp_path: Path
         found = (await look(settings))["database hold"]
     assert found.level is Level.WARN
     assert "database_hold_lost" in (found.remedy or "")
+
+
+async def test_a_new_postgresql_is_not_said_to_hold_what_needs_a_key(
+    tmp_path: Path, postgres_url: str
+):
+    settings = Settings(data_dir=tmp_path / "data", database_url=SecretStr(postgres_url))
+    found = await look(settings)
+    for name in ("database", "master key"):
+        assert found[name].level is Level.WARN
+        assert "perene serve" in (found[name].remedy or "")
+    assert found["database"].sentence == "The database has no tables yet."
+    assert "backup" not in (found["database"].remedy or "")
+    assert contents(tmp_path) == {}
+    with create_engine(postgres_url).connect() as connection:
+        assert inspect(connection).get_table_names() == []
+    connection.engine.dispose()
+
+
+async def test_a_new_postgresql_that_would_refuse_the_start_fails(
+    tmp_path: Path, postgres_url: str
+):
+    engine = create_engine(postgres_url)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE sessions (of_somebody_else INTEGER)"))
+    engine.dispose()
+    settings = Settings(data_dir=tmp_path / "data", database_url=SecretStr(postgres_url))
+    found = (await look(settings))["database"]
+    assert found.level is Level.FAIL
+    assert 'relation "sessions" already exists' in found.sentence
+
+
+async def test_of_a_database_that_cannot_be_asked_nothing_is_claimed(tmp_path: Path):
+    url = SecretStr("postgresql://perene@127.0.0.1:1/perene")
+    found = (await look(Settings(data_dir=tmp_path / "data", database_url=url)))["master key"]
+    assert found.level is Level.WARN
+    assert "cannot be asked" in found.sentence
 
 
 @pytest.mark.requirement("D9")

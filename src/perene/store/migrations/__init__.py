@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine, inspect, text
 
-from perene.store.errors import NewerSchema, OlderSchema
+from perene.store.errors import EmptyDatabase, NewerSchema, OlderSchema
 
 VERSION_TABLE: Final = "perene_schema"
 
@@ -29,7 +29,11 @@ def is_up_to_date(engine: Engine) -> bool:
 
 
 def bring_up_to_date(engine: Engine, *, migrate: bool) -> None:
-    """Migrate to HEAD in one transaction; or change nothing and raise NewerSchema, OlderSchema."""
+    """Migrate to HEAD in one transaction; or change nothing and raise NewerSchema, OlderSchema.
+
+    Without `migrate` an empty PostgreSQL database is tried all the same, and what was made undone:
+    whether a start would be refused is what the caller wants to know.
+    """
     with engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
@@ -41,6 +45,10 @@ def bring_up_to_date(engine: Engine, *, migrate: bool) -> None:
             return
         if current is not None and current not in REVISIONS:
             raise NewerSchema(f"the database has schema {current}, this version knows {HEAD}")
+        if not migrate and not inspect(connection).has_table(VERSION_TABLE):
+            if connection.dialect.name == "postgresql":
+                upgrade(connection, HEAD)
+            raise EmptyDatabase("the database has no tables yet")
         if not migrate:
             raise OlderSchema(f"the database has schema {current or 'none'}, {HEAD} is needed")
         upgrade(connection, HEAD)
