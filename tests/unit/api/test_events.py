@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from perene.api import create_app, streams
 from perene.core.errors import StorageUnavailable
 from perene.core.events import EventType
-from perene.supervisor.ports import EventPage
+from perene.supervisor.ports import EventPage, StoredEvent
 from tests.unit.api.asgi import Stream
 from tests.unit.api.fakes import Fakes
 
@@ -216,6 +216,38 @@ async def test_a_stream_shows_that_it_lives_while_the_database_is_silent(
         assert await anext(content) == b": still here\n\n"
         assert await anext(content) == b": still here\n\n"
     assert len(asyncio.all_tasks()) == 1
+
+
+async def test_streams_share_the_form_of_an_event_and_send_a_page_in_few_pieces(
+    fakes: Fakes, monkeypatch: pytest.MonkeyPatch
+):
+    made: list[int] = []
+
+    def counted(item: StoredEvent) -> bytes:
+        made.append(item.seq)
+        return b"x" * (streams.CHUNK_BYTES // 40)
+
+    monkeypatch.setattr(streams, "frame", counted)
+    for _ in range(streams.PAGE):
+        await fakes.events.emit(RECEIVED)
+    everything = streams.Selection(session=None, types=())
+    for _ in range(3):
+        content = streams.frames(fakes.events, 0, everything, 60, fakes.streams)
+        async with aclosing(content) as pieces:
+            await anext(pieces)
+            sizes = [len(await anext(pieces)) for _ in range(3)]
+        assert sum(sizes) == streams.PAGE * (streams.CHUNK_BYTES // 40)
+    assert made == list(range(1, streams.PAGE + 1))
+
+
+@pytest.mark.requirement("C1")
+def test_the_more_streams_are_open_the_longer_each_of_them_rests():
+    assert [streams.Streams(open=count).pause_s for count in (1, 10, 250, 5000)] == [
+        0,
+        0,
+        pytest.approx(0.48),
+        1,
+    ]
 
 
 async def test_many_streams_leave_nothing_behind(app: FastAPI, fakes: Fakes):

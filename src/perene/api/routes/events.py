@@ -108,7 +108,9 @@ async def read_events(
         position = await events.latest()
     caller = caller_of(request)
     return EventStream(
-        frames(events, position, selection, heartbeat_s), streams, lambda: keys.revoked(caller.id)
+        frames(events, position, selection, heartbeat_s, streams),
+        streams,
+        lambda: keys.revoked(caller.id),
     )
 
 

@@ -1,14 +1,17 @@
 """The outbox as it is read: positions, filters, and no news that is slept through."""
 
 import asyncio
+from unittest.mock import AsyncMock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from perene.core.errors import StorageUnavailable
 from perene.core.events import Event, EventType
 from perene.core.ids import SessionId
 from perene.supervisor.desks.events import EventFeed
+from perene.supervisor.ports import EventPage
 from tests.support.virtual_clock import START
 from tests.unit.supervisor.fakes import MemoryStore
 
@@ -193,3 +196,64 @@ async def test_a_reader_who_left_holds_up_nobody(feed: EventFeed, store: MemoryS
     async with asyncio.timeout(10):
         await stays
     assert left.cancelled()
+
+
+class CountingStore(MemoryStore):
+    """Counts what is asked of it, and lets nobody have an answer before it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+        self.answers = asyncio.Event()
+        self.answers.set()
+
+    async def last_seq(self) -> int:
+        self.asked += 1
+        found = await super().last_seq()
+        await self.answers.wait()
+        return found
+
+
+async def test_all_who_ask_the_same_at_once_are_answered_by_one_reading() -> None:
+    store = CountingStore()
+    feed = EventFeed(store)
+    store.emit(fact(), ANA)
+    store.answers.clear()
+    streams = [
+        asyncio.create_task(feed.after(0, session=None, types=(), limit=100)) for _ in range(250)
+    ]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    streams[0].cancel()
+    store.answers.set()
+    pages = await asyncio.gather(*streams, return_exceptions=True)
+    assert isinstance(pages[0], asyncio.CancelledError)
+    assert all(isinstance(page, EventPage) and len(page.items) == 1 for page in pages[1:])
+    assert store.asked == 1
+
+
+async def test_who_asks_after_a_ring_is_not_answered_by_an_older_reading() -> None:
+    store = CountingStore()
+    feed = EventFeed(store)
+    store.answers.clear()
+    older = asyncio.create_task(feed.latest())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    store.emit(fact(), ANA)
+    feed.ring()
+    newer = asyncio.create_task(feed.latest())
+    await asyncio.sleep(0)
+    store.answers.set()
+    assert (await older, await newer) == (0, 1)
+
+
+async def test_a_reading_that_fails_fails_for_all_who_asked_and_for_nobody_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = MemoryStore()
+    feed = EventFeed(store)
+    with monkeypatch.context() as away:
+        away.setattr(store, "last_seq", AsyncMock(side_effect=StorageUnavailable("away")))
+        found = await asyncio.gather(feed.latest(), feed.latest(), return_exceptions=True)
+        assert [type(one) for one in found] == [StorageUnavailable] * 2
+    assert await feed.latest() == 0
