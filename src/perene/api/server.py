@@ -9,6 +9,7 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
+from perene.api.client import ClientConnection
 from perene.api.listening import listening_socket
 from perene.api.streams import Streams
 from perene.core.errors import RefusedToStart
@@ -53,6 +54,7 @@ class HttpServer:
         self._server = _Server(
             uvicorn.Config(
                 app,
+                http=ClientConnection,
                 lifespan="off",
                 log_config=None,
                 access_log=False,
