@@ -84,12 +84,14 @@ class _Memory:
     """What has to be remembered of a session between two looks.
 
     `looked_at` is the monotonic second of the look before, None unless it ran then; `adrift_since`
-    that of the first one that saw it wait. No outage is kept where no connection was lost: of a
-    session whose task died of a bug, or that the database does not give us.
+    that of the first one that saw it wait, unless it was up since by its `openings`. No outage is
+    kept where no connection was lost: of a session whose task died of a bug, or that the database
+    does not give us.
     """
 
     looked_at: float | None = None
     adrift_since: float | None = None
+    openings: int = 0
     reopened: Recent = field(default_factory=Recent)
     deaf: Recent = field(default_factory=Recent)
     outage: Age = field(default_factory=Age)
@@ -161,6 +163,8 @@ class SignalSource:
         memory = self._memories[session]
         outage_s = memory.outage.of(live.outage_began_at, now, new_since=memory.looked_at)
         alive_s = memory.heartbeat.of(live.alive_at, now, new_since=self._looked_at)
+        if live.reopened != memory.openings:
+            memory.openings, memory.adrift_since = live.reopened, None  # it was up since
         if live.connection not in _DOWN or live.cause is Cause.PAIRING_EXPIRED:
             memory.adrift_since = None  # one that waits for somebody to scan is not down
         elif live.connection is Connection.WAITING and memory.adrift_since is None:

@@ -108,6 +108,20 @@ async def test_a_session_whose_code_nobody_scans_is_not_down() -> None:
         service.source()
 
 
+async def test_a_session_that_was_up_between_two_looks_is_down_since_then() -> None:
+    service = Service()
+    service.open()
+    service.live.moved(Connection.WAITING)
+    service.source()
+    await service.clock.advance(400)
+    service.open()
+    await service.clock.advance(100)
+    service.live.moved(Connection.WAITING)
+    service.live.outage_began_at = service.clock.now()
+    await service.clock.advance(30)
+    assert service.source()[ONE]["down_s"] == 30
+
+
 async def test_a_session_that_cannot_get_a_code_is_down() -> None:
     service = Service()
     service.live.moved(Connection.WAITING)
