@@ -64,6 +64,7 @@ def _report(outcome: Outcome) -> None:
         **outcome.messages,
         "dials": outcome.dials,
         "connections": outcome.connections,
+        "comparisons of what is told": outcome.looks,
     }.items():
         print(f"{name:34} {count:8}")
     print("troubles")

@@ -22,6 +22,8 @@ class Plan:
     troubles_a_day: float = 0.5
     disasters_a_day: float = 1.5
     """Of all together: the network, the server, the database, Perene itself."""
+    looks_a_day: float = 2.0
+    """How often all that is told of all sessions is compared, and with what is so."""
 
     @property
     def seconds(self) -> float:

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from perene.core.alert_rules import SHIPPED
 from perene.core.causes import Cause
 from perene.core.ids import SessionId
 from perene.core.outages import Outage, OutageEnd
@@ -24,7 +25,11 @@ from perene.supervisor.ports import AlreadyPaired, NotRunning, PairingNotReady
 from tests.soak.plan import DAY, HOUR, Dice, Plan
 from tests.soak.talk import Talk
 from tests.soak.troubles import Disasters, Troubles
+from tests.support.agreement import disagreements
+from tests.support.comparison import alerts_untrue, counts_untrue, untrue
+from tests.support.onlooker import Onlookers
 from tests.support.seldom import ENGINE, seldom
+from tests.support.truth import SAVED_WITHIN_S, Truth
 from tests.support.world import World
 
 PERSON_LOOKS_S = 3 * HOUR
@@ -50,6 +55,7 @@ class Outcome:
     messages: dict[str, int] = field(default_factory=dict[str, int])
     connections: int = 0
     dials: int = 0
+    looks: int = 0
     problems: list[str] = field(default_factory=list[str])
 
 
@@ -82,6 +88,8 @@ class Soak:
         self._needed: set[SessionId] = set()
         self._calm = False
         self._talk = Talk(world)
+        self._truth = Truth(world)
+        self._onlookers = Onlookers(world, rules=_RULES)
         self._outcome = Outcome()
 
     async def run(self) -> Outcome:
@@ -107,6 +115,7 @@ class Soak:
         self._again(plan.sent_a_day * many, self._send)
         self._again(plan.troubles_a_day * many, self._trouble, stops=True)
         self._again(plan.disasters_a_day, self._disaster, stops=True)
+        self._again(plan.looks_a_day, self._compare)
         self._at(DAY, self._day)
         self._at(PERSON_LOOKS_S, self._person_looks)
 
@@ -184,6 +193,14 @@ class Soak:
         day = world.clock.monotonic() / DAY
         self._tell(f"day {day:.0f}: {up} of {len(self._names)} up, {self._going_on} troubles")
         self._at(DAY, self._day)
+
+    async def _compare(self) -> None:
+        world, onlooker = self._world, self._onlookers.now
+        saved = self._truth.now - self._truth.well_since > SAVED_WITHIN_S
+        if onlooker is None or world.storage.is_ill or not saved:
+            return
+        self._outcome.looks += 1
+        self._outcome.problems += await disagreements(onlooker, self._truth, self._names)
 
     # --- the person -------------------------------------------------------------------------------
 
@@ -270,6 +287,10 @@ class Soak:
         outcome.problems += [
             f"{name} had {most[name]} connections" for name in most if most[name] > 1
         ]
+        outcome.problems += await untrue(self._truth, self._names)
+        outcome.problems += alerts_untrue(self._truth, self._onlookers.receiver.told)
+        counted = self._onlookers.counted()
+        outcome.problems += await counts_untrue(self._truth, self._names, counted)
         evidence = world.simulator.evidence
         outcome.problems += [f"a message key was used twice: {one}" for one in evidence.reused_keys]
         outcome.connections, outcome.dials = len(world.network.handshakes), len(world.network.dials)
@@ -282,6 +303,8 @@ class Soak:
 
 
 _SCANS_AFTER_S = 30.0
+_RULES = [rule for rule in SHIPPED if rule.name != "session_heartbeat"]
+"""With an hour between two pings there is no proof of life for long."""
 _NEEDS_A_PERSON = (State.NEEDS_ATTENTION, State.PAIRING, State.STOPPED)
 
 

@@ -53,12 +53,12 @@ class Troubles:
         return self._dice.one_of(list(self.kinds), [weight for weight, _ in self.kinds.values()])
 
     async def _cut(self, session: SessionId, phone: str) -> "_Lasting":
-        if self._world.network.open_now(session):
+        if self._world.network.is_connected(session):
             await self._world.network.cut(session)
         return _PASSING
 
     async def _half_open(self, session: SessionId, phone: str) -> "_Lasting":
-        if self._world.network.open_now(session):
+        if self._world.network.is_connected(session):
             stuck = self._dice.number(0, 1)
             (self._world.network.stick if stuck else self._world.network.half_open)(session)
         return _PASSING
@@ -242,6 +242,8 @@ class Disasters:
         return self._length(HOUR), well
 
     async def _killed(self) -> "_Lasting":
+        if not self._world.storage.is_ill:
+            await self._world.store.probe()  # as a service does every 15 s: it was alive till then
         await self._world.kill()
         return self._dice.between(1.0, HOUR), self._world.start
 

@@ -211,6 +211,10 @@ class Network:
         """Return how many connections a session has, dials included."""
         return self._dialling[session] + len(self._open_wires(session))
 
+    def is_connected(self, session: str) -> bool:
+        """Tell whether a session has a connection: a dial is none yet."""
+        return bool(self._open_wires(session))
+
     # --- dialling ---------------------------------------------------------------------------------
 
     async def dial(self, session: str) -> Wire:

@@ -5,12 +5,18 @@ from contextlib import contextmanager
 from typing import Any
 
 from perene.engine import listening
+from perene.supervisor.alerts import alerting
 from perene.supervisor.fleet import monitor
 
 HOUR = 3600.0
 
-LOOKS = ((monitor, "_LOOK_EVERY_S", 600.0), (listening, "_LOOK_S", HOUR))
-"""The monitor's look (10 s) and that for deafness (20 s): 26 million of them in a month of 100."""
+LOOKS = (
+    (monitor, "_LOOK_EVERY_S", 600.0),
+    (listening, "_LOOK_S", HOUR),
+    (alerting, "LOOK_EVERY_S", 600.0),
+)
+"""The looks of the monitor (10 s), for deafness (20 s) and for alerts (10 s): 26 million of them in
+a month of 100."""
 
 ENGINE: dict[str, Any] = {"first_pre_keys": 30, "keepalive_s": HOUR, "heartbeat_s": 2 * HOUR}
 """For `World.open`: instead of 812 keys and a ping every 10 to 15 s."""
