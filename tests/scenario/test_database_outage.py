@@ -10,9 +10,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from sqlalchemy import update
+from sqlalchemy import text, update
+from structlog.testing import capture_logs
 
-from perene.core.errors import StorageError, StorageUnavailable
+from perene.core.errors import NotFound, StorageError, StorageUnavailable
 from perene.core.events import EventType
 from perene.core.outages import OutageEnd
 from perene.core.sessions import Connection as State
@@ -407,3 +408,43 @@ async def test_a_crash_in_an_outage_forgets_that_a_session_was_replaced(world: W
     await world.pass_time(3600)
     assert world.state() is State.NEEDS_ATTENTION
     assert world.simulator.evidence.events["logins"] == logins + 1
+
+
+@pytest.mark.requirement("C3", "E8", "F1")
+async def test_a_session_comes_back_when_a_backup_was_restored_under_it(world: World) -> None:
+    """The tables are made first and filled later: in between there is no session."""
+    phone = await world.pair()
+    await world.pass_time(60)
+    ana = world.simulator.add_contact(name="Ana").account.phone
+    await run(world, "UPDATE sessions SET id = 'not here yet'")
+    world.simulator.send_text(ana, phone, "hello")
+    with capture_logs() as lines:
+        await world.pass_time(300)
+    assert world.state() is State.WAITING
+    said = Counter(line["event"] for line in lines)
+    assert "session_task_failed" not in said, "nothing of it is a bug"
+    assert 10 <= said["session_not_acquired"] <= 20, "it is asked with patience"
+
+    await run(world, "UPDATE sessions SET id = 'desk'")
+    await world.pass_time(60, until=lambda: world.state() is State.OPEN)
+    await world.answered(phone)
+    assert await world.texts() == ["hello"]
+    assert (await world.store.get_session(DESK)).has_credentials
+
+
+async def test_a_session_that_is_gone_from_the_database_can_be_let_go(world: World) -> None:
+    await world.pair()
+    await world.pass_time(60)
+    await run(world, "DELETE FROM sessions")
+    deleting = asyncio.create_task(world.sessions.delete(DESK))
+    await world.pass_time(60)
+    with pytest.raises(NotFound):
+        await deleting
+    assert world.network.open_now(DESK) == 0
+    assert not world.supervisor.is_running(DESK)
+
+
+async def run(world: World, *statements: str) -> None:
+    """Run statements in the database of a world, as its administrator."""
+    for statement in statements:
+        await world.store.database.write(lambda c, one=statement: c.execute(text(one)))

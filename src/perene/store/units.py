@@ -38,9 +38,9 @@ def commit_units(
 ) -> list[Committed | StaleEpoch | ForgottenEpoch]:
     """Make the units true, in their order, in the transaction of the running `Database.write`.
 
-    Returns, for each unit, what became of it: a unit whose epoch is not its session's (or whose
-    session was deleted) is refused with a StaleEpoch, or a ForgottenEpoch when the session's is an
-    older one, and changes nothing; the others go on. Of a
+    Returns, for each unit, what became of it: a unit whose epoch is not its session's is refused
+    with a StaleEpoch, or with a ForgottenEpoch when the session's is an older one or the session is
+    not there, and changes nothing; the others go on. Of a
     ratchet, sender key, outage or set of credentials that several units advance, only the last
     state is written. Committing the same units again changes nothing and repeats no event. Nothing
     is remembered in `caches` unless the transaction commits.
@@ -72,7 +72,8 @@ def _admit(
 ) -> Committed | StaleEpoch | ForgottenEpoch:
     session = locked.get(unit.session)
     if session is None:
-        return StaleEpoch(f"session {unit.session} was deleted")
+        # Who deletes a session ends its owner before.
+        return ForgottenEpoch(f"the database holds no session {unit.session} any more")
     return refused(unit.session, session, unit.epoch) or _NOTHING_NEW
 
 

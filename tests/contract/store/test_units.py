@@ -164,10 +164,11 @@ async def test_a_stale_owner_is_refused_and_the_others_go_on(store: Store) -> No
     assert len(await store.list_messages(BOB)) == 1
 
 
-async def test_units_of_a_deleted_session_are_stale(store: Store) -> None:
+async def test_units_of_a_session_that_is_not_there_are_nobody_elses(store: Store) -> None:
     await store.delete_session(ANA)
     [result] = await store.commit([unit(messages=(message(),))])
-    assert isinstance(result, StaleEpoch)
+    assert isinstance(result, ForgottenEpoch)
+    assert "holds no session ana" in str(result)
 
 
 async def test_every_acquisition_outdates_the_owners_before(store: Store) -> None:

@@ -192,7 +192,9 @@ class Supervisor:
             try:
                 await self._store.get_session(session)
             except NotFound:
-                # Deleted by an earlier call, whose database did not say so in time.
+                # Deleted by an earlier call, whose database did not say so in time; or gone with
+                # the restore of a backup.
+                await self._wanted.halt(session)
                 self._wanted.discard(session)
                 self._roster.forget(session)
                 raise

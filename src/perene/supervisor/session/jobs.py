@@ -7,7 +7,7 @@ from typing import Protocol
 import structlog
 
 from perene.core.causes import Cause, Ending, Kind, Local
-from perene.core.errors import StaleEpoch, StorageError
+from perene.core.errors import NotFound, StaleEpoch, StorageError
 from perene.core.ids import Epoch, SessionId
 from perene.core.machines.effects import Acquire, Archive, Connect, Destroy
 from perene.core.machines.inputs import (
@@ -194,7 +194,9 @@ class SessionJobs:
             epoch = await self._ownership.acquire(self._session, deed.held)
         except StaleEpoch:
             self._lost()
-        except StorageError as error:
+        except (StorageError, NotFound) as error:
+            # Not found: who deletes a session ends this before. A backup that is just being
+            # restored brings it back.
             log.warning("session_not_acquired", reason=str(error))
             self._live.last_error = str(error)
             self._tell(NotAcquired(taken=False))
@@ -248,7 +250,7 @@ class SessionJobs:
             await self._ownership.archive_credentials(self._session, deed.epoch, deed.reason)
         except StaleEpoch:
             self._lost()
-        except StorageError as error:
+        except (StorageError, NotFound) as error:
             log.error("credentials_not_archived", reason=str(error))
             self._tell(Archived(ok=False))
         else:
@@ -260,7 +262,7 @@ class SessionJobs:
             await self._ownership.destroy_credentials(self._session, deed.epoch)
         except StaleEpoch:
             self._lost()
-        except StorageError as error:
+        except (StorageError, NotFound) as error:
             log.error("credentials_not_destroyed", reason=str(error))
             self._tell(Destroyed(ok=False))
         else:
