@@ -67,9 +67,15 @@ def events_after(
     limit: int,
     session: SessionId | None = None,
     types: Collection[EventType] = (),
+    until: int | None = None,
 ) -> list[StoredEvent]:
-    """Return the events behind `seq`, oldest first. Numbers grow, with gaps."""
+    """Return the events behind `seq`, none behind `until`, oldest first.
+
+    Numbers grow, with gaps. A type has no index: what is seldom is looked for among all.
+    """
     query = select(outbox).where(outbox.c.seq > seq).order_by(outbox.c.seq).limit(limit)
+    if until is not None:
+        query = query.where(outbox.c.seq <= until)
     if session is not None:
         query = query.where(outbox.c.session == session)
     if types:

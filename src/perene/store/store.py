@@ -82,10 +82,11 @@ class Store(SessionShelf, MessageShelf, Evidence, Upkeep):
         limit: int = 100,
         session: SessionId | None = None,
         types: Collection[EventType] = (),
+        until: int | None = None,
     ) -> list[StoredEvent]:
-        """Return events behind `seq` in the order of their commits."""
+        """Return events behind `seq`, none behind `until`, in the order of their commits."""
         return await self.database.read(
-            outbox.events_after, seq, limit=limit, session=session, types=types
+            outbox.events_after, seq, limit=limit, session=session, types=types, until=until
         )
 
     async def last_seq(self) -> int:

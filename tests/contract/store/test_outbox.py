@@ -68,6 +68,8 @@ async def test_events_are_chosen_by_session_and_type(store: Store) -> None:
                 )
             ]
         )
+    first, second, *_ = [one.seq for one in await store.events_after(0)]
+    assert [one.seq for one in await store.events_after(0, until=second)] == [first, second]
     chosen = await store.events_after(0, session=BOB)
     assert {one.session for one in chosen} == {BOB}
     assert len(chosen) == 3

@@ -161,11 +161,17 @@ class MemoryStore:
     # The outbox
 
     async def events_after(
-        self, seq: int, *, limit: int, session: SessionId | None, types: Collection[EventType]
+        self,
+        seq: int,
+        *,
+        limit: int,
+        session: SessionId | None,
+        types: Collection[EventType],
+        until: int | None,
     ) -> Sequence[Row]:
         found = [
             row
-            for row in self.outbox[seq:]
+            for row in self.outbox[seq:until]
             if session in (None, row.session) and (not types or row.event.type in types)
         ]
         self.on_look()

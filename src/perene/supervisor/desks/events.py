@@ -8,9 +8,16 @@ from typing import Any, TypeVar
 from perene.core.events import EventType
 from perene.core.ids import SessionId
 from perene.supervisor.ports import EventPage, StoredEvent
-from perene.supervisor.storage.store import Outbox
+from perene.supervisor.storage.store import EventRow, Outbox
 
 T = TypeVar("T")
+
+SPAN = 20_000
+"""Events among which those of some types are looked for at a time, some milliseconds.
+
+To look through all of a large outbox takes longer than the database may: it would fail each time,
+and a few who ask that would take every thread that reads, and with it every session down.
+"""
 
 
 class EventFeed:
@@ -48,7 +55,16 @@ class EventFeed:
     ) -> EventPage:
         # Read before the page: what is committed in between belongs to the next page.
         last = await self._last_seq()
-        found = await self._store.events_after(seq, limit=limit, session=session, types=types)
+        found: list[EventRow] = []
+        searched, seldom = seq, bool(types)
+        while True:
+            until = searched + SPAN if seldom else None
+            found += await self._store.events_after(
+                searched, limit=limit - len(found), session=session, types=types, until=until
+            )
+            if until is None or until >= last or len(found) >= limit:
+                break
+            searched = until
         items = [
             StoredEvent(seq=one.seq, session=one.session or SessionId(""), event=one.event)
             for one in found

@@ -185,6 +185,7 @@ class Outbox(Protocol):
         limit: int,
         session: SessionId | None,
         types: Collection[EventType],
+        until: int | None,
     ) -> Sequence[EventRow]: ...
 
     async def last_seq(self) -> int: ...

@@ -1,6 +1,8 @@
 """The outbox as it is read: positions, filters, and no news that is slept through."""
 
 import asyncio
+from collections.abc import Sequence
+from typing import Any
 from unittest.mock import AsyncMock
 
 import pytest
@@ -10,10 +12,11 @@ from hypothesis import strategies as st
 from perene.core.errors import StorageUnavailable
 from perene.core.events import Event, EventType
 from perene.core.ids import SessionId
+from perene.supervisor.desks import events
 from perene.supervisor.desks.events import EventFeed
 from perene.supervisor.ports import EventPage
 from tests.support.virtual_clock import START
-from tests.unit.supervisor.fakes import MemoryStore
+from tests.unit.supervisor.fakes import MemoryStore, Row
 
 ANA, BOB = SessionId("ana"), SessionId("bob")
 
@@ -120,12 +123,14 @@ async def test_what_is_committed_while_a_page_is_read_is_not_jumped_over(
     kinds=st.lists(st.tuples(st.sampled_from([ANA, BOB]), st.sampled_from(EventType)), max_size=30),
     limit=st.integers(min_value=1, max_value=7),
     session=st.sampled_from([None, ANA, BOB]),
+    span=st.integers(min_value=1, max_value=40),
     types=st.sets(st.sampled_from(EventType), max_size=3),
 )
 def test_page_after_page_every_match_is_read_exactly_once(
     kinds: list[tuple[SessionId, EventType]],
     limit: int,
     session: SessionId | None,
+    span: int,
     types: set[EventType],
 ) -> None:
     async def read_all() -> list[int]:
@@ -146,7 +151,9 @@ def test_page_after_page_every_match_is_read_exactly_once(
         for seq, (owner, kind) in enumerate(kinds, start=1)
         if session in (None, owner) and (not types or kind in types)
     ]
-    assert asyncio.run(read_all()) == expected
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(events, "SPAN", span)
+        assert asyncio.run(read_all()) == expected
 
 
 async def test_nobody_waits_for_what_is_there(feed: EventFeed, store: MemoryStore) -> None:
@@ -257,3 +264,28 @@ async def test_a_reading_that_fails_fails_for_all_who_asked_and_for_nobody_later
         found = await asyncio.gather(feed.latest(), feed.latest(), return_exceptions=True)
         assert [type(one) for one in found] == [StorageUnavailable] * 2
     assert await feed.latest() == 0
+
+
+@pytest.mark.requirement("C1")
+async def test_what_is_seldom_is_looked_for_a_little_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spans: list[tuple[int, int]] = []
+
+    class Watched(MemoryStore):
+        async def events_after(self, seq: int, **query: Any) -> Sequence[Row]:
+            assert query["until"] is not None
+            spans.append((seq, query["until"]))
+            return await super().events_after(seq, **query)
+
+    monkeypatch.setattr(events, "SPAN", 10)
+    store, seldom = Watched(), EventType.SESSION_BANNED
+    for number in range(1, 96):
+        store.emit(fact(seldom if number in {5, 17, 93} else EventType.MESSAGE_RECEIVED), ANA)
+    feed = EventFeed(store)
+    page = await feed.after(0, session=None, types=(seldom,), limit=2)
+    assert ([item.seq for item in page.items], page.position) == ([5, 17], 17)
+    page = await feed.after(page.position, session=None, types=(seldom,), limit=2)
+    assert ([item.seq for item in page.items], page.position) == ([93], 95)
+    assert all(until - seq == 10 for seq, until in spans)
+    assert spans[:2] == [(0, 10), (10, 20)]
