@@ -185,3 +185,33 @@ async def threads_are_back(world: World) -> None:
                     break
                 except StorageUnavailable:
                     await asyncio.sleep(0)
+
+
+@pytest.mark.requirement("E8", "F1")
+async def test_a_message_that_was_stored_unheard_is_sent_once_the_database_answers(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody may repeat the request; hours later the message would come out of its time."""
+    await world.pair()
+    friend = world.simulator.add_contact(name="Ana").account.phone
+    queue = world.store.queue_message
+
+    async def mute(*asked: Any, **more: Any) -> None:
+        await queue(*asked, **more)
+        world.storage.falls_ill(Health.FAILING)
+        raise StorageUnavailable("no answer within 10 s")
+
+    monkeypatch.setattr(world.store, "queue_message", mute)
+    with pytest.raises(StorageUnavailable):
+        await world.messages.send_text(
+            DESK,
+            to=f"{friend}@s.whatsapp.net",
+            text="your order",
+            idempotency_key=None,
+            request_hash=b"",
+        )
+    await world.pass_time(60)
+    world.storage.recovers()
+    await world.pass_time(30)
+    assert world.state() is State.OPEN
+    assert inbox(world, friend) == ["your order"]

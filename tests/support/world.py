@@ -223,6 +223,7 @@ class World:
             compose=lambda text: text_message(text).SerializeToString(),
             read_fields=readable_fields,
             wake=self.supervisor.wake_sender,
+            doubt=self.supervisor.doubt,
             admission=self.accounts.admission,
         )
         self._tasks = [

@@ -33,6 +33,7 @@ def wire_server(
             compose=lambda text: text_message(text).SerializeToString(),
             read_fields=readable_fields,
             wake=sessions.supervisor.wake_sender,
+            doubt=sessions.supervisor.doubt,
             admission=sessions.accounts.admission,
         ),
         accounts=sessions.accounts,

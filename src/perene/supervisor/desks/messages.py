@@ -1,9 +1,11 @@
 """The messages of a session as the API sends and reads them."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 
 from perene.core.clock import Clock
+from perene.core.errors import StorageError
 from perene.core.events import Json
 from perene.core.ids import MessageId, SessionId
 from perene.core.messages import Message, MessageKey, Status, new_message_id
@@ -32,7 +34,10 @@ def _anybody(record: SessionRecord, to: str) -> AbstractAsyncContextManager[None
 
 
 class MessageDesk:
-    """Implements `ports.Messages` on the store. A message is committed before it is confirmed."""
+    """Implements `ports.Messages` on the store. A message is committed before it is confirmed.
+
+    `wake` is called with a session for which one waits, `doubt` with one for which one may wait.
+    """
 
     def __init__(
         self,
@@ -42,6 +47,7 @@ class MessageDesk:
         compose: ComposeText,
         read_fields: ReadFields,
         wake: Wake,
+        doubt: Callable[[SessionId], None],
         admission: Admission = _anybody,
     ) -> None:
         self._store = store
@@ -49,6 +55,7 @@ class MessageDesk:
         self._compose = compose
         self._read_fields = read_fields
         self._wake = wake
+        self._doubt = doubt
         self._admission = admission
 
     async def send_text(
@@ -88,6 +95,9 @@ class MessageDesk:
             if earlier is None:
                 raise
             return Accepted(message=self._view(earlier), repeated=True)
+        except (StorageError, asyncio.CancelledError):
+            self._doubt(session)  # it may wait to be sent all the same
+            raise
         self._wake(session)
         return Accepted(message=self._view(queued.message), repeated=not queued.created)
 

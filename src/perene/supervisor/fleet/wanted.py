@@ -59,6 +59,7 @@ class Wanted:
         match record.desired:
             case Desired.RUNNING:
                 self._wanted.add(record.id)  # if it is ending now, it is missing once it has
+                task.wake_sender()  # a message may have been stored unheard, too
                 return True
             case Desired.LOGGED_OUT:
                 self.discard(record.id)

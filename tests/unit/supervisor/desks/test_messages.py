@@ -1,14 +1,16 @@
 """The messages of a session as the API sends and reads them."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from unittest.mock import AsyncMock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perene.core.errors import IdempotencyConflict, InvalidRequest, NotFound
+from perene.core.errors import IdempotencyConflict, InvalidRequest, NotFound, StorageUnavailable
 from perene.core.ids import MessageId, SessionId
 from perene.core.messages import Message, Status
 from perene.core.sessions import SessionRecord
@@ -135,6 +137,7 @@ def desk_on(store: MemoryMessages) -> MessageDesk:
         compose=lambda text: b"composed:" + text.encode(),
         read_fields=lambda body: {"read": body.decode()},
         wake=lambda session: store.order.append(f"woken {session}"),
+        doubt=lambda session: store.order.append(f"doubted {session}"),
     )
 
 
@@ -203,6 +206,19 @@ async def test_a_key_that_was_used_for_another_request_is_refused(
 async def test_requests_without_a_key_are_messages_of_their_own(desk: MessageDesk) -> None:
     first, second = await send(desk), await send(desk)
     assert first.message.message.key.id != second.message.message.key.id
+
+
+async def test_a_message_that_may_have_been_stored_puts_its_session_in_doubt(
+    desk: MessageDesk, store: MemoryMessages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for end in (StorageUnavailable("no answer"), asyncio.CancelledError()):
+        with monkeypatch.context() as patched:
+            patched.setattr(store, "queue_message", AsyncMock(side_effect=end))
+            with pytest.raises(type(end)):
+                await send(desk)
+        assert store.order.pop() == "doubted ana"
+    await send(desk)
+    assert store.order == ["stored", "woken ana"]
 
 
 @pytest.mark.parametrize("missing", [{"pn": None, "lid": None}, {"has_credentials": False}])
