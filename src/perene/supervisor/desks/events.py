@@ -16,7 +16,7 @@ SPAN = 20_000
 """Events among which those of some types are looked for at a time, some milliseconds.
 
 To look through all of a large outbox takes longer than the database may: it would fail each time,
-and a few who ask that would take every thread that reads, and with it every session down.
+and a few who ask that would hold every thread that reads, for which every session waits then.
 """
 
 
