@@ -61,6 +61,8 @@ async def test_a_code_typed_on_the_phone_links_the_session(world: World) -> None
     await world.sessions.current_qr(DESK, wait_s=PATIENCE_S)
 
     code = await world.sessions.request_pairing_code(DESK, phone)
+    told = await world.event(EventType.SESSION_PAIRING_CODE)
+    assert code not in str(told.event.payload), "who may read events must not link a device"
     world.simulator.enter_code(phone, code)
     await world.event(EventType.SESSION_CONNECTED)
 
