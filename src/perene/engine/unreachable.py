@@ -17,7 +17,7 @@ from perene.core.causes import Ending, Kind, Local
 from perene.engine.errors import ConnectionEnded
 
 _NO_ANSWER = frozenset({errno.ETIMEDOUT})
-_NONE_LEFT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_NONE_LEFT = frozenset({errno.EMFILE, errno.ENFILE})
 _REFUSED = frozenset({errno.ECONNREFUSED})
 
 
