@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from perene.core.errors import RefusedToStart
-from perene.data_directory import held_data_directory
+from perene.process.data_directory import held_data_directory
 from perene.settings import Settings
 from perene.store.database import Database
 from perene.store.errors import MissingMasterKey, WrongMasterKey

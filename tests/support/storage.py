@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from perene.core.clock import Clock
 from perene.core.errors import StorageUnavailable
+from perene.process.threads import Threads
 from perene.store.database import Database
-from perene.store.threads import Threads
 
 T = TypeVar("T")
 

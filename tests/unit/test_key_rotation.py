@@ -8,8 +8,8 @@ from pydantic import SecretStr
 
 from perene.core.clock import SystemClock
 from perene.core.ids import SessionId
-from perene.data_directory import DataDirectoryInUse, held_data_directory
 from perene.key_rotation import KeyNotInFile, next_key_file, rotate
+from perene.process.data_directory import DataDirectoryInUse, held_data_directory
 from perene.settings import Settings
 from perene.store.errors import DatabaseInUse, MissingMasterKey, WrongMasterKey
 from perene.store.instance_lock import held_database

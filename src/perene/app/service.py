@@ -16,17 +16,17 @@ from perene.app.watch import Watch, wire_watch
 from perene.app.web import wire_server
 from perene.core.clock import Clock, SystemClock
 from perene.core.errors import ServiceFailed, StorageUnavailable
-from perene.data_directory import held_data_directory
 from perene.key_rotation import RotationInterrupted, next_key_file
-from perene.log_writer import LineWriter, errors_aside, write_within
-from perene.logs import setup_logs
-from perene.open_files import raise_limit
+from perene.process.data_directory import held_data_directory
+from perene.process.log_writer import LineWriter, errors_aside, write_within
+from perene.process.logs import setup_logs
+from perene.process.open_files import raise_limit
+from perene.process.threads import Threads
 from perene.settings import Settings, unknown_variables
 from perene.store.database import LIMIT_S
 from perene.store.errors import WrongMasterKey
 from perene.store.instance_lock import InstanceLock, held_database
 from perene.store.store import Store
-from perene.store.threads import Threads
 from perene.supervisor.metrics import Metrics
 from perene.supervisor.watches.hold import HoldWatch
 

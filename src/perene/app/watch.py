@@ -13,11 +13,11 @@ from perene.app.sessions import Sessions
 from perene.app.versions import version_health
 from perene.core.clock import Clock
 from perene.delivery.alerts import notifiers_for
-from perene.open_files import share_used
+from perene.process.open_files import share_used
+from perene.process.threads import Threads
 from perene.settings import Settings
 from perene.settings.alert_rules import read_alert_rules
 from perene.store.store import Store
-from perene.store.threads import Threads
 from perene.supervisor.alerts.alerting import Alerting
 from perene.supervisor.alerts.signals import SignalSource
 from perene.supervisor.desks.keys import Keyholder

@@ -51,7 +51,7 @@ def serve() -> int:
     try:
         settings = read_settings()
         from perene.app import serve as run
-        from perene.event_loop import EventLoop
+        from perene.process.event_loop import EventLoop
 
         with asyncio.Runner(loop_factory=EventLoop) as runner:
             runner.run(run(settings))
@@ -69,7 +69,7 @@ def serve() -> int:
     except Exception as error:  # noqa: BLE001  # nobody is left who could classify it
         import traceback
 
-        from perene.logs import mask
+        from perene.process.logs import mask
 
         _last_words(mask("".join(traceback.format_exception(error))))
         return FAILED
@@ -78,7 +78,7 @@ def serve() -> int:
 
 def _last_words(text: str) -> None:
     """Say why a service ends, but end: nobody restarts one that waits for its reader."""
-    from perene.log_writer import write_within
+    from perene.process.log_writer import write_within
 
     with contextlib.suppress(OSError):
         write_within(sys.stderr, text)

@@ -1,8 +1,8 @@
 """Who holds the database, and whether a service could start here."""
 
 from perene.core.errors import PereneError
-from perene.data_directory import is_held
 from perene.doctor.finding import Finding, Level, ok, refusal, warn
+from perene.process.data_directory import is_held
 from perene.settings import Settings
 from perene.store.instance_lock import find_holder
 

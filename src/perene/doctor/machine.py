@@ -6,8 +6,8 @@ import shutil
 import stat
 from pathlib import Path
 
-from perene.data_directory import is_held
 from perene.doctor.finding import Finding, counted, fail, ok, warn
+from perene.process.data_directory import is_held
 from perene.settings import Settings
 
 GIB = 1024**3

@@ -2,12 +2,12 @@
 
 from perene.api import listening_socket
 from perene.core.errors import PereneError
-from perene.data_directory import is_held
 from perene.delivery.alerts import notifiers_for
 from perene.doctor.finding import Finding, counted, ok, refusal
+from perene.process.data_directory import is_held
+from perene.process.threads import Threads
 from perene.settings import Settings
 from perene.settings.alert_rules import read_alert_rules
-from perene.store.threads import Threads
 
 
 def check_address(settings: Settings) -> Finding:

@@ -18,12 +18,12 @@ import structlog
 from sqlalchemy import Connection, Engine, exc
 
 from perene.core.errors import PereneError, StorageError, StorageUnavailable
+from perene.process.threads import Threads
 from perene.store.engines import describe, make_engine, parse_url, prepare_file
 from perene.store.errands import Crew, Errand, silence, within
 from perene.store.errors import CannotConnect, UnreadableDatabase, UnsuitableDatabase
 from perene.store.failures import classify, is_database_error, refusal
 from perene.store.migrations import bring_up_to_date, is_up_to_date
-from perene.store.threads import Threads
 
 log = structlog.stdlib.get_logger()
 

@@ -31,7 +31,7 @@ from typing import TypeVar
 import psycopg
 
 from perene.core.errors import StorageUnavailable
-from perene.store.threads import Threads
+from perene.process.threads import Threads
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ import pytest
 
 from perene.core.alerts import SERVICE, Alert, Severity
 from perene.delivery.alerts import AppriseNotifier, WrongAlertUrl, kind_of, message, notifiers_for
-from perene.store.threads import Threads
+from perene.process.threads import Threads
 from perene.supervisor.alerts.tellings import NotTold
 
 START = datetime(2026, 9, 1, 12, tzinfo=UTC)

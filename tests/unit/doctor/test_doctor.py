@@ -16,12 +16,12 @@ from websockets.http11 import Request, Response
 from perene.core.clock import SystemClock
 from perene.core.ids import SessionId
 from perene.core.unit import Profile
-from perene.data_directory import held_data_directory
 from perene.doctor import Finding, Level, examine, examine_settings
 from perene.doctor.clock import check_clock
 from perene.doctor.machine import check_data_directory, check_disk, check_open_files
 from perene.doctor.outside import server_time
 from perene.key_rotation import next_key_file
+from perene.process.data_directory import held_data_directory
 from perene.settings import Settings
 from perene.sim import Simulator
 from perene.store.database import Database

@@ -8,7 +8,7 @@ from datetime import datetime
 
 import pytest
 
-from perene.store.threads import Threads
+from perene.process.threads import Threads
 from perene.supervisor.watches.host import HostWatch
 from tests.support.record import PATIENCE_S
 from tests.support.virtual_clock import START, VirtualClock

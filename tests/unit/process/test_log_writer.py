@@ -15,8 +15,8 @@ from typing import TextIO
 import pytest
 import structlog
 
-from perene.log_writer import LineWriter, errors_aside, write_within
-from perene.logs import setup_logs
+from perene.process.log_writer import LineWriter, errors_aside, write_within
+from perene.process.logs import setup_logs
 
 PIPE_BYTES = 4096
 """The least that a pipe can be made to hold."""

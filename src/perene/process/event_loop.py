@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextvars import Context
 from typing import Any
 
-from perene.store.threads import Threads
+from perene.process.threads import Threads
 
 Address = tuple[Any, ...]
 LookUp = Callable[..., Sequence[Address]]

@@ -5,7 +5,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from perene import open_files
+from perene.process import open_files
 
 LIMIT = resource.RLIMIT_NOFILE
 

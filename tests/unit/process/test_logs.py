@@ -11,7 +11,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perene.logs import mask, setup_logs
+from perene.process.logs import mask, setup_logs
 
 NUMBER = "5511999990000"
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from perene.event_loop import Address, EventLoop, Names
+from perene.process.event_loop import Address, EventLoop, Names
 
 ADDRESS: Address = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 1))
 

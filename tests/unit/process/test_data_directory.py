@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from perene.core.errors import RefusedToStart
-from perene.data_directory import DataDirectoryInUse, held_data_directory
+from perene.process.data_directory import DataDirectoryInUse, held_data_directory
 
 HOLD = """
 import sys
 from pathlib import Path
-from perene.data_directory import held_data_directory
+from perene.process.data_directory import held_data_directory
 with held_data_directory(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
