@@ -16,6 +16,9 @@ log = structlog.stdlib.get_logger()
 _LOOK_EVERY_S = 10.0
 """Requirement C3."""
 
+_ASK_AGAIN_WITHIN_S = 30.0
+"""A database that gives no answer is asked ever more seldom, but so often at least."""
+
 _OVERDUE_S = 30.0
 _CLOCK_JUMP_S = 5.0
 """A difference between the two clocks that no correction in small steps makes in ten seconds."""
@@ -60,9 +63,11 @@ class Monitor:
             self._look_at_tasks()
 
     async def _watch_desires(self) -> None:
+        pause_s = _LOOK_EVERY_S
         while True:
-            await self._clock.sleep(_LOOK_EVERY_S)
-            await self._look_for_the_astray()
+            await self._clock.sleep(pause_s)
+            answered = await self._look_for_the_astray()
+            pause_s = _LOOK_EVERY_S if answered else min(2 * pause_s, _ASK_AGAIN_WITHIN_S)
 
     def _look_at_clock(self, jump_s: float) -> None:
         if abs(jump_s) < _CLOCK_JUMP_S:
@@ -78,7 +83,8 @@ class Monitor:
                 log.error("session_overdue", session=task.session, seconds=task.overdue_s)
                 task.tell(Due())
 
-    async def _look_for_the_astray(self) -> None:
+    async def _look_for_the_astray(self) -> bool:
+        """Have each go where it is wanted; tell whether the database answered."""
         for session in self._astray():
             try:
                 await self._guide(session)
@@ -86,4 +92,5 @@ class Monitor:
                 continue  # deleted meanwhile
             except StorageError as error:
                 log.warning("session_not_read", session=session, reason=str(error))
-                return  # the next look asks again
+                return False  # the next look asks again
+        return True

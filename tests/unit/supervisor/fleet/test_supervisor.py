@@ -464,11 +464,30 @@ async def test_a_wanted_session_that_nobody_drives_is_found_within_ten_seconds(
     await started(running, paired=True)
     running.supervisor.task(ANA).stop()  # of which the supervisor knows nothing
     await gone(running.supervisor, ANA)
-    running.store.failing = StorageUnavailable("down")
     await running.clock.advance(10)
-    await turns()
-    running.store.failing = None
-    await running.clock.advance(10)
+    await running.engine("ana", 2)
+
+
+@pytest.mark.requirement("C3", "E8")
+async def test_a_database_that_is_away_is_asked_with_patience_what_is_wanted(
+    running: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await started(running, paired=True)
+    running.supervisor.task(ANA).stop()  # of which the supervisor knows nothing
+    await gone(running.supervisor, ANA)
+    began, asked_s = running.clock.monotonic(), list[float]()
+
+    async def refuse(session: SessionId) -> SessionRecord:
+        asked_s.append(running.clock.monotonic() - began)
+        raise StorageUnavailable("down")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(running.store, "get_session", refuse)
+        for _ in range(12):
+            await running.clock.advance(10)
+            await turns()
+    assert asked_s == pytest.approx([10, 30, 60, 90, 120])
+    await running.clock.advance(30)
     await running.engine("ana", 2)
 
 
