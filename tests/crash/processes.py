@@ -1,6 +1,7 @@
 """The two programs of a crash run: a simulator that stays up, and the service that is killed."""
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -8,6 +9,7 @@ import signal
 import socket
 import sys
 from collections import Counter
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
@@ -252,3 +254,26 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+@contextlib.asynccontextmanager
+async def simulating(folder: Path) -> AsyncGenerator[Simulator]:
+    """Run a simulator for as long as the block does."""
+    simulator = Simulator(folder)
+    try:
+        await simulator.start()
+        yield simulator
+    finally:
+        await simulator.close()
+
+
+@contextlib.asynccontextmanager
+async def serving(service: Service) -> AsyncGenerator[Service]:
+    """Run a new service for as long as the block does."""
+    try:
+        await service.start_first()
+        yield service
+    finally:
+        await service.kill()
+        if service.http is not None:
+            await service.http.aclose()

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.crash.processes import Service
+from tests.crash.processes import Service, serving
 
 HANGING = """
 import socket, threading
@@ -37,13 +37,8 @@ async def perene(tmp_path: Path) -> AsyncIterator[Service]:
         None,
         PYTHONPATH=path,
     )
-    try:
-        await one.start_first()
+    async with serving(one):
         yield one
-    finally:
-        await one.kill()
-        if one.http is not None:
-            await one.http.aclose()
 
 
 @pytest.mark.slow

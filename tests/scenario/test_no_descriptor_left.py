@@ -6,29 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.processes import Service, Simulator
+from tests.crash.processes import Service, Simulator, serving, simulating
 
 
 @pytest.fixture
 async def simulator(tmp_path: Path) -> AsyncIterator[Simulator]:
-    one = Simulator(tmp_path)
-    try:
-        await one.start()
+    async with simulating(tmp_path) as one:
         yield one
-    finally:
-        await one.close()
 
 
 @pytest.fixture
 async def perene(tmp_path: Path, simulator: Simulator) -> AsyncIterator[Service]:
     one = Service(tmp_path, simulator, None, PERENE_HEARTBEAT_S="2")
-    try:
-        await one.start_first()
+    async with serving(one):
         yield one
-    finally:
-        await one.kill()
-        if one.http is not None:
-            await one.http.aclose()
 
 
 @pytest.mark.slow

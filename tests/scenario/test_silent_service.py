@@ -8,7 +8,7 @@ from time import monotonic
 import httpx
 import pytest
 
-from tests.crash.processes import Service, Simulator
+from tests.crash.processes import Service, Simulator, serving, simulating
 from tests.plugins.postgres import Postgres, running_postgres
 
 IN_TIME_S = 15.0
@@ -29,25 +29,16 @@ async def server() -> AsyncIterator[Postgres]:
 
 @pytest.fixture
 async def simulator(tmp_path: Path) -> AsyncIterator[Simulator]:
-    one = Simulator(tmp_path)
-    try:
-        await one.start()
+    async with simulating(tmp_path) as one:
         yield one
-    finally:
-        await one.close()
 
 
 @pytest.fixture
 async def perene(tmp_path: Path, simulator: Simulator, server: Postgres) -> AsyncIterator[Service]:
     url = server.url("postgres").replace("+psycopg", "")
     one = Service(tmp_path, simulator, url, PERENE_SHUTDOWN_TIMEOUT_S="3")
-    try:
-        await one.start_first()
+    async with serving(one):
         yield one
-    finally:
-        await one.kill()
-        if one.http is not None:
-            await one.http.aclose()
 
 
 @pytest.mark.slow

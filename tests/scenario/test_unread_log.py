@@ -9,7 +9,7 @@ from time import monotonic
 import pytest
 
 from perene.cli.exits import REFUSED
-from tests.crash.processes import Service, Simulator
+from tests.crash.processes import Service, Simulator, serving, simulating
 
 STOPS_WITHIN_S = 20.0
 """What the end waits for a reader, and a busy machine."""
@@ -17,12 +17,8 @@ STOPS_WITHIN_S = 20.0
 
 @pytest.fixture
 async def simulator(tmp_path: Path) -> AsyncIterator[Simulator]:
-    one = Simulator(tmp_path)
-    try:
-        await one.start()
+    async with simulating(tmp_path) as one:
         yield one
-    finally:
-        await one.close()
 
 
 @pytest.fixture
@@ -37,14 +33,11 @@ async def perene(tmp_path: Path, simulator: Simulator) -> AsyncIterator[Service]
     one = Service(tmp_path, simulator, None, PERENE_HEARTBEAT_S="2")
     one.log_to = writer
     try:
-        await one.start_first()
-        yield one
+        async with serving(one):
+            yield one
     finally:
-        await one.kill()
         os.close(reader)
         os.close(writer)
-        if one.http is not None:
-            await one.http.aclose()
 
 
 @pytest.mark.slow
