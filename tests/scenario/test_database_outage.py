@@ -3,8 +3,8 @@
 import asyncio
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -209,6 +209,26 @@ async def _live_through(
     return began, ended
 
 
+DISK_FULL = StorageUnavailable("its disk is full, 53100")
+
+
+@contextmanager
+def messages_refused(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: StorageError
+) -> Generator[None]:
+    """Let the database take everything but messages."""
+    commit = world.store.commit
+
+    async def refuse(units: Sequence[Unit]) -> Sequence[Outcome]:
+        if any(unit.messages for unit in units):
+            raise error
+        return await commit(units)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.store, "commit", refuse)
+        yield
+
+
 @pytest.mark.requirement("D9", "E1", "F1")
 async def test_a_message_that_the_database_refuses_brings_no_storm_of_logins_and_is_kept(
     world: World, monkeypatch: pytest.MonkeyPatch
@@ -216,15 +236,8 @@ async def test_a_message_that_the_database_refuses_brings_no_storm_of_logins_and
     phone = await world.pair()
     await world.pass_time(60)
     friend = world.simulator.add_contact(name="Ana").account.phone
-    commit, logins = world.store.commit, world.simulator.evidence.events["logins"]
-
-    async def refuse(units: Sequence[Unit]) -> Sequence[Outcome]:
-        if any(unit.messages for unit in units):
-            raise StorageError("the database refused a statement")
-        return await commit(units)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(world.store, "commit", refuse)
+    logins = world.simulator.evidence.events["logins"]
+    with messages_refused(world, monkeypatch, StorageError("the database refused a statement")):
         world.simulator.send_text(friend, phone, "refused")
         await world.pass_time(3600)
         assert 5 < world.simulator.evidence.events["logins"] - logins < 30
@@ -241,16 +254,8 @@ async def test_an_alert_stays_while_a_database_takes_everything_but_messages(
     phone = await world.pair()
     await world.pass_time(60)
     friend = world.simulator.add_contact(name="Ana").account.phone
-    commit = world.store.commit
-
-    async def refuse(units: Sequence[Unit]) -> Sequence[Outcome]:
-        if any(unit.messages for unit in units):
-            raise StorageUnavailable("its disk is full, 53100")
-        return await commit(units)
-
     async with watched(world) as watch:
-        with monkeypatch.context() as patched:
-            patched.setattr(world.store, "commit", refuse)
+        with messages_refused(world, monkeypatch, DISK_FULL):
             world.simulator.send_text(friend, phone, "refused")
             await world.pass_time(1800)
             (fired,) = watch.pager.told("database_failing")
@@ -277,7 +282,7 @@ async def test_a_refused_message_that_nobody_comes_for_again_is_no_trouble_for_e
     friend = world.simulator.add_contact(name="Ana").account.phone
 
     async def refuse(_units: Sequence[Unit]) -> Sequence[Outcome]:
-        raise StorageUnavailable("its disk is full, 53100")
+        raise DISK_FULL
 
     async with watched(world) as watch:
         with monkeypatch.context() as patched:

@@ -177,7 +177,7 @@ class Truth:
                 attempt.fault = error.ending.code, error.ending.attributes.get("status", "")
                 self._gone(attempt, By.DIAL)
                 raise
-            except BaseException:
+            except BaseException:  # a dial that is cancelled was ended by who made it
                 self._gone(attempt, By.PERENE)
                 raise
             self._follow(wire, attempt)

@@ -128,11 +128,13 @@ class Line:
     def __init__(self, limit_s: float) -> None:
         self._limit_s = limit_s
         self._near, self._far = socket.socketpair()
+        self.waits = asyncio.Event()
 
     async def ask(self) -> bytes:
         reader, writer = await asyncio.open_connection(sock=self._near)
         try:
             async with asyncio.timeout(self._limit_s):
+                self.waits.set()
                 return await reader.readexactly(6)
         finally:
             writer.close()
@@ -147,7 +149,8 @@ def test_an_answer_that_came_while_everything_stood_still_came_in_time() -> None
     async def live(loop: Stopped) -> list[bytes]:
         lines = [Line(20.0) for _ in range(50)]
         asking = [asyncio.create_task(line.ask()) for line in lines]
-        await asyncio.sleep(0.01)
+        for line in lines:
+            await line.waits.wait()
         for line in lines:
             line.answer()
         loop.passed_s += 60
@@ -160,8 +163,9 @@ def test_an_answer_that_came_while_everything_stood_still_came_in_time() -> None
 
 def test_who_gets_no_answer_is_told_so_after_standing_still_too() -> None:
     async def live(loop: Stopped) -> None:
-        asking = asyncio.create_task(Line(20.0).ask())
-        await asyncio.sleep(0.01)
+        line = Line(20.0)
+        asking = asyncio.create_task(line.ask())
+        await line.waits.wait()
         loop.passed_s += 60
         with pytest.raises(TimeoutError):
             await asking

@@ -64,15 +64,6 @@ def pipe() -> Iterator[Pipe]:
         one.stream.close()
 
 
-@pytest.fixture(autouse=True)
-def as_it_was() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers, root.level
-    yield
-    root.handlers, root.level = handlers, level
-    structlog.reset_defaults()
-
-
 def test_nobody_waits_for_a_reader_that_has_stopped_and_the_lines_come_when_it_goes_on(pipe: Pipe):
     pipe.fill()
     writer = LineWriter(pipe.stream)

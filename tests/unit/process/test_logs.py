@@ -4,7 +4,6 @@ import errno
 import io
 import json
 import logging
-from collections.abc import Iterator
 
 import pytest
 import structlog
@@ -14,15 +13,6 @@ from hypothesis import strategies as st
 from perene.process.logs import mask, setup_logs
 
 NUMBER = "5511999990000"
-
-
-@pytest.fixture(autouse=True)
-def as_it_was() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers, root.level
-    yield
-    root.handlers, root.level = handlers, level
-    structlog.reset_defaults()
 
 
 @pytest.fixture(params=["json", "console"])
