@@ -11,7 +11,7 @@ Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 
 
 class EventType(StrEnum):
-    """Every kind of event, by its stable name. The docstring of a member is its reference."""
+    """Every kind of event, by its stable name. `DESCRIPTIONS` says what each tells."""
 
     SESSION_CREATED = "session.created"
     SESSION_QR = "session.qr"

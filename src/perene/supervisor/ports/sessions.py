@@ -74,8 +74,9 @@ class SessionView:
     code_expires_at: datetime | None = None
     """Until when the code that was asked for last can be typed; None when there is none."""
     alive_at: datetime | None = None
-    phone_seen_at: datetime | None = None
     """When the server last proved to be there."""
+    phone_seen_at: datetime | None = None
+    """When the phone was last heard of."""
     cause: Cause | None = None
     attempt: int = 0
     limit: int | None = None
