@@ -14,7 +14,7 @@ from perene.core.clock import Clock
 from perene.core.errors import StorageError
 from perene.core.hearing import hearing_with
 from perene.core.ids import SessionId
-from perene.core.policy import policies_with
+from perene.core.policy_overrides import policies_with
 from perene.settings import Settings
 from perene.store.store import Store
 from perene.supervisor.desks.account import AccountDesk

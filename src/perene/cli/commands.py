@@ -118,7 +118,7 @@ def policy(*, raw: AsJson = False) -> int:
     from perene.cli.policies import policies_json, policies_table
     from perene.core.errors import RefusedToStart
     from perene.core.hearing import hearing_with
-    from perene.core.policy import policies_with
+    from perene.core.policy_overrides import policies_with
     from perene.settings import read_settings
 
     try:

@@ -112,7 +112,7 @@ class Cause(StrEnum):
     SERVICE_ENDED = "service_ended"
 
 
-_FAILURES: Mapping[str, Cause] = {
+FAILURES: Mapping[str, Cause] = {
     "400": Cause.FAULTY,
     "401": Cause.UNLINKED,
     "402": Cause.TEMPORARY_BAN,
@@ -129,8 +129,9 @@ _FAILURES: Mapping[str, Cause] = {
     "501": Cause.FAULTY,
     "503": Cause.SERVER_UNAVAILABLE,
 }
+"""Causes of a refused login, by its code."""
 
-_STREAM_ERRORS: Mapping[str, Cause] = {
+STREAM_ERRORS: Mapping[str, Cause] = {
     "401": Cause.UNKNOWN,  # only `device_removed` unlinks; whatsmeow connectionevents.go, 2026-08
     "409": Cause.REPLACED,
     "429": Cause.RATE_LIMITED,
@@ -145,13 +146,15 @@ _STREAM_ERRORS: Mapping[str, Cause] = {
     "ping": Cause.STREAM_ENDED,
     "xml-not-well-formed": Cause.MALFORMED,
 }
+"""Causes of a stream error, by its code; those without one by the child that says why."""
 
-_CONFLICTS: Mapping[str, Cause] = {
+CONFLICTS: Mapping[str, Cause] = {
     "replaced": Cause.REPLACED,
     "device_removed": Cause.UNLINKED,
 }
+"""Causes of a stream error by the type of its `<conflict>`, which says more than its code."""
 
-_LOCAL: Mapping[str, Cause] = {
+LOCALS: Mapping[str, Cause] = {
     Local.DNS: Cause.DNS,
     Local.REFUSED: Cause.UNREACHABLE,
     Local.TLS: Cause.TLS,
@@ -180,6 +183,7 @@ _LOCAL: Mapping[str, Cause] = {
     Local.STOPPED: Cause.STOPPED,
     Local.SERVICE_ENDED: Cause.SERVICE_ENDED,
 }
+"""Causes of what is noticed on this side."""
 
 
 def classify(ending: Ending) -> Cause:
@@ -188,17 +192,17 @@ def classify(ending: Ending) -> Cause:
         case Kind.LOCAL:
             if ending.code == Local.HTTP_REFUSED and ending.attributes.get("status") == "429":
                 return Cause.RATE_LIMITED
-            return _LOCAL.get(ending.code, Cause.INTERNAL)
+            return LOCALS.get(ending.code, Cause.INTERNAL)
         case Kind.STREAM_END:
             return Cause.STREAM_ENDED
         case Kind.FAILURE:
-            return _FAILURES.get(ending.code, Cause.UNKNOWN)
+            return FAILURES.get(ending.code, Cause.UNKNOWN)
         case Kind.STREAM_ERROR:
-            if ending.conflict in _CONFLICTS:
-                return _CONFLICTS[ending.conflict]
+            if ending.conflict in CONFLICTS:
+                return CONFLICTS[ending.conflict]
             if ending.conflict:
                 return Cause.REPLACED
-            return _STREAM_ERRORS.get(ending.code, Cause.UNKNOWN)
+            return STREAM_ERRORS.get(ending.code, Cause.UNKNOWN)
 
 
 _AS_A_DATE = 1_000_000_000

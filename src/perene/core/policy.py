@@ -6,6 +6,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from perene.core.causes import Cause
+from perene.core.schedules import Growth, Schedule
 
 
 class Reaction(StrEnum):
@@ -48,67 +49,6 @@ class Count(StrEnum):
     VERSIONS = "versions"
     PAIRINGS = "pairings"
     SAVES = "saves"
-
-
-class Growth(StrEnum):
-    """How the waits of a schedule grow."""
-
-    FIBONACCI = "fibonacci"
-    """First, first, twice, three times, five times … (facts/protocol.md §1.9)."""
-    LINEAR = "linear"
-    """Nothing, then once, twice, three times … the step (requirement D4)."""
-    FIXED = "fixed"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Schedule:
-    """The waits between attempts. All but linear ones vary by 10 % either way."""
-
-    growth: Growth
-    step: timedelta
-    cap: timedelta = timedelta(hours=24)
-    skip: int = 0
-
-    def wait(self, earlier: int, jitter: float) -> timedelta:
-        """Return the wait after `earlier` waits in a row; `jitter` is a number from 0 to 1."""
-        match self.growth:
-            case Growth.LINEAR:
-                return min(self.step * (earlier + self.skip), self.cap)
-            case Growth.FIXED:
-                return self.step * (0.9 + 0.2 * jitter)
-            case Growth.FIBONACCI:
-                one, two = 1, 1
-                for _ in range(min(earlier + self.skip, 60)):
-                    one, two = two, one + two
-                times = min(one, self.cap / self.step)
-                return self.step * times * (0.9 + 0.2 * jitter)
-
-    def describe(self) -> str:
-        """Say the schedule to a person."""
-        step, cap = _spoken(self.step), _spoken(self.cap)
-        match self.growth:
-            case Growth.LINEAR:
-                return f"at once, then {step} more each time, at most {cap}"
-            case Growth.FIXED:
-                return f"every {step}, ±10 %"
-            case Growth.FIBONACCI:
-                first = _spoken(min(self.wait(0, 0.5), self.cap))
-                return f"{first}, growing (Fibonacci) to {cap}, ±10 %"
-
-    @classmethod
-    def parse(cls, text: str) -> "Schedule":
-        """Read "fibonacci:1..900", "linear:300" or "fixed:60" (seconds); raises ValueError."""
-        growth, _, rest = text.partition(":")
-        step, _, cap = rest.partition("..")
-        try:
-            grown = Growth(growth.strip().lower())
-            seconds = float(step)
-            longest = float(cap) if cap else 86_400.0
-        except ValueError as error:
-            raise ValueError("give fibonacci:1..900, linear:300 or fixed:60, in seconds") from error
-        if not 1 <= seconds <= longest <= 7 * 86_400:
-            raise ValueError("a step is from 1 second up to its cap, a cap at most seven days")
-        return cls(growth=grown, step=timedelta(seconds=seconds), cap=timedelta(seconds=longest))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -303,45 +243,3 @@ POLICIES: Mapping[Cause, Policy] = {
         sentence="Perene itself ended; the session comes back when it runs again.",
     ),
 }
-
-
-def policies_with(overrides: Mapping[str, str]) -> Mapping[Cause, Policy]:
-    """Return the policies with some changed: {"network.limit": "50", "dns.schedule": "fixed:60"}.
-
-    Only schedules and limits of causes that have one can be changed. Raises ValueError with a
-    sentence that names the entry.
-    """
-    changed = dict(POLICIES)
-    for name, value in overrides.items():
-        cause_name, _, part = name.partition(".")
-        try:
-            cause = Cause(cause_name)
-        except ValueError as error:
-            raise ValueError(f"{name}: there is no cause {cause_name}") from error
-        try:
-            changed[cause] = _override(changed[cause], part, value)
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from error
-    return changed
-
-
-def _override(policy: Policy, part: str, value: str) -> Policy:
-    if part == "schedule" and policy.schedule is not None:
-        return replace(policy, schedule=Schedule.parse(value))
-    if part == "limit" and policy.limit is not None:
-        if (
-            not value.strip().isascii()
-            or not value.strip().isdigit()
-            or not 1 <= int(value) <= 1000
-        ):
-            raise ValueError("a limit is a number from 1 to 1000")
-        return replace(policy, limit=int(value))
-    raise ValueError("this cause has no such thing to set; see `perene policy`")
-
-
-def _spoken(time: timedelta) -> str:
-    seconds = time.total_seconds()
-    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size and seconds % size == 0:
-            return f"{seconds / size:g} {unit}"
-    return f"{seconds:g} s"

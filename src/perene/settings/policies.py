@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 
 from perene.core.causes import Cause
 from perene.core.hearing import hearing_with
-from perene.core.policy import POLICIES, policies_with
+from perene.core.policy import POLICIES
+from perene.core.policy_overrides import policies_with
 from perene.settings.checks import Explained
 
 HEARING = "hearing."

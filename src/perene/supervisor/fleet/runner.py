@@ -14,7 +14,8 @@ from perene.core.events import Event, EventType
 from perene.core.ids import SessionId
 from perene.core.machines.inputs import Start
 from perene.core.machines.state import Absence
-from perene.core.policy import Growth, Policy, Schedule
+from perene.core.policy import Policy
+from perene.core.schedules import Growth, Schedule
 from perene.core.sessions import Connection, Desired, SessionRecord
 from perene.core.unit import Unit
 from perene.supervisor.fleet.roster import Roster

@@ -17,7 +17,7 @@ from perene.core.machines.effects import Deed, Disconnected, OutageOver, Telling
 from perene.core.machines.session import Step
 from perene.core.machines.state import Down, Open, SessionState, is_asking
 from perene.core.outages import Outage, OutageEnd
-from perene.core.policy import Growth, Schedule
+from perene.core.schedules import Growth, Schedule
 from perene.core.unit import Unit
 from perene.engine.ports import SessionStore
 from perene.supervisor.session.telling import events_of, log_line

@@ -13,7 +13,8 @@ from perene.core.machines.inputs import Acquired, Due, Ended, Input, LoggedIn, S
 from perene.core.machines.session import new_session, next_deadline, step
 from perene.core.machines.state import Chances
 from perene.core.outages import OutageId
-from perene.core.policy import STABLE_AFTER, policies_with
+from perene.core.policy import STABLE_AFTER
+from perene.core.policy_overrides import policies_with
 from perene.core.standing import Standing
 
 BEGAN = datetime(2026, 11, 22, tzinfo=UTC)
