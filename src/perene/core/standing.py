@@ -6,10 +6,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, cast
 
-from perene.core.causes import Cause, Kind
-from perene.core.ids import SessionId
-from perene.core.outage_json import losses_from_json, losses_to_json
-from perene.core.outages import Outage, OutageId
+from perene.core.causes import Cause
+from perene.core.outage_json import (
+    moment_from_json,
+    moment_to_json,
+    outage_from_json,
+    outage_to_json,
+)
+from perene.core.outages import Outage
 from perene.core.policy import Count
 
 
@@ -18,9 +22,9 @@ class Standing:
     """How a session stands with WhatsApp.
 
     `counts` are attempts in vain, in a row; of those in `told`, a person was told that a limit was
-    reached. `not_before` bars every attempt until then, `held`
-    until a person acts. `ban_code` is the sub-code of a ban that has not been seen to end.
-    `up` says that a connection was stable then, `left_at` since when nobody drove it any more.
+    reached. `not_before` bars every attempt until then, `held` until a person acts. `ban_code` is
+    the sub-code of a ban that has not been seen to end. `up` says that the last connection was
+    stable and has not been lost since; `left_at` is since when nobody drove it any more.
     `phone_seen_at` is the last sign of the phone, `phone_absent_days` the absence that people were
     told of.
     """
@@ -56,13 +60,13 @@ class Standing:
                 "version": 1,
                 "counts": {count.value: n for count, n in self.counts.items()},
                 "told": sorted(self.told),
-                "not_before": _text(self.not_before),
+                "not_before": moment_to_json(self.not_before),
                 "held": None if self.held is None else self.held.value,
                 "ban_code": self.ban_code,
-                "outage": None if outage is None else _outage_fields(outage),
+                "outage": None if outage is None else outage_to_json(outage),
                 "up": self.up,
-                "left_at": _text(self.left_at),
-                "phone_seen_at": _text(self.phone_seen_at),
+                "left_at": moment_to_json(self.left_at),
+                "phone_seen_at": moment_to_json(self.phone_seen_at),
                 "phone_absent_days": self.phone_absent_days,
             }
         )
@@ -84,60 +88,14 @@ class Standing:
             return cls(
                 counts={Count(name): int(n) for name, n in stored["counts"].items()},
                 told=frozenset(Count(name) for name in stored.get("told", ())),
-                not_before=_moment(stored.get("not_before")),
+                not_before=moment_from_json(stored.get("not_before")),
                 held=None if held is None else Cause(held),
                 ban_code=stored.get("ban_code"),
-                outage=None if outage is None else _outage(outage),
+                outage=None if outage is None else outage_from_json(outage),
                 up=bool(stored.get("up", False)),
-                left_at=_moment(stored.get("left_at")),
-                phone_seen_at=_moment(stored.get("phone_seen_at")),
+                left_at=moment_from_json(stored.get("left_at")),
+                phone_seen_at=moment_from_json(stored.get("phone_seen_at")),
                 phone_absent_days=int(stored.get("phone_absent_days", 0)),
             )
         except (KeyError, TypeError, ValueError, AttributeError):
             return cls()
-
-
-def _outage_fields(outage: Outage) -> dict[str, Any]:
-    return {
-        "id": outage.id,
-        "session": outage.session,
-        "began_at": outage.began_at.isoformat(),
-        "cause": outage.cause.value,
-        "kind": outage.kind.value,
-        "code": outage.code,
-        "sentence": outage.sentence,
-        "attributes": dict(outage.attributes),
-        "attempts": outage.attempts,
-        "last_attempt_at": _text(outage.last_attempt_at),
-        "last_cause": outage.last_cause.value,
-        "last_code": outage.last_code,
-        "losses": losses_to_json(outage.losses),
-        "retry_at": _text(outage.retry_at),
-    }
-
-
-def _outage(stored: Mapping[str, Any]) -> Outage:
-    return Outage(
-        id=OutageId(stored["id"]),
-        session=SessionId(stored["session"]),
-        began_at=datetime.fromisoformat(stored["began_at"]),
-        cause=Cause(stored["cause"]),
-        kind=Kind(stored["kind"]),
-        code=stored["code"],
-        sentence=stored["sentence"],
-        attributes=dict(stored["attributes"]),
-        attempts=int(stored["attempts"]),
-        last_attempt_at=_moment(stored["last_attempt_at"]),
-        last_cause=Cause(stored["last_cause"]),
-        last_code=stored["last_code"],
-        losses=losses_from_json(stored.get("losses", ())),
-        retry_at=_moment(stored["retry_at"]),
-    )
-
-
-def _text(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat()
-
-
-def _moment(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
