@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import io
 import signal
 import sys
@@ -17,6 +16,7 @@ from perene.app.web import wire_server
 from perene.core.clock import Clock, SystemClock
 from perene.core.errors import ServiceFailed, StorageUnavailable
 from perene.key_rotation import RotationInterrupted, next_key_file
+from perene.process import collector
 from perene.process.data_directory import held_data_directory
 from perene.process.log_writer import LineWriter, errors_aside, write_within
 from perene.process.logs import setup_logs
@@ -81,7 +81,7 @@ async def _run(settings: Settings, store: Store, lock: InstanceLock, errors: Lin
     watching = asyncio.create_task(watch.run(), name="watch")
     try:
         await _announce(settings, store, port)
-        _spare_the_collector()
+        collector.spare()
         await _live(settings, server, sessions, hold, watch)
         if hold.taken is not None:
             await _tell(watch)
@@ -196,17 +196,6 @@ def _open_store(settings: Settings, lock: InstanceLock) -> Store:
         if next_key_file(settings).exists():
             raise RotationInterrupted("A rotation of the master key was interrupted.") from error
         raise
-
-
-def _spare_the_collector() -> None:
-    """Take everything made so far, modules above all, out of the garbage collector's sight.
-
-    Walking over it again and again costs time under load, and stalls every session meanwhile; and
-    what a message makes is freed by its last reference, so that collecting often finds nothing.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 20)
 
 
 async def _signalled() -> None:

@@ -45,6 +45,10 @@ def serve() -> int:
     """
     import asyncio
 
+    from perene.process import collector
+
+    collector.put_off()
+
     from perene.core.errors import DatabaseTaken, RefusedToStart, ServiceFailed
     from perene.settings import read_settings
 
