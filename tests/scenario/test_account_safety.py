@@ -222,7 +222,7 @@ async def test_a_ban_is_shown_with_its_meaning_until_it_ends(world: World) -> No
     world.simulator.ban(own, DAY, code=104)
     await world.event(EventType.SESSION_DISCONNECTED)
     live = world.supervisor.live(DESK)
-    await world.pass_time(60, until=lambda: live.ban_code is not None)
+    await world.pass_time(60, until=lambda: live.outlook.ban is not None)
     assert await world.events(EventType.SESSION_BANNED)
     ban = (await world.accounts.account(DESK)).ban
     assert ban is not None

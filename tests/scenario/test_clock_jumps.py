@@ -83,8 +83,8 @@ async def test_a_wait_is_as_long_as_it_was_to_be(world: World, phone: str, jump_
     dials = world.network.dialled_by[DESK]
     made = len(dials)
     view = await world.sessions.session(DESK)
-    assert view.retry_at is not None
-    due = (view.retry_at - world.clock.now()).total_seconds()
+    assert view.outlook.retry_at is not None
+    due = (view.outlook.retry_at - world.clock.now()).total_seconds()
     assert due > 60
     world.clock.jump(jump_s)
     await world.pass_time(due - 1)

@@ -192,7 +192,7 @@ async def test_a_service_that_starts_without_names_connects_when_there_are_some(
     assert desk.dials[before] < began + 1, "the first attempt was made at once"
     view = await world.sessions.session(DESK)
     assert view.record.has_credentials
-    assert view.retry_at is not None
+    assert view.outlook.retry_at is not None
 
     desk.network.up()
     await world.pass_time(
@@ -309,8 +309,8 @@ async def test_who_watches_the_trouble_and_leaves_changes_nothing(desk: Desk, ap
     assert desk.dials == before, "nobody who looks makes an attempt"
     view = await world.sessions.session(DESK)
     assert (view.connection, view.record.epoch) == (State.WAITING, epoch)
-    assert view.retry_at is not None
-    due = (view.retry_at - world.clock.now()).total_seconds()
+    assert view.outlook.retry_at is not None
+    due = (view.outlook.retry_at - world.clock.now()).total_seconds()
     await world.pass_time(due - 1)
     assert desk.dials == before
     await world.pass_time(2)

@@ -224,7 +224,7 @@ class Soak:
     def _waits_for_its_phone(self, session: SessionId) -> bool:
         """Tell whether a session shows no code at present, because nobody scanned the last."""
         live = self._world.supervisor.live(session)
-        return live.connection is State.WAITING and live.cause is Cause.PAIRING_EXPIRED
+        return live.connection is State.WAITING and live.outlook.cause is Cause.PAIRING_EXPIRED
 
     async def _ask_for_a_code(self, session: SessionId) -> None:
         """Whoever asks for a code gets one at once; a moment later it is scanned."""

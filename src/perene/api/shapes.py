@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from perene.api.addresses import PhoneNumber, Recipient
 from perene.api.parameters import Name, Text
+from perene.core.account import Ban
 from perene.core.causes import Cause
 from perene.core.events import EventType, Json
 from perene.core.ids import SESSION_ID
@@ -17,7 +18,6 @@ from perene.core.messages import Status
 from perene.core.sessions import Connection, Desired, SessionOptions
 from perene.core.twins import user_of
 from perene.supervisor.ports import (
-    BanView,
     ConversationView,
     EventPage,
     MessagePage,
@@ -117,14 +117,16 @@ class OptionsOut(BaseModel):
 
 
 class BanOut(BaseModel):
-    """A temporary ban of the number."""
+    """A ban of the number that is in force, as far as is known."""
 
-    code: str | None = Field(description="WhatsApp's own code of the reason.")
-    meaning: str = Field(description="The reason, for a person.")
-    until: datetime | None = Field(description="Nothing is tried before; null if not known.")
+    code: str | None = Field(description="WhatsApp's sub-code, if it named one.")
+    meaning: str = Field(description="What it says, for people.")
+    until: datetime | None = Field(
+        description="When it ends, and nothing is tried before; null when that is not known."
+    )
 
     @classmethod
-    def of(cls, ban: BanView) -> "BanOut":
+    def of(cls, ban: Ban) -> "BanOut":
         """Show a ban."""
         return cls(code=ban.code, meaning=ban.meaning, until=ban.until)
 
@@ -182,7 +184,7 @@ class SessionOut(BaseModel):
     @classmethod
     def of(cls, view: SessionView) -> "SessionOut":
         """Show a session."""
-        record = view.record
+        record, outlook = view.record, view.outlook
         return cls(
             id=record.id,
             name=record.name,
@@ -200,14 +202,14 @@ class SessionOut(BaseModel):
             last_error=view.last_error,
             alive_at=view.alive_at,
             phone_seen_at=view.phone_seen_at,
-            cause=view.cause,
-            attempt=view.attempt,
-            limit=view.limit,
-            retry_at=view.retry_at,
-            outage_began_at=view.outage_began_at,
+            cause=outlook.cause,
+            attempt=outlook.attempt,
+            limit=outlook.limit,
+            retry_at=outlook.retry_at,
+            outage_began_at=outlook.outage_began_at,
             deaf_suspicions=view.deaf_suspicions,
             twins=list(view.twins),
-            ban=None if view.ban is None else BanOut.of(view.ban),
+            ban=None if outlook.ban is None else BanOut.of(outlook.ban),
             created_at=record.created_at,
             options=OptionsOut(
                 history_sync=record.options.history_sync,

@@ -102,6 +102,11 @@ class Ban:
     code: str | None
     until: datetime | None
 
+    @property
+    def meaning(self) -> str:
+        """The sentence about it for a person."""
+        return ban_meaning(self.code)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:

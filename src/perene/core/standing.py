@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, cast
 
+from perene.core.account import Ban
 from perene.core.causes import Cause
 from perene.core.outage_json import (
     moment_from_json,
@@ -39,6 +40,13 @@ class Standing:
     left_at: datetime | None = None
     phone_seen_at: datetime | None = None
     phone_absent_days: int = 0
+
+    @property
+    def ban(self) -> Ban | None:
+        """The ban that bars every attempt. Of one whose time is over the next login tells more."""
+        if self.ban_code is None or self.not_before is None:
+            return None
+        return Ban(code=self.ban_code, until=self.not_before)
 
     def counted(self, count: Count) -> int:
         """Return how many attempts of a kind have been in vain."""

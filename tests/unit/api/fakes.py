@@ -17,6 +17,7 @@ from perene.core.errors import (
 )
 from perene.core.events import Event, EventType
 from perene.core.ids import Epoch, MessageId, SessionId, new_session_id
+from perene.core.machines.outlook import Outlook
 from perene.core.messages import Message, MessageKey, Status
 from perene.core.outages import Loss, Outage, OutageId
 from perene.core.sessions import Connection, Desired, SessionOptions, SessionRecord
@@ -423,11 +424,13 @@ class FakeHealth:
                     id=SessionId("one"),
                     connection=Connection.WAITING,
                     alive_at=NOW,
-                    cause=Cause.DNS,
-                    attempt=2,
-                    limit=30,
-                    retry_at=NOW + timedelta(seconds=5),
-                    outage_began_at=NOW,
+                    outlook=Outlook(
+                        cause=Cause.DNS,
+                        attempt=2,
+                        limit=30,
+                        retry_at=NOW + timedelta(seconds=5),
+                        outage_began_at=NOW,
+                    ),
                 )
             ],
         )

@@ -6,10 +6,11 @@ from datetime import timedelta
 import httpx
 import pytest
 
+from perene.core.account import BAN_MEANINGS, Ban
 from perene.core.causes import Cause
 from perene.core.ids import SessionId
+from perene.core.machines.outlook import Outlook
 from perene.core.sessions import Connection
-from perene.supervisor.ports import BanView
 from tests.unit.api.fakes import NOW, Fakes
 
 
@@ -101,13 +102,15 @@ async def test_a_session_that_is_down_says_why_and_what_comes_next(
     fakes.gateway.sessions[SessionId("one")] = replace(
         view,
         connection=Connection.WAITING,
-        cause=Cause.TEMPORARY_BAN,
-        attempt=2,
-        limit=30,
-        retry_at=NOW + timedelta(hours=1),
         alive_at=NOW,
-        outage_began_at=NOW,
-        ban=BanView(code="101", meaning="Too many messages.", until=NOW + timedelta(hours=1)),
+        outlook=Outlook(
+            cause=Cause.TEMPORARY_BAN,
+            attempt=2,
+            limit=30,
+            retry_at=NOW + timedelta(hours=1),
+            outage_began_at=NOW,
+            ban=Ban(code="101", until=NOW + timedelta(hours=1)),
+        ),
     )
     body = (await client.get("/v1/sessions/one")).json()
     assert (body["cause"], body["attempt"], body["limit"]) == ("temporary_ban", 2, 30)
@@ -115,7 +118,7 @@ async def test_a_session_that_is_down_says_why_and_what_comes_next(
     assert body["alive_at"] == body["outage_began_at"] == "2026-05-01T12:00:00Z"
     assert body["ban"] == {
         "code": "101",
-        "meaning": "Too many messages.",
+        "meaning": BAN_MEANINGS["101"],
         "until": "2026-05-01T13:00:00Z",
     }
 

@@ -13,6 +13,7 @@ from perene.core.account import (
     DAY,
     LIMIT_MEANINGS,
     AccountLimits,
+    Ban,
     ChatStanding,
     ReachOutPolicy,
     Refusal,
@@ -37,7 +38,7 @@ POLICY = ReachOutPolicy()
 
 def test_every_ban_code_has_a_meaning_and_so_has_an_unknown_one() -> None:
     assert set(BAN_MEANINGS) == {"101", "102", "103", "104", "105", "106"}
-    assert ban_meaning("104") == BAN_MEANINGS["104"]
+    assert Ban(code="104", until=None).meaning == ban_meaning("104") == BAN_MEANINGS["104"]
     assert ban_meaning("999") == ban_meaning(None) == BAN_MEANINGS["105"]
 
 

@@ -8,7 +8,8 @@ from pydantic import BaseModel, Field
 from perene.api.parameters import SessionPath
 from perene.api.ports import AccountsPort
 from perene.api.problems import documented
-from perene.core.account import ban_meaning, limit_meaning
+from perene.api.shapes import BanOut
+from perene.core.account import limit_meaning
 from perene.core.ids import SessionId
 from perene.supervisor.ports import AccountView
 
@@ -24,14 +25,6 @@ class LimitOut(BaseModel):
     until: datetime = Field(description="When new chats may be begun again.")
     told: bool = Field(description="Whether WhatsApp named that time; if not it is Perene's hold.")
     count: int = Field(description="Refusals and notices since the limit was last lifted.")
-
-
-class BanOut(BaseModel):
-    """A ban that is in force, as far as is known."""
-
-    code: str | None = Field(description="WhatsApp's sub-code, if it named one.")
-    meaning: str = Field(description="What it says, for people.")
-    until: datetime | None = Field(description="When it ends; null when that is not known.")
 
 
 class AccountOut(BaseModel):
@@ -53,7 +46,6 @@ class AccountOut(BaseModel):
     @classmethod
     def of(cls, view: AccountView) -> "AccountOut":
         """Make the answer out of a view."""
-        ban = view.ban
         return cls(
             limits=[
                 LimitOut(
@@ -66,9 +58,7 @@ class AccountOut(BaseModel):
                 )
                 for limit in view.limits
             ],
-            ban=None
-            if ban is None
-            else BanOut(code=ban.code, meaning=ban_meaning(ban.code), until=ban.until),
+            ban=None if view.ban is None else BanOut.of(view.ban),
             new_chats_24h=view.new_chats_24h,
             allowance=view.allowance,
             pause_s=view.pause_s,

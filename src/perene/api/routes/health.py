@@ -78,11 +78,11 @@ class SessionHealthOut(BaseModel):
             connection=session.connection,
             connected_at=session.connected_at,
             alive_at=session.alive_at,
-            cause=session.cause,
-            attempt=session.attempt,
-            limit=session.limit,
-            retry_at=session.retry_at,
-            outage_began_at=session.outage_began_at,
+            cause=session.outlook.cause,
+            attempt=session.outlook.attempt,
+            limit=session.outlook.limit,
+            retry_at=session.outlook.retry_at,
+            outage_began_at=session.outlook.outage_began_at,
             deaf_suspicions=session.deaf_suspicions,
         )
 

@@ -38,7 +38,7 @@ def step(state: SessionState, want: Start | Restart | Stop | LogOut, now: Instan
     match want:
         case Start(by_person=by_person):
             return _start(state, by_person, now)
-        case Restart() if _is_banned(state):
+        case Restart() if state.standing.ban is not None:
             return Moved(state=state)  # no person can end a ban, and an attempt would lengthen it
         case Restart():
             return _turn(_forgiven(state), Then.RESTART)
@@ -117,7 +117,7 @@ def _start(state: SessionState, by_person: bool, now: Instant) -> Moved:
             return Moved(state=replace(state, connection=Draining(then=Then.RESTART)))
         case SettingAside(then=Then.STOP) as aside:
             return Moved(state=replace(state, connection=replace(aside, then=Then.RESTART)))
-        case Waiting() if by_person and not _is_banned(state):
+        case Waiting() if by_person and state.standing.ban is None:
             return claim(_forgiven(state))
         case _:
             return Moved(state=state)
@@ -149,7 +149,7 @@ def _rest_of_wait(standing: Standing, until: datetime, now: Instant) -> timedelt
 def _forgiven(state: SessionState) -> SessionState:
     """Return the state without the counts and the stop that a person's word ends; a ban stays."""
     standing = replace(state.standing, counts={}, held=None)
-    if not _is_banned(state):
+    if state.standing.ban is None:
         standing = replace(standing, not_before=None)
     return replace(state, standing=standing)
 
@@ -165,10 +165,6 @@ def _renewed(state: SessionState) -> SessionState:
         if count is not Count.VERSIONS
     }
     return replace(state, standing=replace(state.standing, counts=counts))
-
-
-def _is_banned(state: SessionState) -> bool:
-    return state.standing.ban_code is not None and state.standing.not_before is not None
 
 
 def _turn(state: SessionState, then: Then) -> Moved:
@@ -201,7 +197,7 @@ def _log_out(state: SessionState) -> Moved:
         case Connecting() if state.paired:
             return Moved(state=replace(state, connection=Connecting(parting=True)))
         case Down() | Held() | Waiting() | FindingVersion() | Claiming() if (
-            state.paired and not _is_banned(state)
+            state.paired and state.standing.ban is None
         ):
             return claim(state, parting=True)
         case Down():

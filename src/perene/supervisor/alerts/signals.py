@@ -10,6 +10,7 @@ from perene.core.alerts import SERVICE, Signals
 from perene.core.causes import Cause
 from perene.core.clock import Clock, Instant, instant
 from perene.core.ids import SessionId
+from perene.core.machines.outlook import Outlook
 from perene.core.sessions import Connection
 from perene.supervisor.session.live import LiveState
 
@@ -161,17 +162,17 @@ class SignalSource:
 
     def _of_session(self, session: SessionId, live: LiveState, now: Instant) -> Mapping[str, float]:
         memory = self._memories[session]
-        outage_s = memory.outage.of(live.outage_began_at, now, new_since=memory.looked_at)
+        outage_s = memory.outage.of(live.outlook.outage_began_at, now, new_since=memory.looked_at)
         alive_s = memory.heartbeat.of(live.alive_at, now, new_since=self._looked_at)
         if live.reopened != memory.openings:
             memory.openings, memory.adrift_since = live.reopened, None  # it was up since
-        if live.connection not in _DOWN or live.cause is Cause.PAIRING_EXPIRED:
+        if live.connection not in _DOWN or live.outlook.cause is Cause.PAIRING_EXPIRED:
             memory.adrift_since = None  # one that waits for somebody to scan is not down
         elif live.connection is Connection.WAITING and memory.adrift_since is None:
             memory.adrift_since = now.monotonic
         adrift_s = 0.0 if memory.adrift_since is None else now.monotonic - memory.adrift_since
         is_open = live.connection is Connection.OPEN
-        cause = None if is_open else live.cause
+        cause = None if is_open else live.outlook.cause
         return {
             "down_s": 0.0 if is_open else max(outage_s, adrift_s),
             "needs_attention": float(live.connection is Connection.NEEDS_ATTENTION),
@@ -182,8 +183,8 @@ class SignalSource:
             "outdated": float(cause is Cause.OUTDATED),
             "deaf": float(memory.deaf.of(live.deaf_suspicions, now.monotonic)),
             "reconnects_last_hour": float(memory.reopened.of(live.reopened, now.monotonic)),
-            "restarts_515": float(live.attempt if cause is Cause.RESTART_REQUIRED else 0),
-            "attempts_share": _share_made(live) if cause else 0.0,
+            "restarts_515": float(live.outlook.attempt if cause is Cause.RESTART_REQUIRED else 0),
+            "attempts_share": _share_made(live.outlook) if cause else 0.0,
             "heartbeat_age_s": alive_s if is_open else 0.0,
             "phone_absent_days": float(live.phone_absent_days),
             "limited": float(self._limited(session)),
@@ -193,7 +194,7 @@ class SignalSource:
     def _of_service(self, lives: Mapping[SessionId, LiveState], now: float) -> Mapping[str, float]:
         down = sum(
             live.connection is Connection.NEEDS_ATTENTION
-            or (live.connection in _DOWN and live.outage_began_at is not None)
+            or (live.connection in _DOWN and live.outlook.outage_began_at is not None)
             or self._memories[session].adrift_since is not None
             for session, live in lives.items()
         )
@@ -227,8 +228,8 @@ class SignalSource:
         return max((jump_s for _, jump_s in self._jumps), default=0.0)
 
 
-def _share_made(live: LiveState) -> float:
+def _share_made(outlook: Outlook) -> float:
     """Return how many of the attempts were made, of 1; what is told is the one that comes next."""
-    if not live.limit:
+    if not outlook.limit:
         return 0.0
-    return min(1.0, max(0, live.attempt - 1) / live.limit)
+    return min(1.0, max(0, outlook.attempt - 1) / outlook.limit)

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
-from perene.core.account import ban_meaning
 from perene.core.causes import Cause
 from perene.core.clock import Clock
 from perene.core.errors import Conflict, NotFound, PereneError, StorageError, StorageUnavailable
@@ -18,7 +17,6 @@ from perene.supervisor.fleet.supervisor import Supervisor
 from perene.supervisor.ports import (
     AlreadyExists,
     AlreadyPaired,
-    BanView,
     NotRunning,
     OutagePage,
     PairingNotReady,
@@ -164,7 +162,7 @@ class SessionDesk:
 
     async def _look_for_codes(self, session: SessionId, live: LiveState) -> None:
         """Connect at once for new codes, if the session rests because nobody scanned the last."""
-        if live.connection is Connection.WAITING and live.cause is Cause.PAIRING_EXPIRED:
+        if live.connection is Connection.WAITING and live.outlook.cause is Cause.PAIRING_EXPIRED:
             await self._supervisor.hurry(session)
 
     async def request_pairing_code(self, session: SessionId, phone: str) -> str:
@@ -220,20 +218,9 @@ class SessionDesk:
             code_expires_at=self._typable_until(live),
             alive_at=live.alive_at,
             phone_seen_at=live.phone_seen_at,
-            cause=live.cause,
-            attempt=live.attempt,
-            limit=live.limit,
-            retry_at=live.retry_at,
-            outage_began_at=live.outage_began_at,
+            outlook=live.outlook,
             deaf_suspicions=live.deaf_suspicions,
-            ban=_ban(live),
         )
-
-
-def _ban(live: LiveState) -> BanView | None:
-    if live.ban_until is None and live.ban_code is None:
-        return None
-    return BanView(code=live.ban_code, meaning=ban_meaning(live.ban_code), until=live.ban_until)
 
 
 def _twins(records: Sequence[SessionRecord]) -> Mapping[SessionId, Sequence[SessionId]]:

@@ -28,7 +28,6 @@ from perene.supervisor.ports.messages import (
 from perene.supervisor.ports.sessions import (
     AlreadyExists,
     AlreadyPaired,
-    BanView,
     Gateway,
     NotPaired,
     NotRunning,
@@ -45,7 +44,6 @@ __all__ = [
     "Alerts",
     "AlreadyExists",
     "AlreadyPaired",
-    "BanView",
     "Caller",
     "ComponentHealth",
     "ConversationPage",

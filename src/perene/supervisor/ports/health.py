@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from perene.core.causes import Cause
 from perene.core.ids import SessionId
+from perene.core.machines.outlook import Outlook
 from perene.core.sessions import Connection
 
 
@@ -35,11 +35,7 @@ class SessionHealth:
     connection: Connection
     connected_at: datetime | None = None
     alive_at: datetime | None = None
-    cause: Cause | None = None
-    attempt: int = 0
-    limit: int | None = None
-    retry_at: datetime | None = None
-    outage_began_at: datetime | None = None
+    outlook: Outlook = field(default_factory=Outlook)
     deaf_suspicions: int = 0
 
 

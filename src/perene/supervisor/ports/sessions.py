@@ -1,13 +1,13 @@
 """The sessions, as their user drives them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from perene.core.causes import Cause
 from perene.core.errors import Conflict
 from perene.core.ids import SessionId
+from perene.core.machines.outlook import Outlook
 from perene.core.outages import Outage
 from perene.core.sessions import Connection, SessionOptions, SessionRecord
 
@@ -48,22 +48,8 @@ class PairingNotReady(Conflict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BanView:
-    """A temporary ban: WhatsApp's sub-code, what it says to a person, and when it ends."""
-
-    code: str | None
-    meaning: str
-    until: datetime | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionView:
-    """A session, stored half and live half. `last_error` is one sentence for a person.
-
-    `cause` is why the last connection ended. `attempt` is which one in a row comes next or is under
-    way, of `limit` (None without one) before a person is asked; the last that was made when a
-    person has to act.
-    """
+    """A session, stored half and live half. `last_error` is one sentence for a person."""
 
     record: SessionRecord
     connection: Connection
@@ -77,15 +63,9 @@ class SessionView:
     """When the server last proved to be there."""
     phone_seen_at: datetime | None = None
     """When the phone was last heard of."""
-    cause: Cause | None = None
-    attempt: int = 0
-    limit: int | None = None
-    retry_at: datetime | None = None
-    """When the next attempt will be made; None unless one is planned."""
-    outage_began_at: datetime | None = None
+    outlook: Outlook = field(default_factory=Outlook)
     deaf_suspicions: int = 0
     """How often since the start an open connection seemed to deliver nothing, and was reopened."""
-    ban: BanView | None = None
     twins: Sequence[SessionId] = ()
     """Other sessions that are linked to the same account; each receives every message."""
     as_of: datetime | None = None

@@ -216,7 +216,7 @@ class SessionJobs:
         self._tell(Ended(ending=ending))
 
     async def _in_turn(self, deed: Connect) -> Ending:
-        if self._live.cause is None:
+        if self._live.outlook.cause is None:
             failures = self._in_vain = 0  # nothing is wrong, or no longer
         else:
             # The first attempt after a loss is one of a session that was up just now.

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
-from perene.core.causes import Cause
+from perene.core.machines.outlook import Outlook
 from perene.core.notices import (
     Alive,
     CodeShown,
@@ -33,10 +34,8 @@ _DOWN = (Connection.WAITING, Connection.NEEDS_ATTENTION)
 class LiveState:
     """Kept up to date by notices; read by the API. Never stored.
 
-    The session's own task sets what it knows of the reconnection: `cause` of the last end, which
-    `attempt` of how many (`limit`, None for no limit) comes next and when (`retry_at`), since when
-    the session is down (`outage_began_at`), until when a ban lasts and its code, and how often the
-    connection was suspected to be deaf.
+    What no notice tells, the session's own task sets by `showing`: the `outlook`, whether the
+    device is `paired`, and how long the phone has been absent.
     """
 
     def __init__(
@@ -52,18 +51,13 @@ class LiveState:
         """Until when a code can be typed on the phone, None when there is none."""
         self.needs_pairing = False
         """Whether the device was linked, and is no longer so without anybody's wish."""
-        self._paired = False
-        self.cause: Cause | None = None
-        self.attempt = 0
-        self.limit: int | None = None
-        self.retry_at: datetime | None = None
-        self.outage_began_at: datetime | None = None
-        self.ban_until: datetime | None = None
-        self.ban_code: str | None = None
+        self.outlook = Outlook()
         self.deaf_suspicions = 0
+        """How often an open connection seemed to deliver nothing."""
         self.reopened = 0
         """How often a connection was opened that was not the first one after a stop."""
         self._was_open = False
+        self._paired = False
         self._connection = Connection.STOPPED
         self._on_transition = on_transition
         self._on_deaf = on_deaf
@@ -137,7 +131,7 @@ class LiveState:
     def _become(self, connection: Connection) -> None:
         before, self._connection = self._connection, connection
         if connection not in _DOWN:
-            self.retry_at = None
+            self.outlook = replace(self.outlook, retry_at=None)
         if before is not connection and self._on_transition is not None:
             self._on_transition(before, connection)
 

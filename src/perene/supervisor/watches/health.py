@@ -65,10 +65,6 @@ def _session(session: SessionId, live: LiveState) -> SessionHealth:
         connection=live.connection,
         connected_at=live.connected_at,
         alive_at=live.alive_at,
-        cause=live.cause,
-        attempt=live.attempt,
-        limit=live.limit,
-        retry_at=live.retry_at,
-        outage_began_at=live.outage_began_at,
+        outlook=live.outlook,
         deaf_suspicions=live.deaf_suspicions,
     )

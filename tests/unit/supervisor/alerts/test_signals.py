@@ -8,6 +8,7 @@ from perene.core.alert_rules import SIGNALS
 from perene.core.alerts import SERVICE, Scope
 from perene.core.causes import Cause
 from perene.core.ids import SessionId
+from perene.core.machines.outlook import Outlook
 from perene.core.notices import Alive, HearingDoubted, Opened
 from perene.core.sessions import Connection
 from perene.supervisor.alerts.signals import Recent, SignalSource
@@ -74,8 +75,10 @@ def test_a_stopped_session_has_no_numbers() -> None:
 def test_a_session_that_is_down_says_for_how_long_and_why() -> None:
     service = Service()
     service.live.moved(Connection.WAITING)
-    service.live.outage_began_at = service.clock.now() - timedelta(minutes=7)
-    service.live.cause, service.live.attempt, service.live.limit = Cause.RESTART_REQUIRED, 4, 10
+    began_at = service.clock.now() - timedelta(minutes=7)
+    service.live.outlook = Outlook(
+        cause=Cause.RESTART_REQUIRED, attempt=4, limit=10, outage_began_at=began_at
+    )
     signals = service.source()
     assert signals[ONE]["down_s"] == 420
     assert signals[ONE]["restarts_515"] == 4
@@ -91,7 +94,7 @@ def test_only_attempts_that_were_made_are_used_up(
 ) -> None:
     service = Service()
     service.live.moved(Connection.WAITING)
-    service.live.cause, service.live.attempt, service.live.limit = Cause.OUTDATED, attempt, limit
+    service.live.outlook = Outlook(cause=Cause.OUTDATED, attempt=attempt, limit=limit)
     assert service.source()[ONE]["attempts_share"] == share
 
 
@@ -99,7 +102,7 @@ async def test_a_session_whose_code_nobody_scans_is_not_down() -> None:
     service = Service()
     for _ in range(3):
         service.live.moved(Connection.WAITING)
-        service.live.cause = Cause.PAIRING_EXPIRED
+        service.live.outlook = Outlook(cause=Cause.PAIRING_EXPIRED)
         service.source()
         await service.clock.advance(1800)
         signals = service.source()
@@ -117,7 +120,7 @@ async def test_a_session_that_was_up_between_two_looks_is_down_since_then() -> N
     service.open()
     await service.clock.advance(100)
     service.live.moved(Connection.WAITING)
-    service.live.outage_began_at = service.clock.now()
+    service.live.outlook = Outlook(outage_began_at=service.clock.now())
     await service.clock.advance(30)
     assert service.source()[ONE]["down_s"] == 30
 
@@ -125,7 +128,7 @@ async def test_a_session_that_was_up_between_two_looks_is_down_since_then() -> N
 async def test_a_session_that_cannot_get_a_code_is_down() -> None:
     service = Service()
     service.live.moved(Connection.WAITING)
-    service.live.cause = Cause.DNS
+    service.live.outlook = Outlook(cause=Cause.DNS)
     service.source()
     await service.clock.advance(1800)
     assert service.source()[ONE]["down_s"] == 1800
@@ -140,7 +143,7 @@ def test_an_account_that_is_locked_is_not_called_banned(
 ) -> None:
     service = Service()
     service.live.moved(Connection.NEEDS_ATTENTION)
-    service.live.cause = cause
+    service.live.outlook = Outlook(cause=cause)
     signals = service.source()[ONE]
     assert (signals["banned"], signals["locked"]) == (banned, locked)
 
@@ -169,7 +172,7 @@ async def test_a_clock_that_is_set_makes_no_session_older_or_younger(jump_s: int
     assert service.source()[ONE]["heartbeat_age_s"] <= 8
     await service.clock.advance(120)
     assert 120 <= service.source()[ONE]["heartbeat_age_s"] <= 128
-    service.live.outage_began_at = service.clock.now()
+    service.live.outlook = Outlook(outage_began_at=service.clock.now())
     service.live.moved(Connection.WAITING)
     await service.clock.advance(7)
     service.clock.jump(jump_s)
@@ -191,7 +194,7 @@ async def test_a_session_that_was_down_before_the_service_started_is_down_since_
     service = Service()
     service.live.moved(Connection.STOPPED)
     service.source()
-    service.live.outage_began_at = service.clock.now() - timedelta(hours=2)
+    service.live.outlook = Outlook(outage_began_at=service.clock.now() - timedelta(hours=2))
     service.live.moved(Connection.CONNECTING)
     await service.clock.advance(10)
     assert service.source()[ONE]["down_s"] == 7210

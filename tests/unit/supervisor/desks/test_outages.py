@@ -10,6 +10,7 @@ import pytest
 from perene.core.causes import Cause, Kind
 from perene.core.errors import InvalidRequest, NotFound
 from perene.core.ids import Epoch, SessionId
+from perene.core.machines.outlook import Outlook
 from perene.core.outages import Outage, OutageId
 from perene.core.sessions import Connection, Desired, SessionRecord
 from perene.supervisor.desks.sessions import SessionDesk
@@ -86,26 +87,13 @@ def outage(number: int) -> Outage:
     )
 
 
-async def test_a_view_shows_what_the_reconnection_is_at() -> None:
+async def test_a_view_shows_how_the_session_goes_on() -> None:
     around = Around()
     around.state.moved(Connection.WAITING, error="Lost.")
-    around.state.cause, around.state.attempt, around.state.limit = Cause.DNS, 3, 30
-    around.state.retry_at = LATER
-    around.state.alive_at = around.state.outage_began_at = START
+    around.state.outlook = Outlook(cause=Cause.DNS, attempt=3, limit=30, retry_at=LATER)
+    around.state.alive_at = START
     view = await desk(around).session(ANA)
-    assert (view.cause, view.attempt, view.limit) == (Cause.DNS, 3, 30)
-    assert (view.retry_at, view.alive_at, view.outage_began_at) == (LATER, START, START)
-    assert view.ban is None
-
-
-@pytest.mark.requirement("F10")
-async def test_a_ban_is_shown_with_what_its_code_means_and_when_it_ends() -> None:
-    around = Around()
-    around.state.ban_code, around.state.ban_until = "101", LATER
-    ban = (await desk(around).session(ANA)).ban
-    assert ban is not None
-    assert (ban.code, ban.until) == ("101", LATER)
-    assert "contacts" in ban.meaning
+    assert (view.outlook, view.alive_at) == (around.state.outlook, START)
 
 
 async def test_restart_and_logout_reach_the_supervisor_and_answer_with_the_session() -> None:

@@ -192,7 +192,7 @@ async def test_whoever_asks_for_a_code_does_not_start_what_is_just_being_stopped
     expired = Ending(kind=Kind.LOCAL, code=Local.PAIRING_EXPIRED)
     (await world.engine("ana")).end(expired)
     await world.clock.until_asleep(1, within=0.1)
-    assert world.supervisor.live(ANA).cause is Cause.PAIRING_EXPIRED
+    assert world.supervisor.live(ANA).outlook.cause is Cause.PAIRING_EXPIRED
     set_desired, stored, go_on = world.store.set_desired, asyncio.Event(), asyncio.Event()
 
     async def slow(session: SessionId, desired: Desired) -> None:

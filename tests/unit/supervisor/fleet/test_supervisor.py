@@ -432,7 +432,7 @@ async def test_a_session_whose_options_were_mended_is_asked_to_run_and_does(
     await running.supervisor.start(ANA)
     await turns()
     assert running.supervisor.live(ANA).connection is Connection.NEEDS_ATTENTION
-    assert running.supervisor.live(ANA).cause is Cause.UNREADABLE_STATE
+    assert running.supervisor.live(ANA).outlook.cause is Cause.UNREADABLE_STATE
     running.store.records[ANA] = replace(running.store.records[ANA], readable=True)
     await getattr(running.supervisor, ask)(ANA)
     await running.engine("ana")

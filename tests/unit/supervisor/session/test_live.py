@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from perene.core.machines.outlook import Outlook
 from perene.core.notices import (
     Alive,
     DeafOutcome,
@@ -135,17 +136,15 @@ def test_every_real_change_of_state_is_told_once_with_both_ends() -> None:
 @pytest.mark.parametrize("connection", list(Connection))
 def test_only_a_session_that_is_down_has_a_next_attempt(connection: Connection) -> None:
     live = LiveState()
-    live.retry_at = LATER
+    live.outlook = Outlook(retry_at=LATER)
     live.moved(connection)
     planned = connection in (Connection.WAITING, Connection.NEEDS_ATTENTION)
-    assert live.retry_at == (LATER if planned else None)
+    assert live.outlook.retry_at == (LATER if planned else None)
 
 
 def test_a_session_that_never_ran_has_no_history() -> None:
     live = LiveState()
-    assert (live.attempt, live.deaf_suspicions) == (0, 0)
-    assert (live.cause, live.limit, live.retry_at, live.outage_began_at) == (None,) * 4
-    assert (live.ban_until, live.ban_code) == (None, None)
+    assert (live.outlook, live.deaf_suspicions) == (Outlook(), 0)
 
 
 def test_the_phone_was_seen_at_the_latest_of_its_sightings() -> None:

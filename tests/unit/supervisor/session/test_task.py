@@ -8,11 +8,13 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
+from perene.core.account import Ban
 from perene.core.causes import Cause, Ending, Kind, Local
 from perene.core.errors import StorageUnavailable
 from perene.core.events import EventType
 from perene.core.ids import Epoch, SessionId
 from perene.core.machines.inputs import Start
+from perene.core.machines.outlook import Outlook
 from perene.core.notices import Observer, Opened, PhoneLinked, QrShown
 from perene.core.policy import POLICIES
 from perene.core.sessions import Connection, Desired, SessionOptions, SessionRecord
@@ -407,7 +409,7 @@ async def test_a_logout_that_whatsapp_cannot_be_told_of_is_done_all_the_same(
 async def next_attempt(one: Fixture) -> None:
     """Wait until the next attempt is planned, and out the delay before it."""
     async with asyncio.timeout(10):
-        while one.task.live.retry_at is None:
+        while one.task.live.outlook.retry_at is None:
             await one.task.live.changed()
     assert one.state is Connection.WAITING
     delay = one.events(EventType.SESSION_DISCONNECTED)[-1]["retry_in_s"]
@@ -448,7 +450,8 @@ async def test_a_ban_survives_a_restart_of_the_service(one: Fixture) -> None:
     again.task.start()
     await again.clock.advance(3600)
     assert again.engines == []
-    assert again.task.live.ban_code == "101"
+    outlook = again.task.live.outlook
+    assert outlook.ban == Ban(code="101", until=outlook.retry_at)
     await again.clock.advance(1)
     await again.engine(1)
     running.cancel()
@@ -564,12 +567,17 @@ async def test_an_end_is_shown_before_it_is_saved_and_what_follows_from_it_after
     await one.end_while_storage_hangs(1, failure("402", code="101", expire="3600"))
     live = one.task.live
     assert (live.connection, live.connected_at) == (Connection.WAITING, None)
-    assert (live.cause, live.retry_at, live.outage_began_at, live.ban_until) == (None,) * 4
+    assert live.outlook == Outlook()
     one.save()
     await one.clock.until_asleep(3601)
-    assert (live.connection, live.cause) == (Connection.WAITING, Cause.TEMPORARY_BAN)
-    assert live.retry_at == live.ban_until == START + timedelta(seconds=3601)
-    assert live.outage_began_at == START
+    over_at = START + timedelta(seconds=3601)
+    assert live.connection is Connection.WAITING
+    assert live.outlook == Outlook(
+        cause=Cause.TEMPORARY_BAN,
+        retry_at=over_at,
+        outage_began_at=START,
+        ban=Ban(code="101", until=over_at),
+    )
 
 
 @pytest.mark.requirement("E8")
@@ -608,7 +616,7 @@ async def test_an_end_is_shown_also_while_an_earlier_step_still_waits_to_be_save
     engine.ending.set_result(local(Local.SOCKET_CLOSED))
     await settled(one, Connection.WAITING)
     assert len(one.unsaved) == 1
-    assert one.task.live.retry_at is None
+    assert one.task.live.outlook.retry_at is None
     one.save()
     await next_attempt(one)
     await one.engine(3)
