@@ -117,7 +117,7 @@ class TaskRunner:
             clock=self._clock,
             rng=self._rng,
             gate=self._gate,
-            watch=self._metrics,
+            tally=self._metrics,
             policies=self._policies,
             live=self._roster.known(record.id),
             absence=absence,
@@ -167,7 +167,7 @@ class TaskRunner:
 
     def _ends(self, failed: SessionTask) -> bool:
         """Tell whether no task follows one that has failed."""
-        return (failed.stopping and not failed.leaving) or self._closing.is_set()
+        return (failed.stopping and not failed.logging_out) or self._closing.is_set()
 
     async def _report_failure(self, task: SessionTask, error: Exception, failures: int) -> None:
         self.failures += 1

@@ -90,7 +90,7 @@ class Supervisor:
         self._monitor = Monitor(
             clock=clock, tasks=self._roster.tasks, astray=self._astray, guide=self._guide
         )
-        self._absence = _service_ended(last_life or clock.now())
+        self._absence = Absence(since=last_life or clock.now(), local=Local.SERVICE_ENDED)
         self._changes = Changes()
         self._wanted = Wanted(self._roster, self._runner)
 
@@ -155,8 +155,8 @@ class Supervisor:
         async with self._changes.turn(session):
             await self._store.set_desired(session, Desired.RUNNING)
             record = await self._store.get_session(session)
-            task = self._roster.tasks.get(session)
-            if task is None or task.stopping or task.failed:
+            task = self._heeding(session)
+            if task is None:
                 await self._started(record)
             else:
                 task.restart(record)
@@ -164,8 +164,8 @@ class Supervisor:
     async def hurry(self, session: SessionId) -> None:
         """Let a session that waits try at once; one that somebody stops meanwhile rests."""
         async with self._changes.turn(session):
-            task = self._roster.tasks.get(session)
-            if task is not None and not (task.stopping or task.failed):
+            task = self._heeding(session)
+            if task is not None:
                 task.start()
 
     async def logout(self, session: SessionId) -> None:
@@ -177,8 +177,8 @@ class Supervisor:
         async with self._changes.turn(session):
             await self._store.set_desired(session, Desired.LOGGED_OUT)
             self._wanted.discard(session)
-            task = self._roster.tasks.get(session)
-            if task is None or task.stopping or task.failed:
+            task = self._heeding(session)
+            if task is None:
                 await self._wanted.halt(session)
                 task = self._wanted.resume(await self._store.get_session(session))
             else:
@@ -209,11 +209,11 @@ class Supervisor:
 
     async def _started(self, record: SessionRecord) -> None:
         session = record.id
-        task = self._roster.tasks.get(session)
-        if task is not None and not (task.stopping or task.failed):
+        task = self._heeding(session)
+        if task is not None:
             task.start(record)
             return
-        if task is not None:
+        if session in self._roster.tasks:
             await self._wanted.halt(session)
             record = await self._store.get_session(session)
         if record.desired is not Desired.RUNNING:
@@ -221,6 +221,11 @@ class Supervisor:
             await self._store.set_desired(session, Desired.RUNNING)
             record = replace(record, desired=Desired.RUNNING)
         self._wanted.start(record, by_person=True)
+
+    def _heeding(self, session: SessionId) -> SessionTask | None:
+        """Return a session's task, if it has one that can take a wish."""
+        task = self._roster.tasks.get(session)
+        return task if task is not None and task.heeds else None
 
     def doubt(self, session: SessionId) -> None:
         """Nobody knows what is stored of a session: the next look finds out, and acts on it."""
@@ -255,11 +260,6 @@ class Supervisor:
     def clock_jump_s(self) -> float:
         """The last jump of the wall clock that the monitor saw, in seconds."""
         return self._monitor.clock_jump_s
-
-    @property
-    def changed(self) -> int:
-        """How many sessions are remembered of whom something was asked."""
-        return self._changes.known
 
     @property
     def task_failures(self) -> int:
@@ -299,7 +299,3 @@ class Supervisor:
         task = self._roster.tasks.get(session)
         if task is not None:
             task.wake_sender()
-
-
-def _service_ended(last_life: datetime) -> Absence:
-    return Absence(since=last_life, local=Local.SERVICE_ENDED)

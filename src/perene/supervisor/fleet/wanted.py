@@ -43,10 +43,10 @@ class Wanted:
             case Desired.RUNNING:
                 return self.start(record, absence=absence)
             case Desired.LOGGED_OUT:
-                leaving = self.start(record, absence=absence)
-                if leaving is not None:
-                    leaving.log_out()
-                return leaving
+                task = self.start(record, absence=absence)
+                if task is not None:
+                    task.log_out()
+                return task
             case Desired.STOPPED:
                 self.discard(record.id)
                 return None
@@ -65,7 +65,7 @@ class Wanted:
                 self.discard(record.id)
                 if not task.stopping:
                     task.log_out()
-                return task.leaving
+                return task.logging_out
             case Desired.STOPPED:
                 self.discard(record.id)
                 if not task.stopping:

@@ -25,7 +25,7 @@ from perene.supervisor.session.telling import events_of, log_line
 log = structlog.stdlib.get_logger()
 
 
-class Watch(Protocol):
+class Tally(Protocol):
     """Counts what happens to sessions; returns at once and raises nothing."""
 
     def disconnected(self, cause: Cause) -> None: ...
@@ -57,11 +57,11 @@ class SessionKeeper:
     epoch that the session had when this was made.
     """
 
-    def __init__(self, *, ownership: OpensStore, clock: Clock, watch: Watch, stored: Epoch) -> None:
+    def __init__(self, *, ownership: OpensStore, clock: Clock, tally: Tally, stored: Epoch) -> None:
         self._ownership = ownership
         self._last_known = stored
         self._clock = clock
-        self._watch = watch
+        self._tally = tally
         self._unsaved: deque[Unit] = deque(maxlen=_UNSAVED)
         self._failures = 0
         self.again_at: float | None = None
@@ -127,13 +127,13 @@ class SessionKeeper:
     def _count(self, telling: Telling, after: SessionState) -> None:
         match telling:
             case Disconnected(decided=decided):
-                self._watch.disconnected(decided.verdict.cause)
+                self._tally.disconnected(decided.verdict.cause)
             case OutageOver(outage=outage) if outage.end is not None:
-                self._watch.outage_ended(outage.end)
+                self._tally.outage_ended(outage.end)
                 if outage.end is OutageEnd.RECOVERED and isinstance(after.connection, Open):
                     # It ends once the connection has proved stable, which it was open for already.
                     lasted = after.connection.since.wall - outage.began_at
-                    self._watch.recovered(lasted.total_seconds())
+                    self._tally.recovered(lasted.total_seconds())
             case _:
                 pass
 

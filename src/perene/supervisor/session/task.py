@@ -43,7 +43,7 @@ from perene.core.sessions import SessionRecord
 from perene.core.standing import Standing
 from perene.supervisor.gate.start_gate import StartGate
 from perene.supervisor.session.jobs import Engine, MakeEngine, Ownership, SessionJobs
-from perene.supervisor.session.keeper import SessionKeeper, Watch
+from perene.supervisor.session.keeper import SessionKeeper, Tally
 from perene.supervisor.session.live import LiveState
 from perene.supervisor.session.showing import show, show_gone
 
@@ -65,7 +65,7 @@ class SessionTask:
         clock: Clock,
         rng: random.Random,
         gate: StartGate,
-        watch: Watch,
+        tally: Tally,
         policies: Mapping[Cause, Policy] = POLICIES,
         live: LiveState | None = None,
         absence: Absence | None = None,
@@ -73,7 +73,7 @@ class SessionTask:
         self.session: SessionId = record.id
         self.live = live or LiveState()
         self.stopping = False
-        self.leaving = False
+        self.logging_out = False
         """Whether it ends by a logout, which a bug must not cut short."""
         self.died = asyncio.Event()
         """Set when it has died of a bug; it does nothing more than to wait for its successor."""
@@ -90,7 +90,7 @@ class SessionTask:
         self._inputs: deque[Input] = deque()
         self._arrived = asyncio.Event()
         self._keeper = SessionKeeper(
-            ownership=ownership, clock=clock, watch=watch, stored=record.epoch
+            ownership=ownership, clock=clock, tally=tally, stored=record.epoch
         )
         self._jobs = SessionJobs(
             record=record,
@@ -109,7 +109,7 @@ class SessionTask:
 
     def start(self, record: SessionRecord | None = None) -> None:
         """A person wants the session running now, with the options of a record that was read."""
-        self.stopping = self.leaving = False
+        self.stopping = self.logging_out = False
         self._take_options(record)
         self.tell(Start(by_person=True))
 
@@ -124,12 +124,12 @@ class SessionTask:
 
     def stop(self, *, by_person: bool = True) -> None:
         """Ask the task to end in order; it drains its connection first."""
-        self.stopping, self.leaving = True, False
+        self.stopping, self.logging_out = True, False
         self.tell(Stop(by_person=by_person))
 
     def log_out(self) -> None:
         """Ask the task to unlink the device, destroy its credentials, and end."""
-        self.stopping = self.leaving = True
+        self.stopping = self.logging_out = True
         self.tell(LogOut())
 
     def check(self) -> None:
@@ -143,9 +143,9 @@ class SessionTask:
             self.engine.wake_sender()
 
     @property
-    def failed(self) -> bool:
-        """Whether it has died of a bug."""
-        return self.died.is_set()
+    def heeds(self) -> bool:
+        """Whether it can take a wish: it has not died, and nobody has asked it to end."""
+        return not (self.stopping or self.died.is_set())
 
     @property
     def engine(self) -> Engine | None:
@@ -155,7 +155,7 @@ class SessionTask:
     @property
     def overdue_s(self) -> float:
         """How long ago the task should have acted; 0 when nothing is due."""
-        due = None if self.failed else next_deadline(self.state)
+        due = None if self.died.is_set() else next_deadline(self.state)
         return 0.0 if due is None else max(0.0, self._clock.monotonic() - due)
 
     def tell(self, given: Input) -> None:

@@ -99,7 +99,7 @@ class Fixture:
             clock=self.clock,
             rng=random.Random(1),
             gate=self.gate,
-            watch=Metrics(),
+            tally=Metrics(),
         )
         self.running: asyncio.Task[None] | None = None
 
