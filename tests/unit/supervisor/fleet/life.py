@@ -1,0 +1,92 @@
+"""A supervisor that lives, for the tests of what it does meanwhile."""
+
+import asyncio
+
+import pytest
+
+from perene.core.causes import Ending, Kind, Local
+from perene.core.ids import SessionId
+from perene.core.outages import Outage
+from perene.core.standing import Standing
+from perene.supervisor.fleet.supervisor import Supervisor
+from tests.unit.supervisor.fakes import FakeEngine, World
+
+ANA, BOB, CAT = SessionId("ana"), SessionId("bob"), SessionId("cat")
+LOST = Ending(kind=Kind.LOCAL, code=Local.SOCKET_CLOSED)
+REPLACED = Ending(kind=Kind.STREAM_ERROR, conflict="replaced")
+
+
+async def begin(world: World) -> "asyncio.Task[None]":
+    life = asyncio.create_task(world.supervisor.run())
+    await turns()
+    return life
+
+
+async def begin_many(world: World, sessions: int) -> "asyncio.Task[None]":
+    """Begin with more sessions than are started at once: s0, s1 and so on."""
+    for number in range(sessions):
+        world.store.add(f"s{number}")
+    return await begin(world)
+
+
+async def end(world: World, life: "asyncio.Task[None]") -> None:
+    world.supervisor.close()
+    async with asyncio.timeout(10):
+        await life
+
+
+async def started(world: World, *, paired: bool = False) -> FakeEngine:
+    """Add ana, start her, and return her first connection."""
+    world.store.add("ana", paired=paired)
+    await world.supervisor.start(ANA)
+    return await world.engine("ana")
+
+
+async def turns() -> None:
+    """Let whatever is ready run."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def gone(supervisor: Supervisor, session: SessionId) -> None:
+    """Let the session's task end, which nothing holds up."""
+    await turns()
+    assert not supervisor.is_running(session)
+
+
+async def fail_in_an_outage(world: World) -> None:
+    """Lose Ana's connection, and let her task die of a bug at the next attempt."""
+    world.store.add("ana", paired=True)
+    await world.supervisor.start(ANA)
+    (await world.engine("ana")).end(LOST)
+    await turns()
+    world.broken.add(ANA)
+    await world.clock.advance(1)
+    await world.clock.until_asleep(5)
+    world.broken.clear()
+    assert outage_of(world) is not None
+
+
+def outage_of(world: World) -> Outage | None:
+    return Standing.parse(world.store.records[ANA].standing).outage
+
+
+class SlowAnswer:
+    """Holds up one answer of the store to one question, after it was made: the n-th, from 0."""
+
+    def __init__(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, method: str, number: int = 0
+    ) -> None:
+        left = iter(range(number, -1, -1))
+        self.waiting = asyncio.Event()
+        self.go_on = asyncio.Event()
+        inner = getattr(world.store, method)
+
+        async def ask(*arguments: object, **named: object) -> object:
+            answer = await inner(*arguments, **named)
+            if next(left, None) == 0:
+                self.waiting.set()
+                await self.go_on.wait()
+            return answer
+
+        monkeypatch.setattr(world.store, method, ask)

@@ -1,0 +1,207 @@
+"""How the sessions begin with the service, and end with it."""
+
+import asyncio
+
+import pytest
+
+from perene.core.causes import Ending, Kind, Local
+from perene.core.errors import StorageUnavailable
+from perene.core.events import EventType
+from perene.core.ids import SessionId
+from perene.core.sessions import Connection, Desired
+from tests.unit.supervisor.fakes import World
+from tests.unit.supervisor.fleet.life import (
+    ANA,
+    BOB,
+    LOST,
+    SlowAnswer,
+    begin,
+    begin_many,
+    end,
+    fail_in_an_outage,
+    outage_of,
+    turns,
+)
+
+
+@pytest.mark.requirement("C4")
+async def test_when_the_service_starts_every_session_with_saved_credentials_connects(
+    world: World,
+) -> None:
+    for number in range(45):
+        world.store.add(f"s{number}", paired=True)
+    life = await begin(world)
+    assert len(world.engines) < 45
+    await world.clock.advance(1)
+    await turns()
+    assert world.engines.keys() == world.store.records.keys()
+    assert all(len(engines) == 1 for engines in world.engines.values())
+    await end(world, life)
+
+
+@pytest.mark.requirement("C4", "E8")
+async def test_a_database_that_comes_late_delays_the_sessions_and_ends_nothing(
+    world: World,
+) -> None:
+    world.store.add("ana", paired=True)
+    world.store.failing = StorageUnavailable("the database is starting")
+    life = await begin(world)
+    await world.clock.until_asleep(2)
+    assert not world.engines
+    world.store.failing = None
+    await world.clock.advance(2)
+    await turns()
+    assert world.supervisor.is_running(ANA)
+    await end(world, life)
+
+
+async def test_a_session_that_was_stopped_stays_stopped_when_the_service_starts(
+    world: World,
+) -> None:
+    world.store.add("ana", paired=True)
+    world.store.add("bob", paired=True, desired=Desired.STOPPED)
+    life = await begin(world)
+    assert world.engines.keys() == {ANA}
+    assert world.supervisor.live(BOB).connection is Connection.STOPPED
+    await end(world, life)
+
+
+async def test_a_session_that_is_stopped_while_others_start_is_not_started(world: World) -> None:
+    life = await begin_many(world, 21)
+    last = SessionId("s20")
+    await world.supervisor.stop(last)
+    await world.clock.advance(0.2)
+    await turns()
+    assert last not in world.engines
+    await end(world, life)
+
+
+async def test_a_session_that_is_deleted_while_others_start_is_passed_over(world: World) -> None:
+    life = await begin_many(world, 22)
+    await world.supervisor.delete(SessionId("s20"))
+    await world.clock.advance(0.2)
+    await world.engine("s21")
+    await end(world, life)
+
+
+async def test_a_session_that_was_started_meanwhile_is_not_started_twice(world: World) -> None:
+    life = await begin_many(world, 21)
+    await world.supervisor.start(SessionId("s20"))
+    await world.clock.advance(0.2)
+    await turns()
+    assert len(world.engines[SessionId("s20")]) == 1
+    await end(world, life)
+
+
+async def test_closing_drains_every_connection_and_keeps_every_desire(world: World) -> None:
+    world.store.add("ana")
+    world.store.add("bob")
+    life = await begin(world)
+    engine = await world.engine("ana")
+    engine.drains = False
+    world.supervisor.close()
+    await turns()
+    assert engine.stopped
+    assert not life.done()
+    engine.end(Ending(kind=Kind.LOCAL, code=Local.STOPPED))
+    async with asyncio.timeout(10):
+        await life
+    assert {one.desired for one in world.store.records.values()} == {Desired.RUNNING}
+    assert world.supervisor.live(ANA).connection is Connection.STOPPED
+
+
+async def test_nothing_starts_once_the_service_is_closing(world: World) -> None:
+    world.store.add("ana", desired=Desired.STOPPED)
+    life = await begin(world)
+    world.supervisor.close()
+    await world.supervisor.start(ANA)
+    async with asyncio.timeout(10):
+        await life
+    assert not world.engines
+    assert world.store.records[ANA].desired is Desired.RUNNING
+
+
+@pytest.mark.requirement("C16")
+async def test_a_session_that_never_ran_is_known_from_the_start(world: World) -> None:
+    world.store.add("ana", desired=Desired.STOPPED)
+    life = await begin(world)
+    assert world.supervisor.lives()[ANA].connection is Connection.STOPPED
+    await end(world, life)
+
+
+async def test_a_logout_cut_short_by_the_end_of_the_service_is_finished_by_the_next(
+    running: World,
+) -> None:
+    running.store.add("ana", desired=Desired.LOGGED_OUT, paired=True)
+    again = running.another()
+    life = asyncio.create_task(again.run())
+    (await running.engine("ana")).end(LOST)
+    await turns()
+    assert running.store.destroyed == [ANA]
+    assert running.store.records[ANA].desired is Desired.STOPPED
+    again.close()
+    await life
+
+
+async def test_a_session_that_is_started_before_the_list_is_read_gets_one_task(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.store.add("ana", desired=Desired.STOPPED)
+    listing = SlowAnswer(world, monkeypatch, "list_sessions")
+    desiring = SlowAnswer(world, monkeypatch, "set_desired")
+    # The API answers already; the service is still starting.
+    starting = asyncio.create_task(world.supervisor.start(ANA))
+    await desiring.waiting.wait()
+    life = await begin(world)
+    await listing.waiting.wait()
+    desiring.go_on.set()
+    await starting
+    listing.go_on.set()
+    await turns()
+    assert len(world.engines[ANA]) == 1
+    await end(world, life)
+
+
+async def test_an_outage_that_nobody_came_to_end_is_ended_when_the_service_starts(
+    world: World,
+) -> None:
+    life = await begin(world)
+    await fail_in_an_outage(world)
+    # The wish is stored, and the service is killed before it is obeyed.
+    await world.store.set_desired(ANA, Desired.STOPPED)
+    life.cancel()
+    await asyncio.wait([life])
+    heir = World(store=world.store)
+    life = await begin(heir)
+    assert outage_of(heir) is None
+    assert heir.store.told(ANA)[-1] is EventType.SESSION_STOPPED
+    assert not heir.engines
+    assert not heir.supervisor.is_running(ANA)
+    await end(heir, life)
+
+
+async def test_a_start_while_the_service_finishes_a_logout_is_wanted_afterwards(
+    world: World,
+) -> None:
+    world.store.add("ana", desired=Desired.LOGGED_OUT, paired=True)
+    life = await begin(world)
+    goodbye = await world.engine("ana")
+    starting = asyncio.create_task(world.supervisor.start(ANA))
+    await turns()
+    goodbye.end(LOST)
+    await starting
+    await world.engine("ana", 2)
+    assert world.store.destroyed == [ANA]
+    assert world.store.records[ANA].desired is Desired.RUNNING
+    await end(world, life)
+
+
+async def test_a_service_that_ends_before_its_database_answers_ends_in_order(world: World) -> None:
+    world.store.add("ana", paired=True)
+    world.store.failing = StorageUnavailable("the database is starting")
+    life = await begin(world)
+    await world.clock.until_asleep(2)
+    world.supervisor.close()
+    await world.clock.advance(2)
+    await life
+    assert not world.engines

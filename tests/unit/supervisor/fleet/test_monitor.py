@@ -1,0 +1,142 @@
+"""The look around: sessions that are not where they are wanted are brought there."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from perene.core.errors import StorageUnavailable
+from perene.core.ids import SessionId
+from perene.core.sessions import Desired, SessionRecord
+from tests.unit.supervisor.fakes import World
+from tests.unit.supervisor.fleet.life import (
+    ANA,
+    BOB,
+    CAT,
+    SlowAnswer,
+    gone,
+    started,
+    turns,
+)
+
+
+async def test_a_jump_of_the_clock_makes_every_connection_prove_itself(running: World) -> None:
+    engine = await started(running, paired=True)
+    running.clock.jump(3600)
+    await running.clock.advance(10)
+    await turns()
+    assert engine.checked == 1
+    assert not engine.ending.done()
+
+
+@pytest.mark.requirement("C3")
+async def test_a_wanted_session_that_nobody_drives_is_found_within_ten_seconds(
+    running: World,
+) -> None:
+    await started(running, paired=True)
+    running.supervisor.task(ANA).stop()  # of which the supervisor knows nothing
+    await gone(running.supervisor, ANA)
+    await running.clock.advance(10)
+    await running.engine("ana", 2)
+
+
+@pytest.mark.requirement("C3", "E8")
+async def test_a_database_that_is_away_is_asked_with_patience_what_is_wanted(
+    running: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await started(running, paired=True)
+    running.supervisor.task(ANA).stop()  # of which the supervisor knows nothing
+    await gone(running.supervisor, ANA)
+    began, asked_s = running.clock.monotonic(), list[float]()
+
+    async def refuse(session: SessionId) -> SessionRecord:
+        asked_s.append(running.clock.monotonic() - began)
+        raise StorageUnavailable("down")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(running.store, "get_session", refuse)
+        for _ in range(12):
+            await running.clock.advance(10)
+            await turns()
+    assert asked_s == pytest.approx([10, 30, 60, 90, 120])
+    await running.clock.advance(30)
+    await running.engine("ana", 2)
+
+
+@pytest.mark.requirement("C3")
+async def test_a_change_that_takes_its_time_holds_up_no_look_at_the_others(
+    running: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for session in ("ana", "bob"):
+        running.store.add(session, paired=True)
+        await running.supervisor.start(SessionId(session))
+    bob = await running.engine("bob")
+    await running.engine("ana")
+    running.supervisor.task(ANA).stop()  # of which the supervisor knows nothing
+    await gone(running.supervisor, ANA)
+    desiring = SlowAnswer(running, monkeypatch, "set_desired")
+    starting = asyncio.create_task(running.supervisor.start(ANA))
+    await desiring.waiting.wait()
+    await running.clock.advance(10)
+    running.clock.jump(3600)
+    await running.clock.advance(10)
+    await turns()
+    assert bob.checked == 1
+    assert len(running.engines[ANA]) == 1, "whoever starts it brings it back"
+    desiring.go_on.set()
+    await starting
+    await running.engine("ana", 2)
+
+
+@pytest.mark.requirement("C3")
+async def test_a_change_that_begins_while_the_monitor_reads_holds_up_no_look_at_the_others(
+    running: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = await started(running, paired=True)
+    for session in (BOB, CAT):
+        running.store.add(session)
+        running.supervisor.doubt(session)
+    reading = SlowAnswer(running, monkeypatch, "get_session")
+    desiring = SlowAnswer(running, monkeypatch, "set_desired")
+    await running.clock.advance(10)
+    await reading.waiting.wait()
+    # One is being looked at, and waits; the other one's database takes its time.
+    starting = [asyncio.create_task(running.supervisor.start(one)) for one in (BOB, CAT)]
+    await desiring.waiting.wait()
+    reading.go_on.set()
+    await turns()
+    running.clock.jump(3600)
+    await running.clock.advance(10)
+    await turns()
+    assert engine.checked == 1
+    running.supervisor.doubt(ANA)
+    running.store.records[ANA] = replace(running.store.records[ANA], desired=Desired.STOPPED)
+    await running.clock.advance(10)
+    await gone(running.supervisor, ANA)
+    desiring.go_on.set()
+    await asyncio.gather(*starting)
+
+
+@pytest.mark.requirement("C3")
+async def test_a_database_that_takes_its_time_holds_up_no_look_at_the_sessions(
+    running: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = await started(running, paired=True)
+    running.supervisor.doubt(ANA)
+    reading = SlowAnswer(running, monkeypatch, "get_session")
+    await running.clock.advance(10)
+    await reading.waiting.wait()
+    running.clock.jump(3600)
+    await running.clock.advance(10)
+    await turns()
+    assert engine.checked == 1
+    reading.go_on.set()
+
+
+@pytest.mark.requirement("C3")
+async def test_nobody_brings_back_what_a_person_stopped(running: World) -> None:
+    await started(running, paired=True)
+    await running.supervisor.stop(ANA)
+    await running.clock.advance(60)
+    await turns()
+    assert len(running.engines[ANA]) == 1

@@ -1,0 +1,135 @@
+"""Changes of which nobody knows what came of them."""
+
+import asyncio
+
+import pytest
+
+from perene.core.errors import StorageUnavailable
+from perene.core.events import EventType
+from perene.core.ids import SessionId
+from perene.core.notices import Opened
+from perene.core.sessions import Desired
+from tests.unit.supervisor.fakes import World
+from tests.unit.supervisor.fleet.life import (
+    ANA,
+    SlowAnswer,
+    fail_in_an_outage,
+    gone,
+    outage_of,
+    started,
+    turns,
+)
+
+
+class Unsure:
+    """Lets changes of a desire be stored, and says that the database did not answer."""
+
+    def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        set_desired = world.store.set_desired
+
+        async def unsure(session: SessionId, desired: Desired) -> None:
+            if self.lasts:
+                if self.stores:
+                    await set_desired(session, desired)
+                raise StorageUnavailable("no answer in time")
+            await set_desired(session, desired)
+
+        self.lasts = self.stores = True
+        monkeypatch.setattr(world.store, "set_desired", unsure)
+
+
+@pytest.mark.requirement("C3", "E8")
+async def test_a_start_that_was_stored_unheard_is_followed_within_ten_seconds(
+    running: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running.store.add("ana", paired=True, desired=Desired.STOPPED)
+    Unsure(running, monkeypatch)
+    with pytest.raises(StorageUnavailable):
+        await running.supervisor.start(ANA)
+    assert not running.supervisor.is_running(ANA)
+    await running.clock.advance(10)
+    await running.engine("ana")
+
+
+@pytest.mark.requirement("C3", "E8")
+async def test_a_stop_that_was_stored_unheard_is_followed_within_ten_seconds(
+    running: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = await started(running, paired=True)
+    Unsure(running, monkeypatch)
+    with pytest.raises(StorageUnavailable):
+        await running.supervisor.stop(ANA)
+    assert running.supervisor.is_running(ANA)
+    await running.clock.advance(10)
+    await gone(running.supervisor, ANA)
+    assert engine.stopped
+    assert not engine.logged_out
+    await running.clock.advance(60)
+    await turns()
+    assert len(running.engines[ANA]) == 1
+
+
+@pytest.mark.requirement("C3", "E8")
+async def test_a_logout_that_was_stored_unheard_is_followed_within_ten_seconds(
+    running: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = await started(running, paired=True)
+    engine.observer.notice(Opened(at=running.clock.now()))
+    await turns()
+    Unsure(running, monkeypatch)
+    with pytest.raises(StorageUnavailable):
+        await running.supervisor.logout(ANA)
+    await running.clock.advance(10)
+    await gone(running.supervisor, ANA)
+    assert engine.logged_out
+    assert running.store.destroyed == [ANA]
+
+
+@pytest.mark.requirement("C3", "E8")
+@pytest.mark.parametrize("change", ["start", "stop", "logout"])
+async def test_a_change_that_was_not_stored_changes_nothing(
+    running: World, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    engine = await started(running, paired=True)
+    Unsure(running, monkeypatch).stores = False
+    with pytest.raises(StorageUnavailable):
+        await getattr(running.supervisor, change)(ANA)
+    await running.clock.advance(60)
+    await turns()
+    assert running.supervisor.is_running(ANA)
+    assert not engine.stopped
+
+
+@pytest.mark.requirement("C3", "E8")
+async def test_a_start_whose_caller_goes_away_in_between_is_followed_all_the_same(
+    running: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running.store.add("ana", paired=True, desired=Desired.STOPPED)
+    reading = SlowAnswer(running, monkeypatch, "get_session", 1)  # the first is for the desire
+    starting = asyncio.create_task(running.supervisor.start(ANA))
+    await reading.waiting.wait()
+    starting.cancel()
+    await asyncio.wait([starting])
+    reading.go_on.set()
+    assert not running.supervisor.is_running(ANA)
+    await running.clock.advance(10)
+    await running.engine("ana")
+
+
+@pytest.mark.requirement("C3", "E8")
+async def test_the_outage_that_a_stop_cut_short_leaves_open_is_ended(
+    running: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fail_in_an_outage(running)
+    reading = SlowAnswer(running, monkeypatch, "get_session", 1)  # the first is for the desire
+    stopping = asyncio.create_task(running.supervisor.stop(ANA))
+    await reading.waiting.wait()
+    stopping.cancel()
+    await asyncio.wait([stopping])
+    reading.go_on.set()
+    assert outage_of(running) is not None
+    await running.clock.advance(10)
+    await gone(running.supervisor, ANA)
+    assert outage_of(running) is None
+    assert running.store.told(ANA)[-1] is EventType.SESSION_STOPPED
+    assert len(running.engines[ANA]) == 1
