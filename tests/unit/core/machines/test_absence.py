@@ -1,186 +1,137 @@
 """A session that nobody drove, because its service or its task had ended, was down."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from datetime import timedelta
 
 import pytest
 
-from perene.core.causes import Cause, Ending, Kind, Local
-from perene.core.clock import Instant
-from perene.core.ids import Epoch, SessionId
-from perene.core.machines.effects import Disconnected, Effect, OutageOver
-from perene.core.machines.inputs import Acquired, Due, Ended, Input, LoggedIn, Start, Stop
-from perene.core.machines.session import new_session, step
-from perene.core.machines.state import Absence, Chances
-from perene.core.outages import Outage, OutageEnd, OutageId
-from perene.core.policy import STABLE_AFTER
-from perene.core.standing import Standing
+from perene.core.causes import Cause, Kind, Local
+from perene.core.machines.effects import Disconnected, OutageOver
+from perene.core.machines.inputs import Due, Ended, Start, Stop
+from perene.core.machines.state import Absence
+from perene.core.outages import Outage, OutageEnd
+from tests.support.endings import LOST
+from tests.unit.core.machines.life import BEGAN, Life
 
-BEGAN = datetime(2026, 11, 21, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-CLOSED = Ended(ending=Ending(kind=Kind.LOCAL, code=Local.SOCKET_CLOSED))
-
-E = TypeVar("E", bound=Effect)
+CLOSED = Ended(ending=LOST)
 
 
-class Service:
-    """One session over several runs of its service; only what is stored outlives a run."""
-
-    def __init__(self) -> None:
-        self.passed = timedelta()
-        self.effects: list[Effect] = []
-        self.epochs = 0
-        self.state = new_session(SessionId("ana"), paired=True)
-        self.give(Start(by_person=True))
-
-    @property
-    def now(self) -> Instant:
-        return Instant(wall=BEGAN + self.passed, monotonic=self.passed.total_seconds())
-
-    def give(self, *inputs: Input) -> None:
-        for given in inputs:
-            chances = Chances(jitter=0.5, outage_id=OutageId(f"{self.passed}"))
-            taken = step(self.state, given, self.now, chances)
-            self.state = taken.state
-            self.effects += taken.effects
-
-    def claimed(self) -> None:
-        self.epochs += 1
-        self.give(Acquired(epoch=Epoch(self.epochs)))
-
-    def opened(self) -> None:
-        self.claimed()
-        self.give(LoggedIn(at=self.now))
-
-    def stays_up(self) -> None:
-        self.opened()
-        self.passed += STABLE_AFTER
-        self.give(Due())
-
-    def stops(self) -> None:
-        self.give(Stop(by_person=False), CLOSED)
-
-    def starts_again(self, *, last_life: timedelta, local: Local = Local.SERVICE_ENDED) -> None:
-        self.effects.clear()
-        self.state = new_session(
-            SessionId("ana"),
-            paired=True,
-            standing=Standing.parse(self.state.standing.serialize()),
-            absence=Absence(since=BEGAN + last_life, local=local),
-        )
-        self.give(Start(by_person=False))
-
-    def told(self, kind: type[E]) -> Sequence[E]:
-        return [one for one in self.effects if isinstance(one, kind)]
-
-    @property
-    def over(self) -> Sequence[Outage]:
-        return [one.outage for one in self.told(OutageOver)]
+@pytest.fixture
+def life() -> Life:
+    return Life(Start(by_person=True))
 
 
-def test_a_service_that_was_killed_leaves_an_outage_from_when_it_was_last_known_to_live() -> None:
-    service = Service()
-    service.stays_up()
-    life, service.passed = service.passed, service.passed + 10 * MINUTE
-    service.starts_again(last_life=life)
-    (lost,) = service.told(Disconnected)
+def starts_again(life: Life, *, last_life: timedelta, local: Local = Local.SERVICE_ENDED) -> None:
+    """Let another run take it up, and forget what it told before."""
+    life.done.clear()
+    life.begins_again(Absence(since=BEGAN + last_life, local=local))
+
+
+def over(life: Life) -> Sequence[Outage]:
+    return [one.outage for one in life.told(OutageOver)]
+
+
+def test_a_service_that_was_killed_leaves_an_outage_from_when_it_was_last_known_to_live(
+    life: Life,
+) -> None:
+    life.stays_up()
+    lived, life.passed = life.passed, life.passed + 10 * MINUTE
+    starts_again(life, last_life=lived)
+    (lost,) = life.told(Disconnected)
     assert lost.decided.verdict.cause is Cause.SERVICE_ENDED
-    service.stays_up()
-    (outage,) = service.over
+    life.stays_up()
+    (outage,) = over(life)
     assert (outage.cause, outage.code, outage.kind) == (
         Cause.SERVICE_ENDED,
         "service_ended",
         Kind.LOCAL,
     )
-    assert (outage.began_at, outage.ended_at) == (BEGAN + life, service.now.wall)
+    assert (outage.began_at, outage.ended_at) == (BEGAN + lived, life.now.wall)
     assert (outage.attempts, outage.end) == (1, OutageEnd.RECOVERED)
     assert [(loss.cause, loss.times) for loss in outage.losses] == [(Cause.SERVICE_ENDED, 1)]
 
 
-def test_a_service_that_was_stopped_in_order_is_told_as_its_end_and_knows_when_that_was() -> None:
-    service = Service()
-    service.stays_up()
-    service.stops()
-    (lost,) = service.told(Disconnected)
+def test_a_service_that_was_stopped_in_order_is_told_as_its_end_and_knows_when_that_was(
+    life: Life,
+) -> None:
+    life.stays_up()
+    life.give(Stop(by_person=False), CLOSED)
+    (lost,) = life.told(Disconnected)
     assert lost.decided.verdict.cause is Cause.SERVICE_ENDED
-    stopped_at, service.passed = service.passed, service.passed + MINUTE
-    service.starts_again(last_life=service.passed)
-    assert service.told(Disconnected) == [], "it was told when it happened"
-    service.stays_up()
-    assert [one.began_at for one in service.over] == [BEGAN + stopped_at]
+    stopped_at, life.passed = life.passed, life.passed + MINUTE
+    starts_again(life, last_life=life.passed)
+    assert life.told(Disconnected) == [], "it was told when it happened"
+    life.stays_up()
+    assert [one.began_at for one in over(life)] == [BEGAN + stopped_at]
 
 
-def test_what_goes_wrong_after_the_start_is_part_of_the_same_outage() -> None:
-    service = Service()
-    service.stays_up()
-    life, service.passed = service.passed, service.passed + MINUTE
-    service.starts_again(last_life=life)
-    service.claimed()
-    service.give(CLOSED)
-    outage = service.state.standing.outage
+def test_what_goes_wrong_after_the_start_is_part_of_the_same_outage(life: Life) -> None:
+    life.stays_up()
+    lived, life.passed = life.passed, life.passed + MINUTE
+    starts_again(life, last_life=lived)
+    life.granted()
+    life.give(CLOSED)
+    outage = life.state.standing.outage
     assert outage is not None
     assert (outage.cause, outage.last_cause) == (Cause.SERVICE_ENDED, Cause.NETWORK)
-    assert (outage.began_at, outage.attempts) == (BEGAN + life, 1)
-    service.passed += MINUTE
-    service.give(Due())
-    service.stays_up()
-    assert [(one.began_at, one.attempts) for one in service.over] == [(BEGAN + life, 2)]
+    assert (outage.began_at, outage.attempts) == (BEGAN + lived, 1)
+    life.passed += MINUTE
+    life.give(Due())
+    life.stays_up()
+    assert [(one.began_at, one.attempts) for one in over(life)] == [(BEGAN + lived, 2)]
 
 
-def test_a_service_killed_again_before_the_session_was_stable_has_left_it_down_all_along() -> None:
-    service = Service()
-    service.stays_up()
-    life, service.passed = service.passed, service.passed + MINUTE
-    service.starts_again(last_life=life)
-    service.opened()
-    service.passed += MINUTE
-    service.starts_again(last_life=service.passed)
-    service.stays_up()
-    assert [one.began_at for one in service.over] == [BEGAN + life]
+def test_a_service_killed_again_before_the_session_was_stable_has_left_it_down_all_along(
+    life: Life,
+) -> None:
+    life.stays_up()
+    lived, life.passed = life.passed, life.passed + MINUTE
+    starts_again(life, last_life=lived)
+    life.opened()
+    life.passed += MINUTE
+    starts_again(life, last_life=life.passed)
+    life.stays_up()
+    assert [one.began_at for one in over(life)] == [BEGAN + lived]
 
 
 @pytest.mark.parametrize("ended", ["stopped", "down", "never up"])
-def test_a_session_that_was_not_up_was_not_lost_with_its_service(ended: str) -> None:
-    service = Service()
+def test_a_session_that_was_not_up_was_not_lost_with_its_service(life: Life, ended: str) -> None:
     if ended != "never up":
-        service.stays_up()
+        life.stays_up()
     if ended == "stopped":
-        service.give(Stop(by_person=True), CLOSED)
+        life.give(Stop(by_person=True), CLOSED)
     if ended == "down":
-        service.give(CLOSED)
-    before = service.state.standing.outage
-    service.passed += MINUTE
-    service.starts_again(last_life=service.passed)
-    assert service.told(Disconnected) == []
-    assert service.state.absence is None
-    assert service.state.standing.outage == before
+        life.give(CLOSED)
+    before = life.state.standing.outage
+    life.passed += MINUTE
+    starts_again(life, last_life=life.passed)
+    assert life.told(Disconnected) == []
+    assert life.state.absence is None
+    assert life.state.standing.outage == before
 
 
-def test_a_person_who_stops_it_ends_the_outage() -> None:
-    service = Service()
-    service.stays_up()
-    life, service.passed = service.passed, service.passed + MINUTE
-    service.starts_again(last_life=life)
-    service.claimed()
-    service.give(Stop(by_person=True), CLOSED)
-    assert [(one.began_at, one.end) for one in service.over] == [(BEGAN + life, OutageEnd.STOPPED)]
-    assert not service.state.standing.up
+def test_a_person_who_stops_it_ends_the_outage(life: Life) -> None:
+    life.stays_up()
+    lived, life.passed = life.passed, life.passed + MINUTE
+    starts_again(life, last_life=lived)
+    life.granted()
+    life.give(Stop(by_person=True), CLOSED)
+    assert [(one.began_at, one.end) for one in over(life)] == [(BEGAN + lived, OutageEnd.STOPPED)]
+    assert not life.state.standing.up
 
 
-def test_an_outage_by_a_bug_is_told_as_one() -> None:
-    service = Service()
-    service.stays_up()
-    service.starts_again(last_life=service.passed, local=Local.INTERNAL)
-    service.stays_up()
-    assert [one.cause for one in service.over] == [Cause.INTERNAL]
+def test_an_outage_by_a_bug_is_told_as_one(life: Life) -> None:
+    life.stays_up()
+    starts_again(life, last_life=life.passed, local=Local.INTERNAL)
+    life.stays_up()
+    assert [one.cause for one in over(life)] == [Cause.INTERNAL]
 
 
-def test_a_service_that_ended_by_another_clock_did_not_end_in_the_future() -> None:
-    service = Service()
-    service.stays_up()
-    service.starts_again(last_life=service.passed + 60 * MINUTE)
-    service.stays_up()
-    (outage,) = service.over
+def test_a_service_that_ended_by_another_clock_did_not_end_in_the_future(life: Life) -> None:
+    life.stays_up()
+    starts_again(life, last_life=life.passed + 60 * MINUTE)
+    life.stays_up()
+    (outage,) = over(life)
     assert outage.ended_at is not None
-    assert outage.began_at <= outage.ended_at == service.now.wall
+    assert outage.began_at <= outage.ended_at == life.now.wall

@@ -1,17 +1,14 @@
 """A logout, wherever it finds the session: WhatsApp is told, and the credentials end."""
 
-from datetime import UTC, datetime
+from collections.abc import Sequence
 
 import pytest
 
-from perene.core.causes import Cause, Ending, Kind, Local
-from perene.core.clock import Instant
-from perene.core.ids import Epoch, SessionId
-from perene.core.machines.effects import Acquire, Connect, Destroy, Drain, Effect
+from perene.core.causes import Cause, Local
+from perene.core.ids import Epoch
+from perene.core.machines.effects import Acquire, Connect, Deed, Destroy, Drain, Effect
 from perene.core.machines.inputs import (
     Acquired,
-    Ended,
-    Input,
     LoggedIn,
     LogOut,
     NotAcquired,
@@ -20,87 +17,94 @@ from perene.core.machines.inputs import (
     Start,
     Stop,
 )
-from perene.core.machines.session import new_session, step
-from perene.core.machines.state import Chances, SessionState, Waiting
-from perene.core.outages import OutageId
+from perene.core.machines.state import Waiting
+from tests.support.endings import LOST, RESTART, STOPPED, local
+from tests.unit.core.machines.life import Life
 
-NOW = Instant(wall=datetime(2026, 11, 21, tzinfo=UTC), monotonic=0.0)
-CHANCES = Chances(jitter=0.5, outage_id=OutageId("one"))
-START = Start(by_person=True)
-LOST = Ended(ending=Ending(kind=Kind.LOCAL, code=Local.SOCKET_CLOSED))
-CLOSED = Ended(ending=Ending(kind=Kind.LOCAL, code=Local.STOPPED))
-RESTART_REQUIRED = Ended(ending=Ending(kind=Kind.STREAM_ERROR, code="515"))
+TAKEN = NotAcquired(taken=True)
 
 
-def lived(*inputs: Input, paired: bool = True) -> tuple[SessionState, list[Effect]]:
-    """Return the state after these, and the deeds that the last of them asked for."""
-    state, effects = new_session(SessionId("ana"), paired=paired), list[Effect]()
-    for given in inputs:
-        taken = step(state, given, NOW, CHANCES)
-        state, effects = taken.state, list(taken.effects)
-    return state, [one for one in effects if isinstance(one, Acquire | Connect | Drain | Destroy)]
+def deeds(effects: Sequence[Effect]) -> Sequence[Deed]:
+    return [effect for effect in effects if isinstance(effect, Deed)]
 
 
-def epoch(number: int) -> Acquired:
-    return Acquired(epoch=Epoch(number))
+@pytest.fixture
+def opened() -> Life:
+    """A linked session that is open."""
+    life = Life(Start(by_person=True))
+    life.opened()
+    return life
 
 
-OPEN = (START, epoch(1), LoggedIn(at=NOW))
+@pytest.fixture
+def unlinked() -> Life:
+    """A session that nobody has linked, and that offers its code."""
+    life = Life(Start(by_person=True), paired=False)
+    life.granted()
+    return life
 
 
-def test_a_logout_that_finds_a_connection_closing_makes_another_to_say_goodbye() -> None:
-    for turn in (Restart(), Stop(by_person=True)):
-        _, effects = lived(*OPEN, turn, LogOut(), CLOSED)
-        assert effects == [Acquire(held=Epoch(1))]
-        _, effects = lived(*OPEN, turn, LogOut(), CLOSED, epoch(2))
-        assert effects == [Connect(epoch=Epoch(2), attempt=1)]
-        _, effects = lived(*OPEN, turn, LogOut(), CLOSED, epoch(2), LoggedIn(at=NOW))
-        assert effects == [Drain(log_out=True)]
+@pytest.mark.parametrize("turn", [Restart(), Stop(by_person=True)])
+def test_a_logout_that_finds_a_connection_closing_makes_another_to_say_goodbye(
+    opened: Life, turn: Restart | Stop
+) -> None:
+    opened.give(turn, LogOut())
+    assert deeds(opened.lost(STOPPED)) == [Acquire(held=Epoch(1))]
+    assert deeds(opened.granted()) == [Connect(epoch=Epoch(2), attempt=1)]
+    assert deeds(opened.give(LoggedIn(at=opened.now))) == [Drain(log_out=True)]
 
 
-def test_a_connection_that_closed_after_its_goodbye_needs_no_other() -> None:
-    _, effects = lived(*OPEN, LogOut(), CLOSED, epoch(2))
-    assert effects == [Destroy(epoch=Epoch(2))]
-    _, effects = lived(*OPEN, LogOut(), LogOut(), CLOSED, epoch(2))
-    assert effects == [Destroy(epoch=Epoch(2))]
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_connection_that_closed_after_its_goodbye_needs_no_other(
+    opened: Life, times: int
+) -> None:
+    opened.give(*[LogOut()] * times)
+    opened.lost(STOPPED)
+    assert deeds(opened.granted()) == [Destroy(epoch=Epoch(2))]
 
 
-def test_a_logout_takes_the_session_from_another_owner_to_say_goodbye() -> None:
-    _, effects = lived(*OPEN, LOST, LogOut(), NotAcquired(taken=True))
-    assert effects == [Acquire(held=None)]
-    _, effects = lived(*OPEN, LOST, LogOut(), NotAcquired(taken=True), epoch(7))
-    assert effects == [Connect(epoch=Epoch(7), attempt=1, limit=30)]
+def test_a_logout_takes_the_session_from_another_owner_to_say_goodbye(opened: Life) -> None:
+    opened.lost(LOST)
+    assert deeds(opened.give(LogOut(), TAKEN)) == [Acquire(held=None)]
+    goodbye = deeds(opened.give(Acquired(epoch=Epoch(7))))
+    assert goodbye == [Connect(epoch=Epoch(7), attempt=1, limit=30)]
 
 
-def test_a_logout_right_after_linking_says_goodbye_on_the_connection_that_linking_ends_with() -> (
-    None
-):
-    linked = (START, epoch(1), PhoneAccepted(), LogOut(), RESTART_REQUIRED)
-    _, effects = lived(*linked, paired=False)
-    assert effects == [Acquire(held=Epoch(1))]
-    _, effects = lived(*linked, epoch(2), paired=False)
-    assert [type(one) for one in effects] == [Connect]
-    _, effects = lived(*linked, epoch(2), LOST, epoch(3), paired=False)
-    assert effects == [Destroy(epoch=Epoch(3))]
+def test_a_logout_right_after_linking_says_goodbye_on_the_connection_that_linking_ends_with(
+    unlinked: Life,
+) -> None:
+    unlinked.give(PhoneAccepted(), LogOut())
+    assert deeds(unlinked.lost(RESTART)) == [Acquire(held=Epoch(1))]
+    (connect,) = deeds(unlinked.granted())
+    assert isinstance(connect, Connect)
+    unlinked.lost(LOST)
+    assert deeds(unlinked.granted()) == [Destroy(epoch=Epoch(3))]
 
 
-def test_a_logout_of_what_is_not_linked_has_nobody_to_tell() -> None:
-    _, effects = lived(START, epoch(1), Restart(), LogOut(), CLOSED, epoch(2), paired=False)
-    assert effects == [Destroy(epoch=Epoch(2))]
+def test_a_logout_of_what_is_not_linked_has_nobody_to_tell(unlinked: Life) -> None:
+    unlinked.give(Restart(), LogOut())
+    unlinked.lost(STOPPED)
+    assert deeds(unlinked.granted()) == [Destroy(epoch=Epoch(2))]
 
 
-def test_a_device_that_is_linked_while_its_logout_closes_the_connection_is_unlinked() -> None:
-    linked = (START, epoch(1), LogOut(), PhoneAccepted(), CLOSED)
-    _, effects = lived(*linked, paired=False)
-    assert effects == [Acquire(held=Epoch(1))]
-    _, effects = lived(*linked, epoch(2), paired=False)
-    assert [type(one) for one in effects] == [Connect]
+def test_a_device_that_is_linked_while_its_logout_closes_the_connection_is_unlinked(
+    unlinked: Life,
+) -> None:
+    unlinked.give(LogOut(), PhoneAccepted())
+    assert deeds(unlinked.lost(STOPPED)) == [Acquire(held=Epoch(1))]
+    (connect,) = deeds(unlinked.granted())
+    assert isinstance(connect, Connect)
 
 
 @pytest.mark.parametrize("code", [Local.STOPPED, Local.RESTARTED])
-def test_a_connection_that_says_it_was_stopped_when_nobody_did_comes_back(code: Local) -> None:
-    unasked = Ended(ending=Ending(kind=Kind.LOCAL, code=code))
-    for living in (OPEN, OPEN[:2]):
-        state, _ = lived(*living, unasked)
-        assert isinstance(state.connection, Waiting)
-        assert state.connection.cause is Cause.INTERNAL
+@pytest.mark.parametrize("logged_in", [True, False])
+def test_a_connection_that_says_it_was_stopped_when_nobody_did_comes_back(
+    code: Local, logged_in: bool
+) -> None:
+    life = Life(Start(by_person=True))
+    life.granted()
+    if logged_in:
+        life.give(LoggedIn(at=life.now))
+    life.lost(local(code))
+    assert isinstance(life.state.connection, Waiting)
+    assert life.state.connection.cause is Cause.INTERNAL

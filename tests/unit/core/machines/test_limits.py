@@ -1,84 +1,56 @@
 """Whoever set a limit is told once that it was reached, whatever was counted before."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from perene.core.causes import Ending, Kind, Local
-from perene.core.clock import Instant
-from perene.core.ids import Epoch, SessionId
-from perene.core.machines.effects import Acquire, Disconnected
-from perene.core.machines.inputs import Acquired, Due, Ended, Input, LoggedIn, Start
-from perene.core.machines.session import new_session, next_deadline, step
-from perene.core.machines.state import Chances
-from perene.core.outages import OutageId
+from perene.core.causes import Local
+from perene.core.machines.effects import Disconnected
+from perene.core.machines.inputs import LoggedIn, Start
 from perene.core.policy import STABLE_AFTER
 from perene.core.policy_overrides import policies_with
-from perene.core.standing import Standing
+from tests.support.endings import local
+from tests.unit.core.machines.life import Life
 
-BEGAN = datetime(2026, 11, 22, tzinfo=UTC)
-CHANCES = Chances(
-    jitter=0.5,
-    outage_id=OutageId("one"),
-    policies=policies_with({"dns.limit": "2", "network.limit": "6"}),
-)
 pytestmark = pytest.mark.requirement("C5", "D3")
 
 
-class Life:
-    """A session whose attempts end as they are told to."""
-
-    def __init__(self) -> None:
-        self.state = new_session(SessionId("ana"), paired=True)
-        self.now = 0.0
-        self.give(Start(by_person=False))
-
-    def give(self, given: Input) -> list[bool]:
-        """Take an input; return for each loss whether a person is to act."""
-        instant = Instant(wall=BEGAN + timedelta(seconds=self.now), monotonic=self.now)
-        taken = step(self.state, given, instant, CHANCES)
-        self.state = taken.state
-        told = [
-            effect.decided.attention for effect in taken.effects if isinstance(effect, Disconnected)
-        ]
-        for effect in taken.effects:
-            if isinstance(effect, Acquire):
-                told += self.give(Acquired(epoch=Epoch(1)))
-        return told
-
-    def lose(self, *codes: Local) -> Sequence[bool]:
-        """Let an attempt after the other end so."""
-        told: list[bool] = []
-        for code in codes:
-            told += self.give(Ended(ending=Ending(kind=Kind.LOCAL, code=code)))
-            self.later()
-        return told
-
-    def later(self) -> None:
-        due = next_deadline(self.state)
-        assert due is not None
-        self.now = max(self.now, due)
-        self.give(Due())
+@pytest.fixture
+def life() -> Life:
+    """A session whose first attempt is under way."""
+    policies = policies_with({"dns.limit": "2", "network.limit": "6"})
+    life = Life(Start(by_person=False), policies=policies)
+    life.granted()
+    return life
 
 
-def test_a_limit_of_causes_that_are_counted_together_is_told_though_it_was_passed_before() -> None:
-    one = Life()
-    assert not any(one.lose(*[Local.SOCKET_CLOSED] * 4))
-    assert one.lose(Local.DNS, Local.DNS, Local.SOCKET_CLOSED, Local.DNS) == [True] + [False] * 3
+def losses(life: Life, *codes: Local) -> Sequence[bool]:
+    """Let an attempt after the other end so; return for each whether a person is to act."""
+    life.done.clear()
+    for code in codes:
+        life.lost(local(code))
+        life.comes_due()
+        life.granted()
+    return [told.decided.attention for told in life.told(Disconnected)]
 
 
-def test_it_is_told_again_only_after_a_connection_that_was_stable() -> None:
-    one = Life()
-    assert one.lose(Local.DNS, Local.DNS, Local.DNS) == [False, False, True]
-    one.give(LoggedIn(at=Instant(wall=BEGAN + timedelta(seconds=one.now), monotonic=one.now)))
-    one.now += STABLE_AFTER.total_seconds() + 1
-    one.give(Due())
-    assert one.lose(Local.DNS, Local.DNS, Local.DNS) == [False, False, True]
+def test_a_limit_of_causes_that_are_counted_together_is_told_though_it_was_passed_before(
+    life: Life,
+) -> None:
+    assert not any(losses(life, *[Local.SOCKET_CLOSED] * 4))
+    again = losses(life, Local.DNS, Local.DNS, Local.SOCKET_CLOSED, Local.DNS)
+    assert again == [True, False, False, False]
 
 
-def test_what_was_told_outlives_a_restart_of_the_service() -> None:
-    one = Life()
-    one.lose(Local.DNS, Local.DNS, Local.DNS)
-    kept = Standing.parse(one.state.standing.serialize())
-    assert kept.told == one.state.standing.told != frozenset()
+def test_it_is_told_again_only_after_a_connection_that_was_stable(life: Life) -> None:
+    assert losses(life, Local.DNS, Local.DNS, Local.DNS) == [False, False, True]
+    life.give(LoggedIn(at=life.now))
+    life.live(STABLE_AFTER)
+    assert losses(life, Local.DNS, Local.DNS, Local.DNS) == [False, False, True]
+
+
+def test_what_was_told_outlives_a_restart_of_the_service(life: Life) -> None:
+    losses(life, Local.DNS, Local.DNS, Local.DNS)
+    told = life.state.standing.told
+    life.begins_again()
+    assert life.state.standing.told == told != frozenset()

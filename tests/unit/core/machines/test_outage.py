@@ -1,88 +1,53 @@
 """What is kept of an outage: each way in which its connections ended, over a restart as well."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
-from perene.core.causes import Cause, Ending, Kind, Local
-from perene.core.clock import Instant
-from perene.core.ids import Epoch, SessionId
+from perene.core.causes import Cause, Ending, Local
 from perene.core.machines.effects import OutageOver
-from perene.core.machines.inputs import Acquired, Due, Ended, Input, LoggedIn, Start, Stop
-from perene.core.machines.session import new_session, next_deadline, step
-from perene.core.machines.state import Chances, SessionState
-from perene.core.outages import MOST_LOSSES, Outage, OutageEnd, OutageId
+from perene.core.machines.inputs import LoggedIn, Start, Stop
+from perene.core.machines.session import next_deadline
+from perene.core.outages import MOST_LOSSES, OutageEnd
 from perene.core.standing import Standing
 from perene.supervisor.session.telling import events_of
+from tests.support.endings import LOST, RESTART, STOPPED, failure
+from tests.unit.core.machines.life import BEGAN, Life
 
-BEGAN = datetime(2026, 11, 21, tzinfo=UTC)
-RESTART = Ending(kind=Kind.STREAM_ERROR, code="515", attributes={"code": "515"})
-CLOSED = Ending(kind=Kind.LOCAL, code=Local.SOCKET_CLOSED)
+
+@pytest.fixture
+def life() -> Life:
+    """A session that is open."""
+    life = Life(Start(by_person=True))
+    life.opened()
+    return life
+
+
+def lose(life: Life, ending: Ending) -> None:
+    """Lose the connection, and let the next one be tried when it is due."""
+    life.lost(ending)
+    life.comes_due()
+    life.granted()
+
+
+def begins_again(life: Life) -> None:
+    """Let the service restart, and the next attempt be made when it may be."""
+    life.begins_again()
+    if next_deadline(life.state) is not None:
+        life.comes_due()
+    life.granted()
 
 
 def banned(expire: int) -> Ending:
-    told = {"reason": "402", "code": "101", "expire": str(expire)}
-    return Ending(kind=Kind.FAILURE, code="402", attributes=told)
-
-
-class Life:
-    """A linked session that was open, on its own clock."""
-
-    def __init__(self) -> None:
-        self.passed = timedelta()
-        self.epochs = 0
-        self.state: SessionState = new_session(SessionId("ana"), paired=True)
-        self.give(Start(by_person=True))
-        self.open()
-
-    @property
-    def now(self) -> Instant:
-        return Instant(wall=BEGAN + self.passed, monotonic=self.passed.total_seconds())
-
-    @property
-    def outage(self) -> Outage:
-        assert self.state.standing.outage is not None
-        return self.state.standing.outage
-
-    def give(self, given: Input) -> None:
-        chances = Chances(jitter=0.5, outage_id=OutageId("one"))
-        self.state = step(self.state, given, self.now, chances).state
-
-    def open(self) -> None:
-        self.epochs += 1
-        self.give(Acquired(epoch=Epoch(self.epochs)))
-        self.give(LoggedIn(at=self.now))
-
-    def lose(self, ending: Ending) -> None:
-        """Lose the connection, and let the next one be tried when it is due."""
-        self.give(Ended(ending=ending))
-        due = next_deadline(self.state)
-        assert due is not None
-        self.passed = timedelta(seconds=due)
-        self.give(Due())
-        self.epochs += 1
-        self.give(Acquired(epoch=Epoch(self.epochs)))
-
-    def restart(self) -> None:
-        """Let the service restart: only what is stored is known."""
-        standing = Standing.parse(self.state.standing.serialize())
-        self.state = new_session(SessionId("ana"), paired=True, standing=standing)
-        self.give(Start(by_person=False))
-        due = next_deadline(self.state)
-        if due is not None and due > self.passed.total_seconds():
-            self.passed = timedelta(seconds=due)
-            self.give(Due())
-        self.epochs += 1
-        self.give(Acquired(epoch=Epoch(self.epochs)))
+    return failure("402", code="101", expire=str(expire))
 
 
 @pytest.mark.requirement("D1", "E6")
-def test_a_ban_that_follows_a_restart_of_the_stream_is_seen_in_the_same_outage() -> None:
-    life = Life()
-    life.lose(RESTART)
-    life.lose(banned(3600))
-    life.lose(banned(60))
+def test_a_ban_that_follows_a_restart_of_the_stream_is_seen_in_the_same_outage(life: Life) -> None:
+    lose(life, RESTART)
+    lose(life, banned(3600))
+    lose(life, banned(60))
     first, second = life.outage.losses
     assert (first.cause, first.code, first.times) == (Cause.RESTART_REQUIRED, "515", 1)
     assert (second.cause, second.code, second.times) == (Cause.TEMPORARY_BAN, "402", 2)
@@ -93,14 +58,13 @@ def test_a_ban_that_follows_a_restart_of_the_stream_is_seen_in_the_same_outage()
 
 
 @pytest.mark.requirement("E6")
-def test_how_connections_ended_is_counted_on_over_a_restart_of_the_service() -> None:
-    life = Life()
-    life.lose(RESTART)
-    life.lose(CLOSED)
+def test_how_connections_ended_is_counted_on_over_a_restart_of_the_service(life: Life) -> None:
+    lose(life, RESTART)
+    lose(life, LOST)
     before = life.outage
-    life.restart()
+    begins_again(life)
     assert life.outage.losses == before.losses
-    life.lose(CLOSED)
+    lose(life, LOST)
     assert [(loss.code, loss.times) for loss in life.outage.losses] == [
         ("515", 1),
         (Local.SOCKET_CLOSED, 2),
@@ -108,21 +72,18 @@ def test_how_connections_ended_is_counted_on_over_a_restart_of_the_service() -> 
 
 
 @pytest.mark.requirement("E6")
-def test_an_outage_of_a_hundred_kinds_keeps_the_first_and_the_last_of_them() -> None:
-    life = Life()
+def test_an_outage_of_a_hundred_kinds_keeps_the_first_and_the_last_of_them(life: Life) -> None:
     codes = [str(code) for code in range(500, 600) if code not in (501, 515, 516)]
     for code in codes:
-        life.give(Ended(ending=Ending(kind=Kind.FAILURE, code=code)))
+        life.lost(failure(code))
         life.give(Start(by_person=True))
-        life.epochs += 1
-        life.give(Acquired(epoch=Epoch(life.epochs)))
+        life.granted()
     kept = [loss.code for loss in life.outage.losses]
     assert kept == [codes[0], *codes[1 - MOST_LOSSES :]]
 
 
-def test_a_standing_from_before_losses_were_kept_is_read() -> None:
-    life = Life()
-    life.lose(RESTART)
+def test_a_standing_from_before_losses_were_kept_is_read(life: Life) -> None:
+    lose(life, RESTART)
     stored = life.state.standing.serialize()
     older = stored.replace('"losses": ', '"unknown": ')
     assert older != stored
@@ -131,20 +92,16 @@ def test_a_standing_from_before_losses_were_kept_is_read() -> None:
     assert (outage.code, outage.losses) == ("515", ())
 
 
-def test_an_outage_does_not_end_before_it_began_though_the_clock_was_set_back() -> None:
-    life = Life()
-    life.lose(CLOSED)
+def test_an_outage_does_not_end_before_it_began_though_the_clock_was_set_back(life: Life) -> None:
+    lose(life, LOST)
     began, tried = life.outage.began_at, life.outage.last_attempt_at
     assert tried is not None
-    hour = Instant(wall=BEGAN - timedelta(hours=1), monotonic=life.now.monotonic + 60)
-    chances = Chances(jitter=0.5, outage_id=OutageId("two"))
-    state, over = life.state, list[Outage]()
-    for given in (LoggedIn(at=hour), Stop(by_person=True), Ended(ending=CLOSED)):
-        taken = step(state, given, hour, chances)
-        state = taken.state
-        over += [one.outage for one in taken.effects if isinstance(one, OutageOver)]
-    assert [one.ended_at for one in over] == [tried]
-    (event,) = events_of(OutageOver(outage=replace(over[0], end=OutageEnd.RECOVERED)), hour.wall)
-    lasted = event.payload["lasted_s"]
-    assert isinstance(lasted, float)
-    assert lasted == (tried - began).total_seconds() > 0
+    life.passed += timedelta(minutes=1)
+    life.clock_off -= timedelta(hours=1)
+    life.give(LoggedIn(at=life.now), Stop(by_person=True))
+    life.lost(STOPPED)
+    (over,) = life.told(OutageOver)
+    assert over.outage.ended_at == tried
+    recovered = OutageOver(outage=replace(over.outage, end=OutageEnd.RECOVERED))
+    (event,) = events_of(recovered, life.now.wall)
+    assert event.payload["lasted_s"] == (tried - began).total_seconds() > 0

@@ -1,112 +1,120 @@
 """Whom a session belongs to: one question at a time, one fresh epoch for each new beginning."""
 
-from datetime import UTC, datetime, timedelta
+import pytest
 
-from perene.core.causes import Cause, Ending, Kind, Local
-from perene.core.clock import Instant
-from perene.core.ids import Epoch, SessionId
-from perene.core.machines.effects import Acquire, Archive, Connect, Destroy, Effect
+from perene.core.causes import Cause, Local
+from perene.core.ids import Epoch
+from perene.core.machines.effects import Acquire, Archive, Connect, Destroy
 from perene.core.machines.inputs import (
     Acquired,
     Archived,
     Due,
-    Ended,
-    Input,
-    LoggedIn,
     LogOut,
     NotAcquired,
     Restart,
     Start,
     Stop,
 )
-from perene.core.machines.session import new_session, next_deadline, step
-from perene.core.machines.state import Chances, Down, Held, SessionState
-from perene.core.outages import OutageId
-
-NOW = Instant(wall=datetime(2026, 11, 21, tzinfo=UTC), monotonic=0.0)
-CHANCES = Chances(jitter=0.5, outage_id=OutageId("one"))
-UNLINKED = Ending(kind=Kind.FAILURE, code="401")
-
-
-def lived(*inputs: Input) -> tuple[SessionState, list[Effect]]:
-    """Return the state after these, and what the last of them asked for."""
-    state, effects = new_session(SessionId("ana"), paired=True), list[Effect]()
-    for given in inputs:
-        taken = step(state, given, NOW, CHANCES)
-        state, effects = taken.state, list(taken.effects)
-    return state, effects
-
-
-def epoch(number: int) -> Acquired:
-    return Acquired(epoch=Epoch(number))
-
+from perene.core.machines.session import next_deadline
+from perene.core.machines.state import Down, Held
+from tests.support.endings import LOST, STOPPED, UNLINKED, local
+from tests.unit.core.machines.life import Life
 
 START = Start(by_person=True)
-OPEN = (START, epoch(1), LoggedIn(at=NOW))
+STOP = Stop(by_person=True)
+AWAY = NotAcquired(taken=False)
+TAKEN = NotAcquired(taken=True)
 
 
-def test_each_connection_has_an_epoch_of_its_own() -> None:
-    _, effects = lived(*OPEN, Restart(), Ended(ending=UNLINKED))
-    assert Acquire(held=Epoch(1)) in effects
+@pytest.fixture
+def claiming() -> Life:
+    """A session that has been started, and waits for its first epoch."""
+    return Life(START)
 
 
-def test_who_asks_while_a_question_is_open_waits_for_its_answer() -> None:
-    state, effects = lived(START, Restart())
-    assert effects == []
-    connected = step(state, epoch(1), NOW, CHANCES)
-    assert [type(effect) for effect in connected.effects] == [Connect]
+@pytest.fixture
+def opened() -> Life:
+    """A session that is open under its first epoch."""
+    life = Life(START)
+    life.opened()
+    return life
 
 
-def test_a_start_after_a_stop_uses_the_answer_that_is_on_its_way() -> None:
-    _, effects = lived(START, Stop(by_person=True), START)
-    assert effects == []
-    state, effects = lived(START, Stop(by_person=True), START, epoch(1))
-    assert [type(effect) for effect in effects] == [Connect]
-    assert state.epoch == 1
+def test_each_connection_has_an_epoch_of_its_own(opened: Life) -> None:
+    opened.give(Restart())
+    assert Acquire(held=Epoch(1)) in opened.lost(UNLINKED)
 
 
-def test_a_claim_that_nobody_needs_any_more_is_not_repeated() -> None:
-    state, _ = lived(START, Stop(by_person=True), NotAcquired(taken=False))
-    assert (state.connection, next_deadline(state)) == (Down(), None)
-    state, _ = lived(START, NotAcquired(taken=False), Stop(by_person=True))
-    assert next_deadline(state) is None
+def test_who_asks_while_a_question_is_open_waits_for_its_answer(claiming: Life) -> None:
+    assert claiming.give(Restart()) == ()
+    (connect,) = claiming.granted()
+    assert isinstance(connect, Connect)
 
 
-def test_a_session_of_another_owner_is_left_alone_until_a_person_takes_it() -> None:
-    state, _ = lived(START, NotAcquired(taken=True))
-    assert state.connection == Held(cause=Cause.OWNERSHIP_LOST)
-    _, effects = lived(START, NotAcquired(taken=True), START)
-    assert effects == [Acquire(held=None)]
-    stale = Ended(ending=Ending(kind=Kind.LOCAL, code=Local.STALE_EPOCH))
-    _, effects = lived(*OPEN, stale, START)
-    assert effects == [Acquire(held=None)]
+def test_a_start_after_a_stop_uses_the_answer_that_is_on_its_way(claiming: Life) -> None:
+    assert claiming.give(STOP, START) == ()
+    (connect,) = claiming.granted()
+    assert isinstance(connect, Connect)
+    assert claiming.state.epoch == 1
 
 
-def test_credentials_are_set_aside_under_an_epoch_that_no_older_write_has() -> None:
-    _, effects = lived(*OPEN, Ended(ending=UNLINKED))
-    assert effects == [Acquire(held=Epoch(1))]
-    _, effects = lived(*OPEN, Ended(ending=UNLINKED), epoch(2))
-    assert effects == [Archive(epoch=Epoch(2), reason=Cause.UNLINKED)]
+@pytest.mark.parametrize("order", [(STOP, AWAY), (AWAY, STOP)])
+def test_a_claim_that_nobody_needs_any_more_is_not_repeated(
+    claiming: Life, order: tuple[Stop | NotAcquired, ...]
+) -> None:
+    claiming.give(*order)
+    assert (claiming.state.connection, next_deadline(claiming.state)) == (Down(), None)
 
 
-def test_credentials_of_another_owner_are_not_set_aside() -> None:
-    state, _ = lived(*OPEN, Ended(ending=UNLINKED), NotAcquired(taken=True))
-    assert state.connection == Held(cause=Cause.OWNERSHIP_LOST)
-    assert state.paired
+def test_a_claim_without_an_answer_may_have_been_granted_so_the_next_names_no_epoch(
+    opened: Life,
+) -> None:
+    opened.lost(LOST)
+    opened.done.clear()
+    opened.comes_due()
+    opened.give(AWAY)
+    opened.comes_due()
+    assert opened.told(Acquire) == [Acquire(held=Epoch(1)), Acquire(held=None)]
 
 
-def test_a_logout_takes_the_session_back_from_another_owner() -> None:
-    ended = Ended(ending=Ending(kind=Kind.LOCAL, code=Local.STOPPED))
-    _, effects = lived(*OPEN, LogOut(), ended, NotAcquired(taken=True))
-    assert effects == [Acquire(held=None)]
-    _, effects = lived(*OPEN, LogOut(), ended, NotAcquired(taken=True), epoch(7))
-    assert effects == [Destroy(epoch=Epoch(7))]
+def test_a_session_of_another_owner_is_left_alone_until_a_person_takes_it(claiming: Life) -> None:
+    claiming.give(TAKEN)
+    assert claiming.state.connection == Held(cause=Cause.OWNERSHIP_LOST)
+    assert claiming.give(START) == (Acquire(held=None),)
 
 
-def test_what_could_not_be_archived_is_tried_again_under_the_same_epoch() -> None:
-    state, _ = lived(*OPEN, Ended(ending=UNLINKED), epoch(2), Archived(ok=False))
-    due = next_deadline(state)
+def test_so_is_one_that_another_owner_has_taken_from_its_connection(opened: Life) -> None:
+    opened.lost(local(Local.STALE_EPOCH))
+    assert opened.state.connection == Held(cause=Cause.OWNERSHIP_LOST)
+    assert opened.give(START) == (Acquire(held=None),)
+
+
+def test_credentials_are_set_aside_under_an_epoch_that_no_older_write_has(opened: Life) -> None:
+    assert opened.lost(UNLINKED) == (Acquire(held=Epoch(1)),)
+    assert opened.granted() == (Archive(epoch=Epoch(2), reason=Cause.UNLINKED),)
+
+
+def test_credentials_of_another_owner_are_not_set_aside(opened: Life) -> None:
+    opened.lost(UNLINKED)
+    opened.give(TAKEN)
+    assert opened.state.connection == Held(cause=Cause.OWNERSHIP_LOST)
+    assert opened.state.paired
+
+
+def test_a_logout_takes_the_session_back_from_another_owner(opened: Life) -> None:
+    opened.give(LogOut())
+    opened.lost(STOPPED)
+    assert opened.give(TAKEN) == (Acquire(held=None),)
+    assert opened.give(Acquired(epoch=Epoch(7))) == (Destroy(epoch=Epoch(7)),)
+
+
+def test_what_could_not_be_archived_is_tried_again_under_the_same_epoch(opened: Life) -> None:
+    opened.lost(UNLINKED)
+    opened.granted()
+    opened.give(Archived(ok=False))
+    due = next_deadline(opened.state)
     assert due is not None
-    later = Instant(wall=NOW.wall + timedelta(seconds=due), monotonic=due)
-    again = step(state, Due(), later, CHANCES)
-    assert again.effects == (Archive(epoch=Epoch(2), reason=Cause.UNLINKED),)
+    assert opened.give(Due()) == (), "not before its time"
+    opened.done.clear()
+    opened.comes_due()
+    assert opened.told(Archive) == [Archive(epoch=Epoch(2), reason=Cause.UNLINKED)]

@@ -1,114 +1,67 @@
 """The phone's watch: a sign asked for after ten days, people warned before WhatsApp unlinks."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
-from perene.core.causes import Ending, Kind, Local
-from perene.core.clock import Instant
-from perene.core.ids import Epoch, SessionId
 from perene.core.machines.effects import Effect, PhoneAbsent, PhoneBack, PingPhone
-from perene.core.machines.inputs import (
-    Acquired,
-    Due,
-    Ended,
-    Input,
-    LoggedIn,
-    PhoneSeen,
-    Start,
-)
-from perene.core.machines.session import new_session, next_deadline, step
-from perene.core.machines.state import Chances, SessionState
-from perene.core.outages import OutageId
-from perene.core.standing import Standing
+from perene.core.machines.inputs import Due, PhoneSeen, Start
+from tests.support.endings import LOST
+from tests.unit.core.machines.life import BEGAN, Life
 
-BEGAN = datetime(2026, 11, 21, tzinfo=UTC)
 DAY = timedelta(days=1)
-LOST = Ending(kind=Kind.LOCAL, code=Local.SOCKET_CLOSED)
 
 
-class Life:
-    """A linked session on its own clock, and what its steps asked for on which day."""
-
-    def __init__(self) -> None:
-        self.passed = timedelta()
-        self.state: SessionState = new_session(SessionId("ana"), paired=True)
-        self.done: list[tuple[int, Effect]] = []
-        self.epochs = 0
-        self.connect()
-
-    @property
-    def now(self) -> Instant:
-        return Instant(wall=BEGAN + self.passed, monotonic=self.passed.total_seconds())
-
-    def give(self, given: Input) -> None:
-        chances = Chances(jitter=0.5, outage_id=OutageId("one"))
-        taken = step(self.state, given, self.now, chances)
-        self.state = taken.state
-        self.done += [
-            (self.passed.days, effect)
-            for effect in taken.effects
-            if isinstance(effect, PingPhone | PhoneAbsent | PhoneBack)
-        ]
-
-    def connect(self) -> None:
-        self.give(Start(by_person=True))
-        self.epochs += 1
-        self.give(Acquired(epoch=Epoch(self.epochs)))
-        self.give(LoggedIn(at=self.now))
-
-    def live(self, time: timedelta) -> None:
-        """Let time pass, deadline by deadline."""
-        end = self.passed + time
-        while (due := next_deadline(self.state)) is not None and due <= end.total_seconds():
-            self.passed = max(self.passed, timedelta(seconds=due))
-            self.give(Due())
-        self.passed = end
-
-    def days_of(self, kind: type[Effect]) -> list[int]:
-        return [day for day, effect in self.done if isinstance(effect, kind)]
-
-
-def test_a_phone_that_is_away_is_pinged_daily_from_the_tenth_day() -> None:
+@pytest.fixture
+def life() -> Life:
+    """A session that has just been opened."""
     life = Life()
+    connect(life)
+    return life
+
+
+def connect(life: Life) -> None:
+    life.give(Start(by_person=True))
+    life.opened()
+
+
+def days_of(life: Life, kind: type[Effect]) -> list[int]:
+    """Return on which days of its life the session asked for or told of something."""
+    return [at.days for at, effect in life.done if isinstance(effect, kind)]
+
+
+def test_a_phone_that_is_away_is_pinged_daily_from_the_tenth_day(life: Life) -> None:
     life.live(14 * DAY + timedelta(hours=1))
-    assert life.days_of(PingPhone) == [10, 11, 12, 13, 14]
+    assert days_of(life, PingPhone) == [10, 11, 12, 13, 14]
 
 
-def test_people_are_warned_on_the_twelfth_and_the_fourteenth_day() -> None:
-    life = Life()
+def test_people_are_warned_on_the_twelfth_and_the_fourteenth_day(life: Life) -> None:
     life.live(30 * DAY)
-    assert [effect for _, effect in life.done if isinstance(effect, PhoneAbsent)] == [
-        PhoneAbsent(days=12),
-        PhoneAbsent(days=14),
-    ]
+    assert life.told(PhoneAbsent) == [PhoneAbsent(days=12), PhoneAbsent(days=14)]
 
 
-def test_a_sign_begins_the_count_anew_and_says_that_it_is_back() -> None:
-    life = Life()
+def test_a_sign_begins_the_count_anew_and_says_that_it_is_back(life: Life) -> None:
     life.live(9 * DAY)
     life.give(PhoneSeen(at=life.now.wall))
     life.live(12 * DAY)
-    assert life.days_of(PhoneAbsent) == [21]
+    assert days_of(life, PhoneAbsent) == [21]
     life.give(PhoneSeen(at=life.now.wall))
-    assert life.days_of(PhoneBack) == [21]
+    assert days_of(life, PhoneBack) == [21]
     life.live(9 * DAY)
-    assert life.days_of(PhoneBack) == [21]
-    assert max(life.days_of(PingPhone)) == 21
+    assert days_of(life, PhoneBack) == [21]
+    assert max(days_of(life, PingPhone)) == 21
 
 
-def test_an_old_sign_that_arrives_late_counts_from_when_it_was_given() -> None:
-    life = Life()
+def test_an_old_sign_that_arrives_late_counts_from_when_it_was_given(life: Life) -> None:
     life.live(8 * DAY)
     life.give(PhoneSeen(at=BEGAN + 5 * DAY))
     life.give(PhoneSeen(at=BEGAN + 3 * DAY))
     life.live(10 * DAY)
-    assert life.days_of(PingPhone) == [15, 16, 17, 18]
+    assert days_of(life, PingPhone) == [15, 16, 17, 18]
 
 
-def test_signs_close_together_are_not_written_down_each() -> None:
-    life = Life()
+def test_signs_close_together_are_not_written_down_each(life: Life) -> None:
     life.give(PhoneSeen(at=BEGAN + timedelta(hours=1)))
     before = life.state.standing
     life.live(timedelta(hours=2))
@@ -119,28 +72,25 @@ def test_signs_close_together_are_not_written_down_each() -> None:
     assert life.state.standing.phone_seen_at == life.now.wall
 
 
-def test_nothing_is_believed_while_there_is_no_connection_and_just_after() -> None:
-    life = Life()
-    life.give(Ended(ending=LOST))
+def test_nothing_is_believed_while_there_is_no_connection_and_just_after(life: Life) -> None:
+    life.lost(LOST)
     life.passed += 20 * DAY
     life.give(Due())
-    life.connect()
+    connect(life)
     life.live(timedelta(minutes=9))
-    assert life.done == []
+    assert days_of(life, PingPhone) == days_of(life, PhoneAbsent) == []
     life.live(timedelta(minutes=2))
-    assert life.days_of(PhoneAbsent) == [20]
+    assert days_of(life, PhoneAbsent) == [20]
 
 
 @pytest.mark.parametrize("days", [1, 11, 13])
-def test_what_is_known_of_the_phone_outlives_a_restart(days: int) -> None:
-    life = Life()
+def test_what_is_known_of_the_phone_outlives_a_restart(life: Life, days: int) -> None:
     life.live(days * DAY)
-    told = len(life.days_of(PhoneAbsent))
-    standing = Standing.parse(life.state.standing.serialize())
-    life.state = new_session(SessionId("ana"), paired=True, standing=standing)
-    life.connect()
+    told = len(days_of(life, PhoneAbsent))
+    life.begins_again()
+    life.opened()
     life.live(15 * DAY - life.passed)
-    assert life.days_of(PhoneAbsent) == [12, 14]
+    assert days_of(life, PhoneAbsent) == [12, 14]
     assert told <= 1
 
 
@@ -150,19 +100,17 @@ def seen_in_the_future(life: Life) -> None:
     life.state = replace(life.state, standing=standing)
 
 
-def test_a_sign_by_a_clock_that_was_ahead_hides_no_absence_after_the_next_login() -> None:
-    life = Life()
+def test_a_sign_by_a_clock_that_was_ahead_hides_no_absence_after_the_next_login(life: Life) -> None:
     seen_in_the_future(life)
-    life.give(Ended(ending=LOST))
-    life.connect()
+    life.lost(LOST)
+    connect(life)
     life.live(12 * DAY + timedelta(hours=1))
-    assert life.days_of(PhoneAbsent) == [12]
+    assert days_of(life, PhoneAbsent) == [12]
 
 
-def test_a_sign_by_a_clock_that_was_ahead_gives_way_to_the_next_one() -> None:
-    life = Life()
+def test_a_sign_by_a_clock_that_was_ahead_gives_way_to_the_next_one(life: Life) -> None:
     seen_in_the_future(life)
     life.give(PhoneSeen(at=life.now.wall))
     assert life.state.standing.phone_seen_at == life.now.wall
     life.live(12 * DAY + timedelta(hours=1))
-    assert life.days_of(PhoneAbsent) == [12]
+    assert days_of(life, PhoneAbsent) == [12]
