@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
-from perene.core.causes import Ending, Kind, Local
+from perene.core.causes import Ending
 from perene.core.errors import Conflict, NotFound, StaleEpoch, StorageError
 from perene.core.events import Event, EventType
 from perene.core.ids import Epoch, SessionId
@@ -18,6 +18,7 @@ from perene.supervisor.fleet.supervisor import Supervisor
 from perene.supervisor.metrics import Metrics
 from perene.supervisor.storage.committer import Committer, Lane, SavePolicy
 from perene.supervisor.storage.store import OutageRow
+from tests.support.endings import STOPPED
 from tests.support.virtual_clock import START, VirtualClock
 
 PN = "5511900000001:7@s.whatsapp.net"
@@ -219,7 +220,7 @@ class FakeEngine:
         self.logged_out = log_out
         self.stopped = True
         if self.drains:
-            self.end(Ending(kind=Kind.LOCAL, code=Local.STOPPED))
+            self.end(STOPPED)
 
     def end(self, ending: Ending) -> None:
         if not self.ending.done():

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from perene.core.causes import Cause, Ending, Kind, Local
+from perene.core.causes import Cause, Local
 from perene.core.errors import NotFound, StorageUnavailable
 from perene.core.events import EventType
 from perene.core.ids import SessionId
@@ -21,6 +21,7 @@ from perene.supervisor.ports import (
     PairingNotReady,
     SessionView,
 )
+from tests.support.endings import LOST, local
 from tests.support.virtual_clock import START
 from tests.unit.supervisor.fakes import World
 
@@ -140,7 +141,7 @@ async def test_a_view_joins_what_is_stored_with_what_is_true_now(
     view = await desk.session(ANA)
     assert (view.connection, view.connected_at) == (Connection.OPEN, START)
     assert not view.qr_available
-    engine.end(Ending(kind=Kind.LOCAL, code=Local.UNREACHABLE))
+    engine.end(local(Local.UNREACHABLE))
     await world.clock.until_asleep(1)
     view = await desk.session(ANA)
     assert (view.connection, view.connected_at) == (Connection.WAITING, None)
@@ -189,7 +190,7 @@ async def test_whoever_asks_for_a_code_does_not_start_what_is_just_being_stopped
     world: World, desk: SessionDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await create(desk)
-    expired = Ending(kind=Kind.LOCAL, code=Local.PAIRING_EXPIRED)
+    expired = local(Local.PAIRING_EXPIRED)
     (await world.engine("ana")).end(expired)
     await world.clock.until_asleep(1, within=0.1)
     assert world.supervisor.live(ANA).outlook.cause is Cause.PAIRING_EXPIRED
@@ -318,7 +319,7 @@ async def test_a_connection_that_just_ended_gives_no_pairing_code(
     await create(desk)
     engine = await world.engine("ana")
     engine.observer.notice(QR)
-    engine.end(Ending(kind=Kind.LOCAL, code=Local.SOCKET_CLOSED))
+    engine.end(LOST)
     await world.clock.until_asleep(1)
     with pytest.raises(PairingNotReady):
         await desk.request_pairing_code(ANA, PHONE)

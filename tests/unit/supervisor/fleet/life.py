@@ -4,16 +4,14 @@ import asyncio
 
 import pytest
 
-from perene.core.causes import Ending, Kind, Local
 from perene.core.ids import SessionId
 from perene.core.outages import Outage
 from perene.core.standing import Standing
 from perene.supervisor.fleet.supervisor import Supervisor
+from tests.support.endings import LOST
 from tests.unit.supervisor.fakes import FakeEngine, World
 
 ANA, BOB, CAT = SessionId("ana"), SessionId("bob"), SessionId("cat")
-LOST = Ending(kind=Kind.LOCAL, code=Local.SOCKET_CLOSED)
-REPLACED = Ending(kind=Kind.STREAM_ERROR, conflict="replaced")
 
 
 async def begin(world: World) -> "asyncio.Task[None]":

@@ -4,18 +4,16 @@ import asyncio
 
 import pytest
 
-from perene.core.causes import Ending, Kind, Local
 from perene.core.errors import StorageUnavailable
 from perene.core.events import EventType
 from perene.core.ids import Epoch, SessionId
 from perene.core.notices import Opened
 from perene.core.sessions import Connection, Desired, SessionRecord
+from tests.support.endings import LOST, REPLACED, STOPPED
 from tests.unit.supervisor.fakes import World
 from tests.unit.supervisor.fleet.life import (
     ANA,
     BOB,
-    LOST,
-    REPLACED,
     SlowAnswer,
     begin,
     fail_in_an_outage,
@@ -155,7 +153,7 @@ async def test_a_failed_session_that_cannot_be_read_when_the_service_closes_cuts
     await world.clock.advance(2)
     await turns()
     assert not life.done()
-    bob.end(Ending(kind=Kind.LOCAL, code=Local.STOPPED))
+    bob.end(STOPPED)
     async with asyncio.timeout(5):
         await life
 

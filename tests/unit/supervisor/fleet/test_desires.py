@@ -5,18 +5,17 @@ from dataclasses import replace
 
 import pytest
 
-from perene.core.causes import Cause, Ending, Kind, Local
+from perene.core.causes import Cause
 from perene.core.errors import NotFound, StorageUnavailable
 from perene.core.events import Event, EventType
 from perene.core.ids import Epoch, SessionId
 from perene.core.notices import Opened
 from perene.core.sessions import Connection, Desired, SessionOptions
+from tests.support.endings import LOST, REPLACED, STOPPED
 from tests.unit.supervisor.fakes import World
 from tests.unit.supervisor.fleet.life import (
     ANA,
     BOB,
-    LOST,
-    REPLACED,
     SlowAnswer,
     started,
     turns,
@@ -42,7 +41,7 @@ async def test_stopping_is_remembered_and_returns_when_the_connection_has_draine
     await turns()
     assert engine.stopped
     assert not stopping.done()
-    engine.end(Ending(kind=Kind.LOCAL, code=Local.STOPPED))
+    engine.end(STOPPED)
     async with asyncio.timeout(10):
         await stopping
     assert running.store.records[ANA].desired is Desired.STOPPED
@@ -68,7 +67,7 @@ async def test_a_start_after_a_stop_that_nobody_waited_for_waits_for_the_old_con
     starting = asyncio.create_task(running.supervisor.start(ANA))
     await turns()
     assert len(running.engines[ANA]) == 1
-    engine.end(Ending(kind=Kind.LOCAL, code=Local.STOPPED))
+    engine.end(STOPPED)
     await running.engine("ana", 2)
     await starting
     assert running.store.records[ANA].desired is Desired.RUNNING

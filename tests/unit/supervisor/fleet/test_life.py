@@ -4,16 +4,15 @@ import asyncio
 
 import pytest
 
-from perene.core.causes import Ending, Kind, Local
 from perene.core.errors import StorageUnavailable
 from perene.core.events import EventType
 from perene.core.ids import SessionId
 from perene.core.sessions import Connection, Desired
+from tests.support.endings import LOST, STOPPED
 from tests.unit.supervisor.fakes import World
 from tests.unit.supervisor.fleet.life import (
     ANA,
     BOB,
-    LOST,
     SlowAnswer,
     begin,
     begin_many,
@@ -103,7 +102,7 @@ async def test_closing_drains_every_connection_and_keeps_every_desire(world: Wor
     await turns()
     assert engine.stopped
     assert not life.done()
-    engine.end(Ending(kind=Kind.LOCAL, code=Local.STOPPED))
+    engine.end(STOPPED)
     async with asyncio.timeout(10):
         await life
     assert {one.desired for one in world.store.records.values()} == {Desired.RUNNING}

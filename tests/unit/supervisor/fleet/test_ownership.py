@@ -13,32 +13,31 @@ from perene.core.ids import Epoch, SessionId
 from perene.core.notices import LoginStarted, Opened
 from perene.core.sessions import Connection
 from perene.supervisor.session.task import SessionTask
+from tests.support.endings import LOST, RESTART, UNLINKED, failure, local, stream_error
 from tests.unit.supervisor.fakes import World
 
 ANA = SessionId("ana")
 DOWN = StorageUnavailable("down")
-LOST = Ending(kind=Kind.LOCAL, code=Local.SOCKET_CLOSED)
-UNLINKED = Ending(kind=Kind.FAILURE, code="401")
 
 # Every ending that is answered by another connection, without a person.
 RETRYABLE = [
     Ending(kind=Kind.STREAM_END),
-    Ending(kind=Kind.STREAM_ERROR, code="515"),
-    Ending(kind=Kind.STREAM_ERROR, code="503"),
-    Ending(kind=Kind.STREAM_ERROR, code="777"),
-    Ending(kind=Kind.STREAM_ERROR, code="516"),
-    Ending(kind=Kind.FAILURE, code="402", attributes={"expire": "60"}),
-    Ending(kind=Kind.FAILURE, code="429"),
-    Ending(kind=Kind.FAILURE, code="500"),
-    Ending(kind=Kind.FAILURE, code="401"),
-    Ending(kind=Kind.LOCAL, code=Local.UNREACHABLE),
-    Ending(kind=Kind.LOCAL, code=Local.HANDSHAKE_FAILED),
-    Ending(kind=Kind.LOCAL, code=Local.MALFORMED),
-    Ending(kind=Kind.LOCAL, code=Local.KEEPALIVE),
-    Ending(kind=Kind.LOCAL, code=Local.STORAGE),
-    Ending(kind=Kind.LOCAL, code=Local.INTERNAL),
-    Ending(kind=Kind.LOCAL, code=Local.PAIRING_EXPIRED),
-    Ending(kind=Kind.LOCAL, code=Local.PAIRING_REFUSED),
+    RESTART,
+    stream_error("503"),
+    stream_error("777"),
+    stream_error("516"),
+    failure("402", expire="60"),
+    failure("429"),
+    failure("500"),
+    UNLINKED,
+    local(Local.UNREACHABLE),
+    local(Local.HANDSHAKE_FAILED),
+    local(Local.MALFORMED),
+    local(Local.KEEPALIVE),
+    local(Local.STORAGE),
+    local(Local.INTERNAL),
+    local(Local.PAIRING_EXPIRED),
+    local(Local.PAIRING_REFUSED),
 ]
 
 
@@ -156,7 +155,7 @@ async def test_credentials_that_cannot_be_archived_are_tried_again(
 async def test_after_the_credentials_were_set_aside_pairing_begins_again(world: World) -> None:
     task = await task_of(world)
     for number in range(1, 12):
-        (await world.engine("ana", number)).end(Ending(kind=Kind.STREAM_ERROR, code="515"))
+        (await world.engine("ana", number)).end(RESTART)
         await turns()
         if number < 11:
             await world.clock.advance(60 * 60)
@@ -179,7 +178,7 @@ async def test_the_end_of_a_connection_is_told_with_its_cause_and_what_follows(
     world: World,
 ) -> None:
     await task_of(world)
-    (await world.engine("ana")).end(Ending(kind=Kind.STREAM_ERROR, code="503"))
+    (await world.engine("ana")).end(stream_error("503"))
     await world.clock.until_asleep(1)
     [row] = world.store.outbox
     assert row.event.type is EventType.SESSION_DISCONNECTED
