@@ -1,4 +1,4 @@
-"""What scenarios share: a fresh world each."""
+"""What scenarios share: a fresh world each, or a simulator for a service of its own."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from perene.store.database import Database
+from tests.crash.processes import Simulator, simulating
 from tests.support.world import World
 
 
@@ -21,4 +22,11 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def world(tmp_path: Path, template: Path) -> AsyncIterator[World]:
     """Give the test a simulator and a Perene of its own."""
     async with World.open(tmp_path, template) as one:
+        yield one
+
+
+@pytest.fixture
+async def simulator(tmp_path: Path) -> AsyncIterator[Simulator]:
+    """Give the test a simulator in a process of its own."""
+    async with simulating(tmp_path) as one:
         yield one

@@ -8,10 +8,10 @@ from datetime import datetime
 import httpx
 import pytest
 
-from perene.api import Ports, create_app
 from perene.core.sessions import Connection as State
 from perene.supervisor.desks.keys import Keyholder
 from perene.supervisor.metrics import Metrics
+from tests.support.api import api_over
 from tests.support.storage import Health
 from tests.support.watch import watched
 from tests.support.world import DESK, World
@@ -63,17 +63,14 @@ async def served(world: World) -> AsyncGenerator[Client]:
     async with watched(world) as watch:
         metrics = Metrics()
         metrics.watch_sessions(watch.vitals.count)
-        ports = Ports(
-            gateway=world.sessions,
-            messages=world.messages,
-            accounts=world.accounts,
-            events=world.feed,
+        api = api_over(
+            world,
             keys=Keyholder(world.store, world.clock),
             health=watch.vitals,
             metrics=metrics,
             alerts=watch.alerting,
         )
-        transport = httpx.ASGITransport(create_app(ports))
+        transport = httpx.ASGITransport(api)
         async with httpx.AsyncClient(transport=transport, base_url="http://perene") as http:
             yield Client(world, http)
         # To end takes time, too, if something waits to be saved; and nobody lets it pass then.

@@ -9,13 +9,13 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from perene.api import Ports, create_app
 from perene.core.events import EventType, Json
 from perene.core.ids import SessionId
 from perene.core.outages import Outage, OutageEnd
 from perene.core.sessions import Connection as State
 from perene.core.sessions import SessionOptions
 from perene.engine.keepalive import ANSWER_WITHIN_S
+from tests.support.api import api_over
 from tests.support.network import Network
 from tests.support.world import DESK, World
 from tests.unit.api.asgi import Stream
@@ -268,18 +268,12 @@ async def test_a_connection_that_only_seems_to_stand_is_noticed_and_replaced(
 @pytest.fixture
 def app(desk: Desk) -> FastAPI:
     """Return the HTTP API over the world of the desk."""
-    world = desk.world
-    return create_app(
-        Ports(
-            gateway=world.sessions,
-            messages=world.messages,
-            accounts=world.accounts,
-            events=world.feed,
-            keys=FakeKeys(),
-            health=FakeHealth(),
-            metrics=FakeMetrics(),
-            alerts=FakeAlerts(),
-        )
+    return api_over(
+        desk.world,
+        keys=FakeKeys(),
+        health=FakeHealth(),
+        metrics=FakeMetrics(),
+        alerts=FakeAlerts(),
     )
 
 

@@ -6,13 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.processes import Service, Simulator, serving, simulating
-
-
-@pytest.fixture
-async def simulator(tmp_path: Path) -> AsyncIterator[Simulator]:
-    async with simulating(tmp_path) as one:
-        yield one
+from tests.crash.processes import Service, Simulator, serving
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from time import monotonic
 import httpx
 import pytest
 
-from tests.crash.processes import Service, Simulator, serving, simulating
+from tests.crash.processes import Service, Simulator, serving
 from tests.plugins.postgres import Postgres, running_postgres
 
 IN_TIME_S = 15.0
@@ -24,12 +24,6 @@ STOPS_WITHIN_S = 40.0
 @pytest.fixture
 async def server() -> AsyncIterator[Postgres]:
     with running_postgres("-F -c max_connections=20 -c shared_buffers=16MB") as one:
-        yield one
-
-
-@pytest.fixture
-async def simulator(tmp_path: Path) -> AsyncIterator[Simulator]:
-    async with simulating(tmp_path) as one:
         yield one
 
 

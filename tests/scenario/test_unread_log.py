@@ -9,16 +9,10 @@ from time import monotonic
 import pytest
 
 from perene.cli.exits import REFUSED
-from tests.crash.processes import Service, Simulator, serving, simulating
+from tests.crash.processes import Service, Simulator, serving
 
 STOPS_WITHIN_S = 20.0
 """What the end waits for a reader, and a busy machine."""
-
-
-@pytest.fixture
-async def simulator(tmp_path: Path) -> AsyncIterator[Simulator]:
-    async with simulating(tmp_path) as one:
-        yield one
 
 
 @pytest.fixture

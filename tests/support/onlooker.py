@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from perene.api import Ports, create_app
 from perene.core.alert_rules import SHIPPED
 from perene.core.alerts import Alert, Rule
 from perene.core.ids import SessionId
@@ -18,6 +17,7 @@ from perene.supervisor.alerts.alerting import Alerting
 from perene.supervisor.alerts.signals import SignalSource
 from perene.supervisor.watches.database import DatabaseWatch
 from perene.supervisor.watches.health import Vitals
+from tests.support.api import api_over
 from tests.support.world import World
 from tests.unit.api.fakes import KEY, FakeKeys
 
@@ -80,17 +80,8 @@ class Onlooker:
         )
         world.metrics.watch_sessions(vitals.count)
         world.metrics.watch_alerts(self.alerting.firing)
-        self.app = create_app(
-            Ports(
-                gateway=world.sessions,
-                messages=world.messages,
-                accounts=world.accounts,
-                events=world.feed,
-                keys=FakeKeys(),
-                health=vitals,
-                metrics=world.metrics,
-                alerts=self.alerting,
-            )
+        self.app = api_over(
+            world, keys=FakeKeys(), health=vitals, metrics=world.metrics, alerts=self.alerting
         )
         self._client = httpx.AsyncClient(
             transport=httpx.ASGITransport(self.app),
