@@ -28,7 +28,8 @@ from perene.api.routes import (
     outages,
     sessions,
 )
-from perene.api.shapes import EventsOut, QrOut, StreamedOut
+from perene.api.shapes.events import EventsOut, StreamedOut
+from perene.api.shapes.sessions import QrOut
 
 STATIC = Path(__file__).parent / "static"
 MAX_BODY_BYTES = 1024 * 1024

@@ -24,7 +24,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from perene.api.problems import TooManyStreams
-from perene.api.shapes import EventOut
+from perene.api.shapes.events import EventOut
 from perene.core.errors import PereneError, StorageUnavailable
 from perene.core.events import EventType
 from perene.core.ids import SessionId

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from perene.api.parameters import SessionPath
 from perene.api.ports import AccountsPort
 from perene.api.problems import documented
-from perene.api.shapes import BanOut
+from perene.api.shapes.sessions import BanOut
 from perene.core.account import limit_meaning
 from perene.core.ids import SessionId
 from perene.supervisor.ports import AccountView

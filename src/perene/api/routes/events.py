@@ -10,7 +10,7 @@ from perene.api.auth import caller_of
 from perene.api.parameters import Limit
 from perene.api.ports import EventsPort, KeysPort, StreamsPort
 from perene.api.problems import PositionAhead, documented
-from perene.api.shapes import EventsOut
+from perene.api.shapes.events import EventsOut
 from perene.api.streams import EventStream, Selection, frames, not_reached
 from perene.core.events import EventType
 from perene.core.ids import SESSION_ID, SessionId

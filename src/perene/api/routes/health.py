@@ -10,7 +10,14 @@ from perene import __version__
 from perene.api import auth
 from perene.api.ports import HealthPort
 from perene.api.problems import documented
-from perene.core.causes import Cause
+from perene.api.shapes.outlook import (
+    Attempt,
+    AttemptLimit,
+    DeafSuspicions,
+    LastCause,
+    OutageBegan,
+    RetryAt,
+)
 from perene.core.sessions import Connection
 from perene.supervisor.ports import ComponentHealth, DetailedHealth, Health, SessionHealth
 
@@ -56,19 +63,12 @@ class SessionHealthOut(BaseModel):
     connection: Connection
     connected_at: datetime | None = Field(description="When the present login was completed.")
     alive_at: datetime | None = Field(description="The last heartbeat.")
-    cause: Cause | None = Field(
-        description="Why the last connection ended, or could not be made; null while connected."
-    )
-    attempt: int = Field(
-        description="Which attempt in a row comes next or is under way, of those that are counted"
-        " together; the last one that was made when a person has to act, 0 while connected."
-    )
-    limit: int | None = Field(description="Attempts before a person is asked; null for no limit.")
-    retry_at: datetime | None = Field(description="When the next attempt is made, if one is.")
-    outage_began_at: datetime | None = Field(description="Since when the session is down.")
-    deaf_suspicions: int = Field(
-        description="Times since the start that the open connection seemed to deliver nothing."
-    )
+    cause: LastCause
+    attempt: Attempt
+    limit: AttemptLimit
+    retry_at: RetryAt
+    outage_began_at: OutageBegan
+    deaf_suspicions: DeafSuspicions
 
     @classmethod
     def of(cls, session: SessionHealth) -> "SessionHealthOut":

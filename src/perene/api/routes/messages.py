@@ -10,7 +10,7 @@ from perene.api.addresses import Chat
 from perene.api.parameters import Cursor, IdempotencyKey, Limit, MessagePath, SessionPath
 from perene.api.ports import MessagesPort
 from perene.api.problems import documented
-from perene.api.shapes import (
+from perene.api.shapes.messages import (
     ConversationOut,
     ConversationsOut,
     MessageOut,

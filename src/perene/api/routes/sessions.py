@@ -14,7 +14,7 @@ from perene.api.parameters import SessionPath
 from perene.api.ports import GatewayPort
 from perene.api.problems import documented
 from perene.api.qr import png, svg, terminal_qr
-from perene.api.shapes import (
+from perene.api.shapes.sessions import (
     PairingCodeIn,
     PairingCodeOut,
     QrOut,

@@ -1,29 +1,28 @@
-"""The JSON of sessions, messages, conversations and events: what goes out, what comes in."""
+"""The JSON of sessions: what they are made of, how they are, and how they are linked."""
 
-import base64
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, Field
 
-from perene.api.addresses import PhoneNumber, Recipient
-from perene.api.parameters import Name, Text
+from perene.api.addresses import PhoneNumber
+from perene.api.parameters import Name
+from perene.api.shapes.outlook import (
+    Attempt,
+    AttemptLimit,
+    DeafSuspicions,
+    LastCause,
+    OutageBegan,
+    RetryAt,
+)
+from perene.api.shapes.request import RequestBody
 from perene.core.account import Ban
-from perene.core.causes import Cause
-from perene.core.events import EventType, Json
 from perene.core.ids import SESSION_ID
-from perene.core.messages import Status
 from perene.core.sessions import Connection, Desired, SessionOptions
 from perene.core.twins import user_of
 from perene.supervisor.ports import (
-    ConversationView,
-    EventPage,
-    MessagePage,
-    MessageView,
     SessionView,
-    StoredEvent,
 )
 
 
@@ -38,11 +37,7 @@ def _proxy(text: str) -> str:
     return text
 
 
-class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class OptionsIn(_Request):
+class OptionsIn(RequestBody):
     """What a session does differently from the service's settings."""
 
     history_sync: bool | None = Field(
@@ -76,7 +71,7 @@ class OptionsIn(_Request):
         )
 
 
-class SessionIn(_Request):
+class SessionIn(RequestBody):
     """A session to be created."""
 
     id: Annotated[str, Field(pattern=SESSION_ID)] | None = Field(
@@ -88,7 +83,7 @@ class SessionIn(_Request):
     options: OptionsIn = Field(default_factory=OptionsIn)
 
 
-class PairingCodeIn(_Request):
+class PairingCodeIn(RequestBody):
     """The phone on which the code will be typed."""
 
     phone: PhoneNumber
@@ -100,11 +95,11 @@ class PairingCodeOut(BaseModel):
     code: str = Field(description="The code.")
 
 
-class TextIn(_Request):
-    """A text to be sent."""
+class QrOut(BaseModel):
+    """The text of a QR code."""
 
-    to: Recipient
-    text: Text
+    text: str
+    expires_at: datetime
 
 
 class OptionsOut(BaseModel):
@@ -155,19 +150,12 @@ class SessionOut(BaseModel):
         description="When the phone was last heard of. WhatsApp unlinks its devices after about"
         " 14 days without it."
     )
-    cause: Cause | None = Field(
-        description="Why the last connection ended, or could not be made; null while connected."
-    )
-    attempt: int = Field(
-        description="Which attempt in a row comes next or is under way, of those that are counted"
-        " together; the last one that was made when a person has to act, 0 while connected."
-    )
-    limit: int | None = Field(description="Attempts before a person is asked; null for no limit.")
-    retry_at: datetime | None = Field(description="When the next attempt is made, if one is.")
-    outage_began_at: datetime | None = Field(description="Since when the session is down.")
-    deaf_suspicions: int = Field(
-        description="Times since the start that the open connection seemed to deliver nothing."
-    )
+    cause: LastCause
+    attempt: Attempt
+    limit: AttemptLimit
+    retry_at: RetryAt
+    outage_began_at: OutageBegan
+    deaf_suspicions: DeafSuspicions
     twins: list[str] = Field(
         description="Other sessions that are linked to the same account. All of them work, and each"
         " receives every message: log out those that are not meant."
@@ -225,149 +213,6 @@ class SessionsOut(BaseModel):
     """Every session, oldest first."""
 
     items: list[SessionOut]
-
-
-class QrOut(BaseModel):
-    """The text of a QR code."""
-
-    text: str
-    expires_at: datetime
-
-
-class MessageOut(BaseModel):
-    """A message, in or out."""
-
-    id: str = Field(description="WhatsApp's id; unique within chat, sender and direction.")
-    chat: str = Field(description="The chat, a JID.")
-    sender: str = Field(description="Who wrote it, a JID.")
-    from_me: bool
-    kind: str = Field(description='What it holds: "text", "image", …')
-    text: str | None = Field(description="The text or caption.")
-    timestamp: datetime = Field(description="When it was sent, by the sender's server.")
-    status: Status
-    push_name: str | None = Field(description="The name that the sender shows to others.")
-    content: dict[str, JsonValue] | None = Field(description="The decoded fields.")
-
-    @classmethod
-    def of(cls, view: MessageView) -> "MessageOut":
-        """Show a message without its raw body."""
-        message = view.message
-        return cls(
-            id=message.key.id,
-            chat=message.key.chat,
-            sender=message.key.sender,
-            from_me=message.key.from_me,
-            kind=message.kind,
-            text=message.text,
-            timestamp=message.timestamp,
-            status=message.status,
-            push_name=message.push_name,
-            content=json_object(view.content),
-        )
-
-
-class WholeMessageOut(MessageOut):
-    """A message with the bytes that were received or sent."""
-
-    body: str = Field(description="The Message protobuf, in base64.")
-
-    @classmethod
-    def of(cls, view: MessageView) -> "WholeMessageOut":
-        """Show a message with its raw body."""
-        body = base64.b64encode(view.message.body).decode("ascii")
-        return cls(**dict(MessageOut.of(view)), body=body)
-
-
-class MessagesOut(BaseModel):
-    """A page of messages."""
-
-    items: list[MessageOut]
-    next_cursor: str | None = Field(description="Give it as `cursor`; null on the last page.")
-
-    @classmethod
-    def of(cls, page: MessagePage) -> "MessagesOut":
-        """Show a page."""
-        return cls(items=[MessageOut.of(view) for view in page.items], next_cursor=page.next_cursor)
-
-
-class ConversationOut(BaseModel):
-    """One chat of a session."""
-
-    chat: str = Field(description="The chat, a JID.")
-    name: str | None
-    last_message_at: datetime | None
-
-    @classmethod
-    def of(cls, view: ConversationView) -> "ConversationOut":
-        """Show a conversation."""
-        return cls(chat=view.chat, name=view.name, last_message_at=view.last_message_at)
-
-
-class ConversationsOut(BaseModel):
-    """A page of conversations, latest first."""
-
-    items: list[ConversationOut]
-    next_cursor: str | None = Field(description="Give it as `cursor`; null on the last page.")
-
-
-class EventOut(BaseModel):
-    """One fact in the past tense."""
-
-    seq: int = Field(description="Place in the order of all events.")
-    id: str = Field(description="The same at every delivery.")
-    type: EventType
-    session: str
-    at: datetime
-    payload: dict[str, JsonValue]
-
-    @classmethod
-    def of(cls, stored: StoredEvent) -> "EventOut":
-        """Show an event."""
-        event = stored.event
-        return cls(
-            seq=stored.seq,
-            id=event.id,
-            type=event.type,
-            session=stored.session,
-            at=event.at,
-            payload=json_object(event.payload) or {},
-        )
-
-
-class StreamedOut(BaseModel):
-    """An event as the stream sends it."""
-
-    id: str = Field(pattern="^[0-9]+$", description="The position to come back with.")
-    event: str = Field(description="The type of the event, or `reset`.")
-    data: str = Field(
-        description="JSON: an event as in a page; or, of a `reset`, the position that was `asked`"
-        " for, the `position` that it goes on from, and the `detail` for a person."
-    )
-
-
-class EventsOut(BaseModel):
-    """A page of events in order."""
-
-    items: list[EventOut]
-    position: int = Field(description="Give it as `after` to go on.")
-
-    @classmethod
-    def of(cls, page: EventPage) -> "EventsOut":
-        """Show a page."""
-        return cls(items=[EventOut.of(item) for item in page.items], position=page.position)
-
-
-def json_object(value: Mapping[str, Json] | None) -> dict[str, JsonValue] | None:
-    """Return the same object under pydantic's name for JSON."""
-    return None if value is None else {key: _json(item) for key, item in value.items()}
-
-
-def _json(value: Json) -> JsonValue:
-    if isinstance(value, dict):
-        return {key: _json(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_json(item) for item in value]
-    return value
 
 
 def _user(jid: str | None) -> str | None:

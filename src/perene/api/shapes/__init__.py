@@ -1,0 +1,1 @@
+"""The JSON of the API, in and out. What one route alone shows stands beside that route."""
