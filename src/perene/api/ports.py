@@ -5,6 +5,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from perene.api.long_answers import LongAnswer
 from perene.api.streams import Streams
 from perene.supervisor.ports import (
     Accounts,
@@ -31,6 +32,8 @@ class Ports:
     metrics: MetricsSource
     alerts: Alerts
     streams: Streams = field(default_factory=Streams)
+    session_list: LongAnswer = field(default_factory=LongAnswer)
+    detailed_health: LongAnswer = field(default_factory=LongAnswer)
 
 
 def ports_of(request: Request) -> Ports:
@@ -70,6 +73,14 @@ async def _keys(request: Request) -> Keys:
     return ports_of(request).keys
 
 
+async def _session_list(request: Request) -> LongAnswer:
+    return ports_of(request).session_list
+
+
+async def _detailed_health(request: Request) -> LongAnswer:
+    return ports_of(request).detailed_health
+
+
 async def _streams(request: Request) -> Streams:
     return ports_of(request).streams
 
@@ -82,4 +93,6 @@ HealthPort = Annotated[HealthSource, Depends(_health)]
 MetricsPort = Annotated[MetricsSource, Depends(_metrics)]
 AlertsPort = Annotated[Alerts, Depends(_alerts)]
 KeysPort = Annotated[Keys, Depends(_keys)]
+SessionListPort = Annotated[LongAnswer, Depends(_session_list)]
+DetailedHealthPort = Annotated[LongAnswer, Depends(_detailed_health)]
 StreamsPort = Annotated[Streams, Depends(_streams)]

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 from perene.api.client import ClientConnection
 from perene.api.listening import listening_socket
 from perene.api.streams import Streams
+from perene.api.turns import Turns
 from perene.core.errors import RefusedToStart
 
 log = structlog.stdlib.get_logger()
@@ -47,13 +48,14 @@ class HttpServer:
         shutdown_timeout_s: float = 10,
         most_connections: int | None = None,
     ) -> None:
+        self.app = app
         self._host = host
         self._port = port
         self._streams = streams
         self._most_connections = most_connections
         self._server = _Server(
             uvicorn.Config(
-                app,
+                Turns(app),
                 http=ClientConnection,
                 lifespan="off",
                 log_config=None,

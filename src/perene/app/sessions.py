@@ -49,7 +49,9 @@ async def wire_sessions(
     settings: Settings, store: Store, clock: Clock, metrics: Metrics
 ) -> Sessions:
     """Make the parts that drive sessions. Nothing runs yet."""
-    feed = EventFeed(store)
+    # What the API asks keeps no session waiting; nor does what else can come later.
+    aside = store.aside()
+    feed = EventFeed(aside)
     committer = Committer(
         commit=store.commit,
         clock=clock,
@@ -80,7 +82,7 @@ async def wire_sessions(
         committer=committer,
         hearings=hearings,
         versions=versions,
-        accounts=AccountDesk(store, feed, clock, _reach_out_policy(settings), ring=feed.ring),
+        accounts=AccountDesk(aside, feed, clock, _reach_out_policy(settings), ring=feed.ring),
         feed=feed,
     )
 

@@ -94,13 +94,14 @@ def wire_watch(
     log_lines_lost: Callable[[], int] = lambda: 0,
 ) -> Watch:
     """Make the parts that look at the service. Nothing runs yet."""
+    aside = store.aside()
     looks = Looks(
         host=_host_watch(settings, clock),
         database=DatabaseWatch(store.probe, sessions.committer, clock),
         limits=LimitWatch(sessions.feed, clock),
-        twins=TwinWatch(store.linked_accounts, clock),
-        janitor=Janitor(store, clock, retention=timedelta(days=settings.retention_days)),
-        keys=Keyholder(store, clock),
+        twins=TwinWatch(aside.linked_accounts, clock),
+        janitor=Janitor(aside, clock, retention=timedelta(days=settings.retention_days)),
+        keys=Keyholder(aside, clock),
     )
     alerting = Alerting(
         store=store,

@@ -23,6 +23,7 @@ def wire_server(
 ) -> HttpServer:
     """Make the HTTP server. It does not listen yet."""
     streams = Streams(limit=settings.max_event_streams)
+    store = store.aside()
     ports = Ports(
         gateway=SessionDesk(
             store, sessions.supervisor, clock, ring=sessions.feed.ring, forget=sessions.forget

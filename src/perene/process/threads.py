@@ -22,7 +22,7 @@ class Threads(Executor):
 
     def __init__(self, count: int, name: str) -> None:
         self.count = count
-        self._name = name
+        self.name = name
         self._work: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
@@ -47,7 +47,7 @@ class Threads(Executor):
                 raise RuntimeError("these threads take no more work")
             self._work.put(work)
             if len(self._threads) < self.count:
-                name = f"{self._name}-{len(self._threads)}"
+                name = f"{self.name}-{len(self._threads)}"
                 thread = threading.Thread(target=self._live, name=name, daemon=True)
                 self._threads.append(thread)
                 thread.start()

@@ -1,5 +1,7 @@
 """The connection to the database: many readers, one writer, each in a thread of its own.
 
+Sessions and whoever looks at them from outside are served apart: see `Database.aside`.
+
 Whoever asks is answered within a limit, whatever the database and the threads do: see `errands` for
 what becomes of a thread that hangs. While all threads that could do something hang, it is refused
 at once, so that what nobody waits for any more cannot pile up behind them.
@@ -7,10 +9,11 @@ at once, so that what nobody waits for any more cannot pile up behind them.
 
 import asyncio
 import concurrent.futures
+import copy
 import threading
 import time
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
@@ -32,6 +35,9 @@ T = TypeVar("T")
 
 # Reads are short, and Python runs one thread at a time: more readers only add contention.
 _READERS: Final = 4
+
+_READERS_ASIDE: Final = 2
+"""One more than one long search keeps; each takes its share of the processor from sessions."""
 
 LIMIT_S: Final = 10.0
 """How long anything may take unless set: what requirement E1 gives one attempt at saving."""
@@ -58,13 +64,17 @@ class Database:
         self._reader = reader
         self._writing = Crew(1, "perene-write")
         self._reading = Crew(_READERS, "perene-read")
+        self._reading_aside = Crew(_READERS_ASIDE, "perene-look")
+        self._crews = (self._writing, self._reading, self._reading_aside)
+        self._turn: AbstractAsyncContextManager[object] = nullcontext()
+        """Held by a write from when it is given to the writing thread."""
         self.limit_s = limit_s
         """How long anything that is asked may take."""
         self.limit: Limit = asyncio.timeout
         """What ends a caller's wait. Threads live by the machine's time, whatever clock the rest
         of the service goes by."""
         self._closing = threading.Lock()
-        self._closed = False
+        self._closed = threading.Event()
 
     @classmethod
     def open(cls, url: str, *, migrate: bool = True, limit_s: float = LIMIT_S) -> "Database":
@@ -95,7 +105,20 @@ class Database:
             if isinstance(found, PereneError) and found is not error:
                 raise UnreadableDatabase(f"cannot read {describe(parsed)}: {found}") from error
             raise
-        return cls(writer, make_engine(parsed, readers=_READERS), limit_s=limit_s)
+        reader = make_engine(parsed, readers=_READERS + _READERS_ASIDE)
+        return cls(writer, reader, limit_s=limit_s)
+
+    def aside(self) -> "Database":
+        """Return this database for those who may keep no session waiting, however many they are.
+
+        What they read is read by threads of their own, and of what they write one transaction at a
+        time stands in line for the writing thread, so that a session's waits for one at most.
+        Closing either closes both.
+        """
+        other = copy.copy(self)
+        other._reading = self._reading_aside  # noqa: SLF001 # our own copy
+        other._turn = asyncio.Lock()  # noqa: SLF001
+        return other
 
     @property
     def dialect(self) -> str:
@@ -111,7 +134,10 @@ class Database:
         be dead is tried once more on a fresh one. Raises StorageUnavailable, or what `fn` raises.
         """
         return await self._ask(
-            self._reading, Errand(), lambda: self._read(lambda c: fn(c, *args, **kwargs))
+            self._reading,
+            Errand(),
+            lambda: self._read(lambda c: fn(c, *args, **kwargs)),
+            turn=nullcontext(),
         )
 
     async def write(
@@ -127,7 +153,10 @@ class Database:
         """
         errand = Errand()
         return await self._ask(
-            self._writing, errand, lambda: self._write(lambda c: fn(c, *args, **kwargs), errand)
+            self._writing,
+            errand,
+            lambda: self._write(lambda c: fn(c, *args, **kwargs), errand),
+            turn=self._turn,
         )
 
     def write_now(
@@ -155,14 +184,13 @@ class Database:
     def close_now(self) -> None:
         """Do what `close` does, blocking."""
         with self._closing:
-            if self._closed:
+            if self._closed.is_set():
                 return
-            self._closed = True
+            self._closed.set()
             deadline = time.monotonic() + self.limit_s
-            crews = (self._writing, self._reading)
-            for crew in crews:
+            for crew in self._crews:
                 crew.threads.shutdown(wait=False)
-            left = sum(crew.end(max(0.0, deadline - time.monotonic())) for crew in crews)
+            left = sum(crew.end(max(0.0, deadline - time.monotonic())) for crew in self._crews)
             if left:
                 log.error("database_left_hanging", threads=left)
                 return
@@ -173,15 +201,20 @@ class Database:
             if closing.end(self.limit_s):
                 log.error("database_left_hanging", threads=1)
 
-    async def _ask(self, crew: Crew, errand: Errand, work: Callable[[], T]) -> T:
-        if self._closed:
-            raise StorageUnavailable("the database is closed")
-        if crew.hangs:
-            raise StorageUnavailable("the database hangs, and owes an answer to earlier questions")
+    async def _ask(
+        self,
+        crew: Crew,
+        errand: Errand,
+        work: Callable[[], T],
+        *,
+        turn: AbstractAsyncContextManager[object],
+    ) -> T:
+        self._check(crew)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.limit_s
         try:
-            async with self.limit(self.limit_s):
+            async with self.limit(self.limit_s), turn:
+                self._check(crew)
                 return await self._run(crew.threads, partial(crew.do, errand, work))
         except TimeoutError as error:
             errand.give_up()
@@ -191,6 +224,13 @@ class Database:
             # Its thread shall hang no longer than if somebody still waited.
             loop.call_at(deadline, errand.give_up)
             raise
+
+    def _check(self, crew: Crew) -> None:
+        """Raise StorageUnavailable if the crew can do nothing more."""
+        if self._closed.is_set():
+            raise StorageUnavailable("the database is closed")
+        if crew.hangs:
+            raise StorageUnavailable("the database hangs, and owes an answer to earlier questions")
 
     async def _run(self, threads: Threads, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(threads, work)

@@ -1,5 +1,6 @@
 """The store as one object: everything that the application asks of the database, awaited."""
 
+import copy
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -56,6 +57,12 @@ class Store(SessionShelf, MessageShelf, Evidence, Upkeep):
         except BaseException:  # whatever refused the start, its file must be let go
             database.close_now()
             raise
+
+    def aside(self) -> "Store":
+        """Return this store for those who may keep no session waiting: see `Database.aside`."""
+        other = copy.copy(self)
+        other.database = self.database.aside()
+        return other
 
     async def close(self) -> None:
         """Let running work end and close the database."""

@@ -17,6 +17,7 @@ from perene.store import schema
 from perene.store.database import Database, after_commit
 from perene.store.errors import CannotConnect, UnreadableDatabase
 from perene.store.store import Store
+from tests.support.record import PATIENCE_S
 from tests.support.units import ANA, LID, event, key, message, unit
 
 PASSWORD = "a-password-nobody-may-read"
@@ -347,3 +348,66 @@ async def test_a_connection_lost_inside_a_transaction_loses_the_transaction(
         await store.database.write(cut_off)
     assert await store.database.read(counters) == {}
     await store.database.write(set_counter, "b", 2)
+
+
+class Slow:
+    """A question that keeps its thread until the test lets it go."""
+
+    def __init__(self) -> None:
+        self.may_end = threading.Event()
+
+    def __call__(self, _connection: Connection) -> None:
+        assert self.may_end.wait(PATIENCE_S)
+
+
+@pytest.mark.requirement("C1")
+async def test_who_reads_aside_keeps_no_session_from_reading(store: Store) -> None:
+    slow, aside = Slow(), store.aside().database
+    looking = [asyncio.create_task(aside.read(slow)) for _ in range(50)]
+    async with asyncio.timeout(PATIENCE_S):
+        assert await store.database.read(counters) == {}
+    assert not any(look.done() for look in looking)
+    slow.may_end.set()
+    await asyncio.gather(*looking)
+
+
+@pytest.mark.requirement("C1")
+async def test_a_session_writes_behind_one_of_those_who_write_aside(store: Store) -> None:
+    slow, done, aside = Slow(), list[str](), store.aside().database
+
+    async def write(database: Database, name: str) -> None:
+        await database.write(set_counter, name, 1)
+        done.append(name)
+
+    first = asyncio.create_task(aside.write(slow))
+    others = [asyncio.create_task(write(aside, f"other {number}")) for number in range(50)]
+    await asyncio.sleep(0)
+    session = asyncio.create_task(write(store.database, "session"))
+    await asyncio.sleep(0)
+    slow.may_end.set()
+    await asyncio.gather(first, *others, session)
+    assert done.index("session") <= 1, done
+
+
+async def test_who_gives_up_in_the_line_aside_writes_nothing_and_stops_nobody(
+    store: Store,
+) -> None:
+    slow, aside = Slow(), store.aside().database
+    first = asyncio.create_task(aside.write(slow))
+    await asyncio.sleep(0)
+    gone = asyncio.create_task(aside.write(set_counter, "gone", 1))
+    last = asyncio.create_task(aside.write(set_counter, "last", 1))
+    await asyncio.sleep(0)
+    gone.cancel()
+    slow.may_end.set()
+    await asyncio.gather(first, last)
+    assert await store.database.read(counters) == {"last": 1}
+
+
+async def test_a_store_that_was_closed_is_closed_aside_too(store: Store) -> None:
+    aside = store.aside()
+    await store.close()
+    with pytest.raises(StorageUnavailable, match="closed"):
+        await aside.database.read(counters)
+    with pytest.raises(StorageUnavailable, match="closed"):
+        await aside.database.write(set_counter, "a", 1)

@@ -2,14 +2,17 @@
 
 import asyncio
 import socket
+from itertools import pairwise
 from unittest.mock import AsyncMock
 
 import httpx
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from perene.api import HttpServer, create_app
 from perene.core.errors import RefusedToStart
 from tests.unit.api.fakes import KEY, Fakes
+from tests.unit.api.test_turns import Rounds
 
 
 def server(fakes: Fakes, port: int = 0, host: str = "127.0.0.1") -> HttpServer:
@@ -102,3 +105,28 @@ async def test_the_end_of_a_server_is_told_only_when_nobody_asked_for_it(fakes: 
         with pytest.raises(RuntimeError, match="ended by itself"):
             await fallen.ended()
         await fallen.stop()
+
+
+@pytest.mark.requirement("C1")
+async def test_requests_begin_in_turn_and_leave_sessions_as_long_as_they_took(fakes: Fakes):
+    rounds = Rounds(busy_s=0.01)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await rounds(scope, receive, send)
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    http = HttpServer(app, host="127.0.0.1", port=0, streams=fakes.streams)
+    port = await http.start()
+    lines = [await asyncio.open_connection("127.0.0.1", port) for _ in range(5)]
+    counting = asyncio.create_task(rounds.count())
+    for _, writer in lines:
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    for reader, _ in lines:
+        await reader.readuntil(b"\r\n\r\n")
+    counting.cancel()
+    for _, writer in lines:
+        writer.close()
+    await http.stop()
+    between = [later - sooner for sooner, later in pairwise(rounds.begun)]
+    assert all(count > 3 for count in between), between

@@ -2,13 +2,14 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from threading import current_thread
 from unittest.mock import AsyncMock, Mock
 
+import httpx
 import pytest
 from structlog.testing import capture_logs
 
@@ -16,13 +17,16 @@ from perene.api import HttpServer, Streams
 from perene.app.service import _live
 from perene.app.sessions import Sessions, wire_sessions
 from perene.app.watch import Watch, wire_watch
+from perene.app.web import wire_server
 from perene.core.account import limit_event
 from perene.core.alerts import SERVICE
 from perene.core.errors import DatabaseTaken, ServiceFailed, StorageUnavailable
-from perene.core.ids import SessionId
+from perene.core.ids import Epoch, SessionId
 from perene.core.notices import DeafOutcome, HearingDoubted
-from perene.core.sessions import Connection, SessionOptions
+from perene.core.sessions import Connection, Desired, SessionOptions
+from perene.process.threads import Threads
 from perene.settings import Settings
+from perene.store.database import Database
 from perene.store.store import Store
 from perene.supervisor.desks.sessions import SessionDesk
 from perene.supervisor.metrics import Metrics
@@ -225,3 +229,44 @@ async def test_a_deleted_session_leaves_no_memory_behind(service: Wired) -> None
     assert ANA not in service.sessions.accounts._accounts
     service.sessions.supervisor.close()
     await life
+
+
+@pytest.mark.requirement("C1")
+async def test_whatever_the_api_reads_takes_no_thread_from_sessions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[str] = []
+    hand_over = Database._run
+
+    async def watched(self: Database, threads: Threads, work: Callable[[], object]) -> object:
+        used.append(threads.name)
+        return await hand_over(self, threads, work)
+
+    monkeypatch.setattr(Database, "_run", watched)
+    async with wired(tmp_path) as service:
+        await service.store.create_session(
+            ANA, name=None, desired=Desired.STOPPED, options=SessionOptions()
+        )
+        _, key = await service.store.create_api_key("test")
+        server = wire_server(
+            Settings(data_dir=tmp_path),
+            service.store,
+            service.clock,
+            service.metrics,
+            service.sessions,
+            service.watch,
+        )
+        used.clear()
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(server.app),
+            base_url="http://perene",
+            headers={"X-Api-Key": key},
+        ) as client:
+            for path in ("", "/ana", "/ana/outages", "/ana/messages", "/ana/conversations"):
+                assert (await client.get(f"/v1/sessions{path}")).is_success, path
+            assert (await client.get("/v1/events", params={"format": "json"})).is_success
+            assert (await client.get("/v1/sessions/ana/account")).is_success
+        assert set(used) == {"perene-look"}
+        used.clear()
+        await service.store.reader(ANA, Epoch(0)).privacy_tokens(["1@lid"])
+        assert used == ["perene-read"]

@@ -10,8 +10,9 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.datastructures import QueryParams
 
 from perene.api.auth import PROTECTED
+from perene.api.long_answers import json_array
 from perene.api.parameters import SessionPath
-from perene.api.ports import GatewayPort
+from perene.api.ports import GatewayPort, SessionListPort
 from perene.api.problems import documented
 from perene.api.qr import png, svg, terminal_qr
 from perene.api.shapes.sessions import (
@@ -67,14 +68,19 @@ async def create_session(body: SessionIn, gateway: GatewayPort, response: Respon
     return SessionOut.of(view)
 
 
-@router.get("")
-async def list_sessions(gateway: GatewayPort) -> SessionsOut:
+@router.get("", response_model=SessionsOut)
+async def list_sessions(gateway: GatewayPort, answer: SessionListPort) -> Response:
     """List every session, oldest first.
 
     Also while the database does not answer, for a key that it knew within the last 15 minutes:
     then `as_of` says how old is what was stored of each.
     """
-    return SessionsOut(items=[SessionOut.of(view) for view in await gateway.list_sessions()])
+
+    async def make() -> bytes:
+        return await json_array(await gateway.list_sessions(), SessionOut.of)
+
+    items = await answer.get(make)
+    return Response(b'{"items":' + items + b"}", media_type="application/json")
 
 
 @router.get("/{session_id}", responses=documented(404))
