@@ -188,7 +188,6 @@ class Soak:
 
     async def _day(self) -> None:
         world = self._world
-        world.transports[:] = [one for one in world.transports if not one.inner.is_closed]
         up = sum(world.is_up and world.state(name) is State.OPEN for name in self._names)
         day = world.clock.monotonic() / DAY
         self._tell(f"day {day:.0f}: {up} of {len(self._names)} up, {self._going_on} troubles")

@@ -141,6 +141,7 @@ class World:
         self.clock.on_move = self.simulator.run_due
         self.clock.on_sleep = self.tell
         self.transports: list[WatchedTransport] = []
+        """The connections that Perene has not closed, the newest last."""
         self.commit_failures: list[StorageError] = []
         """Errors that the next transactions end with, instead of being made."""
         self.hearing: dict[SessionId, HearingMemory] = {}
@@ -311,7 +312,8 @@ class World:
 
     async def _dial(self, session: SessionId) -> WatchedTransport:
         transport = WatchedTransport(await self.network.dial(session), self.tell)
-        self.transports.append(transport)
+        still = [one for one in self.transports if not one.inner.is_closed]
+        self.transports = [*still, transport]
         return transport
 
     # --- waiting ----------------------------------------------------------------------------------
