@@ -242,7 +242,8 @@ SERVICE_RULES: tuple[Rule, ...] = (
         "database_failing",
         Severity.CRITICAL,
         "The database cannot be written; nothing that was not stored is acknowledged.",
-        "Check that the database runs, can be reached and has room.",
+        "/health says why. Check that the database runs, can be reached, has room, and that its"
+        " files are where they were.",
         above=0,
         for_s=20,
         resolve_after_s=20,

@@ -4,6 +4,7 @@ import os
 import resource
 import shutil
 import stat
+import tempfile
 from pathlib import Path
 
 from perene.doctor.finding import Finding, counted, fail, ok, warn
@@ -14,6 +15,11 @@ GIB = 1024**3
 MIB = 1024**2
 WARN_BELOW_BYTES = GIB
 FAIL_BELOW_BYTES = 100 * MIB
+
+_TRIAL = bytes(64 * 1024)
+"""About what the smallest transactions add to a journal."""
+
+_MAKE_ROOM = "Make room: when nothing can be stored, sessions must wait."
 
 _OWN_FILES = 64
 """What a service has open besides sessions and event streams: database, logs, libraries."""
@@ -51,13 +57,34 @@ def check_disk(path: Path, *, free: int | None = None) -> Finding:
         left = shutil.disk_usage(place).free if free is None else free
     except OSError as error:
         return fail(name, f"{place} cannot be measured ({error.strerror}).", "Check the disk.")
+    if refused := refused_write(place):
+        sentence = f"Nothing can be written at {place} ({refused}; {left / MIB:.0f} MiB are free)."
+        remedy = f"{_MAKE_ROOM} There can also be too many files (`df -i`), or a quota."
+        return fail(name, sentence, remedy)
     sentence = f"{left / GIB:.1f} GiB are free at {place}."
     if left < FAIL_BELOW_BYTES:
         sentence = f"Only {left / MIB:.0f} MiB are free at {place}."
-        return fail(name, sentence, "Make room: when nothing can be stored, sessions must wait.")
+        return fail(name, sentence, _MAKE_ROOM)
     if left < WARN_BELOW_BYTES:
         return warn(name, sentence, "Make room before it is used up.")
     return ok(name, sentence)
+
+
+def refused_write(directory: Path) -> str | None:
+    """Try to write a file that has no name and is gone at once; return why it cannot be written.
+
+    None also where this user has no right to make files: other checks tell that.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=directory) as trial:
+            trial.write(_TRIAL)
+            trial.flush()
+            os.fsync(trial.fileno())
+    except PermissionError:
+        return None
+    except OSError as error:
+        return error.strerror
+    return None
 
 
 def check_service(path: Path) -> Finding:

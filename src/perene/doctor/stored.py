@@ -6,7 +6,9 @@ from pathlib import Path
 
 from perene.core.errors import PereneError
 from perene.doctor.finding import Finding, Level, counted, fail, ok, refusal, warn
+from perene.doctor.machine import refused_write
 from perene.key_rotation import RotationInterrupted, next_key_file
+from perene.process.data_directory import is_held
 from perene.settings import Settings
 from perene.store.database import Database
 from perene.store.errors import EmptyDatabase, OlderSchema, WrongMasterKey
@@ -30,6 +32,8 @@ def check_stored(settings: Settings) -> Stored:
     """Look at the database and the master key. Blocking, up to some seconds."""
     try:
         file = sqlite_file(settings.database)
+        if file is not None and not file.exists() and is_held(settings.data_dir):
+            return Stored(findings=(_gone(file), _check_key(settings, None, sealed=True)))
         if file is not None and not (file.exists() and file.stat().st_size):
             found = warn(_DATABASE, f"{file} does not exist yet.", "`perene serve` makes it.")
             return Stored(findings=(found, _check_key(settings, None, sealed=False)))
@@ -58,6 +62,15 @@ def check_stored(settings: Settings) -> Stored:
         database.close_now()
 
 
+def _gone(file: Path) -> Finding:
+    return fail(
+        _DATABASE,
+        f"{file} is gone, and a service uses it.",
+        "Move it back. If it was deleted, do not stop the service before you have copied it out of"
+        " the process: see docs/how-to/backup.md.",
+    )
+
+
 def _look_into(database: Database, settings: Settings) -> Stored:
     try:
         seen = inspect(database, settings.endpoint)
@@ -65,13 +78,24 @@ def _look_into(database: Database, settings: Settings) -> Stored:
         return Stored(findings=(refusal(_DATABASE, error), _check_key(settings, None, sealed=None)))
     return Stored(
         findings=(
-            ok(_DATABASE, _described(database, seen)),
+            _check_room(settings) or ok(_DATABASE, _described(database, seen)),
             _check_key(settings, database, sealed=seen.sealed),
             _check_numbers(seen),
         ),
         sessions=seen.sessions,
         cached_version=seen.cached_version,
         database_clock=seen.clock,
+    )
+
+
+def _check_room(settings: Settings) -> Finding | None:
+    """Tell why an SQLite database cannot grow, if so; what is there can be written all the same."""
+    file = sqlite_file(settings.database)
+    refused = None if file is None else refused_write(file.parent)
+    if refused is None:
+        return None
+    return fail(
+        _DATABASE, f"SQLite can be read, and nothing be added ({refused}).", "Make room beside it."
     )
 
 

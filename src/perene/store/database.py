@@ -22,11 +22,12 @@ from sqlalchemy import Connection, Engine, exc
 
 from perene.core.errors import PereneError, StorageError, StorageUnavailable
 from perene.process.threads import Threads
-from perene.store.engines import describe, make_engine, parse_url, prepare_file
+from perene.store.engines import describe, make_engine, parse_url, prepare_file, sqlite_files
 from perene.store.errands import Crew, Errand, silence, within
 from perene.store.errors import CannotConnect, UnreadableDatabase, UnsuitableDatabase
 from perene.store.failures import classify, is_database_error, refusal
 from perene.store.migrations import bring_up_to_date, is_up_to_date
+from perene.store.sqlite_files import SqliteFiles
 
 log = structlog.stdlib.get_logger()
 
@@ -59,9 +60,12 @@ class Database:
     in a thread, and must not keep the connection.
     """
 
-    def __init__(self, writer: Engine, reader: Engine, *, limit_s: float) -> None:
+    def __init__(
+        self, writer: Engine, reader: Engine, *, limit_s: float, files: SqliteFiles | None = None
+    ) -> None:
         self._writer = writer
         self._reader = reader
+        self._files = files
         self._writing = Crew(1, "perene-write")
         self._reading = Crew(_READERS, "perene-read")
         self._reading_aside = Crew(_READERS_ASIDE, "perene-look")
@@ -89,7 +93,8 @@ class Database:
         """
         parsed = parse_url(url)
         prepare_file(parsed)
-        writer = make_engine(parsed, readers=0)
+        files = sqlite_files(parsed)
+        writer = make_engine(parsed, readers=0, files=files)
         try:
             if not within(limit_s, lambda: is_up_to_date(writer)):
                 bring_up_to_date(writer, migrate=migrate)
@@ -105,8 +110,8 @@ class Database:
             if isinstance(found, PereneError) and found is not error:
                 raise UnreadableDatabase(f"cannot read {describe(parsed)}: {found}") from error
             raise
-        reader = make_engine(parsed, readers=_READERS + _READERS_ASIDE)
-        return cls(writer, reader, limit_s=limit_s)
+        reader = make_engine(parsed, readers=_READERS + _READERS_ASIDE, files=files)
+        return cls(writer, reader, limit_s=limit_s, files=files)
 
     def aside(self) -> "Database":
         """Return this database for those who may keep no session waiting, however many they are.
@@ -260,6 +265,9 @@ class Database:
                 result = work(connection)
                 if errand.unwanted:
                     raise _NobodyWaits("the caller has gone")
+            if self._files is not None:
+                # A commit to a file that nobody will find is none.
+                self._files.check()
         except PereneError:
             raise
         except Exception as error:  # each driver has errors of its own; all are re-raised

@@ -4,6 +4,7 @@ import os
 import sqlite3
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psycopg
 from sqlalchemy import (
@@ -26,6 +27,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from perene.store import errands
 from perene.store.errors import CannotConnect
 from perene.store.failures import is_spoilt
+from perene.store.sqlite_files import SqliteFiles
 
 # How long a statement waits for another process's write, and how long a dead server is waited for.
 # Shorter than the 10 s that requirement E1 gives one attempt at saving. None of these limits holds
@@ -96,8 +98,18 @@ def prepare_file(url: URL) -> None:
         raise CannotConnect(f"cannot open {path} for writing: {error.strerror}") from error
 
 
-def make_engine(url: URL, *, readers: int) -> Engine:
-    """Make the engine of the one writer (`readers=0`) or of so many readers."""
+def sqlite_files(url: URL) -> SqliteFiles | None:
+    """Return the files of an SQLite database, None for another kind."""
+    if url.get_backend_name() != "sqlite" or url.database is None:
+        return None
+    return SqliteFiles(Path(url.database).absolute())
+
+
+def make_engine(url: URL, *, readers: int, files: SqliteFiles | None = None) -> Engine:
+    """Make the engine of the one writer (`readers=0`) or of so many readers.
+
+    `files` are looked at before each transaction of the writer and each new connection.
+    """
     options: dict[str, Any] = {
         "poolclass": QueuePool,
         "pool_size": readers or 1,
@@ -113,13 +125,42 @@ def make_engine(url: URL, *, readers: int) -> Engine:
         options["connect_args"] = {"timeout": _WAIT_S, "check_same_thread": False}
     else:
         options["connect_args"] = _postgres_options(url, read_only=readers > 0)
-    engine = create_engine(url, **options)
+    engine = create_engine(_existing(url), **options)
+    if files is not None:
+        _stay_with(engine, files, writing=not readers)
     _tell_errands(engine, ping=not readers and url.get_backend_name() != "sqlite")
     if url.get_backend_name() == "sqlite":
         _tune_sqlite(engine, writing=not readers)
     else:
         _replace_spoilt(engine)
     return engine
+
+
+def _existing(url: URL) -> URL:
+    """Have SQLite open a file that is there, and never make an empty one in the place of one that
+    was moved."""
+    if url.get_backend_name() != "sqlite" or url.database is None:
+        return url
+    file = quote(str(Path(url.database).absolute()))
+    return url.set(database=f"file:{file}").update_query_dict({"mode": "rw", "uri": "true"})
+
+
+def _stay_with(engine: Engine, files: SqliteFiles, *, writing: bool) -> None:
+    """Neither begin to write nor open a connection unless the files are where they were.
+
+    A connection that is opened beside a journal that was taken away makes one of its own. Those
+    that are open go on reading.
+    """
+
+    def on_connect(_dialect: Dialect, _entry: ConnectionPoolEntry, _args: Any, _opts: Any) -> None:
+        files.check()
+
+    def on_begin(_connection: Connection) -> None:
+        files.check()
+
+    event.listen(engine, "do_connect", on_connect)
+    if writing:
+        event.listen(engine, "begin", on_begin)
 
 
 def make_lock_engine(url: URL, name: str) -> Engine:

@@ -7,7 +7,10 @@ class CannotConnect(RefusedToStart):
     """The database cannot be reached, or its file cannot be opened for writing."""
 
     code = "cannot_connect"
-    remedy = "Check PERENE_DATABASE_URL, that the server runs, and the rights on the file."
+    remedy = (
+        "Check PERENE_DATABASE_URL, that the server runs, the rights on the file, and that its disk"
+        " has room."
+    )
 
 
 class DatabaseInUse(RefusedToStart):

@@ -34,6 +34,7 @@ _DAMAGED_FILE = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB"})
 # that fits counts.
 _SQLITE_REASONS = (
     ("SQLITE_FULL", "its disk is full"),
+    ("SQLITE_IOERR_SHMSIZE", "its disk is full"),  # for the index of its journal
     ("SQLITE_READONLY", "it is read-only"),
     ("SQLITE_BUSY", "another process keeps it locked"),
     ("SQLITE_LOCKED", "another process keeps it locked"),

@@ -1,5 +1,6 @@
 """The lock beside an SQLite database: one service, whatever its data directory."""
 
+import contextlib
 import fcntl
 import os
 from datetime import UTC, datetime
@@ -34,9 +35,10 @@ class FileLock:
                 return _told(handle)
             finally:
                 os.close(handle)
-        os.ftruncate(handle, 0)
-        os.write(handle, f"{new_name()}\n".encode())
         self._handle = handle
+        with contextlib.suppress(OSError):  # a full disk: who holds it is then told without a name
+            os.ftruncate(handle, 0)
+            os.write(handle, f"{new_name()}\n".encode())
         return None
 
     def keep(self) -> bool:

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import Connection, func, select, text
+import psycopg
+from sqlalchemy import Connection, exc, func, select, text
 
 from perene.core.errors import StorageError
 from perene.core.ids import SessionId
@@ -34,6 +35,13 @@ class Inspection:
     twins: Mapping[SessionId, tuple[SessionId, ...]] = field(
         default_factory=dict[SessionId, tuple[SessionId, ...]]
     )
+
+
+_MAKE_TRIAL = text("CREATE TABLE perene_trial (content bytea)")
+_FILL_TRIAL = text(
+    "INSERT INTO perene_trial"
+    " SELECT decode(repeat(md5(random()::text), 118), 'hex') FROM generate_series(1, 256)"
+)
 
 
 class _Undone(StorageError):
@@ -73,6 +81,7 @@ def _try(connection: Connection, endpoint: str) -> None:
     known = read_client_version(connection, endpoint)
     clock = None
     if connection.dialect.name == "postgresql":
+        _try_to_grow(connection)
         clock = connection.execute(select(func.clock_timestamp())).scalar_one()
     raise _Undone(
         Inspection(
@@ -86,3 +95,15 @@ def _try(connection: Connection, endpoint: str) -> None:
             twins=twins(read_accounts(connection)),
         )
     )
+
+
+def _try_to_grow(connection: Connection) -> None:
+    """Have the server find room for 500 KB: what is there already can be changed on a full disk."""
+    try:
+        with connection.begin_nested():
+            connection.execute(_MAKE_TRIAL)
+            connection.execute(_FILL_TRIAL)
+    except exc.ProgrammingError as error:
+        # Its user may write to the tables, and make none: enough until the next migration.
+        if not isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
+            raise

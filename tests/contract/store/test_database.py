@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, insert, make_url, select, text
+from sqlalchemy import URL, Connection, insert, make_url, select, text
 
 from perene.core.errors import StorageError, StorageUnavailable, UnreadableState
 from perene.core.ids import Epoch
@@ -17,6 +17,7 @@ from perene.store import schema
 from perene.store.database import Database, after_commit
 from perene.store.errors import CannotConnect, UnreadableDatabase
 from perene.store.store import Store
+from tests.support.full_disk import no_file_beyond
 from tests.support.record import PATIENCE_S
 from tests.support.units import ANA, LID, event, key, message, unit
 
@@ -291,6 +292,87 @@ async def test_a_full_disk_is_unavailable_and_works_again(tmp_path: Path) -> Non
     await database.write(limit, 1_000_000)
     await database.write(fill)
     await database.close()
+
+
+@pytest.mark.parametrize("name", ["perene.db", "perene.db-wal", "perene.db-shm"])
+@pytest.mark.parametrize("read_before", [False, True])
+async def test_nothing_is_saved_in_a_file_that_was_moved_until_it_is_back(
+    tmp_path: Path, name: str, read_before: bool
+) -> None:
+    file, elsewhere = tmp_path / name, tmp_path / "elsewhere"
+    database = Database.open(f"sqlite:///{tmp_path}/perene.db")
+    await database.write(set_counter, "a", 1)
+    if read_before:
+        assert await database.read(counters) == {"a": 1}
+
+    file.rename(elsewhere)
+    moved = f"{name} was deleted, moved or replaced"
+    with pytest.raises(StorageUnavailable, match=moved):
+        await database.write(set_counter, "b", 2)
+    if read_before:
+        assert await database.read(counters) == {"a": 1}
+    else:
+        with pytest.raises(StorageUnavailable, match=moved):
+            await database.read(counters)
+    assert not file.exists()
+
+    elsewhere.rename(file)
+    await database.write(set_counter, "c", 3)
+    assert await database.read(counters) == {"a": 1, "c": 3}
+    await database.close()
+
+
+async def test_a_file_that_was_replaced_is_not_taken_for_the_one_that_was_opened(
+    tmp_path: Path,
+) -> None:
+    path, other = tmp_path / "perene.db", tmp_path / "other.db"
+    Database.open(f"sqlite:///{other}").close_now()
+    database = Database.open(f"sqlite:///{path}")
+    await database.write(set_counter, "a", 1)
+
+    other.replace(path)
+    with pytest.raises(StorageUnavailable, match=r"perene\.db was deleted, moved or replaced"):
+        await database.write(set_counter, "b", 2)
+    with pytest.raises(StorageUnavailable, match=r"perene\.db was deleted, moved or replaced"):
+        await database.read(counters)  # the first one: it opens a connection
+    await database.close()
+
+
+async def test_a_commit_is_not_believed_when_the_file_was_deleted_meanwhile(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "perene.db"
+    database = Database.open(f"sqlite:///{path}")
+
+    def delete(connection: Connection) -> None:
+        set_counter(connection, "a", 1)
+        path.unlink()
+
+    with pytest.raises(StorageUnavailable, match=r"perene\.db was deleted, moved or replaced"):
+        await database.write(delete)
+    await database.close()
+
+
+async def test_a_database_is_found_whatever_its_path_is_made_of(tmp_path: Path) -> None:
+    path = tmp_path / "ä %41?b#c&mode=ro" / "perene.db"
+    for value in (1, 2):
+        database = Database.open(str(URL.create("sqlite", database=str(path))))
+        await database.write(set_counter, f"{value}", value)
+        await database.close()
+    assert [one.name for one in os.scandir(tmp_path)] == [path.parent.name]
+    assert [one.name for one in os.scandir(path.parent)] == [path.name]
+
+
+async def test_a_disk_that_is_full_at_the_start_is_told_as_such(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/perene.db"
+    Database.open(url).close_now()
+    with (
+        no_file_beyond(4096),
+        pytest.raises(CannotConnect, match="its disk is full, SQLITE_IOERR_SHMSIZE") as refused,
+    ):
+        Database.open(url)
+    assert "room" in refused.value.remedy
+    Database.open(url).close_now()
 
 
 def overwrite_second_half(path: Path) -> None:

@@ -1,17 +1,23 @@
 """A look at a database: it is tried in full, and left as it was."""
 
-from collections.abc import Callable
+import os
+import shutil
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
+from sqlalchemy import Connection, text
 
+from perene.core.errors import StorageError
 from perene.store.database import Database
 from perene.store.errors import CannotConnect, WrongMasterKey
 from perene.store.inspection import inspect, opens_with, sqlite_file
 from perene.store.master_key import find_master_key
 from perene.store.migrations import HEAD
 from perene.store.store import Store
+from tests.plugins.postgres import Postgres
 from tests.support.units import ANA, ManualClock
 
 ENDPOINT = "wss://127.0.0.1/ws/chat"
@@ -35,6 +41,46 @@ async def test_what_is_stored_is_seen_beside_a_running_service(
     else:
         assert seen.clock is not None
         assert abs(seen.clock - datetime.now(UTC)) < timedelta(seconds=10)
+
+
+@pytest.fixture
+def full_tablespace(postgres: Postgres) -> Iterator[str]:
+    """Name a tablespace in which nothing can be made."""
+    name = f"full_{os.getpid()}"
+    place = postgres.folder / name
+    place.mkdir()
+    if os.geteuid() == 0:
+        shutil.chown(place, "nobody")
+    with psycopg.connect(postgres.conninfo("postgres"), autocommit=True) as admin:
+        admin.execute(f"CREATE TABLESPACE {name} LOCATION '{place}'".encode())
+        inside = next(place.iterdir())
+        inside.rmdir()
+        yield name
+        inside.mkdir()
+        if os.geteuid() == 0:
+            shutil.chown(inside, "nobody")
+        admin.execute(f"DROP TABLESPACE {name}".encode())
+
+
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+def test_a_server_that_has_no_room_for_more_is_not_called_writable(url: str, full_tablespace: str):
+    database = Database.open(url, migrate=False)
+    try:
+        assert inspect(database, ENDPOINT).schema == HEAD
+        assert not database.write_now(trial_is_there)
+        database.write_now(new_tables_in, full_tablespace)
+        with pytest.raises(StorageError):
+            inspect(database, ENDPOINT)
+    finally:
+        database.close_now()
+
+
+def trial_is_there(connection: Connection) -> bool:
+    return bool(connection.scalar(text("SELECT to_regclass('perene_trial') IS NOT NULL")))
+
+
+def new_tables_in(connection: Connection, tablespace: str) -> None:
+    connection.execute(text(f"SET default_tablespace = {tablespace}"))
 
 
 def test_an_empty_database_has_no_key_yet(url: str):

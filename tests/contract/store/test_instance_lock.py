@@ -20,6 +20,7 @@ from perene.store.instance_lock import InstanceLock, find_holder, held_database
 from perene.store.server_lock import ServerLock
 from perene.store.store import Store
 from tests.plugins.postgres import Postgres, running_postgres
+from tests.support.full_disk import no_file_beyond
 from tests.support.units import ANA, ManualClock
 
 KEYS = (int.from_bytes(b"pere"), 1)
@@ -36,6 +37,16 @@ def test_a_second_service_on_one_database_is_refused_and_told_who_has_it(url: st
         since = re.search(r"since (\S+)\.$", told)
         assert since is not None
         assert before <= datetime.fromisoformat(since[1]) <= datetime.now(UTC)
+
+
+@pytest.mark.requirement("D9", "E6")
+def test_a_full_disk_keeps_nobody_from_holding_a_database(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/perene.db"
+    with no_file_beyond(0), held_database(url):
+        assert find_holder(url) is not None
+        with pytest.raises(DatabaseInUse), held_database(url):
+            pytest.fail("both hold it")
+    assert find_holder(url) is None
 
 
 @pytest.mark.requirement("D9")

@@ -27,6 +27,7 @@ from perene.sim import Simulator
 from perene.store.database import Database
 from perene.store.instance_lock import held_database
 from perene.store.store import Store
+from tests.support.full_disk import no_file_beyond
 from tests.support.units import Bytes, unit
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
@@ -77,6 +78,30 @@ async def test_a_healthy_directory_is_left_exactly_as_it_was(settings: Settings)
     assert "opens the database" in found["master key"].sentence
     assert "endpoint" not in found
     assert contents(settings.data_dir) == before
+
+
+async def test_a_disk_on_which_nothing_can_be_added_fails_however_much_is_free(settings: Settings):
+    before = contents(settings.data_dir)
+    with no_file_beyond(40_000):
+        found = await look(settings)
+    assert found["disk"].level is Level.FAIL
+    assert "(File too large; " in found["disk"].sentence
+    assert "`df -i`" in (found["disk"].remedy or "")
+    assert found["database"].level is Level.FAIL
+    assert (
+        found["database"].sentence == "SQLite can be read, and nothing be added (File too large)."
+    )
+    assert contents(settings.data_dir) == before
+
+
+async def test_a_database_that_is_taken_away_from_its_service_fails(settings: Settings):
+    with held_data_directory(settings.data_dir):
+        (settings.data_dir / "perene.db").unlink()
+        found = (await look(settings))["database"]
+    assert found.level is Level.FAIL
+    assert found.sentence.endswith("is gone, and a service uses it.")
+    assert "do not stop the service" in (found.remedy or "")
+    assert (await look(settings))["database"].level is Level.WARN
 
 
 async def test_before_the_first_start_nothing_is_made(tmp_path: Path):
