@@ -240,7 +240,7 @@ class Phase(ABC):
         seen = self.seen[way]
         view = await self.world.sessions.session(self.names[way])
         seen.then = view.connection
-        seen.is_linked = view.record.has_credentials and view.record.pn is not None
+        seen.is_linked = view.record.paired
         seen.offers_code = view.qr_available
         told = await self.world.events(since=self.position)
         seen.told = [one.event.type for one in told if one.session == self.names[way]]

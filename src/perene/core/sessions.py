@@ -42,8 +42,9 @@ class SessionOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionRecord:
-    """The stored half of a session. `has_credentials` is true once a device is linked.
+    """The stored half of a session.
 
+    `has_credentials` is true from the first connection on: keys are made before a code is shown.
     `was_linked` is true while credentials of a device that WhatsApp unlinked are in the archive.
     What is not `readable` has options that do not open, and must not be connected without them: a
     proxy is among them.
@@ -64,3 +65,8 @@ class SessionRecord:
     readable: bool = True
     standing: str | None = None
     """What an earlier run left to know about how connections ended; see `core.standing`."""
+
+    @property
+    def paired(self) -> bool:
+        """Whether its device is linked to a phone: only then are its keys those of an account."""
+        return self.has_credentials and self.pn is not None

@@ -12,8 +12,7 @@ from perene.core.sessions import SessionRecord
 
 def account_of(record: SessionRecord) -> str | None:
     """Return the number that a session is linked to, None while it is not linked."""
-    # A device that nobody has linked yet has keys of its own already.
-    return user_of(record.pn) if record.has_credentials and record.pn is not None else None
+    return user_of(record.pn) if record.paired and record.pn is not None else None
 
 
 def user_of(jid: str) -> str:

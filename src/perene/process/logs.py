@@ -14,8 +14,7 @@ from typing import TextIO, cast
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-_NUMBER = re.compile(r"(?<![0-9A-Za-z.])(\+?[0-9]{4,11})([0-9]{4})(?![0-9A-Za-z])")
-"""8 to 15 digits on their own: a phone number, alone, in a JID or in a Signal address."""
+from perene.core import masking
 
 _SPACED = re.compile(r"\+[0-9](?:[ ().-]{0,2}[0-9]){7,14}")
 """A number as people write it: +55 (11) 99999-0000."""
@@ -116,8 +115,7 @@ def _join_standard_logging(
 
 def mask(text: str) -> str:
     """Return a text with every phone number cut down to its last four digits."""
-    text = _SPACED.sub(lambda match: "***" + match[0][-4:], text)
-    return _NUMBER.sub(r"***\2", text)
+    return masking.mask_numbers(_SPACED.sub(lambda match: "***" + match[0][-4:], text))
 
 
 def mask_numbers(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:

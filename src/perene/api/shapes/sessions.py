@@ -21,9 +21,7 @@ from perene.core.account import Ban
 from perene.core.ids import SESSION_ID
 from perene.core.sessions import Connection, Desired, SessionOptions
 from perene.core.twins import user_of
-from perene.supervisor.ports import (
-    SessionView,
-)
+from perene.supervisor.ports import SessionView
 
 
 def _proxy(text: str) -> str:
@@ -179,8 +177,7 @@ class SessionOut(BaseModel):
             desired=record.desired,
             connection=view.connection,
             connected_at=view.connected_at,
-            # an unlinked device has keys of its own already, which it offers in its QR code
-            paired=record.has_credentials and record.pn is not None,
+            paired=record.paired,
             phone=_user(record.pn),
             lid=record.lid,
             push_name=record.push_name,

@@ -183,7 +183,7 @@ class SessionDesk:
 
     async def _to_be_paired(self, session: SessionId) -> LiveState:
         record = await self._store.get_session(session)
-        if _is_paired(record):
+        if record.paired:
             raise AlreadyPaired(f"Session {session} is linked to a phone.")
         if not self._supervisor.is_running(session):
             raise NotRunning(f"Session {session} is stopped.")
@@ -226,7 +226,3 @@ class SessionDesk:
 def _twins(records: Sequence[SessionRecord]) -> Mapping[SessionId, Sequence[SessionId]]:
     accounts = {record.id: account_of(record) for record in records}
     return twins({session: number for session, number in accounts.items() if number is not None})
-
-
-def _is_paired(record: SessionRecord) -> bool:
-    return account_of(record) is not None

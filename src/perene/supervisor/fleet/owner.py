@@ -9,7 +9,7 @@ from perene.core.events import Event, EventType, Json
 from perene.core.ids import Epoch, SessionId
 from perene.core.policy import Policy
 from perene.engine.ports import SessionStore
-from perene.supervisor.session.jobs import ClientVersion
+from perene.supervisor.session.ports import ClientVersion
 from perene.supervisor.storage.committer import Committer
 from perene.supervisor.storage.store import OpenStore, Sessions
 
@@ -23,7 +23,7 @@ class Versions(Protocol):
 
 
 class StoreOwner:
-    """Owns sessions in the store: implements `jobs.Ownership`.
+    """Owns sessions in the store: implements `session.ports.Ownership`.
 
     `ring` is called when an event was committed that no unit carried.
     """

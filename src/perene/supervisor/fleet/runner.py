@@ -21,7 +21,7 @@ from perene.core.unit import Unit
 from perene.supervisor.fleet.roster import Roster
 from perene.supervisor.gate.start_gate import StartGate
 from perene.supervisor.metrics import Metrics
-from perene.supervisor.session.jobs import MakeEngine, Ownership
+from perene.supervisor.session.ports import MakeEngine, Ownership
 from perene.supervisor.session.task import SessionTask
 from perene.supervisor.storage.patient_reads import PatientReads
 

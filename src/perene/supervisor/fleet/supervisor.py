@@ -24,8 +24,8 @@ from perene.supervisor.fleet.runner import TaskRunner
 from perene.supervisor.fleet.wanted import Wanted
 from perene.supervisor.gate.start_gate import StartGate
 from perene.supervisor.metrics import Metrics
-from perene.supervisor.session.jobs import MakeEngine
 from perene.supervisor.session.live import LiveState
+from perene.supervisor.session.ports import MakeEngine
 from perene.supervisor.session.task import SessionTask
 from perene.supervisor.storage.committer import Committer
 from perene.supervisor.storage.patient_reads import PatientReads

@@ -10,10 +10,9 @@ import structlog
 
 from perene.core.clock import Clock
 from perene.core.errors import PereneError
+from perene.supervisor.session.ports import ClientVersion
 
 log = structlog.stdlib.get_logger()
-
-ClientVersion = tuple[int, int, int]
 
 RETRY_AFTER_S = 600.0
 """Time between two looks that were in vain; a version is not mended within seconds."""

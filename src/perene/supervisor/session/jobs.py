@@ -2,13 +2,12 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Protocol
 
 import structlog
 
-from perene.core.causes import Cause, Ending, Kind, Local
+from perene.core.causes import Ending, Kind, Local
 from perene.core.errors import NotFound, StaleEpoch, StorageError
-from perene.core.ids import Epoch, SessionId
+from perene.core.ids import Epoch
 from perene.core.machines.effects import Acquire, Archive, Connect, Destroy
 from perene.core.machines.inputs import (
     Acquired,
@@ -20,65 +19,13 @@ from perene.core.machines.inputs import (
     VersionFound,
 )
 from perene.core.notices import Observer
-from perene.core.sessions import SessionOptions, SessionRecord
-from perene.engine.ports import SessionStore
+from perene.core.sessions import SessionRecord
 from perene.supervisor.gate.start_gate import StartGate
 from perene.supervisor.gate.turns import GaveWay, Priority, Turn
 from perene.supervisor.session.live import LiveState
+from perene.supervisor.session.ports import ClientVersion, Engine, MakeEngine, Ownership
 
 log = structlog.stdlib.get_logger()
-
-
-class Engine(Protocol):
-    """One connection, as its owner drives it: all that the supervisor knows of an engine."""
-
-    async def run(self) -> Ending: ...
-
-    def wake_sender(self) -> None: ...
-
-    async def request_pairing_code(self, phone: str) -> str: ...
-
-    def check(self) -> None:
-        """Prove soon that the connection is alive, or end it."""
-        ...
-
-    def ping_phone(self) -> None:
-        """Ask the phone for something that it answers by itself."""
-        ...
-
-    def stop(self, *, log_out: bool = False) -> None:
-        """End in order; with `log_out`, ask WhatsApp to forget the device before."""
-        ...
-
-
-MakeEngine = Callable[[SessionStore, SessionOptions, Observer], Engine]
-"""Makes an engine for one connection."""
-
-ClientVersion = tuple[int, int, int]
-
-
-class Ownership(Protocol):
-    """What a session needs of the store besides the connection's own."""
-
-    async def acquire(self, session: SessionId, held: Epoch | None) -> Epoch: ...
-
-    def open_store(self, session: SessionId, epoch: Epoch) -> SessionStore: ...
-
-    async def archive_credentials(self, session: SessionId, epoch: Epoch, reason: Cause) -> None:
-        """Set credentials aside and tell that pairing is needed, in one transaction."""
-        ...
-
-    async def destroy_credentials(self, session: SessionId, epoch: Epoch) -> None:
-        """Delete credentials and tell that the session is logged out, in one transaction."""
-        ...
-
-    def presented_version(self) -> ClientVersion | None:
-        """Return the client version that a connection made now presents."""
-        ...
-
-    async def find_version(self, refused: ClientVersion | None) -> bool:
-        """Look for a client version newer than the one that was refused; tell if there is one."""
-        ...
 
 
 class SessionJobs:

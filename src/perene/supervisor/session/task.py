@@ -42,9 +42,10 @@ from perene.core.policy import POLICIES, Policy
 from perene.core.sessions import SessionRecord
 from perene.core.standing import Standing
 from perene.supervisor.gate.start_gate import StartGate
-from perene.supervisor.session.jobs import Engine, MakeEngine, Ownership, SessionJobs
+from perene.supervisor.session.jobs import SessionJobs
 from perene.supervisor.session.keeper import SessionKeeper, Tally
 from perene.supervisor.session.live import LiveState
+from perene.supervisor.session.ports import Engine, MakeEngine, Ownership
 from perene.supervisor.session.showing import show, show_gone
 
 log = structlog.stdlib.get_logger()
@@ -79,7 +80,7 @@ class SessionTask:
         """Set when it has died of a bug; it does nothing more than to wait for its successor."""
         self._fresh: SessionState = new_session(
             record.id,
-            paired=record.pn is not None and record.has_credentials,
+            paired=record.paired,
             standing=Standing.parse(record.standing),
             absence=absence,
         )
