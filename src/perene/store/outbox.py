@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, delete, func, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import ReturningInsert
 
+from perene.core.account import ACCOUNT_EVENTS
 from perene.core.events import Event, EventType
 from perene.core.ids import EventId, SessionId
 from perene.store.bulk import BulkInsert, do_nothing
@@ -22,6 +23,14 @@ _LIFE: Final = "alive_at"
 # ASCII: a lone surrogate or a NUL in a payload is escaped, and so can be stored. One encoder for
 # all: `json.dumps` makes a new one for each call that names separators.
 _encode = json.JSONEncoder(separators=(",", ":")).encode
+
+_INDEXED: Final = frozenset(ACCOUNT_EVENTS)
+
+# Written as the index has it, and not bound: only then is it seen to hold all that is asked for.
+_OF_ACCOUNTS: Final = text(
+    "outbox.type IN ('session.limited', 'session.limit_lifted', 'session.deleted',"
+    " 'session.banned', 'session.connected')"
+)
 
 _INSERT = BulkInsert(outbox, ("seq", "id", "type", "session", "payload", "at"), do_nothing)
 
@@ -71,7 +80,8 @@ def events_after(
 ) -> list[StoredEvent]:
     """Return the events behind `seq`, none behind `until`, oldest first.
 
-    Numbers grow, with gaps. A type has no index: what is seldom is looked for among all.
+    Numbers grow, with gaps. A type has no index, but for those of one account (`ACCOUNT_EVENTS`):
+    what is seldom is looked for among all.
     """
     query = select(outbox).where(outbox.c.seq > seq).order_by(outbox.c.seq).limit(limit)
     if until is not None:
@@ -80,6 +90,8 @@ def events_after(
         query = query.where(outbox.c.session == session)
     if types:
         query = query.where(outbox.c.type.in_([kind.value for kind in types]))
+    if _is_indexed(session, types):
+        query = query.where(_OF_ACCOUNTS)
     return [
         StoredEvent(
             seq=row.seq,
@@ -93,6 +105,31 @@ def events_after(
         )
         for row in connection.execute(query)
     ]
+
+
+def reach(
+    connection: Connection,
+    seq: int,
+    *,
+    count: int,
+    session: SessionId | None = None,
+    types: Collection[EventType] = (),
+) -> int | None:
+    """Return the `until` up to which `events_after` looks at `count` events.
+
+    None when there are fewer, or when an index leads to those of these types.
+    """
+    if _is_indexed(session, types):
+        return None
+    query = select(outbox.c.seq).where(outbox.c.seq > seq).order_by(outbox.c.seq)
+    if session is not None:
+        query = query.where(outbox.c.session == session)
+    return connection.execute(query.offset(count - 1).limit(1)).scalar()
+
+
+def _is_indexed(session: SessionId | None, types: Collection[EventType]) -> bool:
+    # Without a session SQLite would rather read the whole table in its order.
+    return session is not None and bool(types) and _INDEXED.issuperset(types)
 
 
 def last_seq(connection: Connection) -> int:

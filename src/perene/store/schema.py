@@ -297,6 +297,11 @@ idempotency_keys = Table(
 """What a client asked for under its own key. Names the message by WhatsApp's id, which outlives a
 merge of conversations."""
 
+_OF_ACCOUNTS = (
+    "type IN ('session.limited', 'session.limit_lifted', 'session.deleted', 'session.banned',"
+    " 'session.connected')"
+)
+
 outbox = Table(
     "outbox",
     metadata,
@@ -308,6 +313,15 @@ outbox = Table(
     Column("payload", Text, nullable=False),
     Column("at", BigInteger, nullable=False),
     Index("ix_outbox_session_seq", "session", "seq"),
+    # What an account has been told, which is asked before it writes; few events among very many.
+    Index(
+        "ix_outbox_account",
+        "session",
+        "seq",
+        "type",
+        sqlite_where=text(_OF_ACCOUNTS),
+        postgresql_where=text(_OF_ACCOUNTS),
+    ),
 )
 """Events in the order of their commits."""
 

@@ -96,6 +96,22 @@ class Store(SessionShelf, MessageShelf, Evidence, Upkeep):
             outbox.events_after, seq, limit=limit, session=session, types=types, until=until
         )
 
+    async def reach(
+        self,
+        seq: int,
+        *,
+        count: int,
+        session: SessionId | None = None,
+        types: Collection[EventType] = (),
+    ) -> int | None:
+        """Return the `until` up to which `events_after` looks at `count` events.
+
+        None when all that there is may be looked at.
+        """
+        return await self.database.read(
+            outbox.reach, seq, count=count, session=session, types=types
+        )
+
     async def last_seq(self) -> int:
         """Return the number of the newest event, 0 before the first."""
         return await self.database.read(outbox.last_seq)

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from perene.core.account import ACCOUNT_EVENTS
 from perene.core.events import EventType
 from perene.core.ids import SessionId
 from perene.store.store import Store
@@ -127,3 +128,20 @@ async def test_old_events_are_purged_from_the_front(store: Store) -> None:
     assert await store.last_seq() == 5
     await store.append_events([(ANA, event())])
     assert await store.last_seq() == 6
+
+
+async def test_a_reach_holds_as_many_events_as_are_asked_for_whatever_their_numbers(
+    store: Store,
+) -> None:
+    await store.create_session(BOB)
+    for _ in range(3):
+        await store.append_events([(ANA, event()), (BOB, event()), (BOB, event())])
+    seqs = [one.seq for one in await store.events_after(0)]
+    assert await store.reach(0, count=4) == seqs[3]
+    assert await store.reach(seqs[3], count=5) == seqs[8]
+    assert await store.reach(seqs[3], count=6) is None
+    assert await store.reach(0, count=2, session=ANA) == seqs[3]
+    assert await store.reach(0, count=3, session=ANA, types=(EventType.MESSAGE_SENT,)) == seqs[6]
+    assert await store.reach(0, count=4, session=ANA) is None
+    assert await store.reach(0, count=1, session=ANA, types=ACCOUNT_EVENTS) is None
+    assert await store.reach(0, count=1, types=ACCOUNT_EVENTS) == seqs[0]

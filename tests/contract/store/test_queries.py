@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event
 
+from perene.core.account import ACCOUNT_EVENTS, LIMIT_EVENTS
+from perene.core.events import EventType
 from perene.core.ids import Epoch, MessageId
 from perene.core.messages import Fate, Status
 from perene.core.sessions import SessionRecord
@@ -99,6 +101,8 @@ async def use_everything(store: Store) -> None:
     await store.counts(ANA)
     await store.open_ledger(ANA)
     await store.events_after(0, session=ANA)
+    await store.events_after(0, session=ANA, types=ACCOUNT_EVENTS)
+    await store.reach(0, count=9, session=ANA, types=(EventType.MESSAGE_SENT,))
     await store.outages(ANA, limit=9)
     await store.outages(ANA, before=9, limit=9)
     await store.purge(ciphertexts_before=START, events_before=START, idempotency_keys_before=START)
@@ -122,3 +126,18 @@ async def test_no_statement_reads_more_of_a_growing_table_than_it_needs(
         and not WHOLE_SESSION.search(statement)
     }
     assert guilty == {}
+
+
+@pytest.mark.parametrize("types", [ACCOUNT_EVENTS, LIMIT_EVENTS])
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_what_an_account_was_told_is_found_among_millions_of_events(
+    store: Store,
+    ana: SessionRecord,
+    plans: dict[str, list[str]],
+    types: tuple[EventType, ...],
+) -> None:
+    await store.events_after(0, session=ana.id, types=types)
+    assert [step for plan in plans.values() for step in plan] == [
+        "SEARCH outbox USING INDEX ix_outbox_account (session=? AND seq>?)"
+    ]
+    assert await store.reach(0, count=1, session=ana.id, types=types) is None

@@ -178,6 +178,21 @@ class MemoryStore:
         self.on_look()
         return found[:limit]
 
+    async def reach(
+        self,
+        seq: int,
+        *,
+        count: int,
+        session: SessionId | None,
+        types: Collection[EventType],
+    ) -> int | None:
+        places = [
+            place
+            for place, row in enumerate(self.outbox, 1)
+            if place > seq and session in (None, row.session)
+        ]
+        return places[count - 1] if len(places) >= count else None
+
     async def last_seq(self) -> int:
         last = len(self.outbox)
         self.on_look()

@@ -56,13 +56,15 @@ class EventFeed:
         # Read before the page: what is committed in between belongs to the next page.
         last = await self._last_seq()
         found: list[EventRow] = []
-        searched, seldom = seq, bool(types)
+        searched = seq
         while True:
-            until = searched + SPAN if seldom else None
+            until = None
+            if types and last - searched > SPAN:
+                until = await self._store.reach(searched, count=SPAN, session=session, types=types)
             found += await self._store.events_after(
                 searched, limit=limit - len(found), session=session, types=types, until=until
             )
-            if until is None or until >= last or len(found) >= limit:
+            if until is None or len(found) >= limit:
                 break
             searched = until
         items = [

@@ -188,6 +188,15 @@ class Outbox(Protocol):
         until: int | None,
     ) -> Sequence[EventRow]: ...
 
+    async def reach(
+        self,
+        seq: int,
+        *,
+        count: int,
+        session: SessionId | None,
+        types: Collection[EventType],
+    ) -> int | None: ...
+
     async def last_seq(self) -> int: ...
 
 
