@@ -46,6 +46,8 @@ class Count(StrEnum):
     NETWORK = "network"
     UNKNOWN = "unknown"
     FAULTS = "faults"
+    UNTRUSTED = "untrusted"
+    """Apart from the network's: its waits are long, and a hundred lost packets are no reason."""
     VERSIONS = "versions"
     PAIRINGS = "pairings"
     SAVES = "saves"
@@ -194,6 +196,7 @@ POLICIES: Mapping[Cause, Policy] = {
         "The server could not prove that it is WhatsApp; nothing was sent to it. Check the clock,"
         " a proxy on the way, and with a simulator PERENE_NOISE_ROOT_KEY.",
         _SLOW,
+        count=Count.UNTRUSTED,
     ),
     Cause.STORAGE: Policy(
         reaction=Reaction.RETRY,

@@ -1,0 +1,55 @@
+"""How long a session waits: by what has befallen it of the same kind, not by all that has."""
+
+from datetime import timedelta
+
+import pytest
+
+from perene.core.causes import Ending, Local
+from perene.core.machines.effects import Disconnected
+from perene.core.machines.inputs import Start
+from tests.support.endings import LOST, failure, local, stream_error
+from tests.unit.core.machines.life import Life
+
+LONGEST_OF_THE_NETWORK = timedelta(minutes=15 * 1.1)
+NOTICED_HERE = [
+    local(code)
+    for code in Local
+    if code
+    not in {
+        Local.STALE_EPOCH,
+        Local.PASSKEY,
+        Local.UNREADABLE_STATE,
+        Local.RESTARTED,
+        Local.STOPPED,
+        Local.SERVICE_ENDED,
+    }
+]
+TOLD_BY_WHATSAPP = [
+    *map(failure, ("400", "429", "500", "501", "503", "999")),
+    *map(stream_error, ("429", "500", "503", "999", "ack", "xml-not-well-formed")),
+]
+
+
+def wait_after(life: Life, ending: Ending) -> timedelta:
+    """End the connection so, and return how long the session waits for the next one."""
+    life.done.clear()
+    life.lost(ending)
+    (told,) = life.told(Disconnected)
+    assert told.decided.wait is not None
+    return told.decided.wait
+
+
+@pytest.mark.requirement("C5")
+@pytest.mark.parametrize(
+    "ending", [*NOTICED_HERE, *TOLD_BY_WHATSAPP], ids=lambda ending: f"{ending.kind}-{ending.code}"
+)
+def test_a_first_failure_of_another_kind_waits_no_longer_for_an_outage_of_the_network(
+    ending: Ending,
+) -> None:
+    life = Life(Start(by_person=False))
+    life.granted()
+    for _ in range(12):
+        wait_after(life, LOST)
+        life.comes_due()
+        life.granted()
+    assert wait_after(life, ending) <= LONGEST_OF_THE_NETWORK
