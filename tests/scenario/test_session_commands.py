@@ -163,7 +163,9 @@ async def test_a_session_is_paired_by_qr_driven_by_commands_and_paired_again_by_
         assert "is: stopped" in await perene("session", "logout", "desk", "--yes")
         assert "nothing yet" in await perene("session", "show", "desk")
         told = await world.store.events_after(0, types=[EventType.SESSION_LOGGED_OUT])
-        assert [one.session for one in told] == [DESK]
+        assert [(one.session, one.event.payload) for one in told] == [
+            (DESK, {"still_linked": False})
+        ]
 
         screen, pairing = perene.begin("session", "pair", "desk", "--phone", f"+{phone}")
         code = await screen.shows(_CODE)

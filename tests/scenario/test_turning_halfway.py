@@ -181,3 +181,27 @@ async def test_a_logout_while_a_restart_closes_the_connection_unlinks_the_device
         assert leaving.done()
         assert account.companions == []
         assert world.state() is State.STOPPED
+
+
+@pytest.mark.parametrize(
+    ("reachable", "still_linked"), [(True, False), (False, True)], ids=["reached", "out of reach"]
+)
+async def test_a_logout_tells_whether_the_phone_may_still_list_the_device(
+    world: World, *, reachable: bool, still_linked: bool
+) -> None:
+    await waiting(world)
+    if reachable:
+        world.network.up()
+    position = await world.now()
+    leaving = asyncio.create_task(world.sessions.logout(DESK))
+    await world.pass_time(60, until=leaving.done)
+
+    view = await leaving
+    assert view.connection is State.STOPPED
+    assert bool(view.last_error) is still_linked
+    told = [
+        one.event.payload
+        for one in await world.events(since=position)
+        if one.event.type is EventType.SESSION_LOGGED_OUT
+    ]
+    assert told == [{"still_linked": still_linked}]

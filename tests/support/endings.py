@@ -20,6 +20,7 @@ def local(code: Local) -> Ending:
 
 LOST = local(Local.SOCKET_CLOSED)
 STOPPED = local(Local.STOPPED)
+LOGGED_OUT = local(Local.LOGGED_OUT)
 RESTART = stream_error("515")
 REPLACED = stream_error(conflict="replaced")
 UNLINKED = failure("401")

@@ -137,8 +137,8 @@ def logout(
     """Unlink a session, destroy its credentials, and stop it; messages are kept.
 
     A session that is not connected connects once to tell WhatsApp. If that fails, it stays in the
-    phone's list of linked devices; remove it there. The exit status is 1 if it is not logged out
-    after the wait.
+    phone's list of linked devices, and that is told; remove it there. The exit status is 1 if it is
+    not logged out after the wait.
 
     Parameters
     ----------

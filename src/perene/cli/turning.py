@@ -55,6 +55,8 @@ class Turning:
         if self._is_there(found):
             if text(found, "connection") == "pairing":
                 print(f"`perene session pair {text(found, 'id')}` shows the code to scan.")
+            if self._action == "logout" and text(found, "last_error"):
+                print(text(found, "last_error"))
             return 0
         self._explain(found)
         return NOT_YET

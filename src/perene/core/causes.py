@@ -52,6 +52,8 @@ class Local(StrEnum):
     INTERNAL = "internal"
     RESTARTED = "restarted"
     STOPPED = "stopped"
+    LOGGED_OUT = "logged_out"
+    """Stopped, after WhatsApp has said that it forgot the device."""
     SERVICE_ENDED = "service_ended"
 
 
@@ -181,6 +183,7 @@ LOCALS: Mapping[str, Cause] = {
     Local.INTERNAL: Cause.INTERNAL,
     Local.RESTARTED: Cause.RESTARTED,
     Local.STOPPED: Cause.STOPPED,
+    Local.LOGGED_OUT: Cause.STOPPED,
     Local.SERVICE_ENDED: Cause.SERVICE_ENDED,
 }
 """Causes of what is noticed on this side."""

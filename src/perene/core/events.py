@@ -71,7 +71,10 @@ DESCRIPTIONS: Mapping[EventType, str] = {
     EventType.SESSION_LIMIT_LIFTED: "WhatsApp, or a person, says that the limit is over.",
     EventType.SESSION_DEAF: "An open connection seems to deliver nothing; it is reopened.",
     EventType.SESSION_FAILED: "A bug in Perene ended the session's task; it is started again.",
-    EventType.SESSION_LOGGED_OUT: "The session was logged out on request; its keys are gone.",
+    EventType.SESSION_LOGGED_OUT: (
+        "The session was logged out on request; its keys are gone. With `still_linked`, WhatsApp"
+        " did not confirm it: if the phone still lists the device, remove it there."
+    ),
     EventType.SESSION_PHONE_ABSENT: "The phone has not been heard of for so many `days`; WhatsApp"
     " unlinks its devices after about 14. Open WhatsApp on the phone.",
     EventType.SESSION_PHONE_BACK: "A phone that was absent has been heard of again.",

@@ -119,8 +119,11 @@ class Connection:
                 observer=self._observer,
                 hearing=self._hearing,
             )
-            await self._conversation.run(self._stopping, log_out=lambda: self._logging_out)
-            return Ending(kind=Kind.LOCAL, code=Local.STOPPED, sentence="Stopped on request.")
+            forgotten = await self._conversation.run(
+                self._stopping, log_out=lambda: self._logging_out
+            )
+            code = Local.LOGGED_OUT if forgotten else Local.STOPPED
+            return Ending(kind=Kind.LOCAL, code=code, sentence="Stopped on request.")
         finally:
             self._conversation = None
             await channel.close()

@@ -77,11 +77,13 @@ class Conversation:
     async def _ping_phone(self) -> None:
         await self._phone_ping.send()
 
-    async def run(self, stopping: asyncio.Event, *, log_out: Callable[[], bool]) -> None:
+    async def run(self, stopping: asyncio.Event, *, log_out: Callable[[], bool]) -> bool:
         """Converse until `stopping` is set, then drain; or raise what ended the connection.
 
-        `log_out` is asked then: whether WhatsApp is to forget this device first.
+        `log_out` is asked then: whether WhatsApp is to forget this device first. Returns whether it
+        said that it has.
         """
+        forgotten = False
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
@@ -100,7 +102,7 @@ class Conversation:
                     tasks.create_task(job, name=name)
                 await stopping.wait()
                 if log_out():
-                    await self.linking.undo()
+                    forgotten = await self.linking.undo()
                 await self._drain()
                 raise _Drained
         except* _Drained:
@@ -109,6 +111,7 @@ class Conversation:
             self._listening.closed()
             ended = endings.local(Local.SOCKET_CLOSED, "The connection ended.")
             self._line.queries.fail_all(ended)
+        return forgotten
 
     def _let_in(self) -> None:
         self._tasks.create_task(self._begin(), name="begin")

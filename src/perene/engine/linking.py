@@ -180,11 +180,14 @@ class Linking:
         if not committed.cancelled() and committed.exception() is None:
             self._observer.notice(PhoneLinked())
 
-    async def undo(self) -> None:
-        """Ask WhatsApp to forget the device (whatsmeow client.go, Logout, 2026-08)."""
+    async def undo(self) -> bool:
+        """Ask WhatsApp to forget the device, and return whether it said that it did.
+
+        After whatsmeow client.go, Logout (2026-08).
+        """
         own = self._stage.credentials
         if not own.paired:
-            return
+            return False
         removal = Node(
             "remove-companion-device", {"jid": str(own.own_pn), "reason": "user_initiated"}
         )
@@ -193,3 +196,5 @@ class Linking:
         except (QueryFailed, QueryTimedOut, ConnectionEnded) as error:
             # The keys are destroyed all the same; the phone's list shows the device a while longer.
             log.warning("device_not_removed_by_whatsapp", reason=str(error))
+            return False
+        return True

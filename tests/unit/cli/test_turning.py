@@ -160,6 +160,16 @@ def test_a_logout_is_over_when_the_credentials_are_gone(shell: Shell, told: Told
     assert len(told.asked) == 5
 
 
+def test_a_logout_that_whatsapp_did_not_confirm_is_done_and_says_so(shell: Shell, told: Told):
+    left_behind = "WhatsApp did not confirm the logout."
+    told.shows(OPEN, {**LOGGED_OUT, "last_error": left_behind})
+    printed = shell.read("session", "logout", "desk", "--yes")
+    assert printed.splitlines() == [
+        "Session desk is wanted stopped; its connection is: stopped.",
+        left_behind,
+    ]
+
+
 def test_whoever_interrupts_the_wait_does_not_interrupt_the_session(
     shell: Shell, told: Told, monkeypatch: pytest.MonkeyPatch
 ):

@@ -91,7 +91,10 @@ async def get_session(session_id: SessionPath, gateway: GatewayPort) -> SessionO
 
 @router.delete("/{session_id}", status_code=204, response_class=Response, responses=documented(404))
 async def delete_session(session_id: SessionPath, gateway: GatewayPort) -> None:
-    """Delete a session and all that belongs to it: credentials, messages and events."""
+    """Delete a session and all that belongs to it: credentials, messages and events.
+
+    WhatsApp is told nothing of it: log the session out first, or remove the device on the phone.
+    """
     await gateway.delete(SessionId(session_id))
 
 

@@ -26,7 +26,6 @@ from perene.core.machines.signals import (
     Claim,
     Denied,
     Emptied,
-    Forget,
     Granted,
     Lost,
     PutOff,
@@ -133,12 +132,12 @@ def _stable(state: SessionState, connection: Open) -> Moved:
 def _ended(state: SessionState, ended: Ended, now: Instant, chances: Chances) -> Moved:
     match state.connection:
         case Draining() as draining:
-            return wants.drained(state, draining, chances)
+            return wants.drained(state, draining, ended, chances)
         case Connecting(parting=True) if isinstance(state.pairing, Linking):
             return claim(state, parting=True)  # linked just now; it has not logged in yet
         case Connecting(parting=True):
             # It was only to say goodbye, and one attempt is all that courtesy asks for.
-            return Moved(state=replace(state, connection=LoggingOut()), out=(Forget(),))
+            return wants.follow(state, Then.LOG_OUT, ended=ended)
         case Open() as connection if has_come(stable_at(connection), now):
             # Its time had come, though nobody had said so yet.
             calm = _stable(state, connection)

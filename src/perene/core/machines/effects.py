@@ -43,9 +43,13 @@ class Archive:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Destroy:
-    """Delete the credentials, and tell of it; the explicit logout is the only occasion."""
+    """Delete the credentials, and tell of it; the explicit logout is the only occasion.
+
+    `still_linked` if WhatsApp has not said that it forgot the device.
+    """
 
     epoch: Epoch
+    still_linked: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,8 +50,9 @@ def step(state: SessionState, heard: Input | Signal, now: Instant, chances: Chan
             return _to(state, Paired())
         case ((Unpaired() | Linking() | Paired()), SetAside(reason=reason)):
             return _to(state, Archiving(reason=reason), Claim())
-        case ((Unpaired() | Linking() | Paired() | Archiving()), Forget()):
-            return _to(state, Destroying(), Claim())
+        case ((Unpaired() | Linking() | Paired() | Archiving()), Forget(unlinked=unlinked)):
+            linked = isinstance(state.pairing, Linking | Paired)
+            return _to(state, Destroying(still_linked=linked and not unlinked), Claim())
         case Archiving() | Destroying(), _:
             return _ending(state, state.pairing, heard, now, chances)
         case _:
@@ -92,8 +93,8 @@ def _do(state: SessionState, ending: Archiving | Destroying) -> Moved:
     match ending:
         case Archiving(reason=reason):
             return _to(state, ending, Archive(epoch=epoch, reason=reason))
-        case Destroying():
-            return _to(state, ending, Destroy(epoch=epoch))
+        case Destroying(still_linked=still_linked):
+            return _to(state, ending, Destroy(epoch=epoch, still_linked=still_linked))
 
 
 def _to(state: SessionState, pairing: Pairing, *out: Signal | Effect) -> Moved:

@@ -50,7 +50,12 @@ class SetAside:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forget:
-    """A person has logged the session out: destroy its credentials."""
+    """A person has logged the session out: destroy its credentials.
+
+    `unlinked` says that WhatsApp knows of it; otherwise the phone may still list the device.
+    """
+
+    unlinked: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -183,8 +183,12 @@ class Archiving:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Destroying:
-    """The credentials are being deleted; `until` when the database is to be asked again."""
+    """The credentials are being deleted; `until` when the database is to be asked again.
 
+    `still_linked` if WhatsApp has not said that it forgot the device.
+    """
+
+    still_linked: bool = False
     failures: int = 0
     until: float | None = None
 

@@ -3,10 +3,10 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from perene.core.causes import Cause, Local
+from perene.core.causes import Cause, Ending, Local, classify
 from perene.core.clock import Instant
 from perene.core.machines.effects import Drain, Stopped
-from perene.core.machines.inputs import LogOut, Restart, Start, Stop
+from perene.core.machines.inputs import Ended, LogOut, Restart, Start, Stop
 from perene.core.machines.signals import Claim, Decided, Forget, GaveUp, Withdraw
 from perene.core.machines.state import (
     Chances,
@@ -60,7 +60,7 @@ def drain(state: SessionState, then: Then) -> Moved:
     return Moved(state=draining, out=(Drain(log_out=parting),))
 
 
-def drained(state: SessionState, draining: Draining, chances: Chances) -> Moved:
+def drained(state: SessionState, draining: Draining, ended: Ended, chances: Chances) -> Moved:
     """Go on after a connection that ended because somebody wanted it to."""
     then = draining.then
     local = _ASKED_FOR.get(then, Local.STOPPED)
@@ -70,12 +70,12 @@ def drained(state: SessionState, draining: Draining, chances: Chances) -> Moved:
     if then is Then.LOG_OUT and untold and state.paired:
         moved = claim(state, parting=True)
     else:
-        moved = follow(state, then)
+        moved = follow(state, then, ended=ended)
     return Moved(state=moved.state, out=(told, *moved.out))
 
 
-def follow(state: SessionState, then: Then) -> Moved:
-    """Go where a person wants to, now that there is no connection."""
+def follow(state: SessionState, then: Then, *, ended: Ended | None = None) -> Moved:
+    """Go where a person wants to, now that there is no connection; `ended` is how the last did."""
     match then:
         case Then.LEAVE:
             return Moved(state=replace(state, connection=Down()), out=(Withdraw(),))
@@ -85,7 +85,14 @@ def follow(state: SessionState, then: Then) -> Moved:
         case Then.RESTART:
             return claim(state)
         case Then.LOG_OUT:
-            return Moved(state=replace(state, connection=LoggingOut()), out=(Forget(),))
+            unlinked = ended is not None and _tells_of_unlinking(ended.ending)
+            forget = Forget(unlinked=unlinked)
+            return Moved(state=replace(state, connection=LoggingOut()), out=(forget,))
+
+
+def _tells_of_unlinking(ending: Ending) -> bool:
+    """Tell whether WhatsApp forgot the device: it said so, or refused to know it any more."""
+    return ending.code == Local.LOGGED_OUT or classify(ending) is Cause.UNLINKED
 
 
 def emptied(state: SessionState) -> SessionState:

@@ -63,8 +63,12 @@ class StoreOwner:
         await self._store.archive_credentials(session, epoch, reason.value, events=(event,))
         self._ring()
 
-    async def destroy_credentials(self, session: SessionId, epoch: Epoch) -> None:
-        event = Event(type=EventType.SESSION_LOGGED_OUT, at=self._clock.now())
+    async def destroy_credentials(
+        self, session: SessionId, epoch: Epoch, *, still_linked: bool
+    ) -> None:
+        payload: dict[str, Json] = {"still_linked": still_linked}
+        now = self._clock.now()
+        event = Event(type=EventType.SESSION_LOGGED_OUT, at=now, payload=payload)
         await self._store.destroy_credentials(session, epoch, events=(event,))
         self._ring()
 

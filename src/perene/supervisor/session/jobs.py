@@ -206,14 +206,16 @@ class SessionJobs:
 
     async def _destroy(self, deed: Destroy) -> None:
         try:
-            await self._ownership.destroy_credentials(self._session, deed.epoch)
+            await self._ownership.destroy_credentials(
+                self._session, deed.epoch, still_linked=deed.still_linked
+            )
         except StaleEpoch:
             self._lost()
         except (StorageError, NotFound) as error:
             log.error("credentials_not_destroyed", reason=str(error))
             self._tell(Destroyed(ok=False))
         else:
-            log.warning("logged_out")
+            log.warning("logged_out", still_linked=deed.still_linked)
             self._tell(Destroyed(ok=True))
 
     async def _find_version(self) -> None:

@@ -50,7 +50,9 @@ class Ownership(Protocol):
         """Set credentials aside and tell that pairing is needed, in one transaction."""
         ...
 
-    async def destroy_credentials(self, session: SessionId, epoch: Epoch) -> None:
+    async def destroy_credentials(
+        self, session: SessionId, epoch: Epoch, *, still_linked: bool
+    ) -> None:
         """Delete credentials and tell that the session is logged out, in one transaction."""
         ...
 

@@ -9,6 +9,7 @@ from perene.core.machines.state import (
     Asking,
     Claiming,
     Connecting,
+    Destroying,
     Down,
     Draining,
     FindingVersion,
@@ -18,11 +19,17 @@ from perene.core.machines.state import (
     SessionState,
     SettingAside,
     Then,
+    Unpaired,
     Waiting,
 )
 from perene.core.policy import Policy
 from perene.core.sessions import Connection
 from perene.supervisor.session.live import LiveState
+
+_STILL_LINKED = (
+    "WhatsApp did not confirm the logout. If the phone still lists this device under Linked"
+    " devices, remove it there."
+)
 
 
 def show_gone(live: LiveState, state: SessionState) -> None:
@@ -56,6 +63,11 @@ def show(
     if (before.connection, before.ownership) != (state.connection, state.ownership):
         sentence = None if outlook.cause is None else policies[outlook.cause].sentence
         _show_connection(live, state, sentence)
+    match before.pairing, state.pairing:
+        case Destroying(still_linked=still_linked), Unpaired():
+            live.last_error = _STILL_LINKED if still_linked else None
+        case _:
+            pass
 
 
 def _show_connection(live: LiveState, state: SessionState, sentence: str | None) -> None:

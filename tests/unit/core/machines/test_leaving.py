@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from perene.core.causes import Cause, Local
+from perene.core.causes import Cause, Ending, Local
 from perene.core.ids import Epoch
 from perene.core.machines.effects import Acquire, Connect, Deed, Destroy, Drain, Effect
 from perene.core.machines.inputs import (
@@ -18,7 +18,17 @@ from perene.core.machines.inputs import (
     Stop,
 )
 from perene.core.machines.state import Waiting
-from tests.support.endings import LOST, RESTART, STOPPED, local
+from tests.support.endings import (
+    LOGGED_OUT,
+    LOST,
+    REPLACED,
+    RESTART,
+    STOPPED,
+    UNLINKED,
+    failure,
+    local,
+    stream_error,
+)
 from tests.unit.core.machines.life import Life
 
 TAKEN = NotAcquired(taken=True)
@@ -59,7 +69,7 @@ def test_a_connection_that_closed_after_its_goodbye_needs_no_other(
     opened: Life, times: int
 ) -> None:
     opened.give(*[LogOut()] * times)
-    opened.lost(STOPPED)
+    opened.lost(LOGGED_OUT)
     assert deeds(opened.granted()) == [Destroy(epoch=Epoch(2))]
 
 
@@ -78,13 +88,48 @@ def test_a_logout_right_after_linking_says_goodbye_on_the_connection_that_linkin
     (connect,) = deeds(unlinked.granted())
     assert isinstance(connect, Connect)
     unlinked.lost(LOST)
-    assert deeds(unlinked.granted()) == [Destroy(epoch=Epoch(3))]
+    assert deeds(unlinked.granted()) == [Destroy(epoch=Epoch(3), still_linked=True)]
 
 
 def test_a_logout_of_what_is_not_linked_has_nobody_to_tell(unlinked: Life) -> None:
     unlinked.give(Restart(), LogOut())
     unlinked.lost(STOPPED)
     assert deeds(unlinked.granted()) == [Destroy(epoch=Epoch(2))]
+
+
+@pytest.mark.parametrize("connected", [True, False])
+@pytest.mark.parametrize(
+    ("ending", "still_linked"),
+    [
+        (LOGGED_OUT, False),
+        (UNLINKED, False),
+        (stream_error("401", "device_removed"), False),
+        (STOPPED, True),
+        (LOST, True),
+        (local(Local.DNS), True),
+        (failure("402"), True),
+        (REPLACED, True),
+    ],
+    ids=["done", "401", "removed", "no answer", "lost", "dns", "ban", "replaced"],
+)
+def test_a_logout_says_whether_whatsapp_has_heard_of_it(
+    opened: Life, connected: bool, ending: Ending, still_linked: bool
+) -> None:
+    if not connected:
+        opened.lost(LOST)
+    opened.give(LogOut())
+    if not connected:
+        opened.granted()
+    opened.lost(ending)
+    (destroy,) = deeds(opened.granted())
+    assert isinstance(destroy, Destroy)
+    assert destroy.still_linked is still_linked
+
+
+def test_a_logout_during_a_ban_tells_nobody_and_says_so(opened: Life) -> None:
+    opened.lost(failure("402", expire="3600"))
+    opened.give(LogOut())
+    assert deeds(opened.granted()) == [Destroy(epoch=Epoch(2), still_linked=True)]
 
 
 def test_a_device_that_is_linked_while_its_logout_closes_the_connection_is_unlinked(

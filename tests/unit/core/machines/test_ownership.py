@@ -105,7 +105,7 @@ def test_a_logout_takes_the_session_back_from_another_owner(opened: Life) -> Non
     opened.give(LogOut())
     opened.lost(STOPPED)
     assert opened.give(TAKEN) == (Acquire(held=None),)
-    assert opened.give(Acquired(epoch=Epoch(7))) == (Destroy(epoch=Epoch(7)),)
+    assert opened.give(Acquired(epoch=Epoch(7))) == (Destroy(epoch=Epoch(7), still_linked=True),)
 
 
 def test_what_could_not_be_archived_is_tried_again_under_the_same_epoch(opened: Life) -> None:

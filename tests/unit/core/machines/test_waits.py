@@ -21,6 +21,7 @@ NOTICED_HERE = [
         Local.UNREADABLE_STATE,
         Local.RESTARTED,
         Local.STOPPED,
+        Local.LOGGED_OUT,
         Local.SERVICE_ENDED,
     }
 ]

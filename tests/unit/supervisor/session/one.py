@@ -104,7 +104,9 @@ class OneSession:
         assert (session, epoch) == (ANA, self.epochs)
         self.archived.append(reason.value)
 
-    async def destroy_credentials(self, session: SessionId, epoch: Epoch) -> None:
+    async def destroy_credentials(
+        self, session: SessionId, epoch: Epoch, *, still_linked: bool
+    ) -> None:
         assert (session, epoch) == (ANA, self.epochs)
         self.destroyed += 1
 
