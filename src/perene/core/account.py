@@ -186,11 +186,6 @@ def lifted(state: AccountLimits) -> AccountLimits:
     return replace(state, limit=None)
 
 
-def chat_started(state: AccountLimits, now: datetime) -> AccountLimits:
-    """A new chat is begun."""
-    return replace(state, started=(*_recent(state, now), now))
-
-
 def may_start_chat(state: AccountLimits, now: datetime, policy: ReachOutPolicy) -> Verdict:
     """Tell whether a new chat may be begun now."""
     held = state.held(now)

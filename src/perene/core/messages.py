@@ -43,11 +43,6 @@ def advances(old: Status, new: Status) -> bool:
     return _RANK[new] > _RANK[old]
 
 
-def predecessors(new: Status) -> tuple[Status, ...]:
-    """Return every status from which `new` is an advance, for a guarded UPDATE."""
-    return tuple(old for old in Status if advances(old, new))
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageKey:
     """What makes a message the same message: chat, sender, direction and WhatsApp's id.

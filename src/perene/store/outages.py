@@ -56,11 +56,6 @@ def write_outages(connection: Connection, entries: Iterable[Entry]) -> None:
     _UPSERT.run(connection, [_values(session.key, outage) for session, outage in last.values()])
 
 
-def write_outage(connection: Connection, session: int, outage: Outage) -> None:
-    """Store one outage, over what was stored of it before. The caller holds the session's lock."""
-    _UPSERT.run(connection, [_values(session, outage)])
-
-
 def end_outages(connection: Connection, session: int, end: OutageEnd, now: datetime) -> None:
     """End every outage of a session that is still open. The caller holds the session's lock."""
     table = outages.c

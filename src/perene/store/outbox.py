@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, delete, func, select, text
+from sqlalchemy import Connection, delete, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import ReturningInsert
 
@@ -136,11 +136,6 @@ def last_seq(connection: Connection) -> int:
     """Return the number of the newest event, 0 when there was none yet."""
     found = connection.execute(select(counters.c.value).where(counters.c.name == _COUNTER)).scalar()
     return 0 if found is None else int(found)
-
-
-def first_seq(connection: Connection) -> int | None:
-    """Return the number of the oldest event that is still kept, None when there is none."""
-    return connection.execute(select(func.min(outbox.c.seq))).scalar()
 
 
 def purge_events(connection: Connection, before: datetime, *, limit: int) -> int:

@@ -8,7 +8,6 @@ from perene.core.clock import Clock
 from perene.core.errors import NotFound, StaleEpoch
 from perene.core.events import Event
 from perene.core.ids import Epoch, SessionId
-from perene.core.outages import Outage
 from perene.core.sessions import Desired, SessionOptions, SessionRecord
 from perene.store import credentials, ownership, sessions, twins
 from perene.store.base import StoreBase
@@ -118,15 +117,14 @@ class SessionShelf(StoreBase):
         reason: str,
         *,
         events: Sequence[Event] = (),
-        outage: Outage | None = None,
     ) -> bool:
         """Move a session's credentials to the archive, with the end of all that belonged to them.
 
-        `events` and the last state of an `outage` are committed with it; an outage that is still
-        open then ends as logged out. The same call again repeats no event. Returns whether there
-        were any credentials. Raises StaleEpoch when the caller is not the owner.
+        `events` are committed with it, and an outage that is open ends as logged out. The same
+        call again repeats no event. Returns whether there were any credentials. Raises StaleEpoch
+        when the caller is not the owner.
         """
-        farewell = Farewell(events=events, outage=outage, now=self._clock.now())
+        farewell = Farewell(events=events, now=self._clock.now())
         return await self.database.write(unlink, self.keyring, session, epoch, reason, farewell)
 
     async def destroy_credentials(
@@ -135,13 +133,12 @@ class SessionShelf(StoreBase):
         epoch: Epoch,
         *,
         events: Sequence[Event] = (),
-        outage: Outage | None = None,
     ) -> None:
         """Delete a session's credentials, archived ones too, with all that belonged to them.
 
-        For an explicit logout only. `events`, `outage` and the error as in `archive_credentials`.
+        For an explicit logout only. `events`, outage and error as in `archive_credentials`.
         """
-        farewell = Farewell(events=events, outage=outage, now=self._clock.now())
+        farewell = Farewell(events=events, now=self._clock.now())
         await self.database.write(log_out, session, epoch, farewell)
 
     async def archived_credentials(self, session: SessionId) -> list[ArchivedCredentials]:

@@ -8,11 +8,11 @@ from sqlalchemy import Connection
 
 from perene.core.events import Event
 from perene.core.ids import Epoch, SessionId
-from perene.core.outages import Outage, OutageEnd
+from perene.core.outages import OutageEnd
 from perene.core.sessions import Desired
 from perene.store.credentials import archive_credentials, destroy_credentials
 from perene.store.keyring import Keyring
-from perene.store.outages import end_outages, write_outage
+from perene.store.outages import end_outages
 from perene.store.outbox import append_events
 from perene.store.ownership import lock_as_owner, own_session
 from perene.store.sessions import set_desired
@@ -20,10 +20,9 @@ from perene.store.sessions import set_desired
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Farewell:
-    """What is told of an unlinked session: events, and the last state of its outage, if any."""
+    """What is told of an unlinked session, and when it was."""
 
     events: Sequence[Event]
-    outage: Outage | None
     now: datetime
 
 
@@ -53,8 +52,6 @@ def log_out(
 
 
 def _tell(connection: Connection, session_id: SessionId, key: int, farewell: Farewell) -> None:
-    if farewell.outage is not None:
-        write_outage(connection, key, farewell.outage)
-    # Also what nobody remembers any more: a session that is not linked has nothing to recover.
+    # Also one that nobody remembers any more: what is not linked has nothing to recover.
     end_outages(connection, key, OutageEnd.LOGGED_OUT, farewell.now)
     append_events(connection, [(session_id, event) for event in farewell.events])

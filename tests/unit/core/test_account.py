@@ -18,7 +18,6 @@ from perene.core.account import (
     ReachOutPolicy,
     Refusal,
     ban_meaning,
-    chat_started,
     lifted,
     limit_event,
     limit_meaning,
@@ -85,6 +84,11 @@ def test_what_whatsapp_says_of_the_end_counts_more_than_the_hold() -> None:
 def test_a_lifted_limit_is_over() -> None:
     state = lifted(limited(AccountLimits(), "463", NOW, NOW + DAY))
     assert may_start_chat(state, NOW, POLICY).allowed
+
+
+def chat_started(state: AccountLimits, now: datetime) -> AccountLimits:
+    """Begin a new chat."""
+    return replace(state, started=(*state.started, now))
 
 
 def test_the_allowance_slides_over_24_hours() -> None:

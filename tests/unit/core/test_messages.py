@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perene.core.messages import Status, advances, new_message_id, predecessors
+from perene.core.messages import Status, advances, new_message_id
 
 NOW = datetime(2026, 9, 1, 12, tzinfo=UTC)
 
@@ -33,12 +33,6 @@ MOVES = {
 @pytest.mark.parametrize("new", Status)
 def test_a_status_moves_as_the_table_says(old: Status, new: Status) -> None:
     assert advances(old, new) is (new in MOVES[old])
-
-
-@pytest.mark.parametrize("new", Status)
-def test_the_predecessors_of_a_status_are_those_it_may_come_from(new: Status) -> None:
-    assert set(predecessors(new)) == {old for old in Status if new in MOVES[old]}
-    assert len(predecessors(new)) == len(set(predecessors(new)))
 
 
 @given(st.lists(st.sampled_from(Status), max_size=12))

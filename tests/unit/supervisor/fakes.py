@@ -10,7 +10,6 @@ from perene.core.errors import Conflict, NotFound, StaleEpoch, StorageError
 from perene.core.events import Event, EventType
 from perene.core.ids import Epoch, SessionId
 from perene.core.notices import Observer
-from perene.core.outages import Outage
 from perene.core.sessions import Desired, SessionOptions, SessionRecord
 from perene.core.unit import Committed, Unit
 from perene.engine.ports import SessionStore
@@ -121,7 +120,6 @@ class MemoryStore:
         reason: str,
         *,
         events: Sequence[Event] = (),
-        outage: Outage | None = None,
     ) -> bool:
         if self.failing is not None:
             raise self.failing
@@ -139,7 +137,6 @@ class MemoryStore:
         epoch: Epoch,
         *,
         events: Sequence[Event] = (),
-        outage: Outage | None = None,
     ) -> None:
         if self.failing is not None:
             raise self.failing

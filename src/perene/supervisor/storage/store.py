@@ -108,11 +108,10 @@ class Sessions(Protocol):
         reason: str,
         *,
         events: Sequence[Event] = (),
-        outage: Outage | None = None,
     ) -> bool:
         """Move credentials to the archive; returns whether there were any. StaleEpoch if late.
 
-        Events and the outage's last state come true with it; one still open ends as logged out.
+        Events come true with it, and an outage that is open ends as logged out.
         """
         ...
 
@@ -122,7 +121,6 @@ class Sessions(Protocol):
         epoch: Epoch,
         *,
         events: Sequence[Event] = (),
-        outage: Outage | None = None,
     ) -> None:
         """Delete credentials, archived ones too, for an explicit logout; else as archiving."""
         ...
