@@ -112,6 +112,11 @@ async def talk_nonsense(reader: asyncio.StreamReader, writer: asyncio.StreamWrit
     writer.write(b"220 mail.example.org ESMTP\r\n\r\n")
 
 
+async def talk_http_of_old(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"HTTP/1.0 404 Not Found\r\n\r\n")
+
+
 async def stay_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await reader.read()
 
@@ -213,7 +218,8 @@ async def test_a_silent_server_runs_into_the_time_limit() -> None:
     ("answer", "sentence"),
     [
         (hang_up, "The server hung up before it answered."),
-        (talk_nonsense, "What answered does not speak HTTP."),
+        (talk_nonsense, "What answered does not speak HTTP/1.1."),
+        (talk_http_of_old, "What answered does not speak HTTP/1.1."),
     ],
 )
 async def test_what_is_no_web_server_is_unreachable(answer: Answer, sentence: str) -> None:

@@ -125,7 +125,10 @@ POLICIES: Mapping[Cause, Policy] = {
     Cause.UNREACHABLE: _retry(
         "WhatsApp's server could not be reached; check the network and any firewall."
     ),
-    Cause.TLS: _retry("The server's TLS certificate was not accepted; something is in between."),
+    Cause.TLS: _retry(
+        "TLS could not be made: the server's certificate is not one to trust, or the file of those"
+        " to trust cannot be read. `perene doctor` tells which."
+    ),
     Cause.PROXY: _retry("The proxy did not make the connection; check its address and password."),
     Cause.OPEN_FILES: _retry(
         "This machine lets Perene open no more files and sockets; raise the limit of open files."

@@ -49,7 +49,7 @@ def _read(error: Exception, *, proxied: bool) -> tuple[Local, str, int | None]:
         case InvalidMessage():
             if isinstance(error.__cause__, EOFError):
                 return Local.UNREACHABLE, "The server hung up before it answered.", None
-            return Local.UNREACHABLE, "What answered does not speak HTTP.", None
+            return Local.UNREACHABLE, "What answered does not speak HTTP/1.1.", None
         case socket.gaierror() | UnicodeError():  # the latter for what can be no name
             return _without_address(error, proxied=proxied)
         case ssl.SSLError():
