@@ -22,7 +22,9 @@ app = App(name="session", help="See and drive the sessions of a running service.
 _OUTAGES = "10"
 
 AsJson = Annotated[bool, Parameter(name="--json", negative=())]
-Wait = Annotated[float, Parameter(validator=validators.Number(gte=0))]
+_DAY_S = 86_400
+"""A longer wait than a socket can be told would end in a traceback, as `inf` did."""
+Wait = Annotated[float, Parameter(validator=validators.Number(gte=0, lte=_DAY_S))]
 
 
 @app.command(name="list")
@@ -112,6 +114,8 @@ def stop(session: str, /, *, wait: Wait = WAIT_S, reach: Reach = LOCAL) -> int:
 @app.command
 def restart(session: str, /, *, wait: Wait = WAIT_S, reach: Reach = LOCAL) -> int:
     """Connect a session anew at once: counts and waits are forgotten, credentials are kept.
+
+    Only the end of a ban is waited for all the same.
 
     The exit status is 1 if it is neither open anew nor offers a code to scan after the wait.
 

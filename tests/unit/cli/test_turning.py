@@ -139,8 +139,9 @@ def test_who_does_not_wait_is_only_told_that_it_was_asked_for(shell: Shell, told
     assert told.asked == ["GET desk", "POST restart"]
 
 
-def test_no_wait_is_shorter_than_none(shell: Shell, told: Told):
-    assert shell("session", "start", "desk", "--wait", "-1") != 0
+@pytest.mark.parametrize("wait", ["-1", "86401", "1e12", "inf", "nan"])
+def test_no_wait_is_shorter_than_none_or_longer_than_a_day(shell: Shell, told: Told, wait: str):
+    assert shell("session", "start", "desk", "--wait", wait) != 0
     assert told.asked == []
 
 
