@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from perene.core.account import LIMIT_MEANINGS, ReachOutPolicy
+from perene.core.account import LIMIT_MEANINGS, Ban, ReachOutPolicy
 from perene.core.events import EventType
 from perene.core.messages import Status
 from perene.core.sessions import Connection
@@ -231,6 +231,21 @@ async def test_a_ban_is_shown_with_its_meaning_until_it_ends(world: World) -> No
     assert abs(ban.until - end) < timedelta(seconds=2)
     await world.clock.advance((ban.until - world.clock.now()).total_seconds())
     assert (await world.accounts.account(DESK)).ban is None
+
+
+async def test_no_end_is_shown_of_a_ban_that_whatsapp_names_none_of(world: World) -> None:
+    own = await world.pair()
+    world.simulator.add_fault("refuse_login", phone=own, reason=402, code=101)
+    await world.network.cut(DESK)
+    live = world.supervisor.live(DESK)
+    await world.pass_time(60, until=lambda: live.outlook.ban is not None)
+    assert live.outlook.ban == Ban(code="101", until=None)
+    assert live.outlook.retry_at is not None
+    (told,) = await world.events(EventType.SESSION_BANNED)
+    assert "until" not in told.event.payload
+    ban = (await world.accounts.account(DESK)).ban
+    assert ban is not None
+    assert (ban.code, ban.until) == ("101", None)
 
 
 async def test_after_479_the_message_fails_and_the_next_asks_for_the_devices_anew(

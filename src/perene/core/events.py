@@ -62,7 +62,10 @@ DESCRIPTIONS: Mapping[EventType, str] = {
     " set aside, and a new QR code is offered.",
     EventType.SESSION_RECOVERED: "A connection has stayed stable; the outage is over.",
     EventType.SESSION_NEEDS_ATTENTION: "No attempt will be made before a person acts.",
-    EventType.SESSION_BANNED: "WhatsApp banned the number, for a time (`until`) or for good.",
+    EventType.SESSION_BANNED: (
+        "WhatsApp banned the number: for a time (`cause` is temporary_ban; `until` if WhatsApp said"
+        " how long) or for good."
+    ),
     EventType.SESSION_LOCKED: "WhatsApp locked the account or device.",
     EventType.SESSION_REPLACED: "The same credentials connected elsewhere; Perene stays away.",
     EventType.SESSION_OUTDATED: "WhatsApp refused the client version; a newer one is looked for.",

@@ -24,7 +24,8 @@ class Standing:
 
     `counts` are attempts in vain, in a row; of those in `told`, a person was told that a limit was
     reached. `not_before` bars every attempt until then, `held` until a person acts. `ban_code` is
-    the sub-code of a ban that has not been seen to end. `up` says that the last connection was
+    the sub-code of a ban that has not been seen to end; `ban_end_told` whether WhatsApp said when
+    it will, or `not_before` is only when to look. `up` says that the last connection was
     stable and has not been lost since; `left_at` is since when nobody drove it any more.
     `phone_seen_at` is the last sign of the phone, `phone_absent_days` the absence that people were
     told of.
@@ -35,6 +36,7 @@ class Standing:
     not_before: datetime | None = None
     held: Cause | None = None
     ban_code: str | None = None
+    ban_end_told: bool = True
     outage: Outage | None = None
     up: bool = False
     left_at: datetime | None = None
@@ -46,7 +48,11 @@ class Standing:
         """The ban that bars every attempt. Of one whose time is over the next login tells more."""
         if self.ban_code is None or self.not_before is None:
             return None
-        return Ban(code=self.ban_code, until=self.not_before)
+        return Ban(code=self.ban_code, until=self.not_before if self.ban_end_told else None)
+
+    def without_ban(self) -> "Standing":
+        """Return the standing when no ban is known any more."""
+        return replace(self, ban_code=None, ban_end_told=True)
 
     def counted(self, count: Count) -> int:
         """Return how many attempts of a kind have been in vain."""
@@ -71,6 +77,7 @@ class Standing:
                 "not_before": moment_to_json(self.not_before),
                 "held": None if self.held is None else self.held.value,
                 "ban_code": self.ban_code,
+                "ban_end_told": self.ban_end_told,
                 "outage": None if outage is None else outage_to_json(outage),
                 "up": self.up,
                 "left_at": moment_to_json(self.left_at),
@@ -99,6 +106,7 @@ class Standing:
                 not_before=moment_from_json(stored.get("not_before")),
                 held=None if held is None else Cause(held),
                 ban_code=stored.get("ban_code"),
+                ban_end_told=bool(stored.get("ban_end_told", True)),
                 outage=None if outage is None else outage_from_json(outage),
                 up=bool(stored.get("up", False)),
                 left_at=moment_from_json(stored.get("left_at")),

@@ -120,6 +120,8 @@ async def stop_session(session_id: SessionPath, gateway: GatewayPort) -> Session
 async def restart_session(session_id: SessionPath, gateway: GatewayPort) -> SessionOut:
     """Connect anew at once: counts and waits are forgotten, credentials are kept.
 
+    Only the end of a ban is waited for all the same.
+
     This is also how a session goes on that needs attention. One that is stopped is started.
     The answer comes at once: it may show the session as it was before, and `connected_at` changes
     with the new connection.

@@ -69,7 +69,7 @@ def step(state: SessionState, heard: Input | Signal, now: Instant, chances: Chan
         case Connecting(parting=True), LoggedIn():
             return wants.drain(state, Then.LOG_OUT)
         case Connecting(), LoggedIn(at=at):
-            standing = replace(state.standing, held=None, ban_code=None)
+            standing = replace(state.standing, held=None).without_ban()
             return Moved(state=replace(state, connection=Open(since=at), standing=standing))
         case _, Due():
             return _due(state, now)

@@ -116,7 +116,9 @@ def _banned(state: SessionState, verdict: Verdict, now: Instant, chances: Chance
             wait = max(wait, _STILL_BANNED)
     else:
         wait = (verdict.policy.schedule or SLOWLY).wait(0, chances.jitter)
-    standing = replace(state.standing, ban_code=attributes.get("code", ""))
+    standing = replace(
+        state.standing, ban_code=attributes.get("code", ""), ban_end_told=until is not None
+    )
     return _wait(replace(state, standing=standing), verdict, wait, now)
 
 
@@ -142,7 +144,7 @@ def _wait(
     standing = replace(state.standing, not_before=not_before)
     if not_before is not None and verdict.cause is not Cause.TEMPORARY_BAN:
         # The ban is over: this wait is another, which a person's word ends.
-        standing = replace(standing, ban_code=None)
+        standing = standing.without_ban()
     state = replace(state, connection=waiting, standing=standing)
     return Moved(state=state, out=(_decided(state, verdict, wait=wait, attention=attention),))
 

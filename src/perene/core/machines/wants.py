@@ -103,6 +103,7 @@ def emptied(state: SessionState) -> SessionState:
         not_before=None,
         held=None,
         ban_code=None,
+        ban_end_told=True,
         up=False,
         left_at=None,
         phone_seen_at=None,

@@ -6,7 +6,7 @@ from typing import assert_never
 
 import structlog
 
-from perene.core.causes import Cause
+from perene.core.causes import Cause, banned_until
 from perene.core.events import Event, EventType, Json
 from perene.core.machines.effects import (
     Disconnected,
@@ -96,7 +96,8 @@ def _of_disconnection(told: Disconnected, now: datetime) -> tuple[Event, ...]:
     if told.outage is not None:
         payload["outage"] = told.outage.id
     if verdict.cause is Cause.TEMPORARY_BAN and decided.wait is not None:
-        payload["until"] = (now + decided.wait).isoformat()
+        if banned_until(verdict.ending.attributes, now) is not None:
+            payload["until"] = (now + decided.wait).isoformat()
         payload["ban_code"] = verdict.ending.attributes.get("code", "")
     kinds = [EventType.SESSION_DISCONNECTED]
     own = _OF_CAUSE.get(verdict.cause)

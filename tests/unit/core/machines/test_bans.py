@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from perene.core.account import Ban
 from perene.core.causes import Cause
 from perene.core.machines.inputs import Restart, Start
 from perene.core.machines.state import Claiming, Waiting
@@ -44,6 +45,24 @@ def test_a_ban_is_waited_out_after_a_start_and_no_longer_than_it_was(
     wait = waiting.until - life.now.monotonic
     second = 1.0  # the rest of its last one
     assert rest.total_seconds() <= wait <= rest.total_seconds() + second
+
+
+@pytest.mark.requirement("F10")
+def test_of_a_ban_without_an_end_no_end_is_told_though_it_is_looked_at_again(life: Life) -> None:
+    life.comes_due()
+    life.granted()
+    life.lost(failure("402", code="102"))
+    assert isinstance(life.state.connection, Waiting)
+    assert life.state.standing.not_before is not None
+    assert life.state.standing.ban == Ban(code="102", until=None)
+    life.begins_again()
+    assert life.state.standing.ban == Ban(code="102", until=None)
+    life.comes_due()
+    life.granted()
+    life.lost(failure("402", code="101", expire="60"))
+    ban = life.state.standing.ban
+    assert ban is not None
+    assert ban.until == life.state.standing.not_before
 
 
 def test_a_wait_that_follows_a_ban_is_not_taken_for_one(life: Life) -> None:

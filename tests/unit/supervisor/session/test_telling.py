@@ -40,3 +40,16 @@ def test_a_cause_that_has_an_event_of_its_own_is_told_by_it_too(cause: Cause) ->
         told = event.payload
         assert (told["cause"], told["code"], told["attempt"]) == (cause.value, "code", 3)
         assert (told["retry_in_s"], told["sentence"]) == (7.0, POLICIES[cause].sentence)
+
+
+@pytest.mark.requirement("F10")
+@pytest.mark.parametrize(("attributes", "told"), [({"expire": "60"}, True), ({}, False)])
+def test_the_end_of_a_ban_is_told_only_if_whatsapp_named_it(
+    attributes: dict[str, str], told: bool
+) -> None:
+    ending = Ending(kind=Kind.FAILURE, code="402", attributes=attributes)
+    verdict = Verdict.of(ending, POLICIES)
+    decided = Decided(verdict=verdict, attempt=0, wait=timedelta(seconds=60))
+    events = events_of(Disconnected(decided=decided, outage=None), NOW)
+    (banned,) = [one for one in events if one.type is EventType.SESSION_BANNED]
+    assert ("until" in banned.payload) is told
