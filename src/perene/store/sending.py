@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, insert, select, tuple_
 
 from perene.core.errors import Conflict, IdempotencyConflict
 from perene.core.ids import MessageId, SessionId
@@ -79,10 +79,12 @@ def message_of_key(
     return None if earlier is None else own_message(connection, session, sealer, earlier)
 
 
-def purge_idempotency_keys(connection: Connection, before: datetime) -> int:
-    """Delete the idempotency keys older than `before`; returns how many."""
+def purge_idempotency_keys(connection: Connection, before: datetime, *, limit: int) -> int:
+    """Delete at most `limit` keys older than `before`; returns how many. Call until it is 0."""
+    table = idempotency_keys.c
+    old = select(table.session, table.key).where(table.at < micros(before)).limit(limit)
     return connection.execute(
-        delete(idempotency_keys).where(idempotency_keys.c.at < micros(before))
+        delete(idempotency_keys).where(tuple_(table.session, table.key).in_(old))
     ).rowcount
 
 

@@ -17,6 +17,10 @@ from perene.store.gathering import Gathering
 from perene.store.keyring import Keyring
 from perene.store.unlinking import Farewell, log_out, unlink
 
+_DELETED_AT_ONCE = 1000
+"""Rows of a session that one transaction deletes; it holds the writer for some hundredths of a
+second, and no commit waits longer for it."""
+
 Guard = Callable[[Connection], None]
 """Raises a StorageError in a transaction that must not be committed."""
 
@@ -87,7 +91,13 @@ class SessionShelf(StoreBase):
         await self.database.write(sessions.set_options, self.keyring, session, options)
 
     async def delete_session(self, session: SessionId, *, event: Event | None = None) -> None:
-        """Delete a session and everything of it; `event` is what remains in the outbox."""
+        """Delete a session and everything of it; `event` is what remains in the outbox.
+
+        A little at a time, so that others are served in between. If it ends early, a part of what
+        the session had is gone, and it can be called again.
+        """
+        while await self.database.write(sessions.delete_some, session, limit=_DELETED_AT_ONCE):
+            pass
         key = await self.database.write(sessions.delete_session, session, event=event)
         self.keyring.forget(key)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, exists, insert, select, update
+from sqlalchemy import Connection, Row, Select, delete, exists, insert, select, tuple_, update
 
 from perene.core.errors import Conflict, NotFound, UnreadableState
 from perene.core.events import Event
@@ -106,6 +106,26 @@ def set_options(
     """Replace a session's options, or raise NotFound."""
     key = lock_session(connection, session_id).key
     _write_options(connection, keyring.sealer(connection, key, session_id), key, options)
+
+
+def delete_some(connection: Connection, session_id: SessionId, *, limit: int) -> int:
+    """Delete at most `limit` rows of what grows with a session's age; returns how many.
+
+    Call it until it is 0 before `delete_session`, which would hold the one writer for as long as
+    all of them take. Raises NotFound.
+    """
+    key = lock_session(connection, session_id).key
+    left = limit
+    for table in reversed(schema.metadata.sorted_tables):
+        if "session" not in table.c or not left:
+            continue
+        owner = session_id if table is schema.outbox else key
+        names = tuple(table.primary_key.columns)
+        some = select(*names).where(table.c.session == owner).limit(left)
+        if not table.c.session.foreign_keys:  # of those that have one there are a few rows
+            found = connection.execute(delete(table).where(tuple_(*names).in_(some)))
+            left -= found.rowcount
+    return limit - left
 
 
 def delete_session(connection: Connection, session_id: SessionId, *, event: Event | None) -> int:

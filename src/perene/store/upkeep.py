@@ -93,13 +93,10 @@ class Upkeep(StoreBase):
             (outbox.purge_events, events_before),
             (outages.purge_outages, outages_before),
             (alerts.purge_alerts, alerts_before),
+            (sending.purge_idempotency_keys, idempotency_keys_before),
         ):
             if before is not None:
                 gone += await self._purge(fn, before)
-        if idempotency_keys_before is not None:
-            gone += await self.database.write(
-                sending.purge_idempotency_keys, idempotency_keys_before
-            )
         return gone
 
     async def _purge(self, fn: Callable[..., int], before: datetime) -> int:

@@ -1,8 +1,9 @@
 """Messages to send: stored before they are answered for, and once for each idempotency key."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import timedelta
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import pytest
 
@@ -10,6 +11,7 @@ from perene.core.errors import Conflict
 from perene.core.ids import Epoch, SessionId
 from perene.core.messages import Status
 from perene.core.unit import AddressPair
+from perene.store import upkeep
 from perene.store.store import Store
 from tests.support.units import ANA, LID, ME, PN, START, key, message, status, unit
 
@@ -130,3 +132,22 @@ async def test_idempotency_keys_are_forgotten_after_their_time(store: Store) -> 
     assert await store.purge(idempotency_keys_before=START + timedelta(days=1)) == 1
     again = await store.queue_message(ANA, message(key("B", from_me=True)), idempotency_key="k")
     assert again.created
+
+
+async def test_old_idempotency_keys_are_purged_a_little_at_a_time(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "_PURGE_ROWS", 2)
+    purged, write = list[int](), store.database.write
+
+    async def watched(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        purged.append(await write(fn, *args, **kwargs))
+        return purged[-1]
+
+    for number in range(5):
+        await store.queue_message(
+            ANA, message(key(from_me=True)), idempotency_key=f"k{number}", request_hash=b"h"
+        )
+    monkeypatch.setattr(store.database, "write", watched)
+    assert await store.purge(idempotency_keys_before=START + timedelta(days=1)) == 5
+    assert purged == [2, 2, 1, 0]

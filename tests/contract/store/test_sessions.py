@@ -1,9 +1,11 @@
 """Sessions: created, owned, unlinked and deleted."""
 
 import asyncio
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, delete, func, select, update
@@ -25,7 +27,7 @@ from perene.core.unit import (
     SenderKeyWrite,
     Unit,
 )
-from perene.store import schema
+from perene.store import schema, session_shelf
 from perene.store.store import Store
 from tests.contract.store.make_golden import ALERT, OUTAGE, PRIVACY_TOKEN, STANDING
 from tests.support.units import (
@@ -220,6 +222,43 @@ async def test_a_deleted_session_leaves_nothing_but_the_news(store: Store) -> No
     [stored] = await store.events_after(0)
     assert (stored.session, stored.event) == (ANA, gone)
     assert [record.id for record in await store.list_sessions()] == [BOB]
+
+
+@pytest.mark.requirement("C1")
+async def test_a_session_with_much_in_it_is_deleted_a_little_at_a_time(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_shelf, "_DELETED_AT_ONCE", 3)
+    sizes, write = list[int](), store.database.write
+
+    async def watched(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        before = sum((await rows(store)).values())
+        result = await write(fn, *args, **kwargs)
+        sizes.append(before - sum((await rows(store)).values()))
+        return result
+
+    await store.create_session(BOB)
+    await store.commit([full(BOB)])
+    kept = await rows(store)
+    await store.create_session(ANA)
+    await store.commit([full()])
+    for _ in range(10):
+        one = key()
+        await store.commit(
+            [
+                unit(
+                    messages=(message(one),),
+                    ledger=(entry(one, Fate.DELIVERED),),
+                    ciphertexts=(os.urandom(32),),
+                )
+            ]
+        )
+    monkeypatch.setattr(store.database, "write", watched)
+    await store.delete_session(ANA)
+    assert await rows(store) == kept
+    assert len(sizes) > 10
+    # The last transaction takes the session itself, its credentials and its data key.
+    assert all(size <= 3 for size in sizes), sizes
 
 
 async def test_deleting_one_session_leaves_the_others_whole(store: Store) -> None:

@@ -94,6 +94,9 @@ async def delete_session(session_id: SessionPath, gateway: GatewayPort) -> None:
     """Delete a session and all that belongs to it: credentials, messages and events.
 
     WhatsApp is told nothing of it: log the session out first, or remove the device on the phone.
+
+    One with very many messages takes minutes, in which it is stopped; no other session waits for
+    it. After no answer, or 503, a part of it may be gone: repeat the request.
     """
     await gateway.delete(SessionId(session_id))
 
