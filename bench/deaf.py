@@ -140,11 +140,11 @@ class Session:
     def _may_be_due(self, moment: datetime) -> bool:
         """Tell whether time may bring anything; quick, as most stanzas come close together."""
         state = self.state
-        if state.phase is not Phase.LISTENING or state.since is None:
+        if state.phase is not Phase.LISTENING or state.heard_at is None:
             return True
         if state.replies.began is not None or state.untaken:
             return True
-        return moment - state.since > state.policy.least_silence
+        return moment - state.heard_at > state.policy.least_silence
 
     def happen(self, one: Happening) -> None:
         """Let a message come or go, or a receipt come."""

@@ -40,6 +40,7 @@ from perene.core.hearing.events import (
 from perene.core.hearing.state import (
     Hearing,
     Phase,
+    Silence,
     Suspicion,
     ask_again_due,
     ask_due,
@@ -64,8 +65,8 @@ def step(state: Hearing, event: HearingEvent, now: datetime) -> Stepped:
     """
     if isinstance(event, Opened) and state.phase is not Phase.REOPENING:
         return _opened(set_back(state, now), now), ()
-    if state.since is not None:
-        now = max(now, state.since)
+    if state.heard_at is not None:
+        now = max(now, state.heard_at)
     match event:
         case Opened():
             return _opened(state, now), ()
@@ -131,15 +132,14 @@ def _first(*times: datetime | None) -> datetime | None:
 
 
 def _opened(state: Hearing, now: datetime) -> Hearing:
-    proving = state.phase is Phase.REOPENING
+    proving, silence = state.phase is Phase.REOPENING, Silence.begun(now)
+    if proving and state.silence is not None:
+        silence = state.silence.broken(now, by_message=False)
     return replace(
         state,
         phase=Phase.PROVING if proving else Phase.LISTENING,
         prove_by=now + state.policy.proof if proving else None,
-        since=now,
-        silent=state.silent if proving else now,
-        judged=state.judged if proving else now,
-        lived=now,
+        silence=silence,
         taken_at=None,
         untaken=0,
         # Whether what was missed before was not delivered, the proof will say.
@@ -148,31 +148,25 @@ def _opened(state: Hearing, now: datetime) -> Hearing:
 
 
 def _heard(state: Hearing, event: Heard, now: datetime) -> Hearing:
-    lived, silent, judged = state.lived, state.silent, state.judged
-    if state.phase in (Phase.CLOSED, Phase.REOPENING):
-        return state
-    if lived is None or silent is None or judged is None:
+    if event.kind is StanzaKind.PHONE:
+        state = _phone_answered(state, now)
+    silence = state.silence
+    if silence is None or state.phase in (Phase.CLOSED, Phase.REOPENING):
         return state
     counted = event.count if event.kind in COUNTED else 0
     replies = state.replies.passed(now, state.policy.receipts)
     replies = replies.receipt() if event.kind is StanzaKind.RECEIPT else replies.heard()
     habit = state.habit
     if counted:
-        habit = habit.endured(silent, now, known_to=judged)
+        habit = habit.endured(silence.message_at, now, known_to=silence.judged_to)
     alive = counted > 0 or event.kind is StanzaKind.RECEIPT
     suspected = state.phase in (Phase.PROBING, Phase.WAITING)
-    if event.kind is StanzaKind.PHONE:
-        state = _phone_answered(state, now)
-        habit = state.habit
     return replace(
         state,
-        habit=habit.lived(lived, now, counted),
+        habit=habit.lived(silence.heard_at, now, counted),
         replies=replies,
         phase=Phase.LISTENING if suspected else state.phase,
-        since=now,
-        silent=now if counted else silent,
-        judged=now if counted else state.judged,
-        lived=now,
+        silence=silence.broken(now, by_message=counted > 0),
         quiet_until=None if habit.is_usual else state.quiet_until,
         explained=0 if alive else state.explained,
         try_after=None if alive else state.try_after,
@@ -182,17 +176,15 @@ def _heard(state: Hearing, event: Heard, now: datetime) -> Hearing:
 
 def _phone_answered(state: Hearing, now: datetime) -> Hearing:
     """Count an answer; one that ends a suspicion makes the silence the session's own."""
-    if state.questions.asked is None:
+    if state.questions.asked is None or state.phase in (Phase.CLOSED, Phase.REOPENING):
         return state
+    silence = state.silence
     state = replace(state, questions=state.questions.answered())
-    if state.phase not in (Phase.PROBING, Phase.WAITING):
+    if silence is None or state.phase not in (Phase.PROBING, Phase.WAITING):
         return state
-    suspicion = state.suspicion
-    if state.silent is None or state.judged is None or suspicion is None:
-        return state
-    habit = state.habit.endured(state.silent, now, known_to=state.judged)
-    state = replace(state, habit=habit, judged=now)
-    if suspicion.routine:
+    habit = state.habit.endured(silence.message_at, now, known_to=silence.judged_to)
+    state = replace(state, habit=habit, silence=replace(silence, judged_to=now))
+    if state.suspicion is None or state.suspicion.routine:
         return state  # nothing was doubted that it could explain
     return replace(
         state,
@@ -202,15 +194,15 @@ def _phone_answered(state: Hearing, now: datetime) -> Hearing:
 
 
 def _queued(state: Hearing, event: Heard, now: datetime) -> Stepped:
-    if state.phase in (Phase.CLOSED, Phase.REOPENING):
+    if state.silence is None or state.phase in (Phase.CLOSED, Phase.REOPENING):
         return state, ()
     # What was kept tells of the time away, not of how much comes to an open connection.
-    state = replace(state, since=now, lived=now)
+    state = replace(state, silence=state.silence.broken(now, by_message=False))
     suspicion, at = state.suspicion, event.queued_at
     if suspicion is None or at is None or state.phase is not Phase.PROVING:
         return state, ()
     # The server's times are whole seconds, so one in the second of the last stanza is not later.
-    if suspicion.heard_at + _SECOND <= at <= suspicion.at - state.policy.grace:
+    if suspicion.silence.heard_at + _SECOND <= at <= suspicion.at - state.policy.grace:
         return confirmed(state, suspicion, at, now)
     return state, ()
 
@@ -219,9 +211,9 @@ def _answered(state: Hearing) -> Stepped:
     suspicion = state.suspicion
     state = replace(state, taken_at=None, untaken=0)
     if suspicion is not None and suspicion.reason is Reason.UNANSWERED:
-        if state.phase is Phase.PROVING and state.since is not None:
+        if state.phase is Phase.PROVING and state.heard_at is not None:
             first = suspicion.at - state.policy.unanswered
-            return confirmed(state, suspicion, first, state.since)
+            return confirmed(state, suspicion, first, state.heard_at)
         if state.phase in (Phase.PROBING, Phase.WAITING):
             return replace(state, phase=Phase.LISTENING, suspicion=None), ()
     return state, ()
@@ -270,17 +262,12 @@ def _suspect(state: Hearing, now: datetime) -> Stepped:
 def _probe(
     state: Hearing, reason: Reason, now: datetime, *, ask_phone: bool, routine: bool = False
 ) -> Stepped:
-    if state.since is None or state.silent is None or state.lived is None or state.judged is None:
+    silence = state.silence
+    if silence is None:
         return state, ()
+    expected = state.habit.expected(silence.heard_at, now)
     suspicion = Suspicion(
-        reason=reason,
-        heard_at=state.since,
-        at=now,
-        expected=state.habit.expected(state.since, now),
-        silent=state.silent,
-        judged=state.judged,
-        lived=state.lived,
-        routine=routine,
+        reason=reason, silence=silence, at=now, expected=expected, routine=routine
     )
     questions = state.questions.trying(now, anew=state.suspicion is None, ask=ask_phone)
     state = replace(state, phase=Phase.PROBING, suspicion=suspicion, questions=questions)
@@ -292,7 +279,7 @@ def _probe_answered(state: Hearing, event: ProbeAnswered, now: datetime) -> Step
     if state.phase is not Phase.PROBING or suspicion is None:
         return state, ()
     if event.phone_asked:
-        state = replace(state, questions=state.questions.put(now, heard_at=state.since))
+        state = replace(state, questions=state.questions.put(now, heard_at=state.heard_at))
     state = replace(state, phase=Phase.WAITING)
     if suspicion.reason is Reason.UNANSWERED:
         return _reopen(state, now)
@@ -315,14 +302,14 @@ def _probe_failed(state: Hearing, now: datetime) -> Hearing:
 def _reopen(state: Hearing, now: datetime) -> Stepped:
     suspicion = state.suspicion
     assert suspicion is not None  # only a suspicion is acted on
-    expected = state.habit.expected(suspicion.heard_at, now)
+    expected = state.habit.expected(suspicion.silence.heard_at, now)
+    suspicion = replace(suspicion, at=now, expected=expected)
     reopen = Reopen(
         reason=suspicion.reason,
-        silence=now - suspicion.heard_at,
+        silence=suspicion.lasted,
         expected=expected,
         doubt=doubt(state, now),
     )
-    suspicion = replace(suspicion, at=now, expected=expected)
     return replace(state, phase=Phase.REOPENING, suspicion=suspicion), (reopen,)
 
 
@@ -334,8 +321,8 @@ def _closed(state: Hearing, now: datetime) -> Hearing:
         case Phase.PROVING:
             # The proof may come with the next login; its time begins anew.
             return replace(state, phase=Phase.REOPENING, prove_by=None)
-        case Phase.LISTENING if state.lived is not None:
-            habit = state.habit.lived(state.lived, now, 0.0)
+        case Phase.LISTENING if state.heard_at is not None:
+            habit = state.habit.lived(state.heard_at, now, 0.0)
             return replace(state, habit=habit, phase=Phase.CLOSED)
         case _:
             return replace(state, phase=Phase.CLOSED, suspicion=None)

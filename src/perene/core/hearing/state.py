@@ -30,33 +30,55 @@ class Phase(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Suspicion:
-    """What is suspected: since which stanza nothing came, and when the connection was given up.
+class Silence:
+    """Since when nothing comes, and up to when that has been learned from.
 
-    `silent`, `judged` and `lived` are those of `Hearing` at the time, to be learned from if it
-    proves wrong. `routine`: nothing was doubted, the phone was to be asked because it was time.
+    `heard_at` is when anything was last heard; up to then the habit knows of the time. `message_at`
+    is when the last message was: what is learned from is the silence between messages, and of the
+    present one what lies before `judged_to` has been.
+    """
+
+    heard_at: datetime
+    message_at: datetime
+    judged_to: datetime
+
+    @classmethod
+    def begun(cls, now: datetime) -> "Silence":
+        """Return the silence that begins with a new connection."""
+        return cls(heard_at=now, message_at=now, judged_to=now)
+
+    def broken(self, now: datetime, *, by_message: bool) -> "Silence":
+        """Return what follows when something is heard."""
+        return Silence.begun(now) if by_message else replace(self, heard_at=now)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suspicion:
+    """What is suspected, of which silence, and when the connection was given up.
+
+    If it proves wrong, the silence is learned from as it was at the time. `routine`: nothing was
+    doubted, the phone was to be asked because it was time.
     """
 
     reason: Reason
-    heard_at: datetime
+    silence: Silence
     at: datetime
     expected: float
-    silent: datetime
-    judged: datetime
-    lived: datetime
     routine: bool = False
+
+    @property
+    def lasted(self) -> timedelta:
+        """How long nothing had come."""
+        return self.at - self.silence.heard_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hearing:
     """What is known of one session's hearing; outlives its connections. Memory is fixed.
 
-    `since` is when anything was last heard, `silent` when the last message was (what is learned
-    from is the silence between messages), `judged` up to when that silence has been learned from,
-    `lived` up to when the habit knows of the time.
-    `taken_at` is the first message of ours since the server last took one, `untaken` their number,
-    resends included. `explained` times the present silence was explained by the phone; it is not
-    tried again before `try_after`.
+    `silence` is the present one, None before the first connection. `taken_at` is the first message
+    of ours since the server last took one, `untaken` their number, resends included. `explained`
+    times the present silence was explained by the phone; it is not tried again before `try_after`.
     """
 
     policy: HearingPolicy = field(default_factory=HearingPolicy)
@@ -64,10 +86,7 @@ class Hearing:
     replies: Replies = field(default_factory=Replies)
     questions: Questions = field(default_factory=Questions)
     phase: Phase = Phase.CLOSED
-    since: datetime | None = None
-    silent: datetime | None = None
-    judged: datetime | None = None
-    lived: datetime | None = None
+    silence: Silence | None = None
     taken_at: datetime | None = None
     untaken: int = 0
     explained: int = 0
@@ -77,6 +96,11 @@ class Hearing:
     alarms: int = 0
     alarmed_at: datetime | None = None
     quiet_until: datetime | None = None
+
+    @property
+    def heard_at(self) -> datetime | None:
+        """When anything was last heard, None before the first connection."""
+        return None if self.silence is None else self.silence.heard_at
 
     @property
     def asks_phone(self) -> bool:
@@ -110,10 +134,10 @@ def doubt(state: Hearing, now: datetime) -> float:
     expected, less when their rate rests on few: a Gamma-Poisson), that no receipt comes for what we
     send, and that the phone does not answer.
     """
-    if state.since is None:
+    if state.heard_at is None:
         return 0.0
     known = state.habit.known()
-    expected = state.habit.expected(state.since, now, boldly=state.asks_phone)
+    expected = state.habit.expected(state.heard_at, now, boldly=state.asks_phone)
     silence = known * math.log1p(expected / known) if known > 0 else 0.0
     return silence + state.replies.nats + state.questions.nats(now, phone_due(state))
 
@@ -135,9 +159,9 @@ def _asking(state: Hearing) -> float:
 
 def _trials_a_month(state: Hearing) -> float:
     """Return how often doubt may begin in a month whose traffic is that of the time."""
-    if state.since is None:
+    if state.heard_at is None:
         return 0.0
-    an_hour = state.habit.rate_at(state.since)
+    an_hour = state.habit.rate_at(state.heard_at)
     if state.replies.missed:
         an_hour += _HOUR_S / state.policy.receipts.total_seconds()
     if state.asks_phone:
@@ -192,11 +216,11 @@ def routine_due(state: Hearing) -> datetime | None:
     No habit is so well known, and no silence so well explained, that a connection should be
     trusted for longer.
     """
-    if state.since is None or not state.asks_phone:
+    if state.heard_at is None or not state.asks_phone:
         return None
     tried_at = state.questions.tried_at
-    if tried_at is None or tried_at < state.since:
-        return state.since + state.policy.phone_silence
+    if tried_at is None or tried_at < state.heard_at:
+        return state.heard_at + state.policy.phone_silence
     # Ever later: each question to a phone that is off waits for it at the server.
     in_vain = max(0, state.questions.tried - state.policy.most_questions)
     return tried_at + min(state.policy.phone_silence * 2 ** min(in_vain, 16), _DAY)
@@ -211,14 +235,14 @@ def untaken_due(state: Hearing) -> datetime | None:
 
 def phone_due(state: Hearing) -> datetime | None:
     """Return when the phone has not answered for too long, None if it was not asked meanwhile."""
-    return state.questions.due(state.since, state.policy.phone_answers)
+    return state.questions.due(state.heard_at, state.policy.phone_answers)
 
 
 def _doubt_due(state: Hearing, nats: float) -> datetime | None:
-    since, known = state.since, state.habit.known()
-    if since is None:
+    heard_at, known = state.heard_at, state.habit.known()
+    if heard_at is None:
         return None
-    earliest = since + state.policy.least_silence
+    earliest = heard_at + state.policy.least_silence
     if nats <= 0:
         return earliest
     if known <= 0 or nats / known > 20:
@@ -226,5 +250,5 @@ def _doubt_due(state: Hearing, nats: float) -> datetime | None:
     clumps = known * math.expm1(nats / known)
     # What comes after the phone is asked in any case need not be looked for.
     before = routine_due(state)
-    due = state.habit.due(since, clumps, boldly=state.asks_phone, before=before)
+    due = state.habit.due(heard_at, clumps, boldly=state.asks_phone, before=before)
     return None if due is None else max(due, earliest)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from perene.core.hearing.events import Confirmed, FalseAlarm
-from perene.core.hearing.state import Hearing, Phase, Suspicion
+from perene.core.hearing.state import Hearing, Phase, Silence, Suspicion
 
 _MOST_ALARMS = 16
 """Exponents are bounded: a float would overflow long after the longest pause."""
@@ -18,8 +18,7 @@ def confirmed(
     after = replace(
         state,
         phase=Phase.LISTENING,
-        silent=now,
-        judged=now,
+        silence=Silence.begun(now),
         replies=state.replies.forgotten(),
         questions=state.questions.forgotten(),
         explained=0,
@@ -33,7 +32,7 @@ def confirmed(
     return after, (
         Confirmed(
             delay=suspicion.at - first_missed,
-            silence=suspicion.at - suspicion.heard_at,
+            silence=suspicion.lasted,
             expected=suspicion.expected,
         ),
     )
@@ -43,6 +42,8 @@ def false_alarm(state: Hearing, now: datetime) -> tuple[Hearing, tuple[FalseAlar
     """Return the state after no proof came in time."""
     suspicion, policy = state.suspicion, state.policy
     assert suspicion is not None  # only a suspicion is proved or not
+    assert state.silence is not None  # and only of an open connection
+    silence = suspicion.silence
     alarms = state.alarms
     if state.alarmed_at is not None:
         alarms = max(0, alarms - (now - state.alarmed_at) // policy.forgiven)
@@ -50,10 +51,10 @@ def false_alarm(state: Hearing, now: datetime) -> tuple[Hearing, tuple[FalseAlar
     after = replace(
         state,
         # The silence was the session's own, so it is learned from, like one that ended by itself.
-        habit=state.habit.lived(suspicion.lived, suspicion.at, 0.0).endured(
-            suspicion.silent, suspicion.at, known_to=suspicion.judged
+        habit=state.habit.lived(silence.heard_at, suspicion.at, 0.0).endured(
+            silence.message_at, suspicion.at, known_to=silence.judged_to
         ),
-        judged=suspicion.at,
+        silence=replace(state.silence, judged_to=suspicion.at),
         replies=state.replies.heard(),
         questions=state.questions.unanswered(),
         phase=Phase.LISTENING,
@@ -63,8 +64,8 @@ def false_alarm(state: Hearing, now: datetime) -> tuple[Hearing, tuple[FalseAlar
         alarmed_at=now,
         quiet_until=now + pause,
     )
-    silence = suspicion.at - suspicion.heard_at
-    return after, (FalseAlarm(paused_for=pause, silence=silence, expected=suspicion.expected),)
+    told = FalseAlarm(paused_for=pause, silence=suspicion.lasted, expected=suspicion.expected)
+    return after, (told,)
 
 
 def pause_after(state: Hearing, times: int) -> timedelta:

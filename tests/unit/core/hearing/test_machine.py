@@ -478,7 +478,7 @@ def test_what_was_kept_while_away_is_no_habit() -> None:
 def test_time_that_runs_backwards_does_no_harm() -> None:
     state, now = acquainted()
     state, effects = step(state, MESSAGE, now - timedelta(hours=1))
-    assert (state.since, effects) == (now, ())
+    assert (state.heard_at, effects) == (now, ())
 
 
 def test_a_clock_set_back_between_two_connections_hides_no_deafness() -> None:
@@ -487,7 +487,7 @@ def test_a_clock_set_back_between_two_connections_hides_no_deafness() -> None:
     set_back = now - timedelta(days=365)
     state, _ = step(state, Opened(), set_back)
     state, _ = step(state, MESSAGE, set_back + SECOND)
-    assert state.since == set_back + SECOND
+    assert state.heard_at == set_back + SECOND
     assert due(state) - set_back < timedelta(minutes=2)
 
 
@@ -509,4 +509,4 @@ def test_a_proof_is_waited_for_no_longer_by_a_clock_set_back() -> None:
     state, _ = step(state, Closed(), now)
     assert state.phase is Phase.REOPENING
     state, _ = step(state, Opened(), now - SECOND)
-    assert (state.phase, state.since) == (Phase.PROVING, now)
+    assert (state.phase, state.heard_at) == (Phase.PROVING, now)

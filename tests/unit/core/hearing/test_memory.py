@@ -52,9 +52,8 @@ def test_a_session_that_is_read_back_expects_what_it_expected() -> None:
     assert (again.replies.first, again.replies.next) == (state.replies.first, state.replies.next)
     assert again.questions == state.questions
     assert serialize(again) == serialize(state)
-    since = state.since
-    assert since is not None
-    later = since + timedelta(minutes=5)
+    assert state.heard_at is not None
+    later = state.heard_at + timedelta(minutes=5)
     assert next_deadline(step(again, Opened(), later)[0]) == next_deadline(
         step(state, Opened(), later)[0]
     )
