@@ -147,11 +147,11 @@ def _check_key(settings: Settings, database: Database | None, *, sealed: bool | 
     except OSError as error:
         sentence = f"The key file {file} cannot be read ({error.strerror})."
         return fail(_KEY, sentence, "Run this as the user that runs Perene.")
-    return ok(
-        _KEY, _kept(file, given=given is not None, opened=database is not None and bool(sealed))
-    )
-
-
-def _kept(file: Path, *, given: bool, opened: bool) -> str:
-    place = "PERENE_MASTER_KEY holds a key" if given else f"{file} holds a key, mode 600"
-    return f"{place}, and it opens the database." if opened else f"{place}; nothing to open yet."
+    place = f"{file} holds a key, mode 600" if given is None else "PERENE_MASTER_KEY holds a key"
+    match database, sealed:
+        case _, False:
+            return ok(_KEY, f"{place}; nothing to open yet.")
+        case None, _:
+            return ok(_KEY, f"{place}; whether it opens the database cannot be looked at now.")
+        case _:
+            return ok(_KEY, f"{place}, and it opens the database.")

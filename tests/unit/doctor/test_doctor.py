@@ -212,9 +212,11 @@ async def test_an_older_schema_is_told_and_not_migrated(settings: Settings):
         connection.execute("DELETE FROM perene_schema")
     connection.close()
     before = contents(settings.data_dir)
-    found = (await look(settings))["database"]
+    findings = await look(settings)
+    found = findings["database"]
     assert found.level is Level.WARN
     assert "backup" in (found.remedy or "")
+    assert "cannot be looked at now" in findings["master key"].sentence
     assert contents(settings.data_dir) == before
 
 
