@@ -68,6 +68,9 @@ def _rotate(database: Database, settings: Settings) -> int:
     if waiting.exists():
         new = find_master_key(None, waiting, database_in_use=True)
     else:
+        # A new key beside a present one that opens nothing would look like a rotation cut short.
+        old = find_master_key(None, file, database_in_use=True)
+        database.write_now(check_master, old)
         new = os.urandom(_KEY_SIZE)
         write_master_key(waiting, new)
     try:

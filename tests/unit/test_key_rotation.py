@@ -63,6 +63,19 @@ async def test_a_rotation_cut_short_behind_the_database_is_completed(settings: S
     await open_store(settings).close()
 
 
+async def test_a_rotation_without_the_present_key_leaves_nothing_behind(settings: Settings) -> None:
+    there = settings.master_key_path.read_bytes()
+    settings.master_key_path.unlink()
+    with pytest.raises(MissingMasterKey):
+        rotate(settings)
+    write_master_key(settings.master_key_path, os.urandom(32))
+    with pytest.raises(WrongMasterKey):
+        rotate(settings)
+    assert not next_key_file(settings).exists()
+    settings.master_key_path.write_bytes(there)
+    assert rotate(settings) == 1
+
+
 async def test_a_key_from_the_environment_is_not_rotated(settings: Settings) -> None:
     fixed = settings.model_copy(update={"master_key": SecretStr("00" * 32)})
     with pytest.raises(KeyNotInFile):
