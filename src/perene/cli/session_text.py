@@ -23,7 +23,7 @@ def session_page(session: JsonObject, outages: Sequence[JsonObject], now: dateti
         [
             ("id", text(session, "id")),
             ("name", text(session, "name")),
-            ("wanted", text(session, "desired")),
+            ("wanted", words(session, "desired")),
             ("state", words(session, "connection")),
             ("connected since", shown_moment(session.get("connected_at"))),
             ("outage since", shown_moment(session.get("outage_began_at"))),
@@ -65,7 +65,7 @@ def stale_line(session: JsonObject) -> str:
 
 def state_line(session: JsonObject) -> str:
     """Return one sentence about how a session is now."""
-    state, wanted = words(session, "connection"), text(session, "desired")
+    state, wanted = words(session, "connection"), words(session, "desired")
     return f"Session {text(session, 'id')} is wanted {wanted}; its connection is: {state}."
 
 

@@ -161,6 +161,12 @@ def test_a_logout_is_over_when_the_credentials_are_gone(shell: Shell, told: Told
     assert len(told.asked) == 5
 
 
+def test_a_logout_that_takes_long_tells_how_it_stands(shell: Shell, told: Told):
+    told.shows(OPEN, None, LEAVING)
+    assert shell("session", "logout", "desk", "--yes") == 1
+    assert "wanted logged out; its connection is: connecting." in shell.out
+
+
 def test_a_logout_that_whatsapp_did_not_confirm_is_done_and_says_so(shell: Shell, told: Told):
     left_behind = "WhatsApp did not confirm the logout."
     told.shows(OPEN, {**LOGGED_OUT, "last_error": left_behind})
