@@ -91,6 +91,9 @@ def _held(state: SessionState, verdict: Verdict) -> SessionState:
 def _retry(state: SessionState, verdict: Verdict, now: Instant, chances: Chances) -> Moved:
     policy = verdict.policy
     earlier = state.standing.counted(policy.count)
+    if verdict.cause is Cause.PAIRING_EXPIRED:
+        # Codes were shown for minutes: a connection that was as good as any that logged in.
+        state = replace(state, standing=replace(state.standing, counts={policy.count: earlier}))
     state = _counted(state, verdict)
     exhausted = policy.limit is not None and earlier >= policy.limit
     if exhausted and policy.then is Exhausted.STOP:

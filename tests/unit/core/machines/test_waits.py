@@ -54,3 +54,29 @@ def test_a_first_failure_of_another_kind_waits_no_longer_for_an_outage_of_the_ne
         life.comes_due()
         life.granted()
     assert wait_after(life, ending) <= LONGEST_OF_THE_NETWORK
+
+
+@pytest.mark.requirement("C5", "D6")
+def test_what_befell_a_session_before_it_showed_codes_is_not_counted_on() -> None:
+    life = Life(Start(by_person=False), paired=False)
+    life.granted()
+    waits: list[timedelta] = []
+    for ending in (LOST, LOST, LOST, local(Local.PAIRING_EXPIRED), LOST):
+        waits.append(wait_after(life, ending))
+        life.comes_due()
+        life.granted()
+    assert [wait.total_seconds() for wait in waits] == [1, 1, 2, 1, 1]
+
+
+def test_codes_that_nobody_scans_come_ever_more_seldom_whatever_befalls_between() -> None:
+    life = Life(Start(by_person=False), paired=False)
+    life.granted()
+    waits: list[timedelta] = []
+    for _ in range(6):
+        wait_after(life, LOST)
+        life.comes_due()
+        life.granted()
+        waits.append(wait_after(life, local(Local.PAIRING_EXPIRED)))
+        life.comes_due()
+        life.granted()
+    assert [wait.total_seconds() for wait in waits] == [1, 1, 2, 3, 5, 8]
