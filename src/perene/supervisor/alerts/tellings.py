@@ -207,9 +207,7 @@ class AlertTellings:
             return str(error)
         except TimeoutError:
             return "timed out"
-        except (
-            Exception
-        ):  # a receiver's library may raise anything; the others are told all the same
+        except Exception:  # a receiver's library may raise anything, and silences no other
             log.exception("alert_notifier_failed", receiver=notifier.name)
             return "failed"
         return None

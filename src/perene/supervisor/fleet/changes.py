@@ -1,8 +1,8 @@
 """What is asked of a session is done in turn, one change after the other."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Collection, Generator
+from contextlib import asynccontextmanager, contextmanager
 
 from perene.core.errors import NotFound, StorageError
 from perene.core.ids import SessionId
@@ -12,11 +12,22 @@ class Changes:
     """Lets one change of a session's desire be under way at a time."""
 
     def __init__(self) -> None:
-        self.asked: set[SessionId] | None = None
-        """The sessions of which something has been asked, while anybody wants to know."""
         self.cut_short: set[SessionId] = set()
         """The sessions of which nobody knows whether the last change was stored."""
         self._locks: dict[SessionId, asyncio.Lock] = {}
+        self._noted: set[SessionId] | None = None
+
+    @contextmanager
+    def noted(self) -> Generator[Collection[SessionId]]:
+        """Give a collection that comes to hold each session of which something is asked meanwhile.
+
+        For one at a time.
+        """
+        noted = self._noted = set()
+        try:
+            yield noted
+        finally:
+            self._noted = None
 
     @asynccontextmanager
     async def turn(self, session: SessionId) -> AsyncGenerator[None]:
@@ -25,8 +36,8 @@ class Changes:
         A change that a StorageError or a cancellation ends may have been stored all the same.
         """
         while True:
-            if self.asked is not None:
-                self.asked.add(session)
+            if self._noted is not None:
+                self._noted.add(session)
             lock = self._locks.setdefault(session, asyncio.Lock())
             async with lock:
                 # The session may have been deleted while we waited, and be another one by now.

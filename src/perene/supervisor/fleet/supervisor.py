@@ -100,31 +100,36 @@ class Supervisor:
         """Start every session that shall run, then live until `close` has drained them all."""
         async with asyncio.TaskGroup() as group:
             self._runner.open(group)
-            # Of what was asked before, the list that is read now knows.
-            asked = self._changes.asked = set[SessionId]()
             try:
-                records = await self._reads.sessions()
+                await self._begin()
             except StorageError as error:
                 log.warning("sessions_not_read", reason=str(error))
                 return  # the service is closing, and nothing has begun
+            monitor = group.create_task(self._monitor.run(), name="monitor")
+            await self._closing.wait()
+            monitor.cancel()
+            for task in list(self._roster.tasks.values()):
+                task.stop(by_person=False)
+
+    async def _begin(self) -> None:
+        """Read what sessions there are, and go on with each; whoever asks meanwhile comes first.
+
+        Raises StorageError once the service is closing.
+        """
+        with self._changes.noted() as asked:
+            records = await self._reads.sessions()
             for record in records:
                 self._roster.known(record.id)
                 self._roster.remember(record, self._clock.now())
             self._listed = True
             wanted = [record for record in records if record.desired is not Desired.STOPPED]
             log.info("sessions_found", total=len(records), starting=len(wanted))
-            monitor = group.create_task(self._monitor.run(), name="monitor")
             for record in wanted:
                 if record.id not in asked and record.id not in self._roster.tasks:
                     self._wanted.resume(record, absence=self._absence)
             for record in records:
                 if record.desired is Desired.STOPPED and record.id not in asked:
                     self._wanted.settle(record)
-            self._changes.asked = None
-            await self._closing.wait()
-            monitor.cancel()
-            for task in list(self._roster.tasks.values()):
-                task.stop(by_person=False)
 
     def close(self) -> None:
         """End `run`: every connection drains and closes."""
