@@ -17,12 +17,13 @@ class Line:
 
     What is known is on the `stage`; what leaves because of it goes through `answers`, after its
     commit; `queries` ask the server and wait. Where stanzas are read nobody may wait for the
-    server: such work is given to `later`. A part takes of this what it needs, and keeps that.
+    server: such work is given to `later`, which tells whether it took it. A part takes of this what
+    it needs, and keeps that.
     """
 
     stage: Stage
     answers: Answers
     queries: Queries
-    later: Callable[[Work], None]
+    later: Callable[[Work], bool]
     clock: Clock
     observer: Observer

@@ -97,9 +97,8 @@ class PrivacyTokens:
 
     def _give_later(self, person: Jid) -> None:
         name = self._name(person)
-        if name not in self._giving:
+        if name not in self._giving and self._later(lambda: self._give(person, name)):
             self._giving.add(name)
-            self._later(lambda: self._give(person, name))
 
     async def _give(self, person: Jid, name: str) -> None:
         """Give ours to a person; without an answer it is given with the next message."""

@@ -92,8 +92,7 @@ class ReachOut:
         event = limit_event(code, self._clock.now(), hold=self._hold, message_id=message_id)
         self._limits = step(self._limits, event)
         if not self._asking:
-            self._asking = True
-            self._later(self._ask)
+            self._asking = self._later(self._ask)
         return event
 
     async def notice(self, node: Node) -> None:

@@ -22,13 +22,16 @@ class WorkQueue:
     def __init__(self) -> None:
         self._waiting: asyncio.Queue[Work] = asyncio.Queue(MAX_WAITING)
 
-    def later(self, work: Work) -> None:
-        """Queue a job; it may never be done, see MAX_WAITING."""
+    def later(self, work: Work) -> bool:
+        """Queue a job, or tell that it will not be done: see MAX_WAITING.
+
+        Who remembers that it waits must forget it then, for it to be asked for again.
+        """
         try:
             self._waiting.put_nowait(work)
         except asyncio.QueueFull:
-            # Left undone on purpose.
-            return
+            return False
+        return True
 
     async def run(self) -> None:
         """Work until cancelled; raises what a job raises, unless the server did not help it."""

@@ -186,22 +186,39 @@ class Nowhere:
         """Nobody is told."""
 
 
+class Later:
+    """Work that waits for the server until a test does it; when `full`, it takes none."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Work] = []
+        self.full = False
+
+    def __call__(self, work: Work) -> bool:
+        if not self.full:
+            self.waiting.append(work)
+        return not self.full
+
+    async def work(self) -> None:
+        """Do all that waits."""
+        while self.waiting:
+            await self.waiting.pop(0)()
+
+
 def line_on(
     stage: Stage,
     *,
     queries: object,
     clock: Clock,
     answers: Answers | None = None,
-    later: Callable[[Work], None] | None = None,
+    later: Callable[[Work], bool] | None = None,
     observer: Observer | None = None,
 ) -> Line:
     """Return the line of a connection; without `later`, work that waits is never done."""
-    waiting: list[Work] = []
     return Line(
         stage=stage,
         answers=answers or cast("Answers", Nowhere()),
         queries=cast("Queries", queries),
-        later=later or waiting.append,
+        later=later or Later(),
         clock=clock,
         observer=observer or Nowhere(),
     )

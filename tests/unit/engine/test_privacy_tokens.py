@@ -1,6 +1,5 @@
 """Tokens are taken from whom they come, and nonsense changes nothing."""
 
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import cast
 
@@ -13,7 +12,7 @@ from perene.wire.errors import WireError
 from perene.wire.jid import Jid
 from perene.wire.node import Node
 from tests.support.virtual_clock import START, VirtualClock
-from tests.unit.engine.fakes import OWN_PN, MemoryStore, line_on, stage_on
+from tests.unit.engine.fakes import OWN_PN, Later, MemoryStore, line_on, stage_on
 
 pytestmark = pytest.mark.requirement("F10")
 
@@ -44,15 +43,14 @@ class Account:
         self.store = MemoryStore()
         self.clock = VirtualClock()
         self.server = Server()
-        self.later: list[Callable[[], Awaitable[None]]] = []
+        self.later = Later()
         self.stage = stage_on(self.store)
         self.tokens = PrivacyTokens(
-            line_on(self.stage, queries=self.server, clock=self.clock, later=self.later.append)
+            line_on(self.stage, queries=self.server, clock=self.clock, later=self.later)
         )
 
     async def work(self) -> None:
-        while self.later:
-            await self.later.pop(0)()
+        await self.later.work()
 
     async def shown(self, chat: Jid = CHAT) -> list[bytes]:
         return [node.data for node in await self.tokens.shown_to(chat)]
@@ -133,13 +131,25 @@ async def test_without_an_answer_ours_is_given_with_the_next_message() -> None:
     await account.tokens.wrote_to(CHAT)
     await account.work()
     await account.tokens.wrote_to(CHAT)
-    assert (len(account.server.given), account.later) == (2, [])
+    assert (len(account.server.given), account.later.waiting) == (2, [])
+
+
+async def test_ours_is_given_with_the_next_message_when_there_was_no_room_for_it() -> None:
+    account = Account()
+    account.later.full = True
+    await account.tokens.wrote_to(CHAT)
+    account.later.full = False
+    await account.work()
+    assert account.server.given == []
+    await account.tokens.wrote_to(CHAT)
+    await account.work()
+    assert len(account.server.given) == 1
 
 
 async def test_who_has_new_keys_is_given_ours_again_if_they_have_it() -> None:
     account = Account()
     await account.tokens.renew(CHAT)
-    assert account.later == []
+    assert account.later.waiting == []
     await account.tokens.wrote_to(CHAT)
     await account.work()
     await account.tokens.renew(CHAT)

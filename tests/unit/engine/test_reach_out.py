@@ -1,7 +1,7 @@
 """What WhatsApp says of a limit is understood, and nonsense changes nothing."""
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 
 import pytest
@@ -14,7 +14,7 @@ from perene.engine.reach_out import QUERY_ID, ReachOut
 from perene.wire.node import Node
 from tests.support.units import key, message
 from tests.support.virtual_clock import START, VirtualClock
-from tests.unit.engine.fakes import OWN_LID, MemoryStore, line_on, stage_on
+from tests.unit.engine.fakes import OWN_LID, Later, MemoryStore, line_on, stage_on
 
 pytestmark = pytest.mark.requirement("F10")
 
@@ -46,9 +46,9 @@ class Account:
         self.store = MemoryStore()
         self.clock = VirtualClock()
         self.server = Server(lock)
-        self.later: list[Callable[[], Awaitable[None]]] = []
+        self.later = Later()
         line = line_on(
-            stage_on(self.store), queries=self.server, clock=self.clock, later=self.later.append
+            stage_on(self.store), queries=self.server, clock=self.clock, later=self.later
         )
         self.reach_out = ReachOut(line, hold_s=24 * 3600.0)
 
@@ -134,7 +134,7 @@ async def test_after_a_refusal_the_server_is_asked_how_long_it_lasts() -> None:
     event = account.reach_out.refused("463", "A")
     assert event is not None
     assert account.reach_out.refused("463", "B") is not None
-    [ask] = account.later
+    [ask] = account.later.waiting
     await ask()
     assert [node.attrs["query_id"] for node in account.server.asked] == [QUERY_ID]
     assert account.events[-1].payload["until"] == (START + HOUR).isoformat()
@@ -148,9 +148,19 @@ async def test_without_such_an_answer_our_own_hold_stands(
 ) -> None:
     account = Account(lock)
     account.reach_out.refused("475", "A")
-    await account.later.pop()()
+    await account.later.work()
     assert account.events == []
     assert not await account.may_write()
+
+
+async def test_the_next_refusal_asks_when_there_was_no_room_for_the_question() -> None:
+    account = Account({"is_active": True, "time_enforcement_ends": seconds(HOUR)})
+    account.later.full = True
+    account.reach_out.refused("463", "A")
+    account.later.full = False
+    account.reach_out.refused("463", "B")
+    await account.later.work()
+    assert len(account.server.asked) == 1
 
 
 @pytest.mark.parametrize("code", ["479", "404", "421"])

@@ -16,8 +16,8 @@ class Worker:
         self.done: list[object] = []
         self.changed = asyncio.Event()
 
-    def ask(self, what: object, error: Exception | None = None) -> None:
-        """Queue a job that is noted when it is done, and then raises `error`."""
+    def ask(self, what: object, error: Exception | None = None) -> bool:
+        """Queue a job that is noted when it is done, and then raises `error`; tell if it was."""
 
         async def job() -> None:
             self.done.append(what)
@@ -25,7 +25,7 @@ class Worker:
             if error is not None:
                 raise error
 
-        self.queue.later(job)
+        return self.queue.later(job)
 
     async def until(self, what: object) -> None:
         """Work until a job was done."""
@@ -61,8 +61,9 @@ async def test_a_job_that_the_server_does_not_help_is_passed_over(
 
 
 async def test_what_is_too_much_is_dropped(worker: Worker) -> None:
-    for number in range(MAX_WAITING + 1):
-        worker.ask(number)
+    for number in range(MAX_WAITING):
+        assert worker.ask(number)
+    assert not worker.ask(MAX_WAITING), "who asks is told"
     await worker.until(MAX_WAITING - 1)
     worker.ask("later")
     await worker.until("later")
