@@ -10,6 +10,7 @@ import structlog
 
 from perene import __version__
 from perene.api import HttpServer, announce_first_key
+from perene.app.history import History
 from perene.app.sessions import Sessions, wire_sessions
 from perene.app.watch import Watch, wire_watch
 from perene.app.web import wire_server
@@ -78,8 +79,12 @@ async def _run(settings: Settings, store: Store, lock: InstanceLock, errors: Lin
     )
     # First, so that a port that is taken refuses the start before any session connects.
     port = await server.start()
+    history = History(store, settings.data_dir / "events.noted", clock, Threads(1, "perene-note"))
     watching = asyncio.create_task(watch.run(), name="watch")
+    noting: asyncio.Task[None] | None = None
     try:
+        await history.check()
+        noting = asyncio.create_task(history.run(), name="history")
         await _announce(settings, store, port)
         collector.spare()
         await _live(settings, server, sessions, hold, watch)
@@ -87,12 +92,16 @@ async def _run(settings: Settings, store: Store, lock: InstanceLock, errors: Lin
             await _tell(watch)
             raise hold.taken
     finally:
-        watching.cancel()
+        looking = [task for task in (watching, noting) if task is not None]
+        for task in looking:
+            task.cancel()
         await server.stop()
         if hold.taken is None:
-            await asyncio.wait((watching,))
+            await asyncio.wait(looking)
             await watch.alerting.save()
             await sessions.hearings.save()
+            if noting is not None:
+                await history.save()
     log.info("stopped")
 
 

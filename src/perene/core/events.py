@@ -44,6 +44,7 @@ class EventType(StrEnum):
     MESSAGE_FAILED = "message.failed"
     MESSAGE_UNREADABLE = "message.unreadable"
     PEER_IDENTITY_CHANGED = "peer.identity_changed"
+    DATABASE_WENT_BACK = "database.went_back"
 
 
 DESCRIPTIONS: Mapping[EventType, str] = {
@@ -87,6 +88,8 @@ DESCRIPTIONS: Mapping[EventType, str] = {
     EventType.MESSAGE_FAILED: "The server or every recipient refused a message of ours.",
     EventType.MESSAGE_UNREADABLE: "A message could not be decrypted; a resend was asked for.",
     EventType.PEER_IDENTITY_CHANGED: "A contact's device has new identity keys.",
+    EventType.DATABASE_WENT_BACK: "The service started on an older state of its database, as after"
+    " the restore of a backup: the events behind `kept` are lost, with all that they tell of.",
 }
 
 

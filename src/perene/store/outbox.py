@@ -138,6 +138,13 @@ def last_seq(connection: Connection) -> int:
     return 0 if found is None else int(found)
 
 
+def skip_to(connection: Connection, seq: int) -> None:
+    """Let the next event have a number behind `seq`."""
+    missing = seq - last_seq(connection)
+    if missing > 0:
+        _take_numbers(connection, missing)
+
+
 def purge_events(connection: Connection, before: datetime, *, limit: int) -> int:
     """Delete at most `limit` of the oldest events, as far as they are older than `before`."""
     oldest = connection.execute(

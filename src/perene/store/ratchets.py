@@ -12,7 +12,7 @@ from perene.store.bulk import BulkInsert, do_nothing, replacing
 from perene.store.schema import ratchets, sender_key_holders, sender_keys
 from perene.store.sealing import Sealer
 
-_RATCHET = BulkInsert(ratchets, ("session", "name", "device", "sealed"), replacing("sealed"))
+RATCHET = BulkInsert(ratchets, ("session", "name", "device", "sealed"), replacing("sealed"))
 _SENDER_KEY = BulkInsert(
     sender_keys, ("session", "name", "device", "group", "sealed"), replacing("sealed")
 )
@@ -61,7 +61,7 @@ def write_ratchets(connection: Connection, entries: Iterable[Entry]) -> None:
         else:
             sealed = session.sealer.seal("ratchets", address, state.serialize())
             rows.append((key, name, device, sealed))
-    _RATCHET.run(connection, rows)
+    RATCHET.run(connection, rows)
     if gone:
         connection.execute(_FORGET_RATCHET, gone)
 

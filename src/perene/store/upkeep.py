@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from perene.core.events import Event
 from perene.core.ids import SessionId
 from perene.core.messages import Fate, LedgerEntry, Status
 from perene.store import (
@@ -22,6 +23,7 @@ from perene.store import (
 )
 from perene.store.api_keys import ApiKey
 from perene.store.base import StoreBase
+from perene.store.renewal import Place, Renewal, renew_keys
 
 # One purge transaction holds the writer for milliseconds, so that no commit waits long for it.
 _PURGE_ROWS = 2000
@@ -47,6 +49,20 @@ class Upkeep(StoreBase):
     async def last_life(self) -> datetime | None:
         """Return when a service is known to have run on this database last, None if never."""
         return await self.database.read(outbox.last_life)
+
+    async def renew_keys(self, session: SessionId, renewal: Renewal) -> None:
+        """Never again send with the keys that a session has: see `renewal`."""
+        after: Place | None = None
+        while True:
+            after = await self.database.write(
+                renew_keys, self.keyring, session, renewal, after=after
+            )
+            if after is None:
+                return
+
+    async def skip_events(self, seq: int, event: Event) -> None:
+        """Let this event, and all that follow, have numbers behind `seq`."""
+        await self.database.write(_skip_events, seq, event)
 
     async def counts(self, session: SessionId, *, since: datetime | None = None) -> Counts:
         """Return how much a session holds; `since` limits the fates to ids first seen after it."""
@@ -104,6 +120,11 @@ class Upkeep(StoreBase):
         while found := await self.database.write(fn, before, limit=_PURGE_ROWS):
             gone += found
         return gone
+
+
+def _skip_events(connection: Connection, seq: int, event: Event) -> None:
+    outbox.skip_to(connection, seq)
+    outbox.append_events(connection, [(None, event)])
 
 
 def _counts(connection: Connection, session: int, since: datetime | None) -> Counts:

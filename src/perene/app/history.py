@@ -1,0 +1,124 @@
+"""Whether the database is an older state of what this service had, as after a restore.
+
+How many events there were is noted in the data directory, outside of the database, every few
+seconds. A start that finds fewer makes every session safe before it connects: see `store.renewal`.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from perene.core.clock import Clock
+from perene.core.errors import StorageError, UnreadableState
+from perene.core.events import Event, EventType
+from perene.core.ids import SessionId
+from perene.core.sessions import SessionRecord
+from perene.core.unit import Profile
+from perene.engine.addresses import signal_address
+from perene.process.high_water import read_mark, write_mark
+from perene.signal.errors import SignalError
+from perene.signal.ratchet import Ratchet
+from perene.store.errors import CannotConnect
+from perene.store.renewal import Renewal
+from perene.wire.jid import Jid
+
+log = structlog.stdlib.get_logger()
+
+_EVERY_S = 10.0
+
+_AHEAD = 1_000_000
+"""More events than come between two notes: no number that was lost is given a second time, so that
+a listener who knows it misses none of what follows."""
+
+
+class HistoryStore(Protocol):
+    """What holds the events and the keys. All raise StorageError."""
+
+    async def last_seq(self) -> int: ...
+
+    async def list_sessions(self) -> Sequence[SessionRecord]: ...
+
+    async def renew_keys(self, session: SessionId, renewal: Renewal) -> None: ...
+
+    async def skip_events(self, seq: int, event: Event) -> None: ...
+
+
+class FreshKeys:
+    """Implements `store.renewal.Renewal` on what the engine keeps."""
+
+    def retired(self, ratchet: bytes) -> bytes | None:
+        try:
+            known = Ratchet.parse(ratchet)
+        except SignalError:
+            return None  # nothing is sent with it either
+        return known.archive_current().serialize() if known.has_current else None
+
+    def own_sender(self, profile: Profile) -> tuple[str, int] | None:
+        if profile.pn is None or profile.lid is None:
+            return None
+        own = Jid.parse(profile.lid).with_device(Jid.parse(profile.pn).device)
+        name, _dot, device = str(signal_address(own)).rpartition(".")
+        return name, int(device)
+
+
+class History:
+    """Notes how far the events have come, and sees when they have gone back."""
+
+    def __init__(self, store: HistoryStore, file: Path, clock: Clock, threads: Executor) -> None:
+        self._store = store
+        self._file = file
+        self._clock = clock
+        self._threads = threads
+        self._noted: int | None = None
+
+    async def check(self) -> None:
+        """Make every session safe if the database went back; before any of them connects.
+
+        Raises CannotConnect when that cannot be stored: nothing may be sent then.
+        """
+        try:
+            await self._check()
+        except StorageError as error:
+            raise CannotConnect(f"cannot look at what was restored: {error}") from error
+
+    async def _check(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._noted = await loop.run_in_executor(self._threads, read_mark, self._file)
+        kept = await self._store.last_seq()
+        if self._noted is None or kept >= self._noted:
+            return
+        log.warning("database_went_back", events=kept, noted=self._noted)
+        renewal = FreshKeys()
+        for record in await self._store.list_sessions():
+            try:
+                await self._store.renew_keys(record.id, renewal)
+            except UnreadableState as error:  # it cannot connect either
+                log.warning("keys_not_renewed", session=record.id, reason=str(error))
+        event = Event(
+            type=EventType.DATABASE_WENT_BACK,
+            at=self._clock.now(),
+            payload={"kept": kept, "noted": self._noted},
+        )
+        # Last: a start that is cut short before does all of it again.
+        await self._store.skip_events(self._noted + _AHEAD, event)
+
+    async def run(self) -> None:
+        """Note it every few seconds, until cancelled."""
+        while True:
+            await self.save()
+            await self._clock.sleep(_EVERY_S)
+
+    async def save(self) -> None:
+        """Note how far the events have come. Never fails: the next one tells as much."""
+        try:
+            reached = await self._store.last_seq()
+            if self._noted is None or reached > self._noted:
+                loop = asyncio.get_running_loop()
+                await loop.run_in_executor(self._threads, write_mark, self._file, reached)
+                self._noted = reached
+        except (StorageError, OSError) as error:
+            log.debug("events_not_noted", reason=str(error))

@@ -1,0 +1,150 @@
+"""A backup is put back between two runs: it does not know what was sent since; others do."""
+
+import shutil
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from perene.app.history import History
+from perene.core.events import EventType
+from perene.core.sessions import Connection as State
+from perene.process.threads import Threads
+from perene.store.store import Store
+from tests.support.world import World, inbox
+
+
+class Backup:
+    """A copy of the database, made and put back while the service is down."""
+
+    def __init__(self, world: World, folder: Path) -> None:
+        self.world = world
+        self._live = folder / "perene.db"
+        self._copy = folder / "backup.db"
+        self._noted = folder / "events.noted"
+        self._key = folder / "master.key"
+
+    async def make(self) -> None:
+        """Copy the database between two runs."""
+        await self.world.stop()
+        shutil.copyfile(self._live, self._copy)
+        await self.world.start()
+
+    async def put_back(self) -> None:
+        """Put the copy back between two runs, which look for what was lost as the service does."""
+        await self.history(self.world.store).save()
+        await self.world.stop()
+        shutil.copyfile(self._copy, self._live)
+        await self.look_back()
+        await self.world.start()
+
+    async def look_back(self) -> None:
+        """Look whether the database went back, as each start does."""
+        url = f"sqlite:///{self._live}"
+        store = Store.open(url, clock=self.world.clock, key_file=self._key)
+        try:
+            await self.history(store).check()
+        finally:
+            await store.close()
+
+    def history(self, store: Store) -> History:
+        """Return what notes how far the events of a store have come."""
+        return History(store, self._noted, self.world.clock, Threads(1, "note"))
+
+
+@pytest.fixture
+def backup(world: World, tmp_path: Path) -> Backup:
+    return Backup(world, tmp_path)
+
+
+@asynccontextmanager
+async def newly_open(world: World) -> AsyncGenerator[None]:
+    """Wait until the session is open again after what the block does."""
+    before = await world.now()
+    yield
+    await world.event(EventType.SESSION_CONNECTED, since=before)
+
+
+async def said(world: World, to: str, *texts: str) -> None:
+    """Send texts, and wait until the server has each."""
+    for text in texts:
+        sent = await world.send(to, text)
+        await world.event(EventType.MESSAGE_SENT, message_id=sent)
+
+
+@pytest.mark.requirement("F4", "E6")
+async def test_after_a_restore_no_key_is_used_twice_and_every_message_is_read(
+    world: World, backup: Backup
+) -> None:
+    phone = await world.pair()
+    ana, bia = (world.simulator.add_contact(name=name).account for name in ("Ana", "Bia"))
+    group = world.simulator.create_group("Club", ana.phone, [bia.phone, phone]).jid
+    await world.answered(phone)
+    chats = (str(ana.jid("lid")), group)
+    for chat in chats:
+        await said(world, chat, "before")
+    world.simulator.send_text(ana.phone, phone, "an answer")
+    await world.event(EventType.MESSAGE_RECEIVED, text="an answer")
+    async with newly_open(world):
+        await backup.make()
+
+    for chat in chats:
+        await said(world, chat, "lost 1", "lost 2", "lost 3")
+    async with newly_open(world):
+        await backup.put_back()
+    for chat in chats:
+        await said(world, chat, "after 1", "after 2")
+    world.simulator.send_text(bia.phone, phone, "from Bia")
+    world.simulator.send_text(ana.phone, phone, "from Ana")
+    await world.event(EventType.MESSAGE_RECEIVED, text="from Bia")
+    await world.event(EventType.MESSAGE_RECEIVED, text="from Ana")
+
+    texts = ["before", "lost 1", "lost 2", "lost 3", "after 1", "after 2"]
+    assert sorted(filter(None, inbox(world, ana.phone))) == sorted(texts * 2)
+    assert inbox(world, bia.phone) == texts
+    assert world.simulator.evidence.reused_keys == []
+    assert world.state() is State.OPEN
+
+
+@pytest.mark.requirement("F4", "F6")
+async def test_after_a_restore_no_listener_misses_what_follows(
+    world: World, backup: Backup
+) -> None:
+    await world.pair()
+    ana = str(world.simulator.add_contact(name="Ana").account.jid("lid"))
+    await said(world, ana, "before")
+    kept = await world.now()
+    async with newly_open(world):
+        await backup.make()
+    await said(world, ana, "lost")
+    position = await world.now()
+
+    await backup.put_back()
+    await said(world, ana, "after")
+
+    since = await world.events(since=position)
+    assert since[0].event.type is EventType.DATABASE_WENT_BACK
+    told = since[0].event.payload
+    assert kept <= int(str(told["kept"])) < int(str(told["noted"])) <= position
+    assert EventType.MESSAGE_SENT in {one.event.type for one in since}
+    # It is told once, and nothing is renewed again.
+    await world.stop()
+    await backup.look_back()
+    await world.start()
+    assert len(await world.events(EventType.DATABASE_WENT_BACK)) == 1
+
+
+async def test_an_ordinary_restart_renews_nothing(world: World, backup: Backup) -> None:
+    await world.pair()
+    ana = world.simulator.add_contact(name="Ana").account
+    await said(world, str(ana.jid("lid")), "one")
+    fetched = ana.devices[0].keys.handed_out
+    await backup.history(world.store).save()
+    async with newly_open(world):
+        await world.stop()
+        await backup.look_back()
+        await world.start()
+    await said(world, str(ana.jid("lid")), "two")
+    assert await world.events(EventType.DATABASE_WENT_BACK) == []
+    assert ana.devices[0].keys.handed_out == fetched

@@ -1,0 +1,168 @@
+"""A start sees that its database is an older one than before, and only then."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from perene.app.history import FreshKeys, History
+from perene.core.errors import StorageUnavailable, UnreadableState
+from perene.core.events import Event, EventType
+from perene.core.ids import Epoch, SessionId
+from perene.core.sessions import Desired, SessionRecord
+from perene.core.unit import Profile
+from perene.process.high_water import read_mark
+from perene.process.threads import Threads
+from perene.signal.ratchet import Ratchet
+from perene.store.errors import CannotConnect
+from perene.store.renewal import Renewal
+from tests.support.full_disk import no_file_beyond
+from tests.support.virtual_clock import START, VirtualClock
+
+pytestmark = pytest.mark.requirement("F4")
+
+
+class Shelf:
+    """Has so many events, and keeps who was renewed."""
+
+    def __init__(self, events: int) -> None:
+        self.events = events
+        self.renewed: list[SessionId] = []
+        self.told: list[Event] = []
+        self.damaged: SessionId | None = None
+        self.failing = False
+
+    async def last_seq(self) -> int:
+        self._ask()
+        return self.events
+
+    async def list_sessions(self) -> list[SessionRecord]:
+        return [
+            SessionRecord(
+                id=SessionId(name),
+                name=None,
+                desired=Desired.RUNNING,
+                epoch=Epoch(0),
+                created_at=START,
+                has_credentials=True,
+            )
+            for name in ("ana", "rui")
+        ]
+
+    async def renew_keys(self, session: SessionId, renewal: Renewal) -> None:
+        assert isinstance(renewal, FreshKeys)
+        if session == self.damaged:
+            raise UnreadableState("no data key")
+        self.renewed.append(session)
+
+    async def skip_events(self, seq: int, event: Event) -> None:
+        self._ask()
+        self.events = seq + 1
+        self.told.append(event)
+
+    def _ask(self) -> None:
+        if self.failing:
+            raise StorageUnavailable("gone")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "events.noted"
+
+
+def history(shelf: Shelf, file: Path, clock: VirtualClock | None = None) -> History:
+    return History(shelf, file, clock or VirtualClock(), Threads(1, "note"))
+
+
+async def test_a_database_that_has_gone_back_is_made_safe_once(file: Path) -> None:
+    await history(Shelf(1000), file).save()
+    restored = Shelf(400)
+    restored.damaged = SessionId("ana")
+
+    with capture_logs() as lines:
+        await history(restored, file).check()
+
+    assert restored.renewed == ["rui"]
+    [event] = restored.told
+    assert event.type is EventType.DATABASE_WENT_BACK
+    assert event.payload == {"kept": 400, "noted": 1000}
+    assert [line["event"] for line in lines] == ["database_went_back", "keys_not_renewed"]
+    assert restored.events > 1_000_000
+    await history(restored, file).check()
+    assert restored.renewed == ["rui"]
+
+
+@pytest.mark.parametrize("events", [1000, 1001])
+async def test_a_database_that_has_not_is_left_alone(file: Path, events: int) -> None:
+    await history(Shelf(1000), file).save()
+    shelf = Shelf(events)
+    await history(shelf, file).check()
+    assert (shelf.renewed, shelf.told) == ([], [])
+
+
+@pytest.fixture(params=[None, "", "half a num", "12ä"])
+def unreadable(request: pytest.FixtureRequest, file: Path) -> Path:
+    if request.param is not None:
+        file.write_text(request.param)
+    return file
+
+
+async def test_without_a_note_nobody_can_tell(unreadable: Path) -> None:
+    file = unreadable
+    shelf = Shelf(0)
+    await history(shelf, file).check()
+    assert (shelf.renewed, shelf.told) == ([], [])
+    shelf.events = 5
+    await history(shelf, file).save()
+    assert read_mark(file) == 5
+
+
+async def test_no_session_starts_before_it_is_made_safe(file: Path) -> None:
+    await history(Shelf(1000), file).save()
+    shelf = Shelf(400)
+    shelf.failing = True
+    with pytest.raises(CannotConnect, match="gone"):
+        await history(shelf, file).check()
+
+
+async def test_it_is_noted_every_ten_seconds(file: Path) -> None:
+    clock, shelf = VirtualClock(), Shelf(3)
+    life = asyncio.create_task(history(shelf, file, clock).run())
+    await clock.until_asleep(10)
+    assert read_mark(file) == 3
+    life.cancel()
+
+
+async def test_what_cannot_be_noted_is_noted_the_next_time(file: Path) -> None:
+    shelf = Shelf(3)
+    noting = history(shelf, file)
+    await noting.save()
+    shelf.events, shelf.failing = 4, True
+    await noting.save()
+    shelf.failing = False
+    with no_file_beyond(0), capture_logs():
+        await noting.save()
+    assert read_mark(file) == 3
+    await noting.save()
+    assert read_mark(file) == 4
+
+
+async def test_what_an_older_database_would_note_is_not_believed(file: Path) -> None:
+    shelf = Shelf(1000)
+    noting = history(shelf, file)
+    await noting.save()
+    shelf.events = 400  # under the running service: the next start has to see it
+    await noting.save()
+    assert read_mark(file) == 1000
+
+
+def test_own_sender_keys_are_kept_under_the_lid_with_the_number_of_the_device() -> None:
+    profile = Profile(pn="5511999990000:7@s.whatsapp.net", lid="123456:7@lid")
+    assert FreshKeys().own_sender(profile) == ("123456_1", 7)
+    assert FreshKeys().own_sender(Profile(pn=None, lid=None)) is None
+
+
+def test_a_ratchet_that_cannot_send_needs_no_change() -> None:
+    assert FreshKeys().retired(Ratchet.empty.serialize()) is None
+    assert FreshKeys().retired(b"\xff") is None
