@@ -13,7 +13,7 @@ from perene.core.alerts import Alert
 from perene.supervisor.alerts.alerting import Alerting
 from perene.supervisor.alerts.tellings import NotTold
 from tests.support.virtual_clock import VirtualClock
-from tests.unit.supervisor.alerts.test_alerting import HOT, Shelf
+from tests.unit.supervisor.alerts.desk import HOT, Shelf
 
 Told = tuple[str, bool]
 """An alert's id, and whether it was told as resolved."""

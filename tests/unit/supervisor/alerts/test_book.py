@@ -1,0 +1,117 @@
+"""What is kept of alerts, also while the database is away and over a restart."""
+
+from perene.core.alerts import SERVICE
+from perene.supervisor.alerts.tellings import NotTold
+from tests.unit.supervisor.alerts.desk import (
+    Desk,
+    Receiver,
+)
+
+
+async def test_the_history_holds_open_and_resolved_alerts(desk: Desk):
+    await desk.look(one=11)
+    await desk.look(one=5, two=11)
+    assert [alert.subject for alert in await desk.alerts()] == ["two", "one"]
+    assert [alert.subject for alert in await desk.alerts(open_only=True)] == ["two"]
+    assert [alert.subject for alert in await desk.alerts(session="one")] == ["one"]
+    first, second = desk.shelf.alerts.values()
+    assert first.resolved_at is not None
+    assert [one.ok for one in first.notified] == [True, True]
+    assert second.resolved_at is None
+
+
+async def test_many_alerts_are_stored_in_few_transactions(desk: Desk, pager: Receiver):
+    await desk.look(**{f"s{number}": 11.0 for number in range(1000)})
+    assert len(desk.shelf.alerts) == 1000
+    assert all(alert.notified for alert in desk.shelf.alerts.values())
+    assert desk.shelf.transactions <= 20
+
+
+async def test_an_outage_of_the_database_is_told_at_once_and_stored_later(
+    desk: Desk, pager: Receiver
+):
+    await desk.look(service=5)
+    desk.shelf.failing = True
+    await desk.look(service=11)
+    assert pager.told == [([SERVICE], True)]
+    assert [alert.rule for alert in await desk.alerts(open_only=True)] == ["database"]
+    assert desk.shelf.alerts == {}
+    desk.shelf.failing = False
+    await desk.look(service=5)
+    assert pager.told == [([SERVICE], True), ([SERVICE], False)]
+    (stored,) = desk.shelf.alerts.values()
+    assert stored.resolved_at is not None
+    assert [one.ok for one in stored.notified] == [True, True]
+
+
+async def test_a_database_that_is_down_from_the_start_is_told_too(desk: Desk, pager: Receiver):
+    desk.shelf.failing = True
+    await desk.look(service=11)
+    assert pager.told == [([SERVICE], True)]
+    desk.shelf.failing = False
+    await desk.look(service=11)
+    assert len(desk.shelf.alerts) == 1
+    assert pager.told == [([SERVICE], True)]
+
+
+async def test_an_alert_that_was_open_is_not_told_again_after_a_restart(desk: Desk):
+    await desk.look(one=11)
+    pager = Receiver()
+    later = Desk(pager, shelf=desk.shelf)
+    await later.look()
+    await later.look(one=11)
+    assert pager.told == []
+    assert len(await later.alerts(open_only=True)) == 1
+    await later.look(one=5)
+    assert pager.told == [(["one"], False)]
+    assert len(later.shelf.alerts) == 1
+
+
+async def test_an_open_alert_that_nobody_was_told_of_is_told_after_a_restart(
+    desk: Desk, pager: Receiver
+):
+    pager.failing = NotTold("down")
+    await desk.look(one=11)
+    later = Desk(Receiver(), shelf=desk.shelf)
+    await later.look(one=11)
+    assert later.receivers[0].told == [(["one"], True)]
+
+
+async def test_whoever_knows_of_an_alert_is_told_after_a_restart_that_it_has_resolved():
+    knows, knows_not, knows_all = Receiver("knows"), Receiver("knows not"), Receiver("knows all")
+    desk = Desk(knows, knows_not, knows_all)
+    knows_not.failing = NotTold("no route")
+    await desk.look(one=11)
+    knows.failing = NotTold("no route")
+    await desk.look(one=5)
+    later = Desk(Receiver("knows"), Receiver("knows not"), Receiver("knows all"), shelf=desk.shelf)
+    for _ in range(2):
+        await later.look(one=5)
+    assert [one.told for one in later.receivers] == [[(["one"], False)], [], []]
+    latest = Desk(Receiver("knows"), shelf=desk.shelf)
+    await latest.look(one=5)
+    assert latest.receivers[0].told == []
+
+
+async def test_what_fired_before_the_older_alert_could_be_read_is_the_older_alert(desk: Desk):
+    await desk.look(service=11)
+    (old,) = desk.shelf.alerts.values()
+    later = Desk(Receiver(), shelf=desk.shelf)
+    later.shelf.failing = True
+    await later.look(100, service=11)
+    later.shelf.failing = False
+    await later.look(service=11)
+    assert [alert.id for alert in await later.alerts()] == [old.id]
+    await later.look(service=5)
+    assert [alert.id for alert in later.shelf.alerts.values()] == [old.id]
+    assert await later.alerts(open_only=True) == []
+
+
+async def test_a_service_that_ends_tells_of_itself_and_leaves_its_sessions_alerts_open(
+    desk: Desk, pager: Receiver
+):
+    await desk.look(one=11, service=11)
+    desk.alerting.leave_sessions()
+    await desk.look(two=11, service=5)
+    assert sorted(pager.told[2:]) == [([SERVICE], False)]
+    assert [alert.subject for alert in await desk.alerts(open_only=True)] == ["one"]
