@@ -51,13 +51,14 @@ class Connections:
     ) -> Connection:
         return Connection(
             store=store,
-            config=self._config(options),
+            config=self.config(options),
             clock=self._clock,
             observer=observer,
             hearing=self._hearings.of(store.session),
         )
 
-    def _config(self, options: SessionOptions) -> EngineConfig:
+    def config(self, options: SessionOptions) -> EngineConfig:
+        """Return how a session with these options connects; its own go before the settings."""
         settings = self._settings
         history = settings.history_sync if options.history_sync is None else options.history_sync
         online = settings.mark_online if options.mark_online is None else options.mark_online

@@ -21,7 +21,7 @@ def config(folder: Path, options: SessionOptions, **settings: Any) -> EngineConf
     store = Store.open(given.database, clock=clock, key_file=given.master_key_path)
     try:
         versions = client_versions(given, store, clock)
-        return Connections(given, versions, Hearings(store, clock), clock)._config(options)
+        return Connections(given, versions, Hearings(store, clock), clock).config(options)
     finally:
         store.database.close_now()
 

@@ -220,12 +220,12 @@ async def test_a_deleted_session_leaves_no_memory_behind(service: Wired) -> None
     life = asyncio.create_task(service.sessions.supervisor.run())
     await service.desk.create_session(ANA, name=None, options=SessionOptions(), start=False)
     hearings = service.sessions.hearings
-    hearings.of(ANA)
+    heard = hearings.of(ANA)
     await service.sessions.accounts.account(ANA)
-    assert ANA in hearings._memories
+    assert hearings.of(ANA) is heard
     assert ANA in service.sessions.accounts._accounts
     await service.desk.delete(ANA)
-    assert ANA not in hearings._memories
+    assert hearings.of(ANA) is not heard
     assert ANA not in service.sessions.accounts._accounts
     service.sessions.supervisor.close()
     await life

@@ -286,7 +286,7 @@ class World:
     def __post_init__(self) -> None:
         self._made = asyncio.Event()
         self.committer = Committer(
-            commit=self._commit, clock=self.clock, policy=SavePolicy(), on_commit=self._ring
+            commit=self._commit, clock=self.clock, policy=SavePolicy(), on_commit=self.ring
         )
         self.supervisor = self.another()
 
@@ -298,7 +298,7 @@ class World:
             committer=self.committer,
             connect=self._connect,
             clock=self.clock,
-            ring=self._ring,
+            ring=self.ring,
             rng=Even(),
             metrics=self.metrics,
         )
@@ -314,7 +314,7 @@ class World:
     async def _commit(self, units: Sequence[Unit]) -> Sequence[Committed]:
         return [Committed(new_messages=0) for _ in units]
 
-    def _ring(self) -> None:
+    def ring(self) -> None:
         self.rung += 1
 
     def _open(self, session: SessionId, epoch: Epoch, lane: Lane) -> SessionStore:

@@ -43,7 +43,7 @@ async def world() -> AsyncIterator[World]:
 
 @pytest.fixture
 def desk(world: World) -> SessionDesk:
-    return SessionDesk(world.store, world.supervisor, world.clock, ring=world._ring)
+    return SessionDesk(world.store, world.supervisor, world.clock, ring=world.ring)
 
 
 async def create(
