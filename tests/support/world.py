@@ -14,19 +14,20 @@ import random
 import shutil
 from collections.abc import AsyncGenerator, Callable, Sequence, Sized
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+from perene.app.connections import OwnedStore
 from perene.core.account import ReachOutPolicy
 from perene.core.errors import StorageError
 from perene.core.events import EventType
-from perene.core.ids import Epoch, SessionId
-from perene.core.notices import Notice, Observer
+from perene.core.ids import SessionId
+from perene.core.notices import Observer
 from perene.core.sessions import Connection as State
 from perene.core.sessions import SessionOptions
-from perene.core.unit import Committed, Unit
+from perene.core.unit import Unit
 from perene.engine.client_payload import ClientIdentity
 from perene.engine.config import EngineConfig
 from perene.engine.connection import Connection
@@ -37,7 +38,6 @@ from perene.engine.transport import Endpoint
 from perene.sim import Settings, Simulator
 from perene.sim.evidence import DeviceCounters
 from perene.sim.model import Device
-from perene.store.session_store import SessionReader
 from perene.store.store import Store
 from perene.supervisor.desks.account import AccountDesk
 from perene.supervisor.desks.events import EventFeed
@@ -45,72 +45,15 @@ from perene.supervisor.desks.messages import MessageDesk
 from perene.supervisor.desks.sessions import SessionDesk
 from perene.supervisor.fleet.supervisor import Supervisor, Versions
 from perene.supervisor.gate.start_gate import StartGate
-from perene.supervisor.metrics import Metrics
 from perene.supervisor.ports import MessageView, StoredEvent
-from perene.supervisor.storage.committer import Committer, Lane, Outcome, SavePolicy
-from tests.support.network import Network, Wire
+from perene.supervisor.storage.committer import Committer, Outcome, SavePolicy
+from tests.support.edges import WatchedMetrics, WatchedObserver, WatchedTransport
+from tests.support.network import Network
 from tests.support.record import PATIENCE_S
 from tests.support.storage import Storage
 from tests.support.virtual_clock import VirtualClock
 
 DESK = SessionId("desk")
-
-
-class OwnedStore(SessionReader):
-    """The store as one connection sees it; wired as the application wires it."""
-
-    __slots__ = ("_lane",)
-
-    def __init__(self, store: Store, session: SessionId, epoch: Epoch, lane: Lane) -> None:
-        super().__init__(store.database, store.keyring, store.opening, session, epoch)
-        self._lane = lane
-
-    def submit(self, unit: Unit) -> "asyncio.Future[Committed]":
-        return self._lane.submit(unit)
-
-
-class WatchedTransport:
-    """A connection to the simulator that tells when the client has sent something."""
-
-    def __init__(self, inner: Wire, tell: Callable[[], None]) -> None:
-        self.inner = inner
-        self._tell = tell
-
-    async def send(self, data: bytes) -> None:
-        await self.inner.send(data)
-        self._tell()
-
-    async def receive(self) -> bytes:
-        return await self.inner.receive()
-
-    async def close(self) -> None:
-        await self.inner.close()
-        self._tell()
-
-
-@dataclass(slots=True)
-class _Watched:
-    inner: Observer
-    tell: Callable[[], None]
-
-    def notice(self, notice: Notice) -> None:
-        self.inner.notice(notice)
-        self.tell()
-
-
-class _Telling(Metrics):
-    """Tells when a session is shown in another state.
-
-    What has ended is shown before it is committed, what follows from it afterwards.
-    """
-
-    def __init__(self, tell: Callable[[], None]) -> None:
-        super().__init__()
-        self._tell = tell
-
-    def transition(self, before: State, after: State) -> None:
-        super().transition(before, after)
-        self._tell()
 
 
 class World:
@@ -200,7 +143,7 @@ class World:
             commit=self._commit, clock=self.clock, policy=SavePolicy(), on_commit=self._committed
         )
         self.gate = StartGate(self.clock, at_once=self.start_at_once, per_second=200)
-        self.metrics = _Telling(self.tell)
+        self.metrics = WatchedMetrics(self.tell)
         self.supervisor = Supervisor(
             last_life=last_life,
             store=self.store,
@@ -305,7 +248,7 @@ class World:
             store=store,
             config=config,
             clock=self.clock,
-            observer=_Watched(observer, self.tell),
+            observer=WatchedObserver(observer, self.tell),
             dial=partial(self._dial, store.session),
             hearing=self.hearing.setdefault(store.session, HearingMemory()),
         )
