@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,7 +27,9 @@ class Receiver:
     told: Counter[Told]
     away: bool = False
 
-    async def tell(self, alerts: Sequence[Alert], *, remedy: str) -> None:
+    async def tell(
+        self, alerts: Sequence[Alert], *, remedy: str, reasons: Mapping[str, str]
+    ) -> None:
         if self.away:
             raise NotTold("away")
         self.told.update((alert.id, alert.resolved_at is not None) for alert in alerts)

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from perene.core.account import LIMIT_MEANINGS, Ban, ReachOutPolicy
+from perene.core.account import LIMIT_MEANINGS, Ban, ReachOutPolicy, ban_meaning
 from perene.core.events import EventType
 from perene.core.messages import Status
 from perene.core.sessions import Connection
 from perene.engine.reach_out import REFUSED_HERE
 from perene.engine.sending import WINDOW
 from perene.supervisor.ports import ReachOutLimited
+from tests.support.watch import watched
 from tests.support.world import DESK, World, inbox
 
 pytestmark = pytest.mark.requirement("F10")
@@ -231,6 +232,19 @@ async def test_a_ban_is_shown_with_its_meaning_until_it_ends(world: World) -> No
     assert abs(ban.until - end) < timedelta(seconds=2)
     await world.clock.advance((ban.until - world.clock.now()).total_seconds())
     assert (await world.accounts.account(DESK)).ban is None
+
+
+async def test_who_is_told_of_a_ban_is_told_why_and_until_when(world: World) -> None:
+    own = await world.pair()
+    async with watched(world) as watch:
+        world.simulator.ban(own, DAY, code=104)
+        await world.pass_time(60, until=lambda: "session_banned" in watch.pager.rules)
+    ban = world.supervisor.live(DESK).outlook.ban
+    assert ban is not None
+    assert ban.until is not None
+    told = watch.pager.reasons[DESK]
+    assert ban_meaning("104") in told
+    assert f"It ends at {ban.until:%Y-%m-%d %H:%M:%S} UTC." in told
 
 
 async def test_no_end_is_shown_of_a_ban_that_whatsapp_names_none_of(world: World) -> None:

@@ -44,7 +44,9 @@ class Receiver:
     def name(self) -> str:
         return "receiver"
 
-    async def tell(self, alerts: Sequence[Alert], *, remedy: str) -> None:
+    async def tell(
+        self, alerts: Sequence[Alert], *, remedy: str, reasons: Mapping[str, str]
+    ) -> None:
         self.told += [
             Told(
                 rule=one.rule,

@@ -1,12 +1,14 @@
 """The watch over a world: the look at its database, and the alert engine with the shipped rules."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from perene.core.alert_rules import SHIPPED
 from perene.core.alerts import Alert
+from perene.core.ids import SessionId
 from perene.supervisor.alerts.alerting import Alerting
+from perene.supervisor.alerts.reasons import reason_of
 from perene.supervisor.alerts.signals import SignalSource
 from perene.supervisor.watches.database import DatabaseWatch
 from perene.supervisor.watches.health import Vitals
@@ -20,10 +22,15 @@ class Pager:
 
     def __init__(self) -> None:
         self._told: list[Alert] = []
+        self.reasons: dict[str, str] = {}
+        """Why a session was as it was, when it was told of last."""
 
-    async def tell(self, alerts: Sequence[Alert], *, remedy: str) -> None:
+    async def tell(
+        self, alerts: Sequence[Alert], *, remedy: str, reasons: Mapping[str, str]
+    ) -> None:
         assert remedy
         self._told += alerts
+        self.reasons |= reasons
 
     @property
     def rules(self) -> set[str]:
@@ -47,6 +54,7 @@ class Watch:
             rules=SHIPPED,
             signals=SignalSource(world.supervisor, self.database, world.clock),
             clock=world.clock,
+            reason=lambda session: reason_of(world.supervisor.live(SessionId(session))),
         )
         self.vitals = Vitals(world.supervisor, world.committer, database=self.database.health)
 

@@ -12,6 +12,7 @@ from perene.app.hearing import Hearings
 from perene.app.sessions import Sessions
 from perene.app.versions import version_health
 from perene.core.clock import Clock
+from perene.core.ids import SessionId
 from perene.delivery.alerts import notifiers_for
 from perene.process.open_files import share_used
 from perene.process.threads import Threads
@@ -19,6 +20,7 @@ from perene.settings import Settings
 from perene.settings.alert_rules import read_alert_rules
 from perene.store.store import Store
 from perene.supervisor.alerts.alerting import Alerting
+from perene.supervisor.alerts.reasons import reason_of
 from perene.supervisor.alerts.signals import SignalSource
 from perene.supervisor.desks.keys import Keyholder
 from perene.supervisor.metrics import Metrics
@@ -112,6 +114,7 @@ def wire_watch(
         rules=read_alert_rules(settings.alert_rules_file),
         signals=_signals(clock, sessions, looks, hold, log_lines_lost),
         clock=clock,
+        reason=lambda session: reason_of(sessions.supervisor.live(SessionId(session))),
     )
     vitals = Vitals(
         sessions.supervisor,

@@ -70,12 +70,17 @@ class AppriseNotifier:
         """Return what the receiver is called in logs and in an alert's history."""
         return self._name
 
-    async def tell(self, alerts: Sequence[Alert], *, remedy: str) -> None:
+    async def tell(
+        self, alerts: Sequence[Alert], *, remedy: str, reasons: Mapping[str, str]
+    ) -> None:
         """Send one message; raise NotTold when the receiver did not take it in time."""
         try:
             async with asyncio.timeout(self._timeout_s):
                 loop = asyncio.get_running_loop()
-                taken = await loop.run_in_executor(self._thread, self._send, alerts, remedy)
+                title, body = message(alerts, remedy, reasons)
+                taken = await loop.run_in_executor(
+                    self._thread, self._send, kind_of(alerts[0]), title, body
+                )
         except TimeoutError:
             raise NotTold(f"no answer within {self._timeout_s:g} s") from None
         except Exception as error:  # noqa: BLE001  # a plugin raises anything, its address with it
@@ -83,12 +88,9 @@ class AppriseNotifier:
         if not taken:
             raise NotTold("the message was not taken")
 
-    def _send(self, alerts: Sequence[Alert], remedy: str) -> bool:
-        title, body = message(alerts, remedy)
+    def _send(self, kind: str, title: str, body: str) -> bool:
         return bool(
-            self._service.notify(
-                body=body, title=title, notify_type=kind_of(alerts[0]), body_format="text"
-            )
+            self._service.notify(body=body, title=title, notify_type=kind, body_format="text")
         )
 
 
@@ -124,17 +126,19 @@ def kind_of(alert: Alert) -> str:
     return _NOTIFY_TYPES[alert.severity] if alert.resolved_at is None else _RESOLVED
 
 
-def message(alerts: Sequence[Alert], remedy: str) -> tuple[str, str]:
-    """Return title and body: what, then since when, then what to do."""
+def message(alerts: Sequence[Alert], remedy: str, reasons: Mapping[str, str]) -> tuple[str, str]:
+    """Return title and body: what, then since when, then why, then what to do."""
     first = alerts[0]
     about = f"({first.severity}, rule {first.rule})"
     resolved = "" if first.resolved_at is None else "Resolved: "
     if len(alerts) == 1:
         title = f"{resolved}{_subject(first)}: {first.sentence}"
         lines = [f"{_when(first)} {about}"]
+        if first.subject in reasons:
+            lines.append(reasons[first.subject])
     else:
         title = f"{resolved}{_subjects(alerts)}: {first.sentence}"
-        lines = [f"{_subject(alert)}: {_when(alert)}" for alert in alerts[:_SHOWN]]
+        lines = [_line(alert, first, reasons) for alert in alerts[:_SHOWN]]
         if len(alerts) > _SHOWN:
             lines.append(f"… and {len(alerts) - _SHOWN} more")
         lines.append(about)
@@ -147,6 +151,14 @@ def _subjects(alerts: Sequence[Alert]) -> str:
     """Return whom alerts are about; what came and went unheard is told of several times."""
     count = len({alert.subject for alert in alerts})
     return f"{count} sessions" if count > 1 else f"{_subject(alerts[0])}, {len(alerts)} times"
+
+
+def _line(alert: Alert, first: Alert, reasons: Mapping[str, str]) -> str:
+    """Return what one of several alerts has of its own."""
+    own = () if alert.sentence == first.sentence else (alert.sentence,)
+    why = (reasons[alert.subject],) if alert.subject in reasons else ()
+    line, more = f"{_subject(alert)}: {_when(alert)}", " ".join((*own, *why))
+    return f"{line}. {more}" if more else line
 
 
 def _subject(alert: Alert) -> str:

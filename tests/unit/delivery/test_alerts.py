@@ -87,10 +87,10 @@ async def test_an_alert_reaches_its_receiver_with_its_severity(
     receiver: Receiver, alert: Alert, kind: str
 ):
     (notifier,) = notifiers_for(receiver.url, a_thread)
-    await notifier.tell([alert], remedy="Look at the outages.")
+    await notifier.tell([alert], remedy="Look at the outages.", reasons={})
     (posted,) = receiver.posted
     assert posted["type"] == kind == kind_of(alert)
-    assert (posted["title"], posted["message"]) == message([alert], "Look at the outages.")
+    assert (posted["title"], posted["message"]) == message([alert], "Look at the outages.", {})
 
 
 async def test_a_receiver_that_refuses_is_told_of_without_its_address(
@@ -100,7 +100,7 @@ async def test_a_receiver_that_refuses_is_told_of_without_its_address(
     receiver.status = 500
     (notifier,) = notifiers_for(receiver.url, a_thread)
     with pytest.raises(NotTold) as refused:
-        await notifier.tell([ALERT], remedy="")
+        await notifier.tell([ALERT], remedy="", reasons={})
     assert str(refused.value) == "the message was not taken"
     assert notifier.name == "address 1"
     for secret in ("hidden", "hook"):
@@ -111,7 +111,7 @@ async def test_a_receiver_that_is_gone_is_told_of_too(receiver: Receiver):
     (notifier,) = notifiers_for(receiver.url, a_thread)
     receiver.server.server_close()
     with pytest.raises(NotTold):
-        await notifier.tell([ALERT], remedy="")
+        await notifier.tell([ALERT], remedy="", reasons={})
 
 
 class Hanging:
@@ -130,7 +130,7 @@ async def test_a_receiver_that_hangs_is_left_in_time_and_blocks_nobody():
     notifier = AppriseNotifier("address 1", service, thread=a_thread(), timeout_s=0.05)
     try:
         with pytest.raises(NotTold, match=r"within 0\.05 s"):
-            await asyncio.wait_for(notifier.tell([ALERT], remedy=""), 10)
+            await asyncio.wait_for(notifier.tell([ALERT], remedy="", reasons={}), 10)
     finally:
         service.let_go.set()
 
@@ -144,7 +144,9 @@ class Raising:
 
 async def test_what_a_library_raises_is_told_by_its_kind_only():
     with pytest.raises(NotTold) as refused:
-        await AppriseNotifier("address 1", Raising(), thread=a_thread()).tell([ALERT], remedy="")
+        await AppriseNotifier("address 1", Raising(), thread=a_thread()).tell(
+            [ALERT], remedy="", reasons={}
+        )
     assert str(refused.value) == "the message was not sent (RuntimeError)"
 
 
@@ -183,26 +185,48 @@ def test_a_wrong_address_refuses_the_start_by_its_place_only(
 
 
 def test_a_message_says_what_and_since_when_and_what_to_do():
-    assert message([ALERT], "Look at the outages.") == (
+    assert message([ALERT], "Look at the outages.", {}) == (
         "Session shop: Not connected for 5 minutes.",
         "Alert since 2026-09-01 12:00:00 UTC (warning, rule session_down)\nLook at the outages.",
     )
 
 
+def test_a_message_says_why_a_session_is_as_it_is():
+    assert message([ALERT], "Look at the outages.", {"shop": "Check the DNS."}) == (
+        "Session shop: Not connected for 5 minutes.",
+        (
+            "Alert since 2026-09-01 12:00:00 UTC (warning, rule session_down)\n"
+            "Check the DNS.\nLook at the outages."
+        ),
+    )
+
+
+def test_a_message_about_several_says_of_each_what_is_its_own():
+    longer = replace(ALERT, subject="desk", sentence="Not connected for 47 minutes.")
+    healthy = replace(ALERT, subject="home")
+    _, body = message([ALERT, longer, healthy], "", {"shop": "A.", "desk": "B."})
+    assert body.splitlines() == [
+        "Session shop: Alert since 2026-09-01 12:00:00 UTC. A.",
+        "Session desk: Alert since 2026-09-01 12:00:00 UTC. Not connected for 47 minutes. B.",
+        "Session home: Alert since 2026-09-01 12:00:00 UTC",
+        "(warning, rule session_down)",
+    ]
+
+
 def test_a_message_about_the_service_names_no_session():
-    title, _ = message([replace(ALERT, subject=SERVICE)], "")
+    title, _ = message([replace(ALERT, subject=SERVICE)], "", {})
     assert title == "Perene: Not connected for 5 minutes."
 
 
 def test_a_resolved_alert_says_from_when_to_when_and_asks_for_nothing():
-    assert message([RESOLVED], "Look at the outages.") == (
+    assert message([RESOLVED], "Look at the outages.", {}) == (
         "Resolved: Session shop: Not connected for 5 minutes.",
         "From 2026-09-01 12:00:00 UTC to 2026-09-01 12:09:00 UTC (warning, rule session_down)",
     )
 
 
 def test_many_alerts_are_told_in_one_message_of_bounded_length():
-    title, body = message([replace(ALERT, subject=f"s{n}") for n in range(300)], "Look.")
+    title, body = message([replace(ALERT, subject=f"s{n}") for n in range(300)], "Look.", {})
     assert title == "300 sessions: Not connected for 5 minutes."
     lines = body.splitlines()
     assert lines[0] == "Session s0: Alert since 2026-09-01 12:00:00 UTC"
@@ -221,6 +245,6 @@ def test_many_alerts_are_told_in_one_message_of_bounded_length():
 def test_what_came_and_went_unheard_is_counted_by_whom_it_is_about(
     subjects: tuple[str, ...], whom: str
 ):
-    title, body = message([replace(RESOLVED, subject=subject) for subject in subjects], "")
+    title, body = message([replace(RESOLVED, subject=subject) for subject in subjects], "", {})
     assert title == f"Resolved: {whom}: Not connected for 5 minutes."
     assert len(body.splitlines()) == len(subjects) + 1

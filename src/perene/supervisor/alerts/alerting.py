@@ -21,6 +21,8 @@ from perene.supervisor.alerts.book import AlertBook, AlertStore
 from perene.supervisor.alerts.tellings import (
     AlertTellings,
     Notifier,
+    Reason,
+    no_reason,
     receivers_misled,
     receivers_told,
 )
@@ -38,7 +40,8 @@ class Alerting:
     """Implements `ports.Alerts`. `run` is its life; `look` is one round.
 
     Neither a receiver nor a database that fails ends it. What cannot be stored is kept in memory
-    and told all the same, so that an outage of the database is told too.
+    and told all the same, so that an outage of the database is told too. `reason` says why a
+    session is as it is.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class Alerting:
         rules: Sequence[Rule],
         signals: Callable[[], Signals],
         clock: Clock,
+        reason: Reason = no_reason,
     ) -> None:
         self._book = AlertBook(store, clock)
         self._rules = rules
@@ -56,7 +60,10 @@ class Alerting:
         self._clock = clock
         self._states: dict[Key, Watch] = {}
         self._tellings = AlertTellings(
-            notifiers, remedies={rule.name: rule.remedy for rule in rules}, clock=clock
+            notifiers,
+            remedies={rule.name: rule.remedy for rule in rules},
+            reason=reason,
+            clock=clock,
         )
         self._left = False
         self._looked_at = clock.monotonic()

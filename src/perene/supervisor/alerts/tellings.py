@@ -9,7 +9,7 @@ from typing import Protocol
 
 import structlog
 
-from perene.core.alerts import Alert, Notification
+from perene.core.alerts import SERVICE, Alert, Notification
 from perene.core.clock import Clock
 from perene.core.errors import PereneError
 
@@ -42,9 +42,24 @@ class Notifier(Protocol):
         """A name without secrets."""
         ...
 
-    async def tell(self, alerts: Sequence[Alert], *, remedy: str) -> None:
-        """Tell of alerts of one rule that all fired or all resolved. Raises NotTold."""
+    async def tell(
+        self, alerts: Sequence[Alert], *, remedy: str, reasons: Mapping[str, str]
+    ) -> None:
+        """Tell of alerts of one rule that all fired or all resolved. Raises NotTold.
+
+        `reasons` say of subjects why they are as they are, as far as that is known.
+        """
         ...
+
+
+Reason = Callable[[str], str]
+"""Says why a session is as it is at this moment, "" if nothing is known to be wrong."""
+
+
+def no_reason(session: str) -> str:
+    """Know nothing of it."""
+    del session
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +97,16 @@ class AlertTellings:
     """
 
     def __init__(
-        self, notifiers: Sequence[Notifier], *, remedies: Mapping[str, str], clock: Clock
+        self,
+        notifiers: Sequence[Notifier],
+        *,
+        remedies: Mapping[str, str],
+        reason: Reason,
+        clock: Clock,
     ) -> None:
         self._notifiers = notifiers
         self._remedies = remedies
+        self._reason = reason
         self._clock = clock
         self._waiting: dict[str, list[_Telling]] = {}
 
@@ -200,9 +221,10 @@ class AlertTellings:
 
     async def _failure(self, notifier: Notifier, alerts: Sequence[Alert]) -> str | None:
         """Tell one receiver of alerts of one rule; return why that failed, None if it did not."""
+        remedy = self._remedies.get(alerts[0].rule, "")
         try:
             async with asyncio.timeout(_TELL_TIMEOUT_S):
-                await notifier.tell(alerts, remedy=self._remedies.get(alerts[0].rule, ""))
+                await notifier.tell(alerts, remedy=remedy, reasons=self._reasons(alerts))
         except NotTold as error:
             return str(error)
         except TimeoutError:
@@ -211,6 +233,12 @@ class AlertTellings:
             log.exception("alert_notifier_failed", receiver=notifier.name)
             return "failed"
         return None
+
+    def _reasons(self, alerts: Sequence[Alert]) -> Mapping[str, str]:
+        """Return why sessions are as they are whose alerts are open; what is over has none."""
+        subjects = {one.subject for one in alerts if one.resolved_at is None} - {SERVICE}
+        found = {subject: self._reason(subject) for subject in subjects}
+        return {subject: reason for subject, reason in found.items() if reason}
 
     def _tell_later(self, telling: _Telling) -> None:
         attempts = telling.attempts + 1

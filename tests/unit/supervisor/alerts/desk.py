@@ -1,6 +1,6 @@
 """The alert engine with everything around it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -32,13 +32,17 @@ class Receiver:
         self.told: list[tuple[list[str], bool]] = []
         self.failing: BaseException | None = None
         self.remedies: list[str] = []
+        self.reasons: list[Mapping[str, str]] = []
         self.tries = 0
 
-    async def tell(self, alerts: Sequence[Alert], *, remedy: str) -> None:
+    async def tell(
+        self, alerts: Sequence[Alert], *, remedy: str, reasons: Mapping[str, str]
+    ) -> None:
         self.tries += 1
         if self.failing is not None:
             raise self.failing
         self.remedies.append(remedy)
+        self.reasons.append(reasons)
         subjects = sorted(alert.subject for alert in alerts)
         self.told.append((subjects, alerts[0].resolved_at is None))
 
@@ -90,12 +94,14 @@ class Desk:
         self.shelf = shelf or Shelf()
         self.receivers = receivers
         self.signals: dict[str, dict[str, float]] = {}
+        self.reasons: dict[str, str] = {}
         self.alerting = Alerting(
             store=self.shelf,
             notifiers=receivers,
             rules=(HOT, DATABASE),
             signals=lambda: self.signals,
             clock=self.clock,
+            reason=lambda session: self.reasons.get(session, ""),
         )
 
     async def look(self, after_s: float = 10, **heat: float) -> None:

@@ -1,7 +1,7 @@
 """Who is told of an alert, how often, and what happens when telling fails."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 from structlog.testing import capture_logs
@@ -21,6 +21,14 @@ async def test_an_alert_is_told_once_when_it_fires_and_once_when_it_resolves(
         await desk.look(one=heat)
     assert pager.told == [(["one"], True), (["one"], False)]
     assert pager.remedies == ["Cool it.", "Cool it."]
+
+
+async def test_with_what_fired_is_told_why_and_not_with_what_is_over(desk: Desk, pager: Receiver):
+    desk.reasons = {"one": "It burns.", "two": ""}
+    for heat in (11, 12, 5, 5):
+        await desk.look(one=heat, two=heat, service=heat)
+    fired = [reasons for reasons in pager.reasons if reasons]
+    assert fired == [{"one": "It burns."}]
 
 
 async def test_alerts_of_one_rule_go_out_in_one_message(desk: Desk, pager: Receiver):
@@ -116,13 +124,13 @@ async def test_a_receiver_gets_one_message_after_the_other_and_none_after_one_th
 ):
     tell, busy = pager.tell, list[bool]()
 
-    async def slowly(alerts: Sequence[Alert], *, remedy: str) -> None:
+    async def slowly(alerts: Sequence[Alert], *, remedy: str, reasons: Mapping[str, str]) -> None:
         busy.append(True)
         assert len(busy) == 1
         for _ in range(5):
             await asyncio.sleep(0)
         busy.pop()
-        await tell(alerts, remedy=remedy)
+        await tell(alerts, remedy=remedy, reasons=reasons)
 
     monkeypatch.setattr(pager, "tell", slowly)
     await desk.look(one=11, service=11)
@@ -155,7 +163,7 @@ async def test_what_is_told_is_stored_though_another_receiver_hangs(
     works, hangs = Receiver("works"), Receiver("hangs")
     hanging = asyncio.Event()
 
-    async def hang(alerts: Sequence[Alert], *, remedy: str) -> None:
+    async def hang(alerts: Sequence[Alert], *, remedy: str, reasons: Mapping[str, str]) -> None:
         hanging.set()
         await asyncio.Event().wait()
 
