@@ -180,13 +180,11 @@ def evaluate(
 
 def _bad(rules: Sequence[Rule], signals: Signals) -> Iterator[Key]:
     """Yield what holds now. All else matters only where something is known of it."""
-    for scope in Scope:
-        own = [rule for rule in rules if rule.scope is scope]
-        for subject, numbers in signals.items():
-            if (subject == SERVICE) is (scope is Scope.SERVICE):
-                for rule in own:
-                    if rule.holds(numbers.get(rule.signal)):
-                        yield rule.name, subject
+    of_scope = {scope: [rule for rule in rules if rule.scope is scope] for scope in Scope}
+    for subject, numbers in signals.items():
+        for rule in of_scope[Scope.SERVICE if subject == SERVICE else Scope.SESSION]:
+            if rule.holds(numbers.get(rule.signal)):
+                yield rule.name, subject
 
 
 _Outcome = tuple[Watch | None, Alert | None]

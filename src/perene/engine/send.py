@@ -3,12 +3,12 @@
 import asyncio
 import base64
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from perene.core.events import Event, EventType
 from perene.core.messages import Message, Status, StatusChange
-from perene.core.unit import Committed, HolderChange
+from perene.core.unit import AddressPair, Committed, HolderChange
 from perene.engine.addresses import signal_address
 from perene.engine.content import describe, parse_message
 from perene.engine.credentials import Credentials
@@ -18,10 +18,14 @@ from perene.engine.errors import CannotSend, QueryFailed
 from perene.engine.groups import Group, Groups
 from perene.engine.line import Line
 from perene.engine.privacy_tokens import PrivacyTokens
-from perene.engine.stage import Draft
 from perene.signal.bundle import PreKeyBundle
 from perene.signal.padding import pad
-from perene.signal.sender_key import create_sender_key, distribution_message, group_encrypt
+from perene.signal.sender_key import (
+    SenderKeyRecord,
+    create_sender_key,
+    distribution_message,
+    group_encrypt,
+)
 from perene.wire.errors import WireError
 from perene.wire.jid import Jid
 from perene.wire.node import Node
@@ -118,7 +122,7 @@ class Sender:
         own = self._stage.credentials
         await self._stage.book.load([chat])
         listed = await self._devices.of([chat, own.own_pn.bare])
-        await self._learn()
+        await self._learn(self._devices.take_learnt())
         await self._stage.book.load([chat, own.own_pn])
         if not listed.get(chat.bare):
             raise CannotSend("the recipient has no devices on WhatsApp")
@@ -154,13 +158,9 @@ class Sender:
     async def _send_group(self, message: Message, chat: Jid) -> None:
         own = self._stage.credentials
         group = await self._groups.get(chat)
-        async with self._stage.lock:
-            draft = self._stage.draft()
-            await draft.learn(group.pairs)
-            if draft.pairs:
-                self._answers.put(draft.submit())
+        await self._learn(group.pairs)
         listed = await self._devices.of([*group.members, own.own_pn.bare])
-        await self._learn()
+        await self._learn(self._devices.take_learnt())
         devices = [device for found in listed.values() for device in found]
         await self._stage.book.load(devices)
         canonical = {self._stage.book.canonical(device): device for device in devices}
@@ -174,12 +174,7 @@ class Sender:
             record = await draft.sender_key(str(chat), name)
             if record.is_empty:
                 record = create_sender_key(record)
-            distribution = wa_pb2.Message()
-            distribution.senderKeyDistributionMessage.groupId = str(chat)
-            distribution.senderKeyDistributionMessage.axolotlSenderKeyDistributionMessage = (
-                distribution_message(record)
-            )
-            plaintext = distribution.SerializeToString()
+            plaintext = _distribution(chat, record)
             sealed = await seal_for_devices(
                 draft,
                 [Addressed(device=n.device, wire=n.wire, plaintext=plaintext) for n in newcomers],
@@ -218,12 +213,12 @@ class Sender:
         canonical = self._stage.book.canonical
         return [Addressed(device=canonical(d), wire=d, plaintext=plaintext) for d in devices]
 
-    async def _learn(self) -> None:
-        pairs = self._devices.take_learnt()
+    async def _learn(self, pairs: Collection[AddressPair]) -> None:
+        """Commit address pairs that are new to us."""
         if not pairs:
             return
         async with self._stage.lock:
-            draft: Draft = self._stage.draft()
+            draft = self._stage.draft()
             await draft.learn(pairs)
             if draft.pairs:
                 self._answers.put(draft.submit())
@@ -260,6 +255,16 @@ def stanza_type(message: Message) -> str:
 def device_identity(own: Credentials) -> Node:
     """Return the proof that our device belongs to our account, for peers at first contact."""
     return Node("device-identity", {}, own.account or b"")
+
+
+def _distribution(group: Jid, record: SenderKeyRecord) -> bytes:
+    """Return the message that gives a device our sender key of a group."""
+    message = wa_pb2.Message()
+    message.senderKeyDistributionMessage.groupId = str(group)
+    message.senderKeyDistributionMessage.axolotlSenderKeyDistributionMessage = distribution_message(
+        record
+    )
+    return message.SerializeToString()
 
 
 def _enc_attrs(message: Message) -> dict[str, str]:

@@ -118,16 +118,18 @@ class AlertBook:
             async with asyncio.timeout(_SAVE_TIMEOUT_S):
                 unsaved = [self._alerts[id_] for id_ in self._unsaved]
                 for first in range(0, len(unsaved), _AT_ONCE):
-                    found = unsaved[first : first + _AT_ONCE]
-                    await self._store.save_alerts(found)
-                    for alert in found:
-                        if self._alerts[alert.id] is alert:  # nobody was told of it meanwhile
-                            del self._unsaved[alert.id]
+                    await self._save(unsaved[first : first + _AT_ONCE])
         except (StorageError, TimeoutError) as error:
             reason = str(error) or "timed out"
             log.warning("alerts_not_saved", count=len(self._unsaved), reason=reason)
             return False
         return True
+
+    async def _save(self, portion: Sequence[Alert]) -> None:
+        await self._store.save_alerts(portion)
+        for alert in portion:
+            if self._alerts[alert.id] is alert:  # nobody was told of it meanwhile
+                del self._unsaved[alert.id]
 
     def forget(self, *, but: Collection[str]) -> None:
         """Let go of what is resolved and stored, but for the alerts that are still to be told."""
