@@ -128,51 +128,62 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Watch:
-    """What is known of one rule and subject, as long as anything is.
+class Pending:
+    """The rule has held since then, not yet for long enough."""
 
-    Pending: `alert` is None, and the rule has held since `since`. Firing: `alert` is open, and
-    `good_since` is the monotonic second since which the number has been good, None while it is
-    not. `restored` marks the alert of an earlier run whose subject was not seen yet.
-    """
+    since: Instant
 
-    since: Instant | None = None
-    alert: Alert | None = None
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Firing:
+    """The alert is open; `good_since` is the monotonic second since which the number is good."""
+
+    alert: Alert
     good_since: float | None = None
-    restored: bool = False
 
 
-States = Mapping[Key, Watch]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """The alert of an earlier run is open; its subject has been missed since a monotonic second."""
+
+    alert: Alert
+    missed_since: float | None = None
 
 
-def restored(alerts: Iterable[Alert]) -> dict[Key, Watch]:
+State = Pending | Firing | Restored
+"""What is known of one rule and subject, as long as anything is."""
+
+States = Mapping[Key, State]
+
+
+def restored(alerts: Iterable[Alert]) -> dict[Key, State]:
     """Return the states of a service that starts, from the alerts that were open when it ended."""
-    return {(alert.rule, alert.subject): Watch(alert=alert, restored=True) for alert in alerts}
+    return {(alert.rule, alert.subject): Restored(alert=alert) for alert in alerts}
 
 
 def evaluate(
     rules: Sequence[Rule], states: States, signals: Signals, now: Instant
-) -> tuple[dict[Key, Watch], tuple[Alert, ...]]:
+) -> tuple[dict[Key, State], tuple[Alert, ...]]:
     """Take one look. Return the states after it, and every alert that fired or resolved.
 
     An alert that fired has no `resolved_at`. Nothing changes twice: the same numbers again change
     nothing. How long a number was bad or good is measured by the monotonic clock; times never run
     backwards in an alert, whatever the wall clock does.
     """
-    after: dict[Key, Watch] = {}
+    after: dict[Key, State] = {}
     changes: list[Alert] = []
     by_name = {rule.name: rule for rule in rules}
     for key in {**dict.fromkeys(states), **dict.fromkeys(_bad(rules, signals))}:
         rule = by_name.get(key[0])
         before = states.get(key)
         if rule is None:  # the rule was taken away or switched off
-            watch, change = _gone(before, now)
+            state, change = _gone(before, now)
         elif key[1] not in signals:
-            watch, change = _vanished(before, now)
+            state, change = _vanished(before, now)
         else:
-            watch, change = _step(rule, key[1], before, signals[key[1]].get(rule.signal), now)
-        if watch is not None:
-            after[key] = watch
+            state, change = _step(rule, key[1], before, signals[key[1]].get(rule.signal), now)
+        if state is not None:
+            after[key] = state
         if change is not None:
             changes.append(change)
     return after, tuple(changes)
@@ -187,23 +198,32 @@ def _bad(rules: Sequence[Rule], signals: Signals) -> Iterator[Key]:
                 yield rule.name, subject
 
 
-_Outcome = tuple[Watch | None, Alert | None]
+_Outcome = tuple[State | None, Alert | None]
 
 
 def _step(
-    rule: Rule, subject: str, before: Watch | None, value: float | None, now: Instant
+    rule: Rule, subject: str, before: State | None, value: float | None, now: Instant
 ) -> _Outcome:
-    if before is not None and before.alert is not None:
-        if value is None:  # nobody can tell, so nobody may say that it is over
-            return replace(before, good_since=None, restored=False), None
-        return _firing(rule, before, before.alert, holds=rule.holds(value), now=now)
+    match before:
+        case Firing(alert=alert, good_since=good_since):
+            return _firing(rule, alert, good_since, value, now)
+        case Restored(alert=alert):
+            return _firing(rule, alert, None, value, now)
+        case Pending(since=since):
+            return _pending(rule, subject, since, value, now)
+        case None:
+            return _pending(rule, subject, now, value, now)
+
+
+def _pending(
+    rule: Rule, subject: str, since: Instant, value: float | None, now: Instant
+) -> _Outcome:
     if value is None or not rule.holds(value):
         return None, None
-    since = now if before is None or before.since is None else before.since
     # A wall clock that was set back must not make an alert fire before it began.
     since = replace(since, wall=min(since.wall, now.wall))
     if now.monotonic - since.monotonic < rule.for_s:
-        return Watch(since=since), None
+        return Pending(since=since), None
     alert = Alert(
         id=_alert_id(rule.name, subject, now.wall),
         rule=rule.name,
@@ -214,31 +234,35 @@ def _step(
         began_at=since.wall,
         fired_at=now.wall,
     )
-    return Watch(alert=alert), alert
+    return Firing(alert=alert), alert
 
 
-def _firing(rule: Rule, before: Watch, alert: Alert, *, holds: bool, now: Instant) -> _Outcome:
-    if holds:
-        return replace(before, good_since=None, restored=False), None
-    good_since = now.monotonic if before.good_since is None else before.good_since
+def _firing(
+    rule: Rule, alert: Alert, good_since: float | None, value: float | None, now: Instant
+) -> _Outcome:
+    # While nobody can tell, nobody may say that it is over.
+    if value is None or rule.holds(value):
+        return Firing(alert=alert), None
+    good_since = now.monotonic if good_since is None else good_since
     if now.monotonic - good_since < rule.resolve_after_s:
-        return replace(before, good_since=good_since, restored=False), None
+        return Firing(alert=alert, good_since=good_since), None
     return None, _resolved(alert, now)
 
 
-def _vanished(before: Watch | None, now: Instant) -> _Outcome:
-    if before is None or before.alert is None or not before.restored:
-        return _gone(before, now)
-    unseen_since = now.monotonic if before.good_since is None else before.good_since
-    if now.monotonic - unseen_since < RESTORED_GRACE_S:
-        return replace(before, good_since=unseen_since), None
+def _vanished(before: State | None, now: Instant) -> _Outcome:
+    if isinstance(before, Restored):
+        missed_since = now.monotonic if before.missed_since is None else before.missed_since
+        if now.monotonic - missed_since < RESTORED_GRACE_S:
+            return replace(before, missed_since=missed_since), None
     return _gone(before, now)
 
 
-def _gone(before: Watch | None, now: Instant) -> _Outcome:
-    if before is None or before.alert is None:
-        return None, None
-    return None, _resolved(before.alert, now)
+def _gone(before: State | None, now: Instant) -> _Outcome:
+    match before:
+        case Firing(alert=alert) | Restored(alert=alert):
+            return None, _resolved(alert, now)
+        case Pending() | None:
+            return None, None
 
 
 def _resolved(alert: Alert, now: Instant) -> Alert:

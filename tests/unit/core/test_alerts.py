@@ -11,6 +11,8 @@ from perene.core.alerts import (
     RESTORED_GRACE_S,
     SERVICE,
     Alert,
+    Key,
+    Pending,
     Rule,
     Scope,
     Severity,
@@ -230,6 +232,14 @@ def test_an_open_alert_of_an_earlier_run_resolves_under_its_id() -> None:
     assert (resolved.id, resolved.resolved_at) == (fired.id, when(130))
 
 
+def test_what_was_not_seen_for_a_while_after_a_restart_was_not_good_meanwhile() -> None:
+    looks, _ = after_a_restart()
+    assert looks.at(100) == ()
+    assert looks.at(200, one=10) == ()
+    (resolved,) = looks.at(230, one=10)
+    assert resolved.resolved_at == when(230)
+
+
 def test_an_alert_of_an_earlier_run_waits_for_sessions_that_are_not_read_yet() -> None:
     looks, _ = after_a_restart()
     assert looks.at(100) == ()
@@ -321,6 +331,11 @@ END = 3600 * 40
 """A second after all steps."""
 
 
+def open_alerts(looks: Looks) -> dict[Key, Alert]:
+    states = looks.states.items()
+    return {key: state.alert for key, state in states if not isinstance(state, Pending)}
+
+
 def played(row: Row) -> tuple[Looks, list[Alert]]:
     """Play a row of looks; assert on the way that no key ever has two open alerts."""
     looks, told = Looks(*RULES), list[Alert]()
@@ -330,9 +345,7 @@ def played(row: Row) -> tuple[Looks, list[Alert]]:
         second += passed
         looks.jumped_s += jump_s
         if restart:
-            looks.states = restored(
-                watch.alert for watch in looks.states.values() if watch.alert is not None
-            )
+            looks.states = restored(open_alerts(looks).values())
         for change in looks.look(second, signals):
             key = change.rule, change.subject
             if change.resolved_at is None:
@@ -342,8 +355,7 @@ def played(row: Row) -> tuple[Looks, list[Alert]]:
                 assert open_now.pop(key) == change.id
                 assert change.began_at <= change.fired_at <= change.resolved_at
             told.append(change)
-        kept = {key: watch.alert.id for key, watch in looks.states.items() if watch.alert}
-        assert kept == open_now
+        assert {key: alert.id for key, alert in open_alerts(looks).items()} == open_now
     return looks, told
 
 

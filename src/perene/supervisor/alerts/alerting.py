@@ -8,10 +8,11 @@ import structlog
 from perene.core.alerts import (
     SERVICE,
     Alert,
+    Firing,
     Key,
     Rule,
     Signals,
-    Watch,
+    State,
     evaluate,
     restored,
 )
@@ -58,7 +59,7 @@ class Alerting:
         self._rules = rules
         self._signals = signals
         self._clock = clock
-        self._states: dict[Key, Watch] = {}
+        self._states: dict[Key, State] = {}
         self._tellings = AlertTellings(
             notifiers,
             remedies={rule.name: rule.remedy for rule in rules},
@@ -90,11 +91,11 @@ class Alerting:
     async def _look(self) -> None:
         if not self._book.restored:
             await self._restore()
-        signals, aside = self._signals(), dict[Key, Watch]()
+        signals, aside = self._signals(), dict[Key, State]()
         if self._left:
-            aside = {key: watch for key, watch in self._states.items() if key[1] != SERVICE}
+            aside = {key: state for key, state in self._states.items() if key[1] != SERVICE}
             signals = {SERVICE: signals.get(SERVICE, {})}
-        states = {key: watch for key, watch in self._states.items() if key not in aside}
+        states = {key: state for key, state in self._states.items() if key not in aside}
         states, changes = evaluate(self._rules, states, signals, instant(self._clock))
         self._states = {**aside, **states}
         for change in changes:
@@ -152,7 +153,7 @@ class Alerting:
         still_open = [alert for alert in found if alert.resolved_at is None]
         for alert in still_open:
             twin = self._states.get((alert.rule, alert.subject))
-            if twin is not None and twin.alert is not None:
+            if isinstance(twin, Firing):
                 # Fired anew before the older one could be read: the older one goes on.
                 self._book.drop(twin.alert.id)
                 self._tellings.drop(twin.alert.id)
