@@ -134,5 +134,17 @@ async def test_what_is_paired_cannot_be_paired(client: httpx.AsyncClient, fakes:
 
 async def test_a_pairing_code_is_for_one_number(client: httpx.AsyncClient, fakes: Fakes):
     fakes.gateway.add("one", paired=False)
+    fakes.gateway.qr[SessionId("one")] = "2@ref"
     response = await client.post("/v1/sessions/one/pairing-code", json={"phone": "+5511999990000"})
     assert response.json() == {"code": "CODE-0000"}
+
+
+async def test_a_pairing_code_of_a_session_that_has_just_been_made_is_waited_for(
+    client: httpx.AsyncClient, fakes: Fakes
+):
+    fakes.gateway.add("one", paired=False)
+    asked = {"phone": "5511999990000"}
+    for query in ("", "?wait_s=0.5"):
+        response = await client.post(f"/v1/sessions/one/pairing-code{query}", json=asked)
+        assert (response.status_code, response.json()["code"]) == (409, "pairing_not_ready")
+    assert fakes.gateway.waited_s == [10, 0.5]

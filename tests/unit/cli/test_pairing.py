@@ -79,6 +79,7 @@ def test_a_code_to_type_is_renewed_when_it_is_over(
     shell: Shell, fakes: Fakes, meanwhile: Callable[..., None]
 ):
     fakes.gateway.add("desk", paired=False)
+    offer(fakes, QR)
 
     def reconnect() -> None:
         # It is pairing again by the next look: that it was not shows only in the code's end.
@@ -94,6 +95,7 @@ def test_a_code_that_somebody_else_asked_for_is_not_taken_from_them(
     shell: Shell, fakes: Fakes, meanwhile: Callable[..., None]
 ):
     fakes.gateway.add("desk", paired=False)
+    offer(fakes, QR)
     meanwhile(nothing, lambda: asyncio.run(other(fakes)))
     assert shell("session", "pair", "desk", "--phone", "5511999991234") == 1
     assert shell.out.count("CODE-1234") == 1
@@ -141,5 +143,6 @@ def test_a_number_may_be_written_as_people_write_it(
     shell: Shell, fakes: Fakes, meanwhile: Callable[..., None]
 ):
     fakes.gateway.add("desk", paired=False)
+    offer(fakes, QR)
     meanwhile(lambda: link(fakes))
     assert "CODE-1234" in shell.read("session", "pair", "desk", "--phone", "+55 (11) 99999-1234")

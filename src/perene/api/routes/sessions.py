@@ -184,10 +184,20 @@ async def get_qr(
 
 @router.post("/{session_id}/pairing-code", responses=documented(404, 409))
 async def request_pairing_code(
-    session_id: SessionPath, body: PairingCodeIn, gateway: GatewayPort
+    session_id: SessionPath,
+    body: PairingCodeIn,
+    gateway: GatewayPort,
+    wait_s: Annotated[
+        float, Query(ge=0, le=60, description="How long to wait for WhatsApp, in seconds.")
+    ] = 10,
 ) -> PairingCodeOut:
-    """Get a code to type on the phone, under Linked devices, instead of scanning."""
-    code = await gateway.request_pairing_code(SessionId(session_id), body.phone)
+    """Get a code to type on the phone, under Linked devices, instead of scanning.
+
+    A session that has just been started is waited for.
+    """
+    session = SessionId(session_id)
+    await gateway.current_qr(session, wait_s=wait_s)  # whoever may scan may type
+    code = await gateway.request_pairing_code(session, body.phone)
     return PairingCodeOut(code=code)
 
 
