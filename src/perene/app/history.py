@@ -74,6 +74,7 @@ class History:
         self._clock = clock
         self._threads = threads
         self._noted: int | None = None
+        self._told = False
 
     async def check(self) -> None:
         """Make every session safe if the database went back; before any of them connects.
@@ -113,10 +114,22 @@ class History:
             await self._clock.sleep(_EVERY_S)
 
     async def save(self) -> None:
-        """Note how far the events have come. Never fails: the next one tells as much."""
+        """Note how far the events have come. Never fails: the next one tells as much.
+
+        A database that goes back under the service is told of once; the next start makes it safe.
+        """
         try:
             reached = await self._store.last_seq()
-            if self._noted is None or reached > self._noted:
+            if self._noted is not None and reached < self._noted:
+                if not self._told:
+                    log.warning(
+                        "database_went_back",
+                        events=reached,
+                        noted=self._noted,
+                        remedy="Restart the service: it then renews the keys of every session.",
+                    )
+                self._told = True
+            elif self._noted is None or reached > self._noted:
                 loop = asyncio.get_running_loop()
                 await loop.run_in_executor(self._threads, write_mark, self._file, reached)
                 self._noted = reached

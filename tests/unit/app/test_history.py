@@ -153,7 +153,11 @@ async def test_what_an_older_database_would_note_is_not_believed(file: Path) -> 
     noting = history(shelf, file)
     await noting.save()
     shelf.events = 400  # under the running service: the next start has to see it
-    await noting.save()
+    with capture_logs() as lines:
+        await noting.save()
+        await noting.save()
+    assert [(line["event"], line["noted"]) for line in lines] == [("database_went_back", 1000)]
+    assert "Restart" in lines[0]["remedy"]
     assert read_mark(file) == 1000
 
 
