@@ -67,6 +67,8 @@ class SessionJobs:
         self._under_way: set[asyncio.Task[None]] = set()
         self._connecting: asyncio.Task[None] | None = None
         self._bug: BaseException | None = None
+        self._refused: str | None = None
+        """What the database said when the session could not be acquired lately."""
 
     # --- deeds ----------------------------------------------------------------------------------
 
@@ -145,9 +147,13 @@ class SessionJobs:
             # Not found: who deletes a session ends this before. A backup that is just being
             # restored brings it back.
             log.warning("session_not_acquired", reason=str(error))
-            self._live.last_error = str(error)
+            self._live.last_error = self._refused = str(error)
             self._tell(NotAcquired(taken=False))
         else:
+            # It is over now; a session that nobody links would tell of it for days.
+            if self._live.last_error == self._refused:
+                self._live.last_error = None
+            self._refused = None
             self._tell(Acquired(epoch=epoch))
 
     async def _converse(self, deed: Connect) -> None:

@@ -116,6 +116,7 @@ async def test_a_database_that_is_away_is_asked_again_and_again(world: World) ->
     world.store.failing = None
     await world.clock.advance(30)
     await world.engine("ana", 2)
+    assert task.live.last_error is None
 
 
 async def test_a_stop_does_not_wait_for_a_database_that_is_away(world: World) -> None:
