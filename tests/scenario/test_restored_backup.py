@@ -12,6 +12,7 @@ from perene.core.events import EventType
 from perene.core.sessions import Connection as State
 from perene.process.threads import Threads
 from perene.store.store import Store
+from tests.crash.processes import Service, Simulator, serving
 from tests.support.world import World, inbox
 
 
@@ -148,3 +149,40 @@ async def test_an_ordinary_restart_renews_nothing(world: World, backup: Backup) 
     await said(world, str(ana.jid("lid")), "two")
     assert await world.events(EventType.DATABASE_WENT_BACK) == []
     assert ana.devices[0].keys.handed_out == fetched
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.requirement("F4", "E6")
+async def test_a_service_whose_database_was_put_back_says_so_and_comes_back(
+    simulator: Simulator, tmp_path: Path
+) -> None:
+    perene = Service(tmp_path, simulator, None)
+    live, copy = tmp_path / "data" / "perene.db", tmp_path / "backup.db"
+    async with serving(perene):
+        await perene.pair(simulator, "desk")
+        await told_of(perene, "session.connected")
+        await perene.stop()
+        shutil.copyfile(live, copy)
+        await perene.spawn()
+        await perene.greeted()
+        await told_of(perene, "session.connected", times=2)
+        await perene.stop()
+        shutil.copyfile(copy, live)
+        await perene.spawn()
+        await perene.greeted()
+        await told_of(perene, "database.went_back")
+        await told_of(perene, "session.connected", times=2)
+        assert perene.errors() == []
+
+
+async def told_of(perene: Service, kind: str, *, times: int = 1) -> None:
+    """Return when a service has told of something so often."""
+    assert perene.http is not None
+    query = {"after": "0", "type": kind}
+    async with perene.http.stream("GET", "/v1/events", params=query) as stream:
+        async for line in stream.aiter_lines():
+            times -= line.startswith("event:")
+            if not times:
+                return
+    raise AssertionError("the stream has ended")

@@ -15,11 +15,13 @@ from sqlalchemy.engine.interfaces import ReflectedIndex
 from perene.store import migrations, schema
 from perene.store.database import Database
 from perene.store.errors import (
+    CannotConnect,
     EmptyDatabase,
     NewerSchema,
     UnreadableDatabase,
     UnsuitableDatabase,
 )
+from tests.support.full_disk import no_file_beyond
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -173,3 +175,29 @@ def test_an_up_to_date_database_is_opened_without_alembic(empty_url: str) -> Non
         "Database.open(sys.argv[1]).close_now(); assert 'alembic' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program, empty_url], check=True)
+
+
+def test_a_migration_for_which_there_is_no_room_changes_nothing_and_can_be_repeated(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "perene.db"
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        connection.execute(text("BEGIN"))
+        migrations.upgrade(connection, migrations.REVISIONS[0])
+    with engine.connect() as connection:
+        before = describe(connection)
+    engine.dispose()
+
+    # Enough for the index of the journal, and not for the journal.
+    with no_file_beyond(40_000), pytest.raises(CannotConnect):
+        Database.open(f"sqlite:///{path}")
+
+    with engine.connect() as connection:
+        assert describe(connection) == before
+        assert migrations.version(connection) == migrations.REVISIONS[0]
+    engine.dispose()
+    Database.open(f"sqlite:///{path}").close_now()
+    with engine.connect() as connection:
+        assert migrations.version(connection) == migrations.HEAD
+    engine.dispose()
