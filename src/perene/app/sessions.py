@@ -109,5 +109,4 @@ def _reach_out_policy(settings: Settings) -> ReachOutPolicy:
     return ReachOutPolicy(
         new_chats_per_day=settings.new_chats_per_day,
         new_chat_pause=timedelta(seconds=settings.new_chat_pause_s),
-        hold_after_limit=timedelta(seconds=settings.limit_hold_s),
     )

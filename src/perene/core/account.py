@@ -82,12 +82,11 @@ class ReachOutPolicy:
     """How carefully new chats are begun.
 
     `new_chats_per_day` 0 and a pause of nothing mean no pacing: WhatsApp publishes no number, and
-    what an account may do depends on its age and its use. The hold after a limit is always on.
+    what an account may do depends on its age and its use.
     """
 
     new_chats_per_day: int = 0
     new_chat_pause: timedelta = timedelta(0)
-    hold_after_limit: timedelta = DAY
 
     @property
     def paces(self) -> bool:

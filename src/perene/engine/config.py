@@ -13,8 +13,9 @@ FIRST_PRE_KEYS = 812
 class EngineConfig:
     """The settings of the engine. Times in seconds; defaults as in requirement A5.
 
-    `mark_online` decides whether senders see a second tick at once (C7: off). `first_pre_keys` is
-    how many one-time pre-keys a new device offers.
+    Clients wait 60 to 75 s for the answer to a query (facts/protocol.md §1.7). `mark_online`
+    decides whether senders see a second tick at once (C7: off). `first_pre_keys` is how many
+    one-time pre-keys a new device offers.
     """
 
     endpoint: Endpoint

@@ -11,9 +11,6 @@ from perene.wire.node import Node
 
 SERVER = "s.whatsapp.net"
 
-QUERY_TIMEOUT_S = 60.0
-"""facts/protocol.md §1.7: clients wait 60 to 75 s."""
-
 _MAX_CODE = 999
 
 

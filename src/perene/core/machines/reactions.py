@@ -64,7 +64,7 @@ def set_aside(state: SessionState, aside: SettingAside, now: Instant, chances: C
     verdict = aside.verdict
     earlier = state.standing.counted(verdict.policy.count)
     state = emptied(state)
-    told = _decided(state, verdict, wait=None, archived=True, exhausted=aside.exhausted)
+    told = _decided(state, verdict, wait=None, exhausted=aside.exhausted)
     if aside.then is not None:
         moved = follow(state, aside.then)
         return Moved(state=moved.state, out=(told, *moved.out))
@@ -170,7 +170,6 @@ def _decided(
     *,
     wait: timedelta | None,
     attention: bool = False,
-    archived: bool = False,
     exhausted: bool = False,
 ) -> Decided:
     return Decided(
@@ -178,6 +177,5 @@ def _decided(
         attempt=state.standing.counted(verdict.policy.count),
         wait=wait,
         attention=attention,
-        archived=archived,
         exhausted=exhausted,
     )

@@ -95,14 +95,13 @@ class Decided:
     """What follows from the end of a connection.
 
     `wait` is the time to the next attempt, None if none is planned; with `attention` a person has
-    to act; `archived` credentials are set aside; an `exhausted` limit was the reason.
+    to act; an `exhausted` limit was the reason.
     """
 
     verdict: Verdict
     attempt: int
     wait: timedelta | None
     attention: bool = False
-    archived: bool = False
     exhausted: bool = False
 
 
