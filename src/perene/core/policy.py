@@ -32,7 +32,7 @@ class Exhausted(StrEnum):
     """What follows the last attempt that a limit allows."""
 
     GO_ON_SLOWLY = "go_on_slowly"
-    """Ask for attention, and go on every half an hour."""
+    """Ask for attention, and go on every half an hour, or by a schedule that waits longer."""
     STOP = "stop"
     """Ask for attention, and make no further attempt."""
     REPAIR = "re_pair"

@@ -100,8 +100,9 @@ def _retry(state: SessionState, verdict: Verdict, now: Instant, chances: Chances
         return hold(state, verdict)
     if exhausted and policy.then is Exhausted.REPAIR:
         return _archive(state, verdict, again=True, exhausted=True)
-    schedule = SLOWLY if exhausted or policy.schedule is None else policy.schedule
-    wait = schedule.wait(earlier, chances.jitter)
+    wait = (policy.schedule or SLOWLY).wait(earlier, chances.jitter)
+    if exhausted:
+        wait = max(wait, SLOWLY.wait(earlier, chances.jitter))
     # Not by the number: causes that are counted together may have limits of their own.
     attention = exhausted and policy.count not in state.standing.told
     if attention:

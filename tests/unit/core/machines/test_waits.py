@@ -80,3 +80,16 @@ def test_codes_that_nobody_scans_come_ever_more_seldom_whatever_befalls_between(
         life.comes_due()
         life.granted()
     assert [wait.total_seconds() for wait in waits] == [1, 1, 2, 3, 5, 8]
+
+
+@pytest.mark.parametrize(("code", "minutes"), [(Local.SOCKET_CLOSED, 30), (Local.CERTIFICATE, 120)])
+def test_after_its_limit_no_cause_is_tried_faster_than_before(code: Local, minutes: int) -> None:
+    life = Life(Start(by_person=False))
+    life.granted()
+    waits: list[timedelta] = []
+    for _ in range(32):
+        waits.append(wait_after(life, local(code)))
+        life.comes_due()
+        life.granted()
+    assert waits == sorted(waits)
+    assert waits[-1] == timedelta(minutes=minutes)
