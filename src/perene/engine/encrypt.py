@@ -1,5 +1,6 @@
 """Encrypting one plaintext for many devices on staged state."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,10 @@ from perene.signal.padding import pad
 from perene.signal.x3dh import start_outgoing
 from perene.wire.jid import Jid
 from perene.wire.node import Node
+
+_AT_ONCE = 8
+"""First contacts that are encrypted before other sessions have their turn; each takes about a
+millisecond, and a group can have a thousand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +64,9 @@ async def seal_for_devices(
     reached: list[Jid] = []
     unreached: list[Jid] = []
     first_contact = False
-    for recipient in recipients:
+    for number, recipient in enumerate(recipients, 1):
+        if number % _AT_ONCE == 0:
+            await asyncio.sleep(0)
         enc = await seal_enc(draft, recipient, bundles.get(recipient.device), own, enc_attrs)
         if enc is None:
             unreached.append(recipient.device)
