@@ -1,8 +1,10 @@
-"""A backup is put back between two runs: it does not know what was sent since; others do."""
+"""A database goes back in time: it does not know what was sent since; others do."""
 
+import asyncio
 import shutil
+import sqlite3
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,18 @@ class Backup:
             await self.history(store).check()
         finally:
             await store.close()
+
+    async def take_back(self, kept: sqlite3.Connection) -> None:
+        """Put an earlier state in place of the present one, while the service uses it."""
+        with closing(sqlite3.connect(self._live)) as live:
+            await asyncio.to_thread(kept.backup, live)
+
+    async def keep(self) -> sqlite3.Connection:
+        """Return the present state, as a standby has it that is about to lag behind."""
+        kept = sqlite3.connect(":memory:", check_same_thread=False)
+        with closing(sqlite3.connect(self._live, check_same_thread=False)) as live:
+            await asyncio.to_thread(live.backup, kept)
+        return kept
 
     def history(self, store: Store) -> History:
         """Return what notes how far the events of a store have come."""
@@ -134,6 +148,45 @@ async def test_after_a_restore_no_listener_misses_what_follows(
     await backup.look_back()
     await world.start()
     assert len(await world.events(EventType.DATABASE_WENT_BACK)) == 1
+
+
+@pytest.mark.requirement("F4", "E8")
+async def test_after_a_fail_over_that_lost_commits_no_key_is_used_twice(
+    world: World, backup: Backup
+) -> None:
+    phone = await world.pair()
+    ana, bia = (world.simulator.add_contact(name=name).account for name in ("Ana", "Bia"))
+    group = world.simulator.create_group("Club", ana.phone, [bia.phone, phone]).jid
+    looking = asyncio.create_task(backup.history(world.store).run())
+    chats = (str(ana.jid("lid")), group)
+    for chat in chats:
+        await said(world, chat, "before")
+    await world.settled()
+    lagging = await backup.keep()
+    for chat in chats:
+        await said(world, chat, "lost 1", "lost 2", "lost 3")
+    await world.settled()
+    position = await world.now()
+
+    await backup.take_back(lagging)
+    await world.network.cut_all()  # what a connection knows by heart is not lost
+    world.simulator.send_text(bia.phone, phone, "from Bia")
+    await world.pass_time(60)
+    assert world.state() is State.OPEN
+    for chat in chats:
+        await said(world, chat, "after 1", "after 2")
+    world.simulator.send_text(ana.phone, phone, "from Ana")
+    await world.event(EventType.MESSAGE_RECEIVED, text="from Bia")
+    await world.event(EventType.MESSAGE_RECEIVED, text="from Ana")
+    await world.answered(phone)
+    looking.cancel()
+
+    texts = ["before", "lost 1", "lost 2", "lost 3", "after 1", "after 2"]
+    assert sorted(filter(None, inbox(world, ana.phone))) == sorted(texts * 2)
+    assert inbox(world, bia.phone) == texts
+    assert world.simulator.evidence.reused_keys == []
+    [went_back] = await world.events(EventType.DATABASE_WENT_BACK)
+    assert went_back.seq > position
 
 
 async def test_an_ordinary_restart_renews_nothing(world: World, backup: Backup) -> None:

@@ -2,6 +2,8 @@
 
 How many events there were is noted in the data directory, outside of the database, every few
 seconds. A start that finds fewer makes every session safe before it connects: see `store.renewal`.
+So it is while the service runs, after a fail-over to a server that lagged behind: until then no
+session can be acquired, and nothing be committed (`store.progress`).
 """
 
 import asyncio
@@ -28,7 +30,7 @@ from perene.wire.jid import Jid
 
 log = structlog.stdlib.get_logger()
 
-_EVERY_S = 10.0
+_EVERY_S = 2.0
 
 _AHEAD = 1_000_000
 """More events than come between two notes: no number that was lost is given a second time, so that
@@ -39,6 +41,8 @@ class HistoryStore(Protocol):
     """What holds the events and the keys. All raise StorageError."""
 
     async def last_seq(self) -> int: ...
+
+    async def loss(self) -> tuple[int, int] | None: ...
 
     async def list_sessions(self) -> Sequence[SessionRecord]: ...
 
@@ -74,7 +78,6 @@ class History:
         self._clock = clock
         self._threads = threads
         self._noted: int | None = None
-        self._told = False
 
     async def check(self) -> None:
         """Make every session safe if the database went back; before any of them connects.
@@ -90,9 +93,11 @@ class History:
         loop = asyncio.get_running_loop()
         self._noted = await loop.run_in_executor(self._threads, read_mark, self._file)
         kept = await self._store.last_seq()
-        if self._noted is None or kept >= self._noted:
-            return
-        log.warning("database_went_back", events=kept, noted=self._noted)
+        if self._noted is not None and kept < self._noted:
+            await self._make_safe(kept, self._noted)
+
+    async def _make_safe(self, kept: int, reached: int) -> None:
+        log.warning("database_went_back", events=kept, noted=reached)
         renewal = FreshKeys()
         for record in await self._store.list_sessions():
             try:
@@ -102,34 +107,34 @@ class History:
         event = Event(
             type=EventType.DATABASE_WENT_BACK,
             at=self._clock.now(),
-            payload={"kept": kept, "noted": self._noted},
+            payload={"kept": kept, "noted": reached},
         )
-        # Last: a start that is cut short before does all of it again.
-        await self._store.skip_events(self._noted + _AHEAD, event)
+        # Last: what is cut short before is done again, all of it.
+        await self._store.skip_events(reached + _AHEAD, event)
 
     async def run(self) -> None:
-        """Note it every few seconds, until cancelled."""
+        """Look, and note it, every few seconds, until cancelled."""
         while True:
+            await self.look()
             await self.save()
             await self._clock.sleep(_EVERY_S)
 
-    async def save(self) -> None:
-        """Note how far the events have come. Never fails: the next one tells as much.
+    async def look(self) -> None:
+        """Make every session safe if the database went back since it was last written.
 
-        A database that goes back under the service is told of once; the next start makes it safe.
+        Never fails: until it has succeeded, the store lets nobody go on.
         """
         try:
+            if (loss := await self._store.loss()) is not None:
+                await self._make_safe(*loss)
+        except StorageError as error:
+            log.warning("keys_not_renewed", reason=str(error))
+
+    async def save(self) -> None:
+        """Note how far the events have come. Never fails: the next one tells as much."""
+        try:
             reached = await self._store.last_seq()
-            if self._noted is not None and reached < self._noted:
-                if not self._told:
-                    log.warning(
-                        "database_went_back",
-                        events=reached,
-                        noted=self._noted,
-                        remedy="Restart the service: it then renews the keys of every session.",
-                    )
-                self._told = True
-            elif self._noted is None or reached > self._noted:
+            if self._noted is None or reached > self._noted:
                 loop = asyncio.get_running_loop()
                 await loop.run_in_executor(self._threads, write_mark, self._file, reached)
                 self._noted = reached

@@ -80,8 +80,9 @@ class StorageUnavailable(StorageError):
 class ForgottenEpoch(StorageUnavailable):
     """The database is an older state of itself, or a backup is just being restored into it.
 
-    It no longer knows that this owner took a session, or no longer the session. Whoever holds the
-    database takes the session again; until then nothing of it can be written.
+    It no longer knows that this owner took a session, or no longer the session, or not all that was
+    committed to it. Whoever holds the database takes the session again; until then nothing of it
+    can be written.
     """
 
     code = "forgotten_epoch"

@@ -88,8 +88,9 @@ DESCRIPTIONS: Mapping[EventType, str] = {
     EventType.MESSAGE_FAILED: "The server or every recipient refused a message of ours.",
     EventType.MESSAGE_UNREADABLE: "A message could not be decrypted; a resend was asked for.",
     EventType.PEER_IDENTITY_CHANGED: "A contact's device has new identity keys.",
-    EventType.DATABASE_WENT_BACK: "The service started on an older state of its database, as after"
-    " the restore of a backup: the events behind `kept` are lost, with all that they tell of.",
+    EventType.DATABASE_WENT_BACK: "The database is an older state of itself, as after the restore"
+    " of a backup or a fail-over that lost commits: the events behind `kept` are lost, with all"
+    " that they tell of.",
 }
 
 

@@ -27,6 +27,7 @@ from perene.store.errands import Crew, Errand, silence, within
 from perene.store.errors import CannotConnect, UnreadableDatabase, UnsuitableDatabase
 from perene.store.failures import classify, is_database_error, refusal
 from perene.store.migrations import bring_up_to_date, is_up_to_date
+from perene.store.progress import Progress
 from perene.store.sqlite_files import SqliteFiles
 
 log = structlog.stdlib.get_logger()
@@ -66,6 +67,7 @@ class Database:
         self._writer = writer
         self._reader = reader
         self._files = files
+        self.progress = Progress()
         self._writing = Crew(1, "perene-write")
         self._reading = Crew(_READERS, "perene-read")
         self._reading_aside = Crew(_READERS_ASIDE, "perene-look")
@@ -262,6 +264,7 @@ class Database:
         try:
             with self._writer.begin() as connection:
                 connection.info[_HOOKS] = hooks
+                self.progress.attach(connection)
                 result = work(connection)
                 if errand.unwanted:
                     raise _NobodyWaits("the caller has gone")

@@ -14,7 +14,9 @@ from perene.core.account import ACCOUNT_EVENTS
 from perene.core.events import Event, EventType
 from perene.core.ids import EventId, SessionId
 from perene.store.bulk import BulkInsert, do_nothing
+from perene.store.database import after_commit
 from perene.store.moments import micros, moment
+from perene.store.progress import progress_of
 from perene.store.schema import counters, outbox
 
 _COUNTER: Final = "outbox"
@@ -52,7 +54,7 @@ def append_events(connection: Connection, events: Sequence[tuple[SessionId | Non
     """
     if not events:
         return
-    first = _take_numbers(connection, len(events))
+    first = _take_next(connection, len(events))
     _INSERT.run(
         connection,
         [
@@ -67,6 +69,27 @@ def append_events(connection: Connection, events: Sequence[tuple[SessionId | Non
             for place, (session, event) in enumerate(events)
         ],
     )
+
+
+def mark_commit(connection: Connection) -> None:
+    """Take a number that no event gets, so that its loss would be seen: see `progress`."""
+    _take_next(connection, 1)
+
+
+def require_no_loss(connection: Connection) -> None:
+    """Raise ForgottenEpoch if the database has lost what this process has committed."""
+    progress = progress_of(connection)
+    if progress.reached:
+        progress.require(last_seq(connection))
+
+
+def _take_next(connection: Connection, count: int) -> int:
+    """Take so many numbers, and return the first; none that was committed is given again."""
+    first = _take_numbers(connection, count)
+    progress = progress_of(connection)
+    progress.require(first - 1)
+    after_commit(connection, lambda: progress.commit(first + count - 1))
+    return first
 
 
 def events_after(

@@ -9,7 +9,7 @@ from perene.core.errors import NotFound, StaleEpoch
 from perene.core.events import Event
 from perene.core.ids import Epoch, SessionId
 from perene.core.sessions import Desired, SessionOptions, SessionRecord
-from perene.store import credentials, ownership, sessions, twins
+from perene.store import credentials, outbox, ownership, sessions, twins
 from perene.store.base import StoreBase
 from perene.store.credentials import ArchivedCredentials
 from perene.store.database import Database
@@ -118,6 +118,7 @@ class SessionShelf(StoreBase):
     ) -> list[Epoch | StaleEpoch | NotFound]:
         if self._guard is not None:
             self._guard(connection)
+        outbox.require_no_loss(connection)
         return ownership.acquire(connection, asked)
 
     async def archive_credentials(

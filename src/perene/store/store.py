@@ -74,9 +74,13 @@ class Store(SessionShelf, MessageShelf, Evidence, Upkeep):
 
     async def commit(self, batch: Sequence[Unit]) -> list[Committed | StaleEpoch | ForgottenEpoch]:
         """Commit units in one transaction: see `units.commit_units`."""
-        return await self.database.write(
-            units.commit_units, self.keyring, self.caches, batch, now=self._clock.now()
-        )
+        try:
+            return await self.database.write(
+                units.commit_units, self.keyring, self.caches, batch, now=self._clock.now()
+            )
+        except ForgottenEpoch as error:
+            # To try the same again would only tell the same: whoever holds a session is behind.
+            return [ForgottenEpoch(str(error)) for _ in batch]
 
     def reader(self, session: SessionId, epoch: Epoch) -> SessionReader:
         """Return the reads of the engine's SessionStore for one session."""
@@ -115,6 +119,12 @@ class Store(SessionShelf, MessageShelf, Evidence, Upkeep):
     async def last_seq(self) -> int:
         """Return the number of the newest event, 0 before the first."""
         return await self.database.read(outbox.last_seq)
+
+    async def loss(self) -> tuple[int, int] | None:
+        """Return up to where the events reach, and reached before, if the database went back."""
+        reached = self.database.progress.reached
+        kept = await self.last_seq()
+        return (kept, reached) if kept < reached else None
 
     async def append_events(self, events: Sequence[tuple[SessionId | None, Event]]) -> None:
         """Put events into the outbox that belong to no unit."""

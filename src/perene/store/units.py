@@ -18,7 +18,7 @@ from perene.store.ledger import write_ledger
 from perene.store.messages import insert_messages
 from perene.store.moments import micros
 from perene.store.outages import write_outages
-from perene.store.outbox import append_events
+from perene.store.outbox import append_events, mark_commit
 from perene.store.ownership import LockedSession, lock_sessions, owned, refused
 from perene.store.peer_messages import write_peer_messages
 from perene.store.pre_keys import write_pre_keys
@@ -112,11 +112,12 @@ def _write(connection: Connection, caches: Caches, entries: Sequence[Entry], now
     write_privacy_tokens(connection, entries)
     write_outages(connection, entries)
     # Last: from here to the commit, every other process that has an event to add waits.
-    append_events(
-        connection,
-        [
-            (entry.session.id, event)
-            for entry in entries
-            for event in (*entry.events, *entry.unit.events)
-        ],
-    )
+    events = [
+        (entry.session.id, event)
+        for entry in entries
+        for event in (*entry.events, *entry.unit.events)
+    ]
+    if events:
+        append_events(connection, events)
+    else:
+        mark_commit(connection)
