@@ -18,6 +18,7 @@ from perene.process.open_files import share_used
 from perene.process.threads import Threads
 from perene.settings import Settings
 from perene.settings.alert_rules import read_alert_rules
+from perene.store.instance_lock import InstanceLock
 from perene.store.store import Store
 from perene.supervisor.alerts.alerting import Alerting
 from perene.supervisor.alerts.reasons import reason_of
@@ -84,6 +85,13 @@ class Watch:
             except Exception:  # whoever watches must not end the service, nor stay silent for long
                 log.exception("watch_failed", part=name)
             await self.clock.sleep(_AGAIN_AFTER_S)
+
+
+def hold_watch(lock: InstanceLock, clock: Clock) -> HoldWatch:
+    """Make what looks after the hold on the database."""
+    # Not the loop's own threads: names that nobody resolves keep all of them, and others waiting.
+    threads, loop = Threads(1, "perene-hold"), asyncio.get_running_loop()
+    return HoldWatch(lambda: loop.run_in_executor(threads, lock.keep), clock)
 
 
 def wire_watch(

@@ -5,11 +5,23 @@ from perene.app.sessions import Sessions
 from perene.app.watch import Watch
 from perene.core.clock import Clock
 from perene.engine.content import readable_fields, text_message
+from perene.process.open_files import raise_limit
 from perene.settings import Settings
 from perene.store.store import Store
 from perene.supervisor.desks.messages import MessageDesk
 from perene.supervisor.desks.sessions import SessionDesk
 from perene.supervisor.metrics import Metrics
+
+_REQUESTS = 10_000
+"""Connections that the API takes besides event streams: some 200 MB at worst."""
+
+
+def most_connections(settings: Settings) -> int:
+    """Return how many connections the API takes: half of what may be open is for sessions."""
+    # A million may be open in many a container; each costs memory, and asks for no key.
+    most = settings.max_event_streams + _REQUESTS
+    limit = raise_limit()
+    return most if limit is None else min(most, limit // 2)
 
 
 def wire_server(

@@ -10,7 +10,9 @@ from unittest.mock import AsyncMock, Mock
 import pytest
 from structlog.testing import capture_logs
 
-from perene.app.service import _announce, _hold_watch, _most_connections
+from perene.app.announcing import announce
+from perene.app.watch import hold_watch
+from perene.app.web import most_connections
 from perene.core.errors import StorageUnavailable
 from perene.settings import Settings
 from tests.support.record import PATIENCE_S
@@ -21,7 +23,7 @@ async def test_a_start_goes_on_when_the_database_falls_silent_before_the_first_k
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = Mock(list_api_keys=AsyncMock(side_effect=StorageUnavailable("no answer within 10 s")))
-    await _announce(Settings(data_dir=tmp_path), store, 8080)
+    await announce(Settings(data_dir=tmp_path), store, 8080)
     told = capsys.readouterr().out
     assert "serves at http://127.0.0.1:8080" in told
     assert "pk_" not in told
@@ -31,8 +33,8 @@ async def test_a_start_goes_on_when_the_database_falls_silent_before_the_first_k
 def test_the_api_leaves_half_of_what_may_be_open_to_sessions_and_takes_no_endless_number(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int | None, most: int
 ) -> None:
-    monkeypatch.setattr("perene.app.service.raise_limit", lambda: limit)
-    assert _most_connections(Settings(data_dir=tmp_path, max_event_streams=100)) == most
+    monkeypatch.setattr("perene.app.web.raise_limit", lambda: limit)
+    assert most_connections(Settings(data_dir=tmp_path, max_event_streams=100)) == most
 
 
 @pytest.mark.requirement("D9")
@@ -46,7 +48,7 @@ async def test_names_that_nobody_resolves_do_not_keep_the_service_from_holding_i
         lock = Mock(keep=Mock(return_value=False))
         try:
             async with asyncio.timeout(PATIENCE_S):
-                await _hold_watch(lock, VirtualClock()).look()
+                await hold_watch(lock, VirtualClock()).look()
         finally:
             answered.set()
             await resolving
@@ -62,7 +64,7 @@ async def test_a_start_goes_on_when_nobody_can_be_shown_the_first_key(
     )
     with os.fdopen(os.open("/dev/full", os.O_WRONLY), "w") as full, capture_logs() as lines:
         monkeypatch.setattr("sys.stdout", full)
-        await _announce(Settings(data_dir=tmp_path, host="::1"), store, 8080)
+        await announce(Settings(data_dir=tmp_path, host="::1"), store, 8080)
     told = {line["event"]: line for line in lines}
     assert "perene key create" in told["first_key_not_shown"]["remedy"]
     assert told["serving"]["url"] == "http://[::1]:8080"

@@ -14,7 +14,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from perene.api import HttpServer, Streams
-from perene.app.service import _live
+from perene.app.life import live_and_drain
 from perene.app.sessions import Sessions, wire_sessions
 from perene.app.watch import Watch, wire_watch
 from perene.app.web import wire_server
@@ -146,7 +146,7 @@ async def test_a_database_that_another_service_took_raises_an_alert_at_the_next_
 async def test_what_is_wrong_with_a_session_is_not_told_as_over_because_the_service_ends(
     service: Wired, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("perene.app.service._signalled", AsyncMock())
+    monkeypatch.setattr("perene.app.life.signalled", AsyncMock())
     alerting, live = service.watch.alerting, service.sessions.supervisor.known(ANA)
     live.moved(Connection.NEEDS_ATTENTION)
     for _ in range(2):
@@ -154,7 +154,7 @@ async def test_what_is_wrong_with_a_session_is_not_told_as_over_because_the_serv
         await service.clock.advance(30)
     server = Mock(stop=AsyncMock(), ended=AsyncMock())
     settings = Settings(data_dir=tmp_path)
-    await _live(settings, server, service.sessions, service.hold, service.watch)
+    await live_and_drain(settings, server, service.sessions, service.hold, service.watch)
     live.moved(Connection.STOPPED)
     service.hold.taken = DatabaseTaken("Another service took it.")
     await alerting.look()
@@ -173,7 +173,7 @@ async def test_a_service_ends_in_order_and_says_why_when_its_http_server_ends_by
     settings = Settings(data_dir=tmp_path)
     with capture_logs() as logs, pytest.raises(ServiceFailed, match="http server"):
         async with asyncio.timeout(PATIENCE_S):
-            await _live(settings, server, service.sessions, service.hold, service.watch)
+            await live_and_drain(settings, server, service.sessions, service.hold, service.watch)
     [told] = [line for line in logs if line["event"] == "service_failed"]
     assert told["part"] == "http server"
     assert told["exc_info"].__cause__ is bug
@@ -191,7 +191,7 @@ async def test_a_part_that_fails_does_not_keep_the_others_from_draining(
     settings = Settings(data_dir=tmp_path)
     with pytest.raises(ServiceFailed, match="supervisor"):
         async with asyncio.timeout(PATIENCE_S):
-            await _live(settings, server, service.sessions, service.hold, service.watch)
+            await live_and_drain(settings, server, service.sessions, service.hold, service.watch)
     drained.assert_awaited_once()
 
 
