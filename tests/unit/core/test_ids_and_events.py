@@ -46,4 +46,4 @@ def test_nothing_is_described_that_is_not_an_event() -> None:
 
 @pytest.mark.parametrize("kind", EventType)
 def test_the_name_of_an_event_begins_with_what_it_is_about(kind: EventType) -> None:
-    assert re.fullmatch(r"(session|message|peer)(\.[a-z0-9_]+)+", kind.value)
+    assert re.fullmatch(r"(session|message|peer|database)(\.[a-z0-9_]+)+", kind.value)
