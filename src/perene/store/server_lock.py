@@ -40,6 +40,9 @@ _STANDBY = text("SELECT pg_is_in_recovery()")
 _LIMIT_S: Final = 10.0
 """How long taking the lock may take."""
 
+_TRIES: Final = 3
+"""Who has let go between two questions is not asked for its name; then it can be taken."""
+
 _END = text("SELECT pg_terminate_backend(:pid, 2000)")
 
 
@@ -116,11 +119,17 @@ class ServerLock:
             if connection.execute(_STANDBY).scalar_one():
                 raise StorageUnavailable("the server is a standby")
             # Somebody's lock is ours as well behind a pooler that mixes clients: not good enough.
-            if not connection.execute(_MINE).scalar_one():
+            if connection.execute(_MINE).scalar_one():
+                found = connection.execute(_WHO).first()
+            else:
                 self._end_ghost(connection)
-                if connection.execute(_TAKE).scalar_one():
-                    return None
-            found = connection.execute(_WHO).first()
+                found = None
+                for _ in range(_TRIES):
+                    if connection.execute(_TAKE).scalar_one():
+                        return None
+                    found = connection.execute(_WHO).first()
+                    if found is not None:
+                        break
         except exc.DBAPIError as error:
             raise _translated(error) from error
         if found is None or found.name == self._name:

@@ -8,10 +8,11 @@ from collections.abc import Generator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import make_url, text
+from sqlalchemy import event, make_url, text
 
 from perene.core.errors import DatabaseTaken, NotFound, StorageUnavailable
 from perene.store.engines import parse_url
@@ -261,6 +262,24 @@ def _shown(lock: ServerLock, name: str) -> int:
     assert lock._connection is not None
     query = text("SELECT setting FROM pg_settings WHERE name = :name")
     return int(lock._connection.execute(query, {"name": name}).scalar_one())
+
+
+@pytest.mark.requirement("D9", "E6")
+@on_postgres
+def test_who_lets_go_in_the_same_moment_keeps_nobody_out(server: Server) -> None:
+    lock = ServerLock(parse_url(server.url))
+    with psycopg.connect(server.url.replace("+psycopg", ""), autocommit=True) as leaving:
+        leaving.execute("SELECT pg_advisory_lock(%s, %s)", KEYS)
+
+        def leave(*cursor_statement_and_so_on: Any) -> None:
+            if "pg_try_advisory_lock" in cursor_statement_and_so_on[2]:
+                leaving.execute("SELECT pg_advisory_unlock_all()")
+
+        event.listen(lock._engine, "after_cursor_execute", leave)
+        try:
+            assert lock.take() is None
+        finally:
+            lock.release()
 
 
 @on_postgres
