@@ -1,14 +1,18 @@
 """What goes out reaches everybody it is for, once, and nobody else."""
 
+import asyncio
+
 import pytest
 
 from perene.core.errors import StorageError
 from perene.core.events import EventType
 from perene.core.ids import SessionId
 from perene.core.messages import Status
+from perene.engine.channel import Channel
 from perene.engine.sending import ANSWER_WITHIN_S, WINDOW
 from perene.signal import SenderKeyRecord
 from perene.wire.node import Node
+from tests.support.record import PATIENCE_S
 from tests.support.world import DESK, World, inbox
 
 OTHER = SessionId("other")
@@ -76,6 +80,38 @@ async def test_a_group_reads_us_and_those_who_joined_do_too(world: World) -> Non
     await world.until(lambda: len(inbox(world, caio)) == 1, "the newcomer's reading")
     assert inbox(world, ana) == inbox(world, bia) == ["one", "two"]
     assert inbox(world, caio) == ["two"]
+
+
+@pytest.mark.requirement("F1", "F5")
+async def test_a_kill_before_the_wire_takes_nobody_the_key_of_a_group(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message that carries the key is committed, and never leaves."""
+    phone = await world.pair()
+    ana, bia = (world.simulator.add_contact(name=n).account for n in "AB")
+    group = world.simulator.create_group("Club", ana.phone, [bia.phone, phone])
+    await world.answered(phone)
+    send, committed = Channel.send, asyncio.Event()
+
+    async def hold_messages(self: Channel, *nodes: Node) -> None:
+        if any(node.tag == "message" for node in nodes):
+            committed.set()
+            await asyncio.Event().wait()
+        await send(self, *nodes)
+
+    with monkeypatch.context() as held:
+        held.setattr(Channel, "send", hold_messages)
+        await world.send(group.jid, "one")
+        async with asyncio.timeout(PATIENCE_S):
+            await committed.wait()
+        await world.kill()
+    await world.start()
+    second = await world.send(group.jid, "two")
+    await world.event(EventType.MESSAGE_SENT, message_id=second)
+    for reader in (ana, bia):
+        await world.until(lambda who=reader: len(inbox(world, who.phone)) == 2, "both")
+        assert inbox(world, reader.phone) == ["one", "two"]
+        assert world.simulator.person(reader.phone).party.desk.counts["undecryptable"] == 0
 
 
 @pytest.mark.parametrize("restarted", [False, True], ids=["at once", "after a restart"])

@@ -186,7 +186,8 @@ class Sender:
             draft.set_sender_key(str(chat), name, encrypted.record)
             if sealed.reached:
                 added = tuple(str(signal_address(device)) for device in sealed.reached)
-                draft.change_holders(HolderChange(group=str(chat), added=added))
+                given = HolderChange(group=str(chat), added=added)
+                draft.give_sender_key(message.key.id, given)
             children = _participants(sealed) if sealed.nodes else ()
             enc = Node("enc", {"v": "2", "type": "skmsg", **_enc_attrs(message)}, encrypted.data)
             node = _stanza(

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable
 
 from perene.core.errors import UnreadableState
 from perene.core.events import Event
+from perene.core.ids import MessageId
 from perene.core.messages import LedgerEntry, Message, MessageKey, StatusChange
 from perene.core.privacy_tokens import PrivacyToken
 from perene.core.unit import (
@@ -57,6 +58,8 @@ class Stage:
         self.ratchets: OrderedDict[str, Ratchet] = OrderedDict()
         self.sender_keys: OrderedDict[SenderKeyName, SenderKeyRecord] = OrderedDict()
         self.holders: OrderedDict[str, set[str]] = OrderedDict()
+        self.given: dict[MessageId, HolderChange] = {}
+        """Who gets our sender key with a message that the server has not answered yet."""
         self.consumed: set[int] = set()
         self._pre_keys: dict[int, bytes] = {}
         self._strangers: set[str] = set()
@@ -170,6 +173,8 @@ class Draft:
         self.profile: Profile | None = None
         self.pairs: list[AddressPair] = []
         self._holders: list[HolderChange] = []
+        self._given: dict[MessageId, HolderChange] = {}
+        self._settled: list[MessageId] = []
         self.pre_keys_added: list[PreKeyWrite] = []
         self.pre_keys_uploaded: list[int] = []
         self.messages: list[Message] = []
@@ -259,6 +264,23 @@ class Draft:
     def change_holders(self, change: HolderChange) -> None:
         self._holders.append(change)
 
+    def give_sender_key(self, message_id: MessageId, change: HolderChange) -> None:
+        """Let devices count as holders, and be stored as such once the server has the message.
+
+        A kill can come between the commit and the wire: then they get the key when the message is
+        sent again.
+        """
+        self._given[message_id] = change
+
+    def answered(self, message_id: MessageId, *, refused: bool) -> None:
+        """Take note that the server has a message, or refuses it, and with it the key in it."""
+        change = self._stage.given.get(message_id)
+        if change is None:
+            return
+        self._settled.append(message_id)
+        taken_back = HolderChange(group=change.group, removed=change.added)
+        self._holders.append(taken_back if refused else change)
+
     async def pre_key(self, key_id: int) -> PreKey | None:
         """Return a one-time pre-key that neither the store nor this connection has used up."""
         if key_id in self._consumed:
@@ -279,8 +301,15 @@ class Draft:
         for name, record in self._sender_keys.items():
             stage.sender_keys[name] = record or SenderKeyRecord.empty
         stage.consumed.update(self._consumed)
+        for message_id in self._settled:
+            stage.given.pop(message_id, None)
         for change in self._holders:
             _apply(change, stage.holders)
+            if change.forget_all:  # and what is given of that key is given in vain
+                stage.given = {m: c for m, c in stage.given.items() if c.group != change.group}
+        for change in self._given.values():
+            _apply(change, stage.holders)
+        stage.given.update(self._given)
         if self.credentials is not None:
             stage.credentials = self.credentials
         return stage.submit(
