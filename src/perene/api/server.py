@@ -13,6 +13,7 @@ from perene.api.client import ClientConnection
 from perene.api.listening import listening_socket
 from perene.api.streams import Streams
 from perene.api.turns import Turns
+from perene.core.clock import Clock, SystemClock
 from perene.core.errors import RefusedToStart
 
 log = structlog.stdlib.get_logger()
@@ -36,7 +37,10 @@ class _Server(uvicorn.Server):
 
 
 class HttpServer:
-    """Serves one application from `start` to `stop`, each called once."""
+    """Serves one application from `start` to `stop`, each called once.
+
+    `clock` measures what a request costs the event loop, so it is the machine's but in tests.
+    """
 
     def __init__(
         self,
@@ -47,6 +51,7 @@ class HttpServer:
         streams: Streams,
         shutdown_timeout_s: float = 10,
         most_connections: int | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self.app = app
         self._host = host
@@ -55,7 +60,7 @@ class HttpServer:
         self._most_connections = most_connections
         self._server = _Server(
             uvicorn.Config(
-                Turns(app),
+                Turns(app, clock or SystemClock()),
                 http=ClientConnection,
                 lifespan="off",
                 log_config=None,

@@ -6,6 +6,8 @@ from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from perene.core.clock import Clock
+
 _LONG_S: Final = 0.002
 """A round of the event loop that takes longer has somebody waiting; shorter ones need no rest."""
 
@@ -21,8 +23,9 @@ class Turns:
     most; and as a rest lasts as long as the round before it, half of the time is for sessions.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, clock: Clock) -> None:
         self._app = app
+        self._clock = clock
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._pacing: asyncio.Task[None] | None = None
 
@@ -37,17 +40,16 @@ class Turns:
         await self._app(scope, receive, send)
 
     async def _pace(self) -> None:
-        loop = asyncio.get_running_loop()
         try:
             while self._waiting:
                 turn = self._waiting.popleft()
                 if turn.done():
                     continue  # its client has gone
                 turn.set_result(None)
-                began = loop.time()
+                began = self._clock.monotonic()
                 await asyncio.sleep(0)  # it runs in this round, and others beside it
-                took_s = loop.time() - began
+                took_s = self._clock.monotonic() - began
                 if took_s > _LONG_S:
-                    await asyncio.sleep(min(took_s, _LONGEST_REST_S))
+                    await self._clock.sleep(min(took_s, _LONGEST_REST_S))
         finally:
             self._pacing = None

@@ -1,8 +1,6 @@
 """However many requests come, what sessions have to do is done in between."""
 
 import asyncio
-import time
-from itertools import pairwise
 
 import httpx
 import pytest
@@ -11,6 +9,7 @@ from starlette.types import Receive, Scope, Send
 from perene.api.long_answers import LongAnswer
 from perene.api.turns import Turns
 from perene.core.errors import StorageUnavailable
+from tests.support.virtual_clock import VirtualClock
 from tests.unit.api.fakes import Fakes
 
 pytestmark = pytest.mark.requirement("C1")
@@ -19,16 +18,18 @@ MANY = 50
 
 
 class Rounds:
-    """Notes in which round of the event loop each request begins."""
+    """Notes in which round of the event loop each request begins; each takes `busy_s` of it."""
 
     def __init__(self, *, busy_s: float = 0.0) -> None:
+        self.clock = VirtualClock()
+        self.app = Turns(self, self.clock)
         self.round = 0
         self.begun: list[int] = []
         self._busy_s = busy_s
 
     async def __call__(self, _scope: Scope, _receive: Receive, _send: Send) -> None:
         self.begun.append(self.round)
-        time.sleep(self._busy_s)  # noqa: ASYNC251 # what a request costs the loop
+        await self.clock.advance(self._busy_s)
 
     async def count(self) -> None:
         """Count until cancelled, as a session that has something to do in each round."""
@@ -53,29 +54,31 @@ async def nowhere(_message: object) -> None:
 async def test_one_request_begins_in_each_round_of_the_loop() -> None:
     rounds = Rounds()
     counting = asyncio.create_task(rounds.count())
-    await ask(Turns(rounds), MANY)
+    await ask(rounds.app, MANY)
     counting.cancel()
     assert len(rounds.begun) == MANY
     assert len(set(rounds.begun)) == MANY, rounds.begun
 
 
-async def test_sessions_have_as_long_as_a_request_took() -> None:
-    rounds = Rounds(busy_s=0.01)
-    counting = asyncio.create_task(rounds.count())
-    await ask(Turns(rounds), 5)
-    counting.cancel()
-    between = [later - sooner for sooner, later in pairwise(rounds.begun)]
-    assert all(count > 3 for count in between), between
+@pytest.mark.parametrize(("busy_s", "rest_s"), [(0.01, 0.01), (7.0, 0.25)])
+async def test_sessions_have_as_long_as_a_request_took(busy_s: float, rest_s: float) -> None:
+    rounds = Rounds(busy_s=busy_s)
+    asking = asyncio.create_task(ask(rounds.app, 2))
+    await rounds.clock.until_asleep(rest_s)
+    await rounds.clock.advance(rest_s * 0.9)
+    assert len(rounds.begun) == 1
+    await rounds.clock.advance(rest_s * 0.2)
+    await asking
+    assert len(rounds.begun) == 2
 
 
 async def test_a_client_that_leaves_the_line_stops_nobody() -> None:
     rounds = Rounds()
-    app = Turns(rounds)
-    asking = [asyncio.create_task(ask(app, 1)) for _ in range(3)]
+    asking = [asyncio.create_task(ask(rounds.app, 1)) for _ in range(3)]
     await asyncio.sleep(0)
     asking[1].cancel()
     await asyncio.gather(asking[0], asking[2])
-    await ask(app, 1)
+    await ask(rounds.app, 1)
     assert len(rounds.begun) == 3
 
 
