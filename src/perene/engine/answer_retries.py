@@ -230,7 +230,7 @@ class RetryAnswers:
             distribution_message(record)
         )
         holder = str(signal_address(request.device))
-        draft.change_holders(HolderChange(group=group, added=(holder,)))
+        draft.holders.change(HolderChange(group=group, added=(holder,)))
 
 
 def _bundle_of(node: Node, keys: Node) -> PreKeyBundle | None:

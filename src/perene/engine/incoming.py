@@ -8,6 +8,7 @@ from perene.core.messages import Message, MessageKey, Status
 from perene.engine.addresses import AddressBook, is_person
 from perene.engine.content import Content
 from perene.engine.decrypt import digest
+from perene.engine.moving import learn
 from perene.engine.stage import Draft
 from perene.engine.stanza import Envelope
 from perene.wire.jid import Jid
@@ -50,7 +51,7 @@ async def identify(
 ) -> Incoming:
     """Find the canonical addresses of a message, learning the pairs that it shows."""
     if envelope.pairs:
-        await draft.learn(envelope.pairs)
+        await learn(draft, envelope.pairs)
     await book.load([jid for jid in (envelope.chat, envelope.sender) if is_person(jid)])
     chat, sender = book.canonical(envelope.chat), book.canonical(envelope.sender)
     key = MessageKey(

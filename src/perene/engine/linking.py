@@ -20,6 +20,7 @@ from perene.engine.errors import (
     QueryTimedOut,
 )
 from perene.engine.line import Line
+from perene.engine.moving import learn
 from perene.engine.pairing import QrCodes, accept_pairing, read_refs, refusal
 from perene.wire.node import Node
 
@@ -162,7 +163,7 @@ class Linking:
             draft = self._stage.draft()
             draft.credentials = credentials
             draft.profile = Profile(pn=pn, lid=lid, platform=credentials.platform)
-            await draft.learn([AddressPair(pn=bare_pn, lid=bare_lid)])
+            await learn(draft, [AddressPair(pn=bare_pn, lid=bare_lid)])
             draft.events.append(
                 Event(
                     type=EventType.SESSION_PAIRED,

@@ -106,5 +106,5 @@ class Notifications:
             draft = self._stage.draft()
             name = signal_address(self._stage.credentials.own_device)
             draft.set_sender_key(str(group), name, SenderKeyRecord.empty)
-            draft.change_holders(HolderChange(group=str(group), forget_all=True))
+            draft.holders.change(HolderChange(group=str(group), forget_all=True))
             self._answers.put(draft.submit())

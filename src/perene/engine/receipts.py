@@ -109,7 +109,7 @@ class OwnMessages:
         async with self._stage.lock:
             draft = self._stage.draft()
             for message_id in ids:
-                draft.answered(message_id, refused=status is Status.FAILED)
+                draft.holders.answered(message_id, refused=status is Status.FAILED)
                 payload: dict[str, str | None] = {
                     "message_id": message_id,
                     "status": status.value,

@@ -17,6 +17,7 @@ from perene.engine.encrypt import Addressed, Sealed, seal_for_devices, without_r
 from perene.engine.errors import CannotSend, QueryFailed
 from perene.engine.groups import Group, Groups
 from perene.engine.line import Line
+from perene.engine.moving import learn
 from perene.engine.privacy_tokens import PrivacyTokens
 from perene.signal.bundle import PreKeyBundle
 from perene.signal.padding import pad
@@ -187,7 +188,7 @@ class Sender:
             if sealed.reached:
                 added = tuple(str(signal_address(device)) for device in sealed.reached)
                 given = HolderChange(group=str(chat), added=added)
-                draft.give_sender_key(message.key.id, given)
+                draft.holders.give(message.key.id, given)
             children = _participants(sealed) if sealed.nodes else ()
             enc = Node("enc", {"v": "2", "type": "skmsg", **_enc_attrs(message)}, encrypted.data)
             node = _stanza(
@@ -203,7 +204,7 @@ class Sender:
 
     async def _newcomers(self, group: Jid, devices: Mapping[Jid, Jid]) -> list[Addressed]:
         """Return those of the devices (and their wire addresses) that lack our sender key."""
-        holders = await self._stage.holders_of(str(group))
+        holders = await self._stage.holders.of(str(group))
         return [
             Addressed(device=device, wire=wire, plaintext=b"")
             for device, wire in devices.items()
@@ -220,7 +221,7 @@ class Sender:
             return
         async with self._stage.lock:
             draft = self._stage.draft()
-            await draft.learn(pairs)
+            await learn(draft, pairs)
             if draft.pairs:
                 self._answers.put(draft.submit())
 

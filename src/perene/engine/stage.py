@@ -12,13 +12,11 @@ from collections.abc import Collection, Iterable
 
 from perene.core.errors import UnreadableState
 from perene.core.events import Event
-from perene.core.ids import MessageId
 from perene.core.messages import LedgerEntry, Message, MessageKey, StatusChange
 from perene.core.privacy_tokens import PrivacyToken
 from perene.core.unit import (
     AddressPair,
     Committed,
-    HolderChange,
     PeerMessage,
     PreKeyWrite,
     Profile,
@@ -27,15 +25,15 @@ from perene.core.unit import (
     Unit,
 )
 from perene.crypto import KeyPair
-from perene.engine.addresses import AddressBook, signal_address
+from perene.engine.addresses import AddressBook
 from perene.engine.credentials import Credentials
+from perene.engine.holders import Holders
 from perene.engine.ports import SessionStore
 from perene.signal.address import Address
 from perene.signal.bundle import PreKey
 from perene.signal.errors import SignalError
-from perene.signal.ratchet import MAX_ARCHIVED, Ratchet
-from perene.signal.sender_key import MAX_STATES, SenderKeyRecord
-from perene.wire.jid import Jid
+from perene.signal.ratchet import Ratchet
+from perene.signal.sender_key import SenderKeyRecord
 
 _CACHED = 512
 """Ratchets and sender keys kept at hand per connection, once they are committed."""
@@ -57,9 +55,7 @@ class Stage:
         self.lock = asyncio.Lock()
         self.ratchets: OrderedDict[str, Ratchet] = OrderedDict()
         self.sender_keys: OrderedDict[SenderKeyName, SenderKeyRecord] = OrderedDict()
-        self.holders: OrderedDict[str, set[str]] = OrderedDict()
-        self.given: dict[MessageId, HolderChange] = {}
-        """Who gets our sender key with a message that the server has not answered yet."""
+        self.holders = Holders(store)
         self.consumed: set[int] = set()
         self._pre_keys: dict[int, bytes] = {}
         self._strangers: set[str] = set()
@@ -70,12 +66,6 @@ class Stage:
     def draft(self) -> "Draft":
         """Start collecting the changes of one stanza."""
         return Draft(self)
-
-    async def holders_of(self, group: str) -> frozenset[str]:
-        """Return the addresses of the devices that hold our sender key of a group."""
-        if group not in self.holders:
-            self.holders[group] = set(await self.store.sender_key_holders(group))
-        return frozenset(self.holders[group])
 
     async def load_ratchets(self, addresses: Iterable[Address]) -> None:
         """Read many ratchets in one go, so that a draft finds them at hand. Hold the lock."""
@@ -147,7 +137,7 @@ class Stage:
             if not self._uncommitted[name]:
                 del self._uncommitted[name]
         # Only what is committed may be forgotten: it can be read again.
-        for cache in (self.ratchets, self.sender_keys, self.holders):
+        for cache in (self.ratchets, self.sender_keys, self.holders.staged):
             while len(cache) > _CACHED and next(iter(cache)) not in self._uncommitted:
                 cache.popitem(last=False)
 
@@ -172,9 +162,7 @@ class Draft:
         self.credentials: Credentials | None = None
         self.profile: Profile | None = None
         self.pairs: list[AddressPair] = []
-        self._holders: list[HolderChange] = []
-        self._given: dict[MessageId, HolderChange] = {}
-        self._settled: list[MessageId] = []
+        self.holders = stage.holders.draft()
         self.pre_keys_added: list[PreKeyWrite] = []
         self.pre_keys_uploaded: list[int] = []
         self.messages: list[Message] = []
@@ -185,42 +173,25 @@ class Draft:
         self.privacy_tokens: list[PrivacyToken] = []
         self.events: list[Event] = []
 
-    async def learn(self, pairs: Iterable[AddressPair]) -> None:
-        """Take note of address pairs; ratchets under the phone number move to the LID.
-
-        The phone number's state wins over one under the LID, because it is the one in use
-        (whatsmeow `MigratePNToLID`, 2026-08-21); the other stays to decrypt what is under way.
-        """
+    def note(self, pairs: Iterable[AddressPair]) -> tuple[AddressPair, ...]:
+        """Take note of address pairs and return those that are news; `moving.learn` does more."""
         fresh = self._stage.book.learn(pairs)
         self.pairs.extend(fresh)
-        for pair in fresh:
-            await self._migrate(pair)
+        return fresh
 
-    async def _migrate(self, pair: AddressPair) -> None:
-        pn, lid = Jid.parse(pair.pn), Jid.parse(pair.lid)
-        old_name, new_name = signal_address(pn).name, signal_address(lid).name
+    async def ratchets_of(self, name: str) -> set[Address]:
+        """Return the addresses of a Signal name that have, or may have, a ratchet."""
         stage = self._stage
-        stranger = stage.is_stranger(old_name)
-        stored = set(() if stranger else await stage.store.ratchet_addresses([old_name]))
-        stored.update(a for a in stage.ratchets if _belongs(a, old_name))
-        for text in stored:
-            old = Address.parse(text)
-            ratchet = await self.ratchet(old)
-            if not ratchet.is_empty:
-                new = Address(new_name, old.device)
-                self.set_ratchet(new, _joined(ratchet, await self.ratchet(new)))
-                self.drop_ratchet(old)
-        kept = set(() if stranger else await stage.store.sender_key_addresses([old_name]))
-        kept.update(key for key in stage.sender_keys if _belongs(key[1], old_name))
-        for group, text in kept:
-            old = Address.parse(text)
-            record = await self.sender_key(group, old)
-            if not record.is_empty:
-                new = Address(new_name, old.device)
-                other = await self.sender_key(group, new)
-                states = (*record.states, *other.states)[:MAX_STATES]
-                self.set_sender_key(group, new, SenderKeyRecord(states=states))
-                self._sender_keys[group, str(old)] = None
+        stored = () if stage.is_stranger(name) else await stage.store.ratchet_addresses([name])
+        staged = (address for address in stage.ratchets if _belongs(address, name))
+        return {Address.parse(address) for address in (*stored, *staged)}
+
+    async def sender_keys_of(self, name: str) -> set[tuple[str, Address]]:
+        """Return the groups and addresses of a Signal name that may have a sender key."""
+        stage = self._stage
+        stored = () if stage.is_stranger(name) else await stage.store.sender_key_addresses([name])
+        staged = (key for key in stage.sender_keys if _belongs(key[1], name))
+        return {(group, Address.parse(address)) for group, address in (*stored, *staged)}
 
     async def ratchet(self, address: Address) -> Ratchet:
         """Return the ratchet with a device as it stands in this draft, empty if there is none."""
@@ -261,25 +232,8 @@ class Draft:
     def set_sender_key(self, group: str, address: Address, record: SenderKeyRecord) -> None:
         self._sender_keys[group, str(address)] = record
 
-    def change_holders(self, change: HolderChange) -> None:
-        self._holders.append(change)
-
-    def give_sender_key(self, message_id: MessageId, change: HolderChange) -> None:
-        """Let devices count as holders, and be stored as such once the server has the message.
-
-        A kill can come between the commit and the wire: then they get the key when the message is
-        sent again.
-        """
-        self._given[message_id] = change
-
-    def answered(self, message_id: MessageId, *, refused: bool) -> None:
-        """Take note that the server has a message, or refuses it, and with it the key in it."""
-        change = self._stage.given.get(message_id)
-        if change is None:
-            return
-        self._settled.append(message_id)
-        taken_back = HolderChange(group=change.group, removed=change.added)
-        self._holders.append(taken_back if refused else change)
+    def drop_sender_key(self, group: str, address: Address) -> None:
+        self._sender_keys[group, str(address)] = None
 
     async def pre_key(self, key_id: int) -> PreKey | None:
         """Return a one-time pre-key that neither the store nor this connection has used up."""
@@ -301,15 +255,7 @@ class Draft:
         for name, record in self._sender_keys.items():
             stage.sender_keys[name] = record or SenderKeyRecord.empty
         stage.consumed.update(self._consumed)
-        for message_id in self._settled:
-            stage.given.pop(message_id, None)
-        for change in self._holders:
-            _apply(change, stage.holders)
-            if change.forget_all:  # and what is given of that key is given in vain
-                stage.given = {m: c for m, c in stage.given.items() if c.group != change.group}
-        for change in self._given.values():
-            _apply(change, stage.holders)
-        stage.given.update(self._given)
+        stage.holders.take(self.holders)
         if self.credentials is not None:
             stage.credentials = self.credentials
         return stage.submit(
@@ -325,7 +271,7 @@ class Draft:
                     SenderKeyWrite(group=group, address=address, state=state)
                     for (group, address), state in self._sender_keys.items()
                 ),
-                holders=tuple(self._holders),
+                holders=tuple(self.holders.changes),
                 pre_keys_added=tuple(self.pre_keys_added),
                 pre_keys_uploaded=tuple(self.pre_keys_uploaded),
                 pre_keys_consumed=tuple(self._consumed),
@@ -344,23 +290,6 @@ class Draft:
 def _belongs(address: str, name: str) -> bool:
     # Most are told apart without parsing: this runs over all that is at hand for a new contact.
     return address.startswith(name) and Address.parse(address).name == name
-
-
-def _apply(change: HolderChange, staged: OrderedDict[str, set[str]]) -> None:
-    # A group whose holders were not read yet is read with this change in it, once committed.
-    if change.forget_all:
-        staged[change.group] = set()
-    if change.group in staged:
-        staged[change.group] -= set(change.removed)
-        staged[change.group] |= set(change.added)
-
-
-def _joined(used: Ratchet, other: Ratchet) -> Ratchet:
-    """Return a ratchet that sends as `used` does, and decrypts what either could."""
-    current = used.current or other.current
-    rest = () if used.current is None or other.current is None else (other.current,)
-    archived = (*rest, *used.archived, *other.archived)[:MAX_ARCHIVED]
-    return Ratchet(current=current, archived=archived)
 
 
 def _parse_ratchet(data: bytes) -> Ratchet:

@@ -21,6 +21,7 @@ from perene.engine.line import Line
 from perene.engine.queries import Queries
 from perene.engine.stage import Stage
 from perene.engine.work_queue import Work
+from perene.signal import LocalIdentity, PreKeyBundle, Ratchet, SignedPreKey, start_outgoing
 from perene.wire.node import Node
 from tests.support.units import ANA
 
@@ -174,6 +175,28 @@ class MemoryStore:
 def stage_on(store: MemoryStore, credentials: Credentials | None = None) -> Stage:
     """Return the stage of a connection on a store."""
     return Stage(store, AddressBook(store), credentials or paired())
+
+
+async def committed(store: MemoryStore) -> None:
+    """Commit what was submitted, and let the stage hear of it."""
+    store.settle()
+    await asyncio.sleep(0)
+
+
+def some_ratchet() -> Ratchet:
+    """Begin a ratchet with somebody new."""
+    peer = LocalIdentity.generate()
+    signed = SignedPreKey.generate(1, peer.key_pair)
+    bundle = PreKeyBundle(
+        registration_id=peer.registration_id,
+        identity=peer.key_pair.public,
+        signed_pre_key_id=1,
+        signed_pre_key=signed.key_pair.public,
+        signed_pre_key_signature=signed.signature,
+        pre_key_id=None,
+        pre_key=None,
+    )
+    return start_outgoing(Ratchet.empty, bundle, LocalIdentity.generate())
 
 
 class Nowhere:

@@ -1,65 +1,23 @@
 """Staged state: drafts over a stage over a store, true only by a commit."""
 
-import asyncio
-
 import pytest
 
 from perene.core.errors import UnreadableState
 from perene.core.messages import Fate
-from perene.core.unit import AddressPair, HolderChange
 from perene.crypto import KeyPair
 from perene.engine.addresses import signal_address
 from perene.engine.stage import Stage
 from perene.signal import (
-    LocalIdentity,
     PreKey,
-    PreKeyBundle,
-    Ratchet,
     SenderKeyRecord,
-    SignedPreKey,
     create_sender_key,
-    start_outgoing,
 )
 from perene.signal.address import Address
 from perene.wire.jid import Jid
 from tests.support.units import GROUP, entry, key
-from tests.unit.engine.fakes import MemoryStore, stage_on
+from tests.unit.engine.fakes import MemoryStore, committed, some_ratchet, stage_on
 
-PN, LID = "15550000002@s.whatsapp.net", "200000000000002@lid"
 OLD, NEW = Address("15550000002", 0), Address("200000000000002_1", 0)
-PAIR = AddressPair(pn=PN, lid=LID)
-
-
-def some_ratchet() -> Ratchet:
-    """Begin a ratchet with somebody new."""
-    peer = LocalIdentity.generate()
-    signed = SignedPreKey.generate(1, peer.key_pair)
-    bundle = PreKeyBundle(
-        registration_id=peer.registration_id,
-        identity=peer.key_pair.public,
-        signed_pre_key_id=1,
-        signed_pre_key=signed.key_pair.public,
-        signed_pre_key_signature=signed.signature,
-        pre_key_id=None,
-        pre_key=None,
-    )
-    return start_outgoing(Ratchet.empty, bundle, LocalIdentity.generate())
-
-
-async def committed(store: MemoryStore) -> None:
-    """Commit what was submitted, and let the stage hear of it."""
-    store.settle()
-    await asyncio.sleep(0)
-
-
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore(auto=False)
-
-
-@pytest.fixture
-def stage(store: MemoryStore) -> Stage:
-    return stage_on(store)
 
 
 async def test_a_dropped_draft_leaves_no_trace(stage: Stage, store: MemoryStore) -> None:
@@ -138,74 +96,6 @@ async def test_a_ciphertext_is_in_flight_until_its_commit(stage: Stage, store: M
     assert stage.in_flight == {b"h" * 32: done}
     await committed(store)
     assert stage.in_flight == {}
-
-
-async def test_a_ratchet_under_the_number_moves_to_the_lid(
-    stage: Stage, store: MemoryStore
-) -> None:
-    ratchet = some_ratchet()
-    store.ratchet_rows[str(OLD)] = ratchet.serialize()
-    record = create_sender_key(SenderKeyRecord.empty)
-    store.sender_key_rows[GROUP, str(OLD)] = record.serialize()
-
-    draft = stage.draft()
-    await draft.learn([PAIR])
-    draft.submit()
-    store.settle()
-
-    assert set(store.ratchet_rows) == {str(NEW)}
-    assert Ratchet.parse(store.ratchet_rows[str(NEW)]).base_key == ratchet.base_key
-    assert set(store.sender_key_rows) == {(GROUP, str(NEW))}
-    assert store.pairs == [PAIR]
-    assert stage.book.canonical(Jid.parse("15550000002:4@s.whatsapp.net")) == Jid.parse(
-        "200000000000002:4@lid"
-    )
-
-
-async def test_a_ratchet_that_is_only_staged_moves_too(stage: Stage, store: MemoryStore) -> None:
-    draft = stage.draft()
-    draft.set_ratchet(OLD, some_ratchet())
-    draft.set_sender_key(GROUP, OLD, create_sender_key(SenderKeyRecord.empty))
-    draft.submit()
-    second = stage.draft()
-    await second.learn([PAIR])
-    second.submit()
-    store.settle()
-    assert set(store.ratchet_rows) == {str(NEW)}
-    assert set(store.sender_key_rows) == {(GROUP, str(NEW))}
-
-
-async def test_of_two_ratchets_the_numbers_is_sent_with_and_both_still_decrypt(
-    stage: Stage, store: MemoryStore
-) -> None:
-    by_number, by_lid = some_ratchet(), some_ratchet()
-    store.ratchet_rows = {str(OLD): by_number.serialize(), str(NEW): by_lid.serialize()}
-    draft = stage.draft()
-    await draft.learn([PAIR])
-    joined = await draft.ratchet(NEW)
-    assert joined.base_key == by_number.base_key
-    assert by_lid.base_key in [state.base_key for state in joined.archived]
-    assert (await draft.ratchet(OLD)).is_empty
-
-
-async def test_a_known_pair_is_not_written_again(stage: Stage, store: MemoryStore) -> None:
-    first, second = stage.draft(), stage.draft()
-    await first.learn([PAIR])
-    await second.learn([PAIR])
-    assert (first.pairs, second.pairs) == ([PAIR], [])
-
-
-async def test_holders_of_our_sender_key_are_staged(stage: Stage, store: MemoryStore) -> None:
-    store.holders[GROUP] = {"1.0"}
-    assert await stage.holders_of(GROUP) == {"1.0"}
-    draft = stage.draft()
-    draft.change_holders(HolderChange(group=GROUP, added=("2.0",)))
-    draft.submit()
-    assert await stage.holders_of(GROUP) == {"1.0", "2.0"}
-    draft = stage.draft()
-    draft.change_holders(HolderChange(group=GROUP, forget_all=True))
-    draft.submit()
-    assert await stage.holders_of(GROUP) == frozenset()
 
 
 async def test_what_is_committed_may_be_forgotten_and_is_read_again(store: MemoryStore) -> None:
