@@ -11,8 +11,8 @@ that begins late and ends early, a holiday).
 import math
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import NamedTuple
 
+from perene.core.hearing.evenness import NOTHING, Evenness, Tally
 from perene.core.hearing.slots import OF_DAY, OF_WEEK, SLOT_H, Slots, slot_of, stretches
 
 _HOUR_S = 3600.0
@@ -49,27 +49,17 @@ _WEEK_DOUBTFUL = 0.15, 0.4
 _DAY_DOUBTFUL = 0.4, 0.5
 """How often a session may have been away in a slot without any effect (a single holiday, a free
 weekend), and from when on nothing is counted on."""
-_ITSELF = 20.0
+_ITSELF = 10.0
 """Clumps of late at the usual level after which a session is itself again."""
 _LEAST_KNOWN = 0.5
 """Clumps on which any rate rests at least: what the wider rate is worth."""
+_NEARLY = 0.6
+"""Times the usual traffic from which on it counts as usual."""
+_WHOLE_H = 0.45
+"""Hours of a half hour that have to be listened to before it says how much half hours vary."""
 _HORIZON_H = 336.0
 """Hours looked ahead or back at most."""
-_LEVEL_CLUMPS = 60.0
-_LEVEL_H = 2.0
-"""After so many expected clumps, or hours, the present level is forgotten to 1/e."""
-_SURPRISE = 2.5
-"""Standard deviations below what was expected from which on the present level is believed."""
-
-
-class Tally(NamedTuple):
-    """Messages heard, and the hours of listening in which they were (or messages expected)."""
-
-    messages: float = 0.0
-    hours: float = 0.0
-
-
-_NOTHING = Tally()
+_EVEN = Evenness()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,17 +67,17 @@ class Habit:
     """What has been learned, in fixed memory.
 
     `clump` is how many messages come together: the mean by which long silences exceed `_LONG`
-    expected messages, 1 for a steady session, 30 for one with bursts of 30. `recent` are the
-    messages heard of late against those expected. `slot` (since 1970), `count` and `listened`
-    (hours) are of the present slot, which is taken into the tables when it is over.
+    expected messages, 1 for a steady session, 30 for one with bursts of 30. `evenness` tells
+    the present from the usual. `slot` (since 1970), `count` and `listened` (hours) are of the
+    present slot, which is taken into the tables when it is over.
     """
 
-    total: Tally = _NOTHING
+    total: Tally = NOTHING
     days: Slots = field(default=_DAYS)
     weeks: Slots = field(default=_WEEKS)
     clump: float = 1.0
     long_silences: int = 0
-    recent: Tally = _NOTHING
+    evenness: Evenness = field(default=_EVEN)
     slot: int = 0
     count: float = 0.0
     listened: float = 0.0
@@ -99,16 +89,14 @@ class Habit:
 
     @property
     def level(self) -> float:
-        """The part of the usual traffic that comes at present; 1 unless chance is ruled out."""
-        heard, expected = self.recent
-        if heard >= expected - _SURPRISE * math.sqrt(expected * self.clump):
-            return 1.0
-        return (heard + self.clump) / (expected + self.clump)
+        """What comes at present, as a multiple of the usual."""
+        return self.evenness.level(self.clump)
 
     @property
     def is_usual(self) -> bool:
         """Tell whether as much comes as usual, and enough to say so."""
-        return self.recent.messages >= _ITSELF * self.clump and self.level == 1.0
+        recent = self.evenness.recent
+        return recent.messages >= _ITSELF * self.clump and self.level >= _NEARLY
 
     def known(self) -> float:
         """Return how many clumps what is known rests on."""
@@ -125,7 +113,7 @@ class Habit:
         of a silence. None where the session may be away, unless `boldly`.
         """
         begin, finish = _hours(start), _hours(end)
-        found, usual, share = 0.0, self.usual, self.level / self.clump
+        found, usual, share = 0.0, self.usual, self._share(boldly=boldly)
         for slot, hours in stretches(max(begin, finish - _HORIZON_H), finish):
             known = self._known_of(slot)
             rate = self._sure_rate(slot, usual, boldly=boldly)
@@ -148,7 +136,7 @@ class Habit:
         end = begin + _HORIZON_H
         if before is not None:
             end = min(end, max(begin, _hours(before)))
-        left, usual, share = clumps, self.usual, self.level / self.clump
+        left, usual, share = clumps, self.usual, self._share(boldly=boldly)
         for slot, hours in stretches(begin, end):
             rate = self._sure_rate(slot, usual, boldly=boldly) * share
             known = self._known_of(slot)
@@ -166,7 +154,6 @@ class Habit:
         begin = min(max(begin, finish - _HORIZON_H), finish)
         passed = finish - begin
         due = self._counted_on(begin, finish)
-        kept = math.exp(-due / (_LEVEL_CLUMPS * self.clump) - passed / _LEVEL_H)
         forgotten = math.exp(-passed / _MEMORY_H)
         habit, listened = self, self.listened
         if slot_of(finish) == self.slot == slot_of(begin):
@@ -183,7 +170,7 @@ class Habit:
             total=Tally(
                 self.total.messages * forgotten + count, self.total.hours * forgotten + passed
             ),
-            recent=Tally(self.recent.messages * kept + count, self.recent.hours * kept + due),
+            evenness=habit.evenness.went_by(passed, due, count, self.clump),
             count=habit.count + count,
         )
 
@@ -197,14 +184,17 @@ class Habit:
         usual, overall = 0.0, self.usual
         for slot, hours in stretches(begin, finish):
             usual += self._rate(slot, overall) * hours
-        if usual <= _LONG:
+        level = self.level
+        if usual * max(1.0, level) <= _LONG:
             return self  # most silences; what may be counted on is less still
         days, weeks = self.days, self.weeks
         if usual > _TOO_LONG * self.clump:
             marks = self._away(max(begin, _hours(known_to)), finish)
             days, weeks = days.marked(marks), weeks.marked(marks)
         clump, long_silences = self.clump, self.long_silences
-        in_vain = self._counted_on(begin, finish) * self.level
+        in_vain = self._counted_on(begin, finish) * level
+        known = self.evenness.known(clump) * clump
+        in_vain = known * math.log1p(in_vain / known)
         if in_vain > _LONG:
             excess = min(in_vain - _LONG, _MOST_EXCESS * clump) / _CUT
             clump += (excess - clump) / min(long_silences + _DOUBT, _REMEMBERED)
@@ -224,6 +214,19 @@ class Habit:
         """Tell whether so much is expected in a slot that being away would show."""
         return self._rate(slot, self.usual) * SLOT_H >= _WORTH * self.clump
 
+    @property
+    def usually_by_now(self) -> float:
+        """The messages that usually come in as much of the present slot as was listened to."""
+        return self._rate(self.slot, self.usual) * self.listened
+
+    def _share(self, *, boldly: bool) -> float:
+        """Return the clumps to be expected at present for each message that usually comes.
+
+        That more comes than usual may be over at any time, so only who is bold counts on it.
+        """
+        level = self.level
+        return (level if boldly else min(level, 1.0)) / self.clump
+
     def _counted_on(self, begin: float, end: float) -> float:
         begin = max(begin, end - _HORIZON_H)
         found, usual = 0.0, self.usual
@@ -235,7 +238,11 @@ class Habit:
         return self.weeks.rate(slot, self.days.rate(slot, usual))
 
     def _known_of(self, slot: int) -> float:
-        """Return the clumps on which the rate of a slot rests."""
+        """Return the clumps on which the rate of a slot rests, as it is at present."""
+        usual, present = self._usual_known_of(slot), self.evenness.known(self.clump)
+        return usual * present / (usual + present)
+
+    def _usual_known_of(self, slot: int) -> float:
         for table in (self.weeks, self.days):
             if table.is_lived(slot):
                 return max(table.messages_of(slot) / self.clump, _LEAST_KNOWN)
@@ -257,12 +264,23 @@ def _in_slot(habit: Habit, slot: int) -> Habit:
     """Take a slot that is over into the tables, and begin another."""
     if slot == habit.slot:
         return habit
-    days, weeks = habit.days, habit.weeks
+    days, weeks, evenness = habit.days, habit.weeks, habit.evenness
     if habit.listened > 0:
+        known = weeks.is_lived(habit.slot) or days.is_lived(habit.slot)
+        if known and habit.listened >= _WHOLE_H:
+            evenness = evenness.after(habit.count, habit.usually_by_now, habit.clump)
         judged = habit.is_worth(habit.slot)
         days = days.lived(habit.slot, habit.count, habit.listened, judged=judged)
         weeks = weeks.lived(habit.slot, habit.count, habit.listened, judged=judged)
-    return replace(habit, days=days, weeks=weeks, slot=slot, count=0.0, listened=0.0)
+    return replace(
+        habit,
+        days=days,
+        weeks=weeks,
+        evenness=evenness,
+        slot=slot,
+        count=0.0,
+        listened=0.0,
+    )
 
 
 def _between(value: float, bounds: tuple[float, float]) -> float:

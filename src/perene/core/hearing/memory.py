@@ -1,6 +1,6 @@
 """What was learned of a session's hearing, as bytes that survive a restart.
 
-A version, twenty numbers, six tables. Only what was learned is kept: a new connection begins to
+A version, twenty-two numbers, six tables. Only what was learned is kept: a new connection begins to
 listen anew. The size is fixed (4.8 KB); whatever is not of it is not believed.
 """
 
@@ -13,15 +13,17 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from perene.core.hearing.chances import Chance, Phone, Replies
-from perene.core.hearing.habit import Habit, Tally
+from perene.core.hearing.evenness import LEAST_VARIANCE, Evenness, Tally
+from perene.core.hearing.habit import Habit
 from perene.core.hearing.policy import HearingPolicy
 from perene.core.hearing.questions import Questions
 from perene.core.hearing.slots import Slots
 from perene.core.hearing.state import Hearing
 
-_VERSION = 2
-_NUMBERS = {1: struct.Struct("<B18d"), 2: struct.Struct("<B20d")}
-"""What each version has before its tables. The first knew nothing of a second question."""
+_VERSION = 3
+_NUMBERS = {1: struct.Struct("<B18d"), 2: struct.Struct("<B20d"), 3: struct.Struct("<B22d")}
+"""What each version has before its tables. The first knew nothing of a second question, the second
+took all half hours to be alike."""
 _BEFORE_ANYTHING = 0.0
 """Stands for a time that there is not."""
 
@@ -35,7 +37,7 @@ def serialize(state: Hearing) -> bytes:
         *habit.total,
         habit.clump,
         float(habit.long_silences),
-        *habit.recent,
+        *habit.evenness.recent,
         float(habit.slot),
         habit.count,
         habit.listened,
@@ -45,6 +47,8 @@ def serialize(state: Hearing) -> bytes:
         _seconds(state.quiet_until),
         phone.again.answered,
         phone.again.missed,
+        habit.evenness.variance,
+        float(habit.evenness.half_hours),
     )
     return numbers + b"".join(_table(t) for s in (habit.days, habit.weeks) for t in _tables(s))
 
@@ -67,12 +71,12 @@ def parse(stored: bytes, policy: HearingPolicy) -> Hearing:
         weeks=_filled(weeks, tables[cut:]),
         clump=max(1.0, numbers[2]),
         long_silences=int(numbers[3]),
-        recent=Tally(numbers[4], numbers[5]),
+        evenness=_evenness(Tally(numbers[4], numbers[5]), numbers[20:22]),
         slot=int(numbers[6]),
         count=numbers[7],
         listened=numbers[8],
     )
-    again = _chance(numbers[18:20]) if numbers[18:] else blank.questions.phone.again
+    again = _chance(numbers[18:20]) if numbers[18:20] else blank.questions.phone.again
     phone = Phone(first=_chance(numbers[13:15]), again=again)
     return replace(
         blank,
@@ -106,6 +110,15 @@ def _filled(blank: Slots, tables: "array[float]") -> Slots:
 def _chance(numbers: tuple[float, ...]) -> Chance:
     answered, missed = numbers
     return Chance(answered=max(answered, 0.01), missed=max(missed, 0.01))
+
+
+def _evenness(recent: Tally, numbers: tuple[float, ...]) -> Evenness:
+    if not numbers:
+        return Evenness(recent=recent)
+    variance, half_hours = numbers
+    return Evenness(
+        variance=max(variance, LEAST_VARIANCE), half_hours=int(half_hours), recent=recent
+    )
 
 
 def _table(values: "array[float]") -> bytes:

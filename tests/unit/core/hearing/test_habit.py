@@ -2,11 +2,13 @@
 
 import random
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from perene.core.hearing.habit import Habit, Tally
+from perene.core.hearing.evenness import Tally
+from perene.core.hearing.habit import Habit
 
 pytestmark = pytest.mark.requirement("F3")
 
@@ -38,6 +40,16 @@ def steady(
         while moment < START + timedelta(days=day, hours=closes):
             yield moment
             moment += timedelta(seconds=rng.expovariate(1 / every_s))
+
+
+def changing(days: int) -> Iterator[datetime]:
+    """A message a minute in the mean, but each half hour has a rate of its own."""
+    rng = random.Random(SEED)
+    for number in range(48 * days):
+        moment, end = START + number * HOUR / 2, START + (number + 1) * HOUR / 2
+        every_s = 60 / rng.gammavariate(4, 0.25)
+        while (moment := moment + timedelta(seconds=rng.expovariate(1 / every_s))) < end:
+            yield moment
 
 
 def bursts(days: int) -> Iterator[datetime]:
@@ -112,16 +124,28 @@ def test_one_free_day_does_not_make_a_steady_session_bursty() -> None:
     assert quiet.clump < 1.3
 
 
-def test_much_less_than_usual_is_noticed_and_a_little_less_is_not() -> None:
-    assert Habit(recent=Tally(20, 60)).level < 0.4
-    assert not Habit(recent=Tally(20, 60)).is_usual
-    assert Habit(recent=Tally(45, 60)).level == 1.0
-    assert Habit(recent=Tally(45, 60)).is_usual
-    assert Habit(recent=Tally(300, 60)).level == 1.0
+def test_a_session_whose_half_hours_differ_is_known_by_what_came_of_late() -> None:
+    habit = after(changing(20))
+    assert 0.1 < habit.evenness.variance < 0.6
+    assert habit.clump < 2
+    habit = replace(habit, evenness=replace(habit.evenness, recent=Tally(20, 20)))
+    busy = replace(habit, evenness=replace(habit.evenness, recent=Tally(60, 20)))
+    noon = START + timedelta(days=20, hours=12)
+    usually = habit.expected(noon, noon + 0.25 * HOUR, boldly=True)
+    assert busy.expected(noon, noon + 0.25 * HOUR, boldly=True) > 1.5 * usually
+    # Who cannot ask a phone does not count on it: a busy hour may be over.
+    assert busy.expected(noon, noon + 0.25 * HOUR) < 1.2 * usually
 
 
-def test_little_is_not_much_less_for_what_comes_in_bursts() -> None:
-    assert Habit(recent=Tally(20, 60), clump=30.0).level == 1.0
+def test_a_steady_session_is_known_to_be_steady() -> None:
+    assert after(steady(20, opens=8, closes=20)).evenness.variance < 0.02
+    assert after(bursts(20)).evenness.variance < 0.2
+
+
+def test_as_much_as_usual_is_noticed() -> None:
+    habit = after(steady(9))
+    assert habit.is_usual
+    assert not habit.lived(START + timedelta(days=9), START + timedelta(days=9.5), 0).is_usual
 
 
 def test_when_it_is_due_is_when_it_is_expected() -> None:

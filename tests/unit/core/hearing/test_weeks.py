@@ -37,6 +37,28 @@ def test_a_busy_session_that_turns_deaf_in_its_hours_is_noticed_in_two_minutes(s
     assert found.confirmed == found.reopened_deaf
 
 
+@pytest.mark.parametrize(
+    ("name", "days", "every"),
+    [
+        ("busy", 20, timedelta(hours=6)),
+        ("uneven", 20, timedelta(hours=6)),
+        ("slow", 40, timedelta(days=1)),
+        ("silent", 80, timedelta(days=4)),
+        ("bursty", 40, timedelta(days=1)),
+        ("notifier", 20, timedelta(hours=12)),
+    ],
+)
+def test_deafness_is_noticed_within_two_minutes_of_expected_traffic(
+    name: str, days: int, every: timedelta
+) -> None:
+    print(f"seed {SEEDS[0]}")
+    found = run_deaf(name, seed=SEEDS[0], days=days, policy=POLICY, every=every)
+    late = sorted(one.late_s for one in found.noticed)
+    print(f"after traffic was expected: {late} s")
+    assert len(late) >= 5
+    assert sum(one.in_time for one in found.noticed) >= 0.85 * len(late)
+
+
 @pytest.mark.parametrize("name", ["busy", "uneven"])
 def test_a_new_session_is_seldom_reopened_for_weekends_that_are_not_known_yet(name: str) -> None:
     assert quiet(name, days=13).false_early <= len(SEEDS)
