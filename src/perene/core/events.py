@@ -51,14 +51,16 @@ DESCRIPTIONS: Mapping[EventType, str] = {
     EventType.SESSION_CREATED: "A session was created.",
     EventType.SESSION_QR: "A QR code is ready to be scanned; it replaces the one before.",
     EventType.SESSION_PAIRING_CODE: "A pairing code is ready to be typed on the phone.",
-    EventType.SESSION_PAIRED: "The phone accepted this session as its linked device.",
+    EventType.SESSION_PAIRED: "The phone accepted this session as its linked device; the stream"
+    " of the pairing ends then, as it should, and the login follows.",
     EventType.SESSION_CONNECTED: "The session is logged in and receives.",
     EventType.SESSION_DISCONNECTED: "A connection ended, or could not be made; `cause` says why.",
     EventType.SESSION_NEEDS_PAIRING: "The credentials are of no use any more, mostly because the"
     " device was unlinked (`cause`); a new QR code is needed.",
     EventType.SESSION_STOPPED: "The session was stopped on request.",
     EventType.SESSION_DELETED: "The session and all that belongs to it was deleted.",
-    EventType.SESSION_ERROR_515: "The server asked for a restart of the stream.",
+    EventType.SESSION_ERROR_515: "The server asked for a restart of the stream, for the `attempt`th"
+    " time in a row. The one that ends a pairing is none of them.",
     EventType.SESSION_ERROR_515_MAX_ATTEMPTS: "The last restart was in vain: the credentials are"
     " set aside, and a new QR code is offered.",
     EventType.SESSION_RECOVERED: "A connection has stayed stable; the outage is over.",

@@ -117,7 +117,7 @@ POLICIES: Mapping[Cause, Policy] = {
         count=Count.RESTARTS,
         then=Exhausted.REPAIR,
         holds=True,
-        sentence="WhatsApp asked for a new stream; this is normal, above all after pairing.",
+        sentence="WhatsApp asked for a new stream (515); the session logs in anew.",
     ),
     Cause.STREAM_ENDED: _retry("WhatsApp ended the stream, to begin it anew."),
     Cause.NETWORK: _retry("The network connection was lost."),

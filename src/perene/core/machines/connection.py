@@ -5,11 +5,11 @@ What people want is in `wants`, what follows from a loss in `reactions`.
 
 from dataclasses import replace
 
-from perene.core.causes import Cause, Local
+from perene.core.causes import Cause, Local, classify
 from perene.core.clock import Instant
 from perene.core.ids import Epoch
 from perene.core.machines import reactions, wants
-from perene.core.machines.effects import Connect, FindVersion
+from perene.core.machines.effects import Connect, FindVersion, PairingStreamEnded
 from perene.core.machines.inputs import (
     Due,
     Ended,
@@ -64,7 +64,7 @@ def step(state: SessionState, heard: Input | Signal, now: Instant, chances: Chan
         case ((Claiming() | SettingAside()), Denied()):
             return _disowned(state, chances)
         case ((Connecting() | Draining()), PhoneAccepted()):
-            # A new beginning: the restart that pairing ends with must come at once.
+            # A new beginning: what failed before there was a device says nothing of its logins.
             return Moved(state=replace(state, standing=replace(state.standing, counts={})))
         case Connecting(parting=True), LoggedIn():
             return wants.drain(state, Then.LOG_OUT)
@@ -138,6 +138,9 @@ def _ended(state: SessionState, ended: Ended, now: Instant, chances: Chances) ->
         case Connecting(parting=True):
             # It was only to say goodbye, and one attempt is all that courtesy asks for.
             return wants.follow(state, Then.LOG_OUT, ended=ended)
+        case Connecting() if _ends_pairing(state, ended):
+            claimed = claim(state)
+            return Moved(state=claimed.state, out=(PairingStreamEnded(), *claimed.out))
         case Open() as connection if has_come(stable_at(connection), now):
             # Its time had come, though nobody had said so yet.
             calm = _stable(state, connection)
@@ -147,21 +150,28 @@ def _ended(state: SessionState, ended: Ended, now: Instant, chances: Chances) ->
             return _lost(state, ended, now, chances)
 
 
+def _ends_pairing(state: SessionState, ended: Ended) -> bool:
+    """Tell whether it is the end that every pairing has, and no error: the login comes next.
+
+    Once the device has answered `<pair-success>`, WhatsApp ends that stream by 515, and waits for a
+    new one with a login. whatsmeow expects it, and tells nobody of a disconnection (pair.go
+    `handlePair`, connectionevents.go, 2026-08-21); Baileys tells of a new login, and expects to
+    restart (Socket/socket.ts, 7.0.0-rc14). It is known by the connection that it ends: a 515 before
+    the phone has accepted, or in place of the login that follows, is one of group D.
+    """
+    is_515 = classify(ended.ending) is Cause.RESTART_REQUIRED
+    return is_515 and isinstance(state.pairing, Linking)
+
+
 def _lost(state: SessionState, ended: Ended, now: Instant, chances: Chances) -> Moved:
     verdict = Verdict.of(ended.ending, chances.policies)
     if verdict.policy.reaction is Reaction.NONE:
         # Nobody asked for it: whoever says so is mistaken, and the session must come back.
         verdict = Verdict.of_local(Local.INTERNAL, chances.policies)
     moved = reactions.react(state, verdict, now, chances)
-    if not _is_outage(state, verdict):
-        return moved
+    if not state.paired:
+        return moved  # nothing was up yet
     return Moved(state=moved.state, out=(Lost(verdict=verdict), *moved.out))
-
-
-def _is_outage(state: SessionState, verdict: Verdict) -> bool:
-    if isinstance(state.pairing, Linking) and verdict.cause is Cause.RESTART_REQUIRED:
-        return False  # pairing ends with a restart
-    return state.paired and verdict.policy.reaction is not Reaction.NONE
 
 
 def _disowned(state: SessionState, chances: Chances) -> Moved:

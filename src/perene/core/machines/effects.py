@@ -83,6 +83,11 @@ class OutageOver:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PairingStreamEnded:
+    """The stream on which a device was linked ended as it should; the login comes next."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stopped:
     """A person stopped the session, and it has come to rest."""
 
@@ -99,6 +104,6 @@ class PhoneBack:
     """A phone that was absent has been heard of again."""
 
 
-Telling = Disconnected | OutageOver | Stopped | PhoneAbsent | PhoneBack
+Telling = Disconnected | OutageOver | PairingStreamEnded | Stopped | PhoneAbsent | PhoneBack
 
 Effect = Deed | Telling

@@ -28,7 +28,9 @@ from perene.core.machines.signals import (
 from perene.core.machines.state import (
     Archiving,
     Chances,
+    Connecting,
     Destroying,
+    Draining,
     Linking,
     Moved,
     Owned,
@@ -45,7 +47,8 @@ def step(state: SessionState, heard: Input | Signal, now: Instant, chances: Chan
     """Return what pairing makes of what it heard."""
     match state.pairing, heard:
         case Unpaired(), PhoneAccepted():
-            return _to(state, Linking())
+            under_way = isinstance(state.connection, Connecting | Draining)
+            return _to(state, Linking() if under_way else Paired())
         case Linking(), LoggedIn() | Ended():
             return _to(state, Paired())
         case ((Unpaired() | Linking() | Paired()), SetAside(reason=reason)):

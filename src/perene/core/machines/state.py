@@ -164,7 +164,7 @@ class Unpaired:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Linking:
-    """A phone has accepted the device, which has not logged in yet."""
+    """A phone has accepted the device, and the connection on which it did lives still."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -79,9 +79,9 @@ class SessionKeeper:
         for telling in tellings:
             log_line(telling)
             self._count(telling, taken.state)
-        if tellings or before.standing != taken.state.standing:
-            now = self._clock.now()
-            events = [event for telling in tellings for event in events_of(telling, now)]
+        now = self._clock.now()
+        events = [event for telling in tellings for event in events_of(telling, now)]
+        if events or before.standing != taken.state.standing:
             self._unsaved.append(_unit(taken.state, events, _outage(before, taken, tellings)))
         elif not owned_anew and not isinstance(taken.state.connection, Down):
             return  # the database has not shown that it is back

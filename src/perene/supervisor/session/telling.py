@@ -11,6 +11,7 @@ from perene.core.events import Event, EventType, Json
 from perene.core.machines.effects import (
     Disconnected,
     OutageOver,
+    PairingStreamEnded,
     PhoneAbsent,
     PhoneBack,
     Stopped,
@@ -40,6 +41,8 @@ def log_line(telling: Telling) -> None:
             _log_disconnected(decided)
         case OutageOver(outage=outage):
             log.info("outage_over", end=outage.end, attempts=outage.attempts)
+        case PairingStreamEnded():
+            log.info("pairing_stream_ended")
         case Stopped():
             log.info("stopped")
         case PhoneAbsent(days=days):
@@ -57,6 +60,8 @@ def events_of(telling: Telling, now: datetime) -> tuple[Event, ...]:
             return _of_disconnection(telling, now)
         case OutageOver(outage=outage):
             return _of_recovery(outage, now)
+        case PairingStreamEnded():
+            return ()  # `session.paired` has told of it
         case Stopped():
             return (Event(type=EventType.SESSION_STOPPED, at=now),)
         case PhoneAbsent(days=days):
