@@ -33,6 +33,11 @@ app.command(
     name="key",
     help="List, make and revoke API keys, at the machine of the service.",
 )
+app.command(
+    "perene.cli.alerts:app",
+    name="alert",
+    help="Try the receivers of alerts, at the machine of the service.",
+)
 
 
 @app.command

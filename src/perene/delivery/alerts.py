@@ -1,19 +1,14 @@
-"""Alerts sent to the services that `PERENE_ALERT_URLS` names, by addresses that apprise knows.
-
-Such an address holds passwords and tokens: it is never logged, shown or put into an error.
-"""
+"""Alerts sent to the services that `PERENE_ALERT_URLS` names, by addresses that apprise knows."""
 
 import asyncio
 import logging
-import re
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from datetime import UTC, datetime
-from typing import Protocol
 
 from perene.core.alerts import SERVICE, Alert, Severity
-from perene.core.errors import RefusedToStart
+from perene.delivery.addresses import Address, addresses
+from perene.delivery.outcomes import failure
 from perene.supervisor.alerts.tellings import NotTold
 
 TIMEOUT_S = 15.0
@@ -30,25 +25,6 @@ _NOTIFY_TYPES: Mapping[Severity, str] = {
 }
 """apprise's names for how bad something is."""
 
-_BETWEEN = re.compile(r"\s+|,\s*(?=[A-Za-z][A-Za-z0-9+.-]*://)")
-"""White space, or a comma before a scheme: a comma within an address parts its targets."""
-
-
-class WrongAlertUrl(RefusedToStart):
-    """An address that alerts shall be sent to cannot be used."""
-
-    code = "wrong_alert_url"
-    remedy = "Mend the address at that place of PERENE_ALERT_URLS; apprise's pages list all forms."
-
-
-class Service(Protocol):
-    """What is used of apprise: one address, loaded."""
-
-    def notify(self, body: str, title: str, notify_type: str, body_format: str) -> object:
-        """Send a message; true when it was taken."""
-        ...
-
-
 MakeThread = Callable[[], Executor]
 """Makes one thread, which must not keep the process from its end: a receiver may hang in it."""
 
@@ -56,11 +32,8 @@ MakeThread = Callable[[], Executor]
 class AppriseNotifier:
     """One receiver. Messages are sent on a thread of its own, for apprise blocks."""
 
-    def __init__(
-        self, name: str, service: Service, *, thread: Executor, timeout_s: float = TIMEOUT_S
-    ) -> None:
-        self._name = name
-        self._service = service
+    def __init__(self, address: Address, *, thread: Executor, timeout_s: float = TIMEOUT_S) -> None:
+        self.address = address
         self._timeout_s = timeout_s
         # Its own: a receiver that hangs must take no thread from the database or the others.
         self._thread = thread
@@ -68,57 +41,41 @@ class AppriseNotifier:
     @property
     def name(self) -> str:
         """Return what the receiver is called in logs and in an alert's history."""
-        return self._name
+        return self.address.name
 
     async def tell(
         self, alerts: Sequence[Alert], *, remedy: str, reasons: Mapping[str, str]
     ) -> None:
         """Send one message; raise NotTold when the receiver did not take it in time."""
+        title, body = message(alerts, remedy, reasons)
+        await self.send(kind_of(alerts[0]), title, body)
+
+    async def send(self, kind: str, title: str, body: str) -> None:
+        """Send a message of one of apprise's kinds; raise NotTold as `tell` does."""
         try:
             async with asyncio.timeout(self._timeout_s):
                 loop = asyncio.get_running_loop()
-                title, body = message(alerts, remedy, reasons)
-                taken = await loop.run_in_executor(
-                    self._thread, self._send, kind_of(alerts[0]), title, body
-                )
+                why_not = await loop.run_in_executor(self._thread, self._send, kind, title, body)
         except TimeoutError:
             raise NotTold(f"no answer within {self._timeout_s:g} s") from None
         except Exception as error:  # noqa: BLE001  # a plugin raises anything, its address with it
             raise NotTold(f"the message was not sent ({type(error).__name__})") from None
-        if not taken:
-            raise NotTold("the message was not taken")
+        if why_not:
+            raise NotTold(why_not)
 
-    def _send(self, kind: str, title: str, body: str) -> bool:
-        return bool(
-            self._service.notify(body=body, title=title, notify_type=kind, body_format="text")
+    def _send(self, kind: str, title: str, body: str) -> str | None:
+        result = self.address.service.notify(
+            body=body, title=title, notify_type=kind, body_format="text", log_level=logging.DEBUG
         )
+        return failure(result)
 
 
 def notifiers_for(urls: str, make_thread: MakeThread) -> list[AppriseNotifier]:
     """Return a notifier for each address of a text; white space or commas part them.
 
-    Raises WrongAlertUrl, which tells the place of the wrong one, counted from 1.
+    Raises WrongAlertUrl, which tells the place of each wrong one, counted from 1.
     """
-    found = [url for part in _BETWEEN.split(urls) if (url := part.strip(","))]
-    if not found:
-        return []
-    # Both libraries name addresses in their own lines, at times with the token that is in the path.
-    for library in ("apprise", "urllib3"):
-        logging.getLogger(library).setLevel(logging.CRITICAL + 1)
-    with warnings.catch_warnings():
-        # apprise loads modules that Python will drop; that is nothing to our user.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return [_notifier(place, url, make_thread()) for place, url in enumerate(found, start=1)]
-
-
-def _notifier(place: int, url: str, thread: Executor) -> AppriseNotifier:
-    # Only who uses it waits for it to be loaded.
-    from apprise import Apprise, AppriseAsset
-
-    apprise = Apprise(asset=AppriseAsset(app_id="Perene", app_desc="Perene", app_url=""))
-    if not apprise.add(url):  # pyright: ignore[reportUnknownMemberType]
-        raise WrongAlertUrl(f"Address {place} in PERENE_ALERT_URLS cannot be used.")
-    return AppriseNotifier(f"address {place}", apprise, thread=thread)
+    return [AppriseNotifier(address, thread=make_thread()) for address in addresses(urls)]
 
 
 def kind_of(alert: Alert) -> str:

@@ -34,6 +34,8 @@ def check_alerts(settings: Settings) -> Finding:
     except PereneError as error:
         return refusal("alerts", error)
     told = counted(len(receivers), "receiver", "are told", "is told")
-    if not receivers:
+    if receivers:
+        told += "; `perene alert test` tries whether they hear"
+    else:
         told = "they are kept and logged only"
     return ok("alerts", f"There are {len(rules)} rules for alerts; {told}.")

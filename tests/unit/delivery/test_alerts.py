@@ -1,20 +1,18 @@
 """Alerts as they reach a receiver over HTTP, and addresses that cannot be used."""
 
 import asyncio
-import json
-import logging
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from perene.core.alerts import SERVICE, Alert, Severity
-from perene.delivery.alerts import AppriseNotifier, WrongAlertUrl, kind_of, message, notifiers_for
+from perene.delivery.addresses import Address, Service, WrongAlertUrl
+from perene.delivery.alerts import AppriseNotifier, kind_of, message, notifiers_for
 from perene.process.threads import Threads
 from perene.supervisor.alerts.tellings import NotTold
+from tests.support.receiver import Receiver
 
 START = datetime(2026, 9, 1, 12, tzinfo=UTC)
 ALERT = Alert(
@@ -32,46 +30,6 @@ RESOLVED = replace(ALERT, resolved_at=START + timedelta(minutes=9))
 
 def a_thread() -> Threads:
     return Threads(1, "alerts")
-
-
-class Receiver:
-    """An HTTP server on this machine that keeps what is posted to it."""
-
-    def __init__(self) -> None:
-        self.posted: list[dict[str, str]] = []
-        self.status = 200
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                receiver.posted.append(json.loads(body))
-                self.send_response(receiver.status)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_request(self, code: object = "-", size: object = "-") -> None:
-                del code, size
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.thread = threading.Thread(target=self.server.serve_forever)
-        self.thread.start()
-
-    @property
-    def url(self) -> str:
-        return f"json://user:hidden@127.0.0.1:{self.server.server_port}/hook"
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    receiver = Receiver()
-    yield receiver
-    receiver.close()
 
 
 @pytest.mark.parametrize(
@@ -94,24 +52,51 @@ async def test_an_alert_reaches_its_receiver_with_its_severity(
 
 
 async def test_a_receiver_that_refuses_is_told_of_without_its_address(
-    receiver: Receiver, caplog: pytest.LogCaptureFixture
+    receiver: Receiver, heard: list[str], capfd: pytest.CaptureFixture[str]
 ):
-    caplog.set_level(logging.DEBUG)
     receiver.status = 500
     (notifier,) = notifiers_for(receiver.url, a_thread)
     with pytest.raises(NotTold) as refused:
         await notifier.tell([ALERT], remedy="", reasons={})
-    assert str(refused.value) == "the message was not taken"
+    assert str(refused.value) == "its host answered HTTP 500"
     assert notifier.name == "address 1"
-    for secret in ("hidden", "hook"):
-        assert secret not in caplog.text
+    assert heard == []
+    assert capfd.readouterr() == ("", "")
+
+
+async def test_no_thread_is_left_that_keeps_the_process_from_its_end(receiver: Receiver):
+    before = set(threading.enumerate())
+    (notifier,) = notifiers_for(receiver.url, a_thread)
+    await notifier.tell([ALERT], remedy="", reasons={})
+    assert all(thread.daemon for thread in set(threading.enumerate()) - before)
 
 
 async def test_a_receiver_that_is_gone_is_told_of_too(receiver: Receiver):
     (notifier,) = notifiers_for(receiver.url, a_thread)
-    receiver.server.server_close()
-    with pytest.raises(NotTold):
+    receiver.close()
+    with pytest.raises(NotTold) as refused:
         await notifier.tell([ALERT], remedy="", reasons={})
+    assert str(refused.value) == "its host refused the connection"
+
+
+async def test_an_address_that_apprise_shall_not_mind_is_minded(receiver: Receiver):
+    receiver.status = 404
+    (notifier,) = notifiers_for(f"{receiver.url}?optional=yes", a_thread)
+    with pytest.raises(NotTold, match="HTTP 404"):
+        await notifier.tell([ALERT], remedy="", reasons={})
+
+
+async def test_the_words_of_an_alert_are_not_taken_for_the_reason(receiver: Receiver):
+    receiver.status = 500
+    told = replace(ALERT, sentence="Socket Exception: error=404 connection error, timed out.")
+    (notifier,) = notifiers_for(receiver.url, a_thread)
+    with pytest.raises(NotTold, match=r"HTTP 500$"):
+        await notifier.tell([told], remedy="", reasons={})
+
+
+def of(service: Service, timeout_s: float = 15) -> AppriseNotifier:
+    address = Address(place=1, shown="a service", service=service)
+    return AppriseNotifier(address, thread=a_thread(), timeout_s=timeout_s)
 
 
 class Hanging:
@@ -120,14 +105,16 @@ class Hanging:
     def __init__(self) -> None:
         self.let_go = threading.Event()
 
-    def notify(self, body: str, title: str, notify_type: str, body_format: str) -> object:
+    def notify(
+        self, *, body: str, title: str, notify_type: str, body_format: str, log_level: int
+    ) -> object:
         self.let_go.wait(30)
         return True
 
 
 async def test_a_receiver_that_hangs_is_left_in_time_and_blocks_nobody():
     service = Hanging()
-    notifier = AppriseNotifier("address 1", service, thread=a_thread(), timeout_s=0.05)
+    notifier = of(service, timeout_s=0.05)
     try:
         with pytest.raises(NotTold, match=r"within 0\.05 s"):
             await asyncio.wait_for(notifier.tell([ALERT], remedy="", reasons={}), 10)
@@ -138,15 +125,15 @@ async def test_a_receiver_that_hangs_is_left_in_time_and_blocks_nobody():
 class Raising:
     """A service whose library raises with the address in its words."""
 
-    def notify(self, body: str, title: str, notify_type: str, body_format: str) -> object:
+    def notify(
+        self, *, body: str, title: str, notify_type: str, body_format: str, log_level: int
+    ) -> object:
         raise RuntimeError("json://user:hidden@host")
 
 
 async def test_what_a_library_raises_is_told_by_its_kind_only():
     with pytest.raises(NotTold) as refused:
-        await AppriseNotifier("address 1", Raising(), thread=a_thread()).tell(
-            [ALERT], remedy="", reasons={}
-        )
+        await of(Raising()).tell([ALERT], remedy="", reasons={})
     assert str(refused.value) == "the message was not sent (RuntimeError)"
 
 
@@ -170,15 +157,46 @@ def test_addresses_are_parted_by_white_space_or_commas(text: str, count: int):
     assert [one.name for one in notifiers] == [f"address {n}" for n in range(1, count + 1)]
 
 
-@pytest.mark.parametrize("wrong", ["nosuch://token-abc", "token-abc", "json://"])
-def test_a_wrong_address_refuses_the_start_by_its_place_only(
-    wrong: str, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ("nosuch://token-abc", "apprise knows no service of its scheme, the part before ://"),
+        ("token-abc", "it does not begin with a scheme, as json:// or mailtos://"),
+        ("json://", "something behind json:// is wrong, or missing"),
+        ("slack://token-abc", "something behind slack:// is wrong, or missing"),
+        ("windows://", "windows:// cannot be used on this machine"),
+    ],
+)
+def test_a_wrong_address_refuses_the_start_by_its_place_and_says_why(
+    wrong: str, why: str, heard: list[str], capfd: pytest.CaptureFixture[str]
 ):
-    caplog.set_level(logging.DEBUG)
     with pytest.raises(WrongAlertUrl) as refused:
         notifiers_for(f"json://127.0.0.1:1 {wrong}", a_thread)
-    assert str(refused.value) == "Address 2 in PERENE_ALERT_URLS cannot be used."
-    assert "token-abc" not in caplog.text
+    assert str(refused.value) == f"Address 2 in PERENE_ALERT_URLS cannot be used: {why}."
+    assert heard == []
+    assert capfd.readouterr() == ("", "")
+
+
+def test_every_wrong_address_is_told_at_once():
+    with pytest.raises(WrongAlertUrl, match=r"Address 1 .* Address 3 "):
+        notifiers_for("nosuch://a json://127.0.0.1:1 b", a_thread)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("json://user:s3cret@127.0.0.1:9000/s3cret?-k=s3cret", "JSON json://127.0.0.1:9000/…"),
+        ("mailtos://s3cret:s3cret@example.com", "E-Mail mailtos://example.com:587/…"),
+        ("gotify://example.com/s3crets3crets3", "Gotify gotify://example.com/…"),
+        # What stands where a host would is a token, or may be one.
+        ("slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ", "Slack slack://…"),
+        ("https://discord.com/api/webhooks/4174216298/s3cret-s3cret", "Discord https://…"),
+        ("ntfy://s3cret", "ntfy ntfy://…"),
+    ],
+)
+def test_an_address_is_shown_without_what_it_hides(url: str, shown: str):
+    (notifier,) = notifiers_for(url, a_thread)
+    assert notifier.address.shown == shown
 
 
 # --- words ----------------------------------------------------------------------------------------

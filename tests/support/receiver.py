@@ -1,0 +1,39 @@
+"""A receiver of alerts: an HTTP server on this machine."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class Receiver:
+    """An HTTP server on this machine that keeps what is posted to it."""
+
+    def __init__(self) -> None:
+        self.posted: list[dict[str, str]] = []
+        self.status = 200
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                receiver.posted.append(json.loads(body))
+                self.send_response(receiver.status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_request(self, code: object = "-", size: object = "-") -> None:
+                del code, size
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,))
+        self.thread.start()
+
+    @property
+    def url(self) -> str:
+        return f"json://user:hidden@127.0.0.1:{self.server.server_port}/hook"
+
+    def close(self) -> None:
+        """Stop; a second time changes nothing."""
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
