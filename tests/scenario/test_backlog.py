@@ -8,7 +8,6 @@ import pytest
 from perene.core.events import EventType
 from perene.core.sessions import Connection as State
 from perene.engine import answers, intake
-from tests.support.phase import HoldingWorld
 from tests.support.world import DESK, World
 
 MESSAGES = 600
@@ -20,46 +19,46 @@ async def test_a_socket_left_unread_while_nothing_is_stored_is_no_dead_connectio
 ) -> None:
     monkeypatch.setattr(intake, "MAX_WAITING", 100)
     monkeypatch.setattr(answers, "MAX_WAITING", 100)
-    async with HoldingWorld.open(tmp_path, template) as world:
-        phone = await world.pair()
+    async with World.open(tmp_path, template) as world:
+        phone = await world.user.pair()
         await world.pass_time(35)
         ana = world.simulator.add_contact(name="Ana").account.phone
-        position = await world.now()
-        world.hold()
+        position = await world.events.now()
+        world.perene.commits.hold()
         texts = [f"message {number}" for number in range(MESSAGES)]
         for text in texts:
             world.simulator.send_text(ana, phone, text)
         await world.pass_time(120)
-        assert world.state() is State.OPEN
+        assert world.perene.state() is State.OPEN
         unanswered_s = (world.clock.now() - _alive(world)).total_seconds()
         assert unanswered_s > 60, "the answers lay in the socket"
 
-        world.release()
-        await world.event_many(EventType.MESSAGE_RECEIVED, MESSAGES, since=position)
-        await world.answered(phone)
+        world.perene.commits.release()
+        await world.events.wait_many(EventType.MESSAGE_RECEIVED, MESSAGES, since=position)
+        await world.server.answered(phone)
         await world.pass_time(40)
         assert (world.clock.now() - _alive(world)).total_seconds() <= 15
-        assert await world.texts() == texts
-        assert await world.events(EventType.SESSION_DISCONNECTED, since=position) == []
+        assert await world.stored.texts() == texts
+        assert await world.events.seen(EventType.SESSION_DISCONNECTED, since=position) == []
 
 
 @pytest.mark.requirement("F1")
 async def test_a_server_that_gives_less_than_it_is_asked_for_is_asked_again(world: World) -> None:
-    phone = await world.pair()
+    phone = await world.user.pair()
     ana = world.simulator.add_contact(name="Ana").account.phone
-    await world.stop()
+    await world.perene.stop()
     world.simulator.add_fault("short_batches", phone=phone, count=7)
     texts = [f"message {number}" for number in range(40)]
     for text in texts:
         world.simulator.send_text(ana, phone, text)
-    await world.start()
+    await world.perene.start()
     await world.pass_time(30)
 
-    assert await world.texts() == texts
-    assert len(world.device(phone).mailbox) == 0
+    assert await world.stored.texts() == texts
+    assert len(world.server.device(phone).mailbox) == 0
 
 
-def _alive(world: HoldingWorld) -> datetime:
-    alive_at = world.supervisor.live(DESK).alive_at
+def _alive(world: World) -> datetime:
+    alive_at = world.perene.supervisor.live(DESK).alive_at
     assert alive_at is not None
     return alive_at

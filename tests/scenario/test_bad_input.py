@@ -14,7 +14,7 @@ from tests.support.world import DESK, World
 
 def session_of(world: World, phone: str) -> Session:
     """Return the server's end of the session's connection."""
-    return world.simulator.service.gatekeeper.sessions[world.device(phone)]
+    return world.simulator.service.gatekeeper.sessions[world.server.device(phone)]
 
 
 SENSELESS = {
@@ -31,18 +31,18 @@ SENSELESS = {
 async def test_a_message_that_names_no_sender_is_refused_once_and_told_of(
     world: World, attrs: dict[str, str]
 ) -> None:
-    phone = await world.pair()
+    phone = await world.user.pair()
     ana = world.simulator.add_contact(name="Ana").account.phone
-    position = await world.now()
+    position = await world.events.now()
     enc = Node("enc", {"v": "2", "type": "msg"}, b"\x33" * 60)
     world.simulator.inject(phone, Node("message", {"type": "text", **attrs}, (enc,)))
     world.simulator.send_text(ana, phone, "after")
 
-    await world.event(EventType.MESSAGE_UNREADABLE, reason="malformed_envelope")
-    await world.event(EventType.MESSAGE_RECEIVED, text="after")
-    await world.answered(phone)
-    assert await world.events(EventType.SESSION_DISCONNECTED, since=position) == []
-    assert world.counters(phone).answered["nack"] == 1
+    await world.events.wait(EventType.MESSAGE_UNREADABLE, reason="malformed_envelope")
+    await world.events.wait(EventType.MESSAGE_RECEIVED, text="after")
+    await world.server.answered(phone)
+    assert await world.events.seen(EventType.SESSION_DISCONNECTED, since=position) == []
+    assert world.server.counters(phone).answered["nack"] == 1
 
 
 @pytest.mark.parametrize(
@@ -51,9 +51,9 @@ async def test_a_message_that_names_no_sender_is_refused_once_and_told_of(
     ids=["no time", "an empty time", "an endless time", "an odd second address"],
 )
 async def test_an_odd_detail_does_not_cost_a_message(world: World, odd: dict[str, str]) -> None:
-    phone = await world.pair()
+    phone = await world.user.pair()
     ana = world.simulator.add_contact(name="Ana")
-    device = world.device(phone)
+    device = world.server.device(phone)
     kind, data = ana.party.desk.keyring.encrypt(
         device.name,
         wa_pb2.Message(conversation="hello").SerializeToString(),
@@ -63,8 +63,8 @@ async def test_an_odd_detail_does_not_cost_a_message(world: World, odd: dict[str
     enc = Node("enc", {"v": "2", "type": kind}, data)
     world.simulator.inject(phone, Node("message", attrs, (enc,)))
 
-    await world.event(EventType.MESSAGE_RECEIVED, text="hello")
-    [view] = await world.stored()
+    await world.events.wait(EventType.MESSAGE_RECEIVED, text="hello")
+    [view] = await world.stored.messages()
     assert view.message.timestamp == world.clock.now()
 
 
@@ -72,9 +72,9 @@ async def test_an_odd_detail_does_not_cost_a_message(world: World, odd: dict[str
 async def test_an_encrypted_message_that_is_no_message_is_refused(
     world: World, body: bytes
 ) -> None:
-    phone = await world.pair()
+    phone = await world.user.pair()
     ana = world.simulator.add_contact(name="Ana")
-    device = world.device(phone)
+    device = world.server.device(phone)
     kind, data = ana.party.desk.keyring.encrypt(
         device.name, body, lambda: world.simulator.service.take_bundle(device)
     )
@@ -82,18 +82,20 @@ async def test_an_encrypted_message_that_is_no_message_is_refused(
     attrs = {"from": str(ana.account.jid()), "type": "text"}
     sent = world.simulator.inject(phone, Node("message", attrs, (enc,)))
 
-    await world.event(EventType.MESSAGE_UNREADABLE, message_id=sent, reason="invalid_protobuf")
+    await world.events.wait(
+        EventType.MESSAGE_UNREADABLE, message_id=sent, reason="invalid_protobuf"
+    )
     world.simulator.send_text(ana.account.phone, phone, "after")
-    await world.event(EventType.MESSAGE_RECEIVED, text="after")
-    await world.answered(phone)
-    assert world.counters(phone).answered["nack"] == 1
-    assert (await world.store.counts(DESK)).fates[Fate.LOST] == 1
+    await world.events.wait(EventType.MESSAGE_RECEIVED, text="after")
+    await world.server.answered(phone)
+    assert world.server.counters(phone).answered["nack"] == 1
+    assert (await world.perene.store.counts(DESK)).fates[Fate.LOST] == 1
 
 
 async def test_a_kind_of_message_from_the_future_is_kept(world: World) -> None:
-    phone = await world.pair()
+    phone = await world.user.pair()
     ana = world.simulator.add_contact(name="Ana")
-    device = world.device(phone)
+    device = world.server.device(phone)
     # A protocol message (field 12) of type 999, which no Perene of today has a name for.
     kind, data = ana.party.desk.keyring.encrypt(
         device.name,
@@ -104,8 +106,8 @@ async def test_a_kind_of_message_from_the_future_is_kept(world: World) -> None:
     attrs = {"from": str(ana.account.jid()), "type": "text"}
     world.simulator.inject(phone, Node("message", attrs, (enc,)))
 
-    told = await world.event(EventType.MESSAGE_RECEIVED)
-    await world.answered(phone)
+    told = await world.events.wait(EventType.MESSAGE_RECEIVED)
+    await world.server.answered(phone)
     assert told.event.payload["kind"] == "protocol_999"
 
 
@@ -113,7 +115,7 @@ async def test_a_kind_of_message_from_the_future_is_kept(world: World) -> None:
 async def test_a_cipher_that_we_do_not_have_is_refused_and_not_asked_for_again(
     world: World, kind: str, code: str
 ) -> None:
-    phone = await world.pair()
+    phone = await world.user.pair()
     ana = world.simulator.add_contact(name="Ana").account
     refusals: list[str] = []
     service = world.simulator.service
@@ -127,23 +129,24 @@ async def test_a_cipher_that_we_do_not_have_is_refused_and_not_asked_for_again(
     enc = Node("enc", {"v": "2", "type": kind}, b"something")
     attrs = {"from": str(ana.jid()), "type": "text"}
     sent = world.simulator.inject(phone, Node("message", attrs, (enc,)))
-    told = await world.event(EventType.MESSAGE_UNREADABLE, message_id=sent)
-    await world.answered(phone)
+    told = await world.events.wait(EventType.MESSAGE_UNREADABLE, message_id=sent)
+    await world.server.answered(phone)
 
     assert told.event.payload["reason"] == f"unsupported_{kind}"
-    assert (world.counters(phone).answered["nack"], world.counters(phone).retries_asked) == (1, 0)
+    counters = world.server.counters(phone)
+    assert (counters.answered["nack"], counters.retries_asked) == (1, 0)
     assert refusals == [code]
 
 
 async def test_a_message_without_content_for_us_is_told_of_and_answered(world: World) -> None:
-    phone = await world.pair()
+    phone = await world.user.pair()
     ana = world.simulator.add_contact(name="Ana").account
     attrs = {"from": str(ana.jid()), "type": "text"}
     world.simulator.inject(
         phone, Node("message", attrs, (Node("unavailable", {"type": "view_once"}),))
     )
-    await world.event(EventType.MESSAGE_UNREADABLE, reason="unavailable_view_once")
-    await world.answered(phone)
+    await world.events.wait(EventType.MESSAGE_UNREADABLE, reason="unavailable_view_once")
+    await world.server.answered(phone)
 
 
 STANZAS = {
@@ -169,58 +172,58 @@ STANZAS = {
 
 @pytest.mark.parametrize("stanza", STANZAS.values(), ids=STANZAS.keys())
 async def test_every_other_senseless_stanza_is_answered_once(world: World, stanza: Node) -> None:
-    phone = await world.pair()
+    phone = await world.user.pair()
     ana = world.simulator.add_contact(name="Ana").account.phone
-    position = await world.now()
+    position = await world.events.now()
     world.simulator.inject(phone, stanza)
     world.simulator.inject(phone, Node("ib", {}, (Node("offline_preview", {"count": "x" * 99}),)))
     world.simulator.inject(phone, Node("iq", {"type": "get", "xmlns": "future"}))
     world.simulator.send_text(ana, phone, "after")
-    await world.event(EventType.MESSAGE_RECEIVED, text="after")
-    await world.answered(phone)
+    await world.events.wait(EventType.MESSAGE_RECEIVED, text="after")
+    await world.server.answered(phone)
 
-    assert await world.events(EventType.SESSION_DISCONNECTED, since=position) == []
-    assert world.counters(phone).answers_for_nothing == 0
+    assert await world.events.seen(EventType.SESSION_DISCONNECTED, since=position) == []
+    assert world.server.counters(phone).answers_for_nothing == 0
 
 
 @pytest.mark.parametrize("payload", [b"", b"\x00", b"\x00\xf8\xff\x01", b"\x02not zlib"])
 async def test_a_node_out_of_form_keeps_nothing_else_away(world: World, payload: bytes) -> None:
     """The server delivers it again on each connection: to end that would be to hear no more."""
-    phone = await world.pair()
+    phone = await world.user.pair()
     ana = world.simulator.add_contact(name="Ana").account.phone
-    position = await world.now()
+    position = await world.events.now()
     world.simulator.send_text(ana, phone, "before")
     session_of(world, phone).connection.send_encoded(payload)
     world.simulator.send_text(ana, phone, "after")
 
-    await world.event(EventType.MESSAGE_RECEIVED, text="after")
-    assert await world.texts() == ["before", "after"]
-    await world.answered(phone)
-    assert await world.events(EventType.SESSION_DISCONNECTED, since=position) == []
-    assert world.device(phone).logins == 1
+    await world.events.wait(EventType.MESSAGE_RECEIVED, text="after")
+    assert await world.stored.texts() == ["before", "after"]
+    await world.server.answered(phone)
+    assert await world.events.seen(EventType.SESSION_DISCONNECTED, since=position) == []
+    assert world.server.device(phone).logins == 1
 
 
 @pytest.mark.parametrize("data", [b"\x00\x00\x10" + b"x" * 16, b"\x00\x00\x00"])
 async def test_bytes_out_of_form_end_the_connection_and_what_came_before_is_kept(
     world: World, data: bytes
 ) -> None:
-    phone = await world.pair()
+    phone = await world.user.pair()
     ana = world.simulator.add_contact(name="Ana").account.phone
-    position = await world.now()
+    position = await world.events.now()
     world.simulator.send_text(ana, phone, "before")
-    world.transports[-1].inner.write(data)
-    ended = await world.event(EventType.SESSION_DISCONNECTED, since=position)
+    world.perene.transports[-1].inner.write(data)
+    ended = await world.events.wait(EventType.SESSION_DISCONNECTED, since=position)
     assert (ended.event.payload["cause"], ended.event.payload["code"]) == ("malformed", "malformed")
-    assert await world.texts() == ["before"]
-    assert world.counters(phone).answered["receipt"] == 1
+    assert await world.stored.texts() == ["before"]
+    assert world.server.counters(phone).answered["receipt"] == 1
     await world.come_back(since=position)
-    assert world.device(phone).logins == 2
+    assert world.server.device(phone).logins == 2
     world.simulator.send_text(ana, phone, "after")
-    await world.event(EventType.MESSAGE_RECEIVED, text="after")
+    await world.events.wait(EventType.MESSAGE_RECEIVED, text="after")
 
 
 async def test_answers_without_content_keep_no_session_down(world: World) -> None:
-    phone = await world.pair()
+    phone = await world.user.pair()
     ana = world.simulator.add_contact(name="Ana").account.phone
     service = world.simulator.service
     answer = service.answer_iq
@@ -230,16 +233,16 @@ async def test_answers_without_content_keep_no_session_down(world: World) -> Non
         return None if reply is None else Node(reply.tag, reply.attrs)
 
     service.answer_iq = hollow
-    position = await world.now()
+    position = await world.events.now()
     world.simulator.disconnect(phone)
     await world.come_back(since=position)
     world.simulator.send_text(ana, phone, "hello")
-    await world.event(EventType.MESSAGE_RECEIVED, text="hello")
-    assert world.device(phone).logins == 2
+    await world.events.wait(EventType.MESSAGE_RECEIVED, text="hello")
+    assert world.server.device(phone).logins == 2
 
 
 async def test_a_late_answer_is_not_taken_for_a_question(world: World) -> None:
-    phone = await world.pair()
+    phone = await world.user.pair()
     late = Node("iq", {"id": "late", "from": SERVER_JID, "type": "result"}, (Node("ping"),))
     heard: list[Node] = []
     session = session_of(world, phone)

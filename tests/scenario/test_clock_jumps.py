@@ -20,13 +20,13 @@ either_way = pytest.mark.parametrize("jump_s", [HOUR, -HOUR], ids=["forwards", "
 @pytest.fixture
 async def phone(world: World) -> str:
     """Pair a session, and let its connection become stable."""
-    number = await world.pair()
+    number = await world.user.pair()
     await world.pass_time(35)
     return number
 
 
 async def ends(world: World, since: int) -> list[object]:
-    found = await world.events(EventType.SESSION_DISCONNECTED, since=since)
+    found = await world.events.seen(EventType.SESSION_DISCONNECTED, since=since)
     return [one.event.payload["cause"] for one in found]
 
 
@@ -36,12 +36,12 @@ async def test_an_open_connection_is_checked_and_kept(
     world: World, phone: str, jump_s: float
 ) -> None:
     ana = world.simulator.add_contact(name="Ana").account.phone
-    position = await world.now()
+    position = await world.events.now()
     before = world.simulator.evidence.events["logins"]
     world.clock.jump(jump_s)
     await world.pass_time(MONITOR_S + 1)
-    assert world.supervisor.clock_jump_s == pytest.approx(jump_s)
-    alive_at = world.supervisor.live(DESK).alive_at
+    assert world.perene.supervisor.clock_jump_s == pytest.approx(jump_s)
+    alive_at = world.perene.supervisor.live(DESK).alive_at
     assert alive_at is not None
     assert world.clock.now() - alive_at <= timedelta(seconds=MONITOR_S + 1), "it was asked anew"
     world.simulator.send_text(ana, phone, "which time is it?")
@@ -49,7 +49,7 @@ async def test_an_open_connection_is_checked_and_kept(
 
     assert await ends(world, position) == []
     assert world.simulator.evidence.events["logins"] == before
-    assert await world.texts() == ["which time is it?"]
+    assert await world.stored.texts() == ["which time is it?"]
 
 
 @pytest.mark.requirement("C2", "C3", "D9")
@@ -58,19 +58,19 @@ async def test_a_connection_that_died_in_the_jump_is_replaced(
     world: World, phone: str, jump_s: float
 ) -> None:
     ana = world.simulator.add_contact(name="Ana").account.phone
-    position = await world.now()
+    position = await world.events.now()
     world.network.half_open(DESK)  # the machine slept, and the other side has long forgotten us
     world.clock.jump(jump_s)
     world.simulator.send_text(ana, phone, "are you awake?")
-    took = await world.pass_time(HOUR, until=lambda: world.state() is not State.OPEN)
+    took = await world.pass_time(HOUR, until=lambda: world.perene.state() is not State.OPEN)
     assert took <= MONITOR_S + ANSWER_WITHIN_S
-    await world.pass_time(HOUR, until=lambda: world.state() is State.OPEN)
+    await world.pass_time(HOUR, until=lambda: world.perene.state() is State.OPEN)
     await world.pass_time(35)
 
     assert await ends(world, position) == ["clock_jump"]
-    assert await world.texts() == ["are you awake?"]
+    assert await world.stored.texts() == ["are you awake?"]
     assert world.network.most_at_once[DESK] == 1
-    page = await world.sessions.outages(DESK, cursor=None, limit=10)
+    page = await world.perene.sessions.outages(DESK, cursor=None, limit=10)
     assert [outage.end for outage in page.items] == ["recovered"]
 
 
@@ -79,10 +79,10 @@ async def test_a_connection_that_died_in_the_jump_is_replaced(
 async def test_a_wait_is_as_long_as_it_was_to_be(world: World, phone: str, jump_s: float) -> None:
     await world.network.down()
     await world.pass_time(20 * 60)
-    assert world.state() is State.WAITING
+    assert world.perene.state() is State.WAITING
     dials = world.network.dialled_by[DESK]
     made = len(dials)
-    view = await world.sessions.session(DESK)
+    view = await world.perene.sessions.session(DESK)
     assert view.outlook.retry_at is not None
     due = (view.outlook.retry_at - world.clock.now()).total_seconds()
     assert due > 60
@@ -92,14 +92,14 @@ async def test_a_wait_is_as_long_as_it_was_to_be(world: World, phone: str, jump_
     await world.pass_time(2)
     assert len(dials) == made + 1, "and no later"
     world.network.up()
-    await world.pass_time(HOUR, until=lambda: world.state() is State.OPEN)
-    assert world.state() is State.OPEN
+    await world.pass_time(HOUR, until=lambda: world.perene.state() is State.OPEN)
+    assert world.perene.state() is State.OPEN
 
 
 @pytest.mark.requirement("D10", "F10")
 @either_way
 async def test_a_ban_lasts_as_long_as_it_was_to(world: World, phone: str, jump_s: float) -> None:
-    position = await world.now()
+    position = await world.events.now()
     world.simulator.ban(phone, timedelta(hours=6))
     await world.pass_time(60)
     assert await ends(world, position) == ["network", "temporary_ban"]
@@ -107,8 +107,8 @@ async def test_a_ban_lasts_as_long_as_it_was_to(world: World, phone: str, jump_s
     world.clock.jump(jump_s)
     await world.pass_time(6 * HOUR - 65)
     assert world.simulator.evidence.events["logins_refused_402"] == refused == 1
-    await world.pass_time(70, until=lambda: world.state() is State.OPEN)
-    assert world.state() is State.OPEN
+    await world.pass_time(70, until=lambda: world.perene.state() is State.OPEN)
+    assert world.perene.state() is State.OPEN
     assert world.simulator.evidence.events["logins_refused_402"] <= 2
 
 
@@ -118,13 +118,13 @@ async def test_a_service_that_starts_with_a_clock_gone_back_waits_out_a_ban_all_
 ) -> None:
     world.simulator.ban(phone, timedelta(hours=6))
     await world.pass_time(60)
-    await world.stop()
+    await world.perene.stop()
     world.clock.jump(-HOUR)
-    await world.start()
+    await world.perene.start()
     await world.pass_time(6 * HOUR - 65)
     assert world.simulator.evidence.events["logins_refused_402"] == 1
-    await world.pass_time(HOUR + 70, until=lambda: world.state() is State.OPEN)
-    assert world.state() is State.OPEN
+    await world.pass_time(HOUR + 70, until=lambda: world.perene.state() is State.OPEN)
+    assert world.perene.state() is State.OPEN
 
 
 @pytest.mark.requirement("C4", "F10")
@@ -134,13 +134,13 @@ async def test_a_start_with_a_clock_gone_ahead_costs_one_attempt_and_no_more(
     """By its own clock the ban is over; the server says how long it lasts, and that counts."""
     world.simulator.ban(phone, timedelta(minutes=50))
     await world.pass_time(60)
-    await world.stop()
+    await world.perene.stop()
     world.clock.jump(HOUR)
-    await world.start()
+    await world.perene.start()
     await world.pass_time(45 * 60)
     assert world.simulator.evidence.events["logins_refused_402"] == 2
-    await world.pass_time(10 * 60, until=lambda: world.state() is State.OPEN)
-    assert world.state() is State.OPEN
+    await world.pass_time(10 * 60, until=lambda: world.perene.state() is State.OPEN)
+    assert world.perene.state() is State.OPEN
 
 
 @either_way

@@ -14,15 +14,15 @@ from perene.engine.keepalive import ANSWER_WITHIN_S
 from perene.sim.faults import ENDLESS
 from perene.store import schema
 from tests.support.record import PATIENCE_S
-from tests.support.world import DESK, World, inbox
+from tests.support.world import DESK, World
 
 
 async def last_end(world: World, since: int, cause: str | None = None) -> dict[str, object]:
     """Return what was said of the next end of the connection (by this cause)."""
     if cause is None:
-        ended = await world.event(EventType.SESSION_DISCONNECTED, since=since)
+        ended = await world.events.wait(EventType.SESSION_DISCONNECTED, since=since)
     else:
-        ended = await world.event(EventType.SESSION_DISCONNECTED, since=since, cause=cause)
+        ended = await world.events.wait(EventType.SESSION_DISCONNECTED, since=since, cause=cause)
     return dict(ended.event.payload)
 
 
@@ -32,23 +32,23 @@ async def test_after_a_restart_every_session_connects_with_what_is_stored(
     world: World, ending: str
 ) -> None:
     other = SessionId("other")
-    phones = [await world.pair(), await world.pair(other)]
-    position = await world.now()
+    phones = [await world.user.pair(), await world.user.pair(other)]
+    position = await world.events.now()
 
-    await (world.stop() if ending == "stopped" else world.kill())
-    await world.start()
+    await (world.perene.stop() if ending == "stopped" else world.perene.kill())
+    await world.perene.start()
     for session in (DESK, other):
-        await world.event(EventType.SESSION_CONNECTED, since=position, session=session)
+        await world.events.wait(EventType.SESSION_CONNECTED, since=position, session=session)
     for phone in phones:
         ana = world.simulator.add_contact(name="Ana").account.phone
         world.simulator.send_text(ana, phone, f"hello {phone}")
-    await world.event(EventType.MESSAGE_RECEIVED, since=position, text=f"hello {phones[0]}")
-    await world.event(
+    await world.events.wait(EventType.MESSAGE_RECEIVED, since=position, text=f"hello {phones[0]}")
+    await world.events.wait(
         EventType.MESSAGE_RECEIVED, since=position, session=other, text=f"hello {phones[1]}"
     )
 
     assert world.simulator.evidence.events["pairings"] == 2
-    assert await world.events(EventType.SESSION_NEEDS_PAIRING, since=position) == []
+    assert await world.events.seen(EventType.SESSION_NEEDS_PAIRING, since=position) == []
 
 
 @pytest.mark.requirement("C4", "E6")
@@ -57,9 +57,9 @@ async def test_a_session_whose_options_are_damaged_keeps_no_other_down_and_dials
 ) -> None:
     """Least of all WhatsApp, without the proxy that nobody can read any more."""
     other = SessionId("other")
-    await world.pair()
-    await world.pair(other)
-    await world.store.set_options(other, SessionOptions(proxy="http://proxy"))
+    await world.user.pair()
+    await world.user.pair(other)
+    await world.perene.store.set_options(other, SessionOptions(proxy="http://proxy"))
 
     def harm(connection: Connection) -> None:
         connection.execute(
@@ -68,43 +68,43 @@ async def test_a_session_whose_options_are_damaged_keeps_no_other_down_and_dials
             .values(proxy_sealed=b"damaged")
         )
 
-    await world.store.database.write(harm)
-    position = await world.now()
+    await world.perene.store.database.write(harm)
+    position = await world.events.now()
     dialled = len(world.network.dialled_by[other])
-    await world.restart()
-    await world.event(EventType.SESSION_CONNECTED, since=position, session=DESK)
-    told = await world.event(EventType.SESSION_NEEDS_ATTENTION, since=position, session=other)
+    await world.perene.restart()
+    await world.events.wait(EventType.SESSION_CONNECTED, since=position, session=DESK)
+    told = await world.events.wait(EventType.SESSION_NEEDS_ATTENTION, since=position, session=other)
     assert told.event.payload["cause"] == "unreadable_state"
     await world.pass_time(3600)
     assert len(world.network.dialled_by[other]) == dialled
-    desk, broken = await world.sessions.list_sessions()
+    desk, broken = await world.perene.sessions.list_sessions()
     assert (desk.connection, broken.connection) == (State.OPEN, State.NEEDS_ATTENTION)
 
 
 async def test_an_edge_that_is_gone_is_not_asked_for_twice(world: World) -> None:
-    phone = await world.pair()
+    phone = await world.user.pair()
     await world.pass_time(35)
     world.simulator.add_fault("lost_edge", count=ENDLESS)
-    position = await world.now()
+    position = await world.events.now()
     world.simulator.disconnect(phone)
     await world.pass_time(60)
 
-    assert world.state() is State.OPEN
-    assert len(await world.events(EventType.SESSION_DISCONNECTED, since=position)) == 2
-    assert world.device(phone).logins == 2
+    assert world.perene.state() is State.OPEN
+    assert len(await world.events.seen(EventType.SESSION_DISCONNECTED, since=position)) == 2
+    assert world.server.device(phone).logins == 2
 
 
 @pytest.mark.requirement("C4")
 async def test_a_session_that_was_stopped_stays_so_after_a_restart(world: World) -> None:
-    await world.pair()
+    await world.user.pair()
     other = SessionId("other")
-    await world.pair(other)
-    await world.sessions.stop(DESK)
-    position = await world.now()
+    await world.user.pair(other)
+    await world.perene.sessions.stop(DESK)
+    position = await world.events.now()
 
-    await world.restart()
-    await world.event(EventType.SESSION_CONNECTED, since=position, session=other)
-    assert (await world.sessions.session(DESK)).connection is State.STOPPED
+    await world.perene.restart()
+    await world.events.wait(EventType.SESSION_CONNECTED, since=position, session=other)
+    assert (await world.perene.sessions.session(DESK)).connection is State.STOPPED
 
 
 @pytest.mark.requirement("D5")
@@ -123,28 +123,28 @@ async def test_a_session_that_was_stopped_stays_so_after_a_restart(world: World)
 async def test_whatever_ends_the_transport_the_session_stays_and_comes_back(
     world: World, how: str, code: int, cause: str
 ) -> None:
-    phone = await world.pair()
+    phone = await world.user.pair()
     ana = world.simulator.add_contact(name="Ana").account.phone
-    position = await world.now()
+    position = await world.events.now()
 
     world.simulator.disconnect(phone, how, code)  # pyright: ignore[reportArgumentType]  # a literal
     ended = await last_end(world, position)
     assert ended["cause"] == cause
-    assert world.supervisor.is_running(DESK)
+    assert world.perene.supervisor.is_running(DESK)
     await world.come_back(since=position)
     world.simulator.send_text(ana, phone, "still here")
-    await world.event(EventType.MESSAGE_RECEIVED, text="still here")
+    await world.events.wait(EventType.MESSAGE_RECEIVED, text="still here")
 
-    assert (await world.sessions.session(DESK)).record.has_credentials
+    assert (await world.perene.sessions.session(DESK)).record.has_credentials
     assert world.simulator.evidence.events["pairings"] == 1
 
 
 @pytest.mark.requirement("D4")
 async def test_515_again_and_again_follows_its_schedule(world: World) -> None:
-    phone = await world.pair()
+    phone = await world.user.pair()
     delays: list[object] = []
     for _ in range(4):
-        position = await world.now()
+        position = await world.events.now()
         world.simulator.disconnect(phone, "stream_error", 515)
         delays.append((await last_end(world, position))["retry_in_s"])
         await world.come_back(since=position)
@@ -153,20 +153,20 @@ async def test_515_again_and_again_follows_its_schedule(world: World) -> None:
 
 
 async def test_a_stable_connection_begins_a_new_count(world: World) -> None:
-    phone = await world.pair()
+    phone = await world.user.pair()
     await world.clock.until_asleep(10)
     await world.clock.advance(31)
-    position = await world.now()
+    position = await world.events.now()
     world.simulator.disconnect(phone, "stream_error", 515)
     assert (await last_end(world, position))["retry_in_s"] == 0
     await world.come_back(since=position)
 
 
 async def test_a_banned_session_waits_until_the_ban_is_over(world: World) -> None:
-    phone = await world.pair()
-    position = await world.now()
+    phone = await world.user.pair()
+    position = await world.events.now()
     world.simulator.ban(phone, timedelta(hours=2))
-    await world.event(EventType.SESSION_DISCONNECTED, since=position, cause="network")
+    await world.events.wait(EventType.SESSION_DISCONNECTED, since=position, cause="network")
     logins = world.simulator.evidence.events["logins"]
 
     first = await last_end(world, position, cause="network")
@@ -192,49 +192,49 @@ async def test_a_banned_session_waits_until_the_ban_is_over(world: World) -> Non
 async def test_a_refusal_that_a_person_must_see_to_stops_and_keeps_the_credentials(
     world: World, reason: int, cause: str
 ) -> None:
-    phone = await world.pair()
-    await world.sessions.stop(DESK)
-    position = await world.now()
+    phone = await world.user.pair()
+    await world.perene.sessions.stop(DESK)
+    position = await world.events.now()
     world.simulator.add_fault("refuse_login", phone=phone, reason=reason)
-    await world.sessions.start(DESK)
+    await world.perene.sessions.start(DESK)
     ended = await last_end(world, position)
-    await world.until(lambda: world.state() is State.NEEDS_ATTENTION, "the end of trying")
+    await world.until(lambda: world.perene.state() is State.NEEDS_ATTENTION, "the end of trying")
 
     assert (ended["cause"], ended["retry_in_s"]) == (cause, None)
-    assert (await world.sessions.session(DESK)).record.has_credentials
-    await world.sessions.start(DESK)
-    await world.event(EventType.SESSION_CONNECTED, since=position)
+    assert (await world.perene.sessions.session(DESK)).record.has_credentials
+    await world.perene.sessions.start(DESK)
+    await world.events.wait(EventType.SESSION_CONNECTED, since=position)
 
 
 async def test_a_locked_account_stops_with_its_credentials_set_aside(world: World) -> None:
-    phone = await world.pair()
-    await world.sessions.stop(DESK)
-    position = await world.now()
+    phone = await world.user.pair()
+    await world.perene.sessions.stop(DESK)
+    position = await world.events.now()
     world.simulator.add_fault("refuse_login", phone=phone, reason=403)
-    await world.sessions.start(DESK)
+    await world.perene.sessions.start(DESK)
     ended = await last_end(world, position)
     assert (ended["cause"], ended["retry_in_s"]) == ("locked", None)
-    await world.event(EventType.SESSION_LOCKED, since=position)
-    await world.event(EventType.SESSION_NEEDS_ATTENTION, since=position)
-    assert not (await world.sessions.session(DESK)).record.has_credentials
+    await world.events.wait(EventType.SESSION_LOCKED, since=position)
+    await world.events.wait(EventType.SESSION_NEEDS_ATTENTION, since=position)
+    assert not (await world.perene.sessions.session(DESK)).record.has_credentials
 
 
 @pytest.mark.requirement("D9")
 async def test_a_replaced_session_does_not_fight(world: World) -> None:
-    phone = await world.pair()
-    position = await world.now()
+    phone = await world.user.pair()
+    position = await world.events.now()
     world.simulator.disconnect(phone, "replaced")  # the same credentials connected elsewhere
     ended = await last_end(world, position)
     assert (ended["cause"], ended["retry_in_s"]) == ("replaced", None)
-    await world.until(lambda: world.state() is State.NEEDS_ATTENTION, "the end of trying")
+    await world.until(lambda: world.perene.state() is State.NEEDS_ATTENTION, "the end of trying")
 
 
 @pytest.mark.parametrize("fault", ["no_pong", "silence"])
 async def test_a_server_that_is_silent_is_given_up_and_tried_again(
     world: World, fault: str
 ) -> None:
-    phone = await world.pair()
-    position = await world.now()
+    phone = await world.user.pair()
+    position = await world.events.now()
     world.simulator.add_fault(fault, phone=phone)  # pyright: ignore[reportArgumentType]  # a literal
     # One of the two is the monitor.
     await world.until(lambda: world.clock.asleep.count(10) >= 2, "the keepalive")
@@ -248,107 +248,107 @@ async def test_a_server_that_is_silent_is_given_up_and_tried_again(
 
 
 async def test_a_server_that_answers_is_kept(world: World) -> None:
-    await world.pair()
-    position = await world.now()
+    await world.user.pair()
+    position = await world.events.now()
     for _ in range(12):
         await world.clock.until_asleep(10)
         await world.clock.advance(10)
-    assert await world.events(EventType.SESSION_DISCONNECTED, since=position) == []
-    assert world.supervisor.live(DESK).alive_at is not None
+    assert await world.events.seen(EventType.SESSION_DISCONNECTED, since=position) == []
+    assert world.perene.supervisor.live(DESK).alive_at is not None
 
 
 async def test_the_servers_own_ping_is_answered(world: World) -> None:
-    phone = await world.pair()
+    phone = await world.user.pair()
     assert world.simulator.ping(phone) == 1
     await world.until(lambda: world.simulator.evidence.events["pongs"] == 1, "the answer")
 
 
 @pytest.mark.requirement("C1")
 async def test_watchers_come_and_go_without_touching_the_session(world: World) -> None:
-    phone = await world.pair()
+    phone = await world.user.pair()
     ana = world.simulator.add_contact(name="Ana").account.phone
-    before = await world.sessions.session(DESK)
+    before = await world.perene.sessions.session(DESK)
     logins = world.simulator.evidence.events["logins"]
 
     for _ in range(20):
-        watcher = asyncio.create_task(world.feed.wait_for_new(await world.now()))
+        watcher = asyncio.create_task(world.perene.feed.wait_for_new(await world.events.now()))
         await asyncio.sleep(0)
         watcher.cancel()
-    await world.sessions.list_sessions()
+    await world.perene.sessions.list_sessions()
     world.simulator.send_text(ana, phone, "still there?")
-    await world.event(EventType.MESSAGE_RECEIVED, text="still there?")
+    await world.events.wait(EventType.MESSAGE_RECEIVED, text="still there?")
 
-    after = await world.sessions.session(DESK)
+    after = await world.perene.sessions.session(DESK)
     assert after.connected_at == before.connected_at
     assert world.simulator.evidence.events["logins"] == logins
 
 
 async def test_stopping_commits_and_answers_what_was_taken(world: World) -> None:
-    phone = await world.pair()
+    phone = await world.user.pair()
     ana = world.simulator.add_contact(name="Ana").account.phone
     for number in range(300):
         world.simulator.send_text(ana, phone, f"message {number}")
-    await world.event(EventType.MESSAGE_RECEIVED, text="message 0")
-    await world.sessions.stop(DESK)
+    await world.events.wait(EventType.MESSAGE_RECEIVED, text="message 0")
+    await world.perene.sessions.stop(DESK)
 
-    stored = await world.texts()
+    stored = await world.stored.texts()
     assert stored == [f"message {number}" for number in range(len(stored))]
-    assert len(world.device(phone).mailbox) == 300 - len(stored)
-    await world.sessions.start(DESK)
-    await world.event_many(EventType.MESSAGE_RECEIVED, 300)
-    await world.answered(phone)
-    assert await world.texts() == [f"message {number}" for number in range(300)]
-    assert world.counters(phone).retries_asked == 0
+    assert len(world.server.device(phone).mailbox) == 300 - len(stored)
+    await world.perene.sessions.start(DESK)
+    await world.events.wait_many(EventType.MESSAGE_RECEIVED, 300)
+    await world.server.answered(phone)
+    assert await world.stored.texts() == [f"message {number}" for number in range(300)]
+    assert world.server.counters(phone).retries_asked == 0
 
 
 async def test_a_deleted_session_leaves_nothing_behind(world: World) -> None:
-    await world.pair()
+    await world.user.pair()
     ana = world.simulator.add_contact(name="Ana").account
-    sent = await world.send(str(ana.jid()), "hello")
-    await world.event(EventType.MESSAGE_SENT, message_id=sent)
-    await world.sessions.delete(DESK)
+    sent = await world.user.send(str(ana.jid()), "hello")
+    await world.events.wait(EventType.MESSAGE_SENT, message_id=sent)
+    await world.perene.sessions.delete(DESK)
 
-    assert await world.sessions.list_sessions() == []
-    assert not world.supervisor.is_running(DESK)
-    await world.event(EventType.SESSION_DELETED)
-    await world.sessions.create_session(DESK, name=None, options=SessionOptions(), start=True)
-    assert (await world.sessions.current_qr(DESK, wait_s=PATIENCE_S)).text
-    assert inbox(world, ana.phone) == ["hello"]
+    assert await world.perene.sessions.list_sessions() == []
+    assert not world.perene.supervisor.is_running(DESK)
+    await world.events.wait(EventType.SESSION_DELETED)
+    await world.user.create()
+    assert (await world.perene.sessions.current_qr(DESK, wait_s=PATIENCE_S)).text
+    assert world.server.inbox(ana.phone) == ["hello"]
 
 
 async def test_a_start_asked_for_twice_makes_one_connection(world: World) -> None:
-    phone = await world.pair()
-    await world.sessions.stop(DESK)
-    position = await world.now()
-    await asyncio.gather(*(world.sessions.start(DESK) for _ in range(5)))
-    await world.event(EventType.SESSION_CONNECTED, since=position)
+    phone = await world.user.pair()
+    await world.perene.sessions.stop(DESK)
+    position = await world.events.now()
+    await asyncio.gather(*(world.perene.sessions.start(DESK) for _ in range(5)))
+    await world.events.wait(EventType.SESSION_CONNECTED, since=position)
     assert world.simulator.evidence.events["replaced"] == 0
-    assert world.device(phone).logins == 2
+    assert world.server.device(phone).logins == 2
 
 
 async def test_a_start_asked_for_while_the_service_starts_makes_one_connection(
     world: World,
 ) -> None:
-    phone = await world.pair()
-    position = await world.now()
-    await world.kill()
-    await world.start()
-    await asyncio.gather(*(world.sessions.start(DESK) for _ in range(3)))
-    await world.event(EventType.SESSION_CONNECTED, since=position)
+    phone = await world.user.pair()
+    position = await world.events.now()
+    await world.perene.kill()
+    await world.perene.start()
+    await asyncio.gather(*(world.perene.sessions.start(DESK) for _ in range(3)))
+    await world.events.wait(EventType.SESSION_CONNECTED, since=position)
     assert world.simulator.evidence.events["replaced"] == 0
-    assert world.device(phone).logins == 2
+    assert world.server.device(phone).logins == 2
 
 
 async def test_a_stop_that_nobody_waits_for_any_more_leaves_no_second_task(world: World) -> None:
-    phone = await world.pair()
-    position = await world.now()
-    stopping = asyncio.create_task(world.sessions.stop(DESK))
+    phone = await world.user.pair()
+    position = await world.events.now()
+    stopping = asyncio.create_task(world.perene.sessions.stop(DESK))
     await asyncio.sleep(0)
     stopping.cancel()
     await asyncio.wait([stopping])
-    await world.sessions.start(DESK)
-    await world.sessions.stop(DESK)
-    await world.sessions.start(DESK)
-    await world.event(EventType.SESSION_CONNECTED, since=position)
+    await world.perene.sessions.start(DESK)
+    await world.perene.sessions.stop(DESK)
+    await world.perene.sessions.start(DESK)
+    await world.events.wait(EventType.SESSION_CONNECTED, since=position)
     assert world.simulator.evidence.events["replaced"] == 0
-    assert world.device(phone).logins >= 2
+    assert world.server.device(phone).logins >= 2

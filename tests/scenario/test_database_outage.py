@@ -24,7 +24,7 @@ from perene.supervisor.storage.committer import Outcome
 from tests.plugins.postgres import running_postgres
 from tests.support.storage import Health
 from tests.support.watch import watched
-from tests.support.world import DESK, World, inbox
+from tests.support.world import DESK, World
 
 OUTAGE_S = 600.0
 EVERY_S = 20.0
@@ -54,7 +54,7 @@ class Traffic:
 
     def _watch_answers(self) -> None:
         """Look, whenever the server is told to forget a message, whether a disk has it."""
-        mailbox = self.world.device(self.phone).mailbox
+        mailbox = self.world.server.device(self.phone).mailbox
         settle = mailbox.settle
 
         def watched(held: Held, how: str) -> None:
@@ -96,7 +96,7 @@ class Traffic:
     async def _send(self, text: str) -> None:
         """Ask the session to send, and wait for its word as long as it takes."""
         try:
-            await self.world.send(f"{self.friend}@s.whatsapp.net", text)
+            await self.world.user.send(f"{self.friend}@s.whatsapp.net", text)
         except StorageError:
             self.unanswered.append(text)
         else:
@@ -106,11 +106,13 @@ class Traffic:
         """Nothing was lost, nothing came twice, nothing was answered too early."""
         world = self.world
         await asyncio.gather(*self._requests)
-        await world.answered(self.phone)
+        await world.server.answered(self.phone)
         # A database that committed and could not say so has taken what its asker was refused.
-        sent = inbox(world, self.friend)
+        sent = world.server.inbox(self.friend)
         taken = [text for text in self.unanswered if text in sent]
-        assert Counter(await world.texts()) == Counter([*self.received, *self.accepted, *taken])
+        assert Counter(await world.stored.texts()) == Counter(
+            [*self.received, *self.accepted, *taken]
+        )
         assert Counter(sent) == Counter([*self.accepted, *taken])
         assert self.acknowledged == len(self.received)
         assert (self.acknowledged_unstored, self.not_looked_up) == ([], [])
@@ -127,7 +129,7 @@ async def test_a_database_outage_of_ten_minutes_loses_nothing_and_storms_nobody(
             query = "SELECT count(*) FROM ledger WHERE external_id = ?"
             return disk.execute(query, (message_id,)).fetchone() == (1,)
 
-    traffic = Traffic(world, await world.pair(), on_disk)
+    traffic = Traffic(world, await world.user.pair(), on_disk)
     await live_through(traffic, lambda: world.storage.falls_ill(health), world.storage.recovers)
 
 
@@ -145,7 +147,7 @@ async def test_a_postgresql_that_crashes_and_is_away_for_ten_minutes_loses_nothi
 
     with running_postgres("-c max_connections=20 -c shared_buffers=16MB") as server:
         async with World.open(tmp_path, template, url=server.url("postgres")) as world:
-            traffic = Traffic(world, await world.pair(), on_disk)
+            traffic = Traffic(world, await world.user.pair(), on_disk)
             await live_through(traffic, server.stop, server.start)
 
 
@@ -178,32 +180,34 @@ async def _live_through(
     """Return when the outage began and ended."""
     world = traffic.world
     await traffic.flow(120)
-    since, dials, began = await world.now(), len(world.network.dials), world.clock.now()
+    since, dials, began = await world.events.now(), len(world.network.dials), world.clock.now()
     begin()
     # The last message from before may be in the database already, and its answer on the way.
     asked, first = world.storage.asked, traffic.requested
     await traffic.flow(OUTAGE_S)
     during = {f"out {number}" for number in range(first, traffic.requested)}
     assert during.isdisjoint(traffic.accepted), "who cannot keep a message does not take it"
-    assert world.state() is not State.OPEN, "what is not read waits at WhatsApp, which keeps it"
+    assert world.perene.state() is not State.OPEN, (
+        "what is not read waits at WhatsApp, which keeps it"
+    )
     assert world.network.dials[dials:] == [], "to connect without a database would be of no use"
     assert world.storage.asked - asked < 200, "a sick database is asked with patience"
     end()
     ended = world.clock.now()
     traffic.disk_is_back()
-    took = await world.pass_time(RECOVERED_S, until=lambda: world.state() is State.OPEN)
+    took = await world.pass_time(RECOVERED_S, until=lambda: world.perene.state() is State.OPEN)
     assert took <= 33, "one look at the database, every 30 s at most"
     assert len(world.network.dials) - dials == 1
     await traffic.flow(120)
     await world.pass_time(60)
     await traffic.check()
-    page = await world.sessions.outages(DESK, cursor=None, limit=10)
+    page = await world.perene.sessions.outages(DESK, cursor=None, limit=10)
     outage = page.items[0]
     assert (outage.cause, outage.end) == ("storage", OutageEnd.RECOVERED)
     assert 0 <= (outage.began_at - began).total_seconds() < 60
     assert outage.ended_at is not None
     assert outage.ended_at - outage.began_at > timedelta(seconds=OUTAGE_S - 60)
-    (recovered,) = await world.events(EventType.SESSION_RECOVERED, since=since)
+    (recovered,) = await world.events.seen(EventType.SESSION_RECOVERED, since=since)
     assert recovered.event.payload["cause"] == "storage"
     assert recovered.event.payload["outage"] == outage.id
     return began, ended
@@ -217,7 +221,7 @@ def messages_refused(
     world: World, monkeypatch: pytest.MonkeyPatch, error: StorageError
 ) -> Generator[None]:
     """Let the database take everything but messages."""
-    commit = world.store.commit
+    commit = world.perene.store.commit
 
     async def refuse(units: Sequence[Unit]) -> Sequence[Outcome]:
         if any(unit.messages for unit in units):
@@ -225,7 +229,7 @@ def messages_refused(
         return await commit(units)
 
     with monkeypatch.context() as patched:
-        patched.setattr(world.store, "commit", refuse)
+        patched.setattr(world.perene.store, "commit", refuse)
         yield
 
 
@@ -233,7 +237,7 @@ def messages_refused(
 async def test_a_message_that_the_database_refuses_brings_no_storm_of_logins_and_is_kept(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    phone = await world.pair()
+    phone = await world.user.pair()
     await world.pass_time(60)
     friend = world.simulator.add_contact(name="Ana").account.phone
     logins = world.simulator.evidence.events["logins"]
@@ -241,9 +245,9 @@ async def test_a_message_that_the_database_refuses_brings_no_storm_of_logins_and
         world.simulator.send_text(friend, phone, "refused")
         await world.pass_time(3600)
         assert 5 < world.simulator.evidence.events["logins"] - logins < 30
-    await world.pass_time(1000, until=lambda: world.state() is State.OPEN)
-    await world.answered(phone)
-    assert await world.texts() == ["refused"]
+    await world.pass_time(1000, until=lambda: world.perene.state() is State.OPEN)
+    await world.server.answered(phone)
+    assert await world.stored.texts() == ["refused"]
 
 
 @pytest.mark.requirement("E1", "F1")
@@ -251,7 +255,7 @@ async def test_an_alert_stays_while_a_database_takes_everything_but_messages(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A full disk still lets rows be changed, and a table that is locked is not all of them."""
-    phone = await world.pair()
+    phone = await world.user.pair()
     await world.pass_time(60)
     friend = world.simulator.add_contact(name="Ana").account.phone
     async with watched(world) as watch:
@@ -264,8 +268,8 @@ async def test_an_alert_stays_while_a_database_takes_everything_but_messages(
             assert not database.ok
             assert "its disk is full" in (database.detail or "")
         await world.pass_time(400, until=lambda: not watch.database.failing)
-        await world.answered(phone)
-        assert await world.texts() == ["refused"]
+        await world.server.answered(phone)
+        assert await world.stored.texts() == ["refused"]
         await world.pass_time(60)
         assert [one.resolved_at is None for one in watch.pager.told("database_failing")] == [
             True,
@@ -277,7 +281,7 @@ async def test_an_alert_stays_while_a_database_takes_everything_but_messages(
 async def test_a_refused_message_that_nobody_comes_for_again_is_no_trouble_for_ever(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    phone = await world.pair()
+    phone = await world.user.pair()
     await world.pass_time(60)
     friend = world.simulator.add_contact(name="Ana").account.phone
 
@@ -286,10 +290,10 @@ async def test_a_refused_message_that_nobody_comes_for_again_is_no_trouble_for_e
 
     async with watched(world) as watch:
         with monkeypatch.context() as patched:
-            patched.setattr(world.store, "commit", refuse)
+            patched.setattr(world.perene.store, "commit", refuse)
             world.simulator.send_text(friend, phone, "refused")
-            await world.pass_time(60, until=lambda: world.state() is not State.OPEN)
-            stopping = asyncio.create_task(world.sessions.stop(DESK))
+            await world.pass_time(60, until=lambda: world.perene.state() is not State.OPEN)
+            stopping = asyncio.create_task(world.perene.sessions.stop(DESK))
             await world.pass_time(60)
         await world.pass_time(500)
         await stopping
@@ -302,25 +306,25 @@ async def test_that_a_session_was_replaced_in_an_outage_is_kept_once_the_databas
     world: World,
 ) -> None:
     """It rests until a person comes, so nothing else is saved of it; a crash must not wake it."""
-    phone = await world.pair()
+    phone = await world.user.pair()
     await world.pass_time(35)
-    position = await world.now()
+    position = await world.events.now()
     world.storage.falls_ill(Health.FAILING)
     world.simulator.disconnect(phone, "replaced")
-    await world.pass_time(120, until=lambda: world.state() is State.NEEDS_ATTENTION)
+    await world.pass_time(120, until=lambda: world.perene.state() is State.NEEDS_ATTENTION)
     await world.pass_time(60)
-    assert world.state() is State.NEEDS_ATTENTION
+    assert world.perene.state() is State.NEEDS_ATTENTION
     world.storage.recovers()
     await world.pass_time(60)
 
-    assert len(await world.events(EventType.SESSION_REPLACED, since=position)) == 1
-    (outage,) = (await world.sessions.outages(DESK, cursor=None, limit=10)).items
+    assert len(await world.events.seen(EventType.SESSION_REPLACED, since=position)) == 1
+    (outage,) = (await world.perene.sessions.outages(DESK, cursor=None, limit=10)).items
     assert (outage.cause, outage.ended_at) == ("replaced", None)
     dialled = len(world.network.dialled_by[DESK])
-    await world.kill()
-    await world.start()
+    await world.perene.kill()
+    await world.perene.start()
     await world.pass_time(3600)
-    assert world.state() is State.NEEDS_ATTENTION
+    assert world.perene.state() is State.NEEDS_ATTENTION
     assert len(world.network.dialled_by[DESK]) == dialled
 
 
@@ -332,24 +336,24 @@ async def test_a_session_comes_back_by_itself_when_the_database_forgot_who_took_
 
     That nobody else has taken the session is plain: epochs only grow.
     """
-    phone = await world.pair()
+    phone = await world.user.pair()
     await world.pass_time(60)
     ana = world.simulator.add_contact(name="Ana").account.phone
-    position, began = await world.now(), world.clock.now()
+    position, began = await world.events.now(), world.clock.now()
     back = update(sessions).values(epoch=sessions.c.epoch - 1)
-    await world.store.database.write(lambda connection: connection.execute(back))
+    await world.perene.store.database.write(lambda connection: connection.execute(back))
     async with watched(world) as watch:
         world.simulator.send_text(ana, phone, "hello")
-        await world.pass_time(120, until=lambda: world.state() is not State.OPEN)
-        await world.pass_time(120, until=lambda: world.state() is State.OPEN)
+        await world.pass_time(120, until=lambda: world.perene.state() is not State.OPEN)
+        await world.pass_time(120, until=lambda: world.perene.state() is State.OPEN)
         assert (world.clock.now() - began).total_seconds() < 30
-        await world.answered(phone)
-        assert await world.texts() == ["hello"]
+        await world.server.answered(phone)
+        assert await world.stored.texts() == ["hello"]
         await world.pass_time(120)
         assert watch.pager.rules == set()
-    (lost,) = await world.events(EventType.SESSION_DISCONNECTED, since=position)
+    (lost,) = await world.events.seen(EventType.SESSION_DISCONNECTED, since=position)
     assert lost.event.payload["cause"] == "storage"
-    (outage,) = (await world.sessions.outages(DESK, cursor=None, limit=10)).items[:1]
+    (outage,) = (await world.perene.sessions.outages(DESK, cursor=None, limit=10)).items[:1]
     assert (outage.cause, outage.end) == ("storage", OutageEnd.RECOVERED)
 
 
@@ -360,7 +364,7 @@ async def test_a_crash_in_an_outage_costs_no_message_no_key_no_wish_and_one_logi
     world: World, health: Health, after: int
 ) -> None:
     """The database falls ill at any point of a login that is refused, or before it."""
-    phone = await world.pair()
+    phone = await world.user.pair()
     await world.pass_time(60)
     friend = world.simulator.add_contact(name="Ana").account.phone
     refused = world.simulator.evidence.events
@@ -375,12 +379,12 @@ async def test_a_crash_in_an_outage_costs_no_message_no_key_no_wish_and_one_logi
     world.storage.falls_ill(health)  # if it was not asked often enough
     if health is Health.FAILING:  # a mute one does what is asked, and nobody knows
         with pytest.raises(StorageError):
-            await world.sessions.stop(DESK)
+            await world.perene.sessions.stop(DESK)
     before = refused["logins_refused_402"]
     assert before <= 1
-    await world.kill()
+    await world.perene.kill()
     world.storage.recovers()
-    await world.start()
+    await world.perene.start()
 
     await world.pass_time(60)
     assert refused["logins_refused_402"] <= before + 1
@@ -388,68 +392,68 @@ async def test_a_crash_in_an_outage_costs_no_message_no_key_no_wish_and_one_logi
     assert seen >= 1
     await world.pass_time(5 * 3600)
     assert refused["logins_refused_402"] == seen
-    await world.pass_time(3600, until=lambda: world.state() is State.OPEN)
-    assert world.state() is State.OPEN
+    await world.pass_time(3600, until=lambda: world.perene.state() is State.OPEN)
+    assert world.perene.state() is State.OPEN
     assert refused["pairings"] == 1
     if after == 0:
-        await world.answered(phone)
-        assert await world.texts() == ["in the outage"]
+        await world.server.answered(phone)
+        assert await world.stored.texts() == ["in the outage"]
 
 
 @pytest.mark.requirement("D9", "E8")
 async def test_a_crash_in_an_outage_forgets_that_a_session_was_replaced(world: World) -> None:
     """What nobody could store is learned anew, at the price of one login."""
-    phone = await world.pair()
+    phone = await world.user.pair()
     await world.pass_time(35)
     world.storage.falls_ill(Health.FAILING)
     world.simulator.disconnect(phone, "replaced")
-    await world.pass_time(120, until=lambda: world.state() is State.NEEDS_ATTENTION)
+    await world.pass_time(120, until=lambda: world.perene.state() is State.NEEDS_ATTENTION)
     logins = world.simulator.evidence.events["logins"]
-    await world.kill()
+    await world.perene.kill()
     world.storage.recovers()
-    await world.start()
-    await world.pass_time(120, until=lambda: world.state() is State.OPEN)
+    await world.perene.start()
+    await world.pass_time(120, until=lambda: world.perene.state() is State.OPEN)
     world.simulator.disconnect(phone, "replaced")
     await world.pass_time(3600)
-    assert world.state() is State.NEEDS_ATTENTION
+    assert world.perene.state() is State.NEEDS_ATTENTION
     assert world.simulator.evidence.events["logins"] == logins + 1
 
 
 @pytest.mark.requirement("C3", "E8", "F1")
 async def test_a_session_comes_back_when_a_backup_was_restored_under_it(world: World) -> None:
     """The tables are made first and filled later: in between there is no session."""
-    phone = await world.pair()
+    phone = await world.user.pair()
     await world.pass_time(60)
     ana = world.simulator.add_contact(name="Ana").account.phone
     await run(world, "UPDATE sessions SET id = 'not here yet'")
     world.simulator.send_text(ana, phone, "hello")
     with capture_logs() as lines:
         await world.pass_time(300)
-    assert world.state() is State.WAITING
+    assert world.perene.state() is State.WAITING
     said = Counter(line["event"] for line in lines)
     assert "session_task_failed" not in said, "nothing of it is a bug"
     assert 10 <= said["session_not_acquired"] <= 20, "it is asked with patience"
 
     await run(world, "UPDATE sessions SET id = 'desk'")
-    await world.pass_time(60, until=lambda: world.state() is State.OPEN)
-    await world.answered(phone)
-    assert await world.texts() == ["hello"]
-    assert (await world.store.get_session(DESK)).has_credentials
+    await world.pass_time(60, until=lambda: world.perene.state() is State.OPEN)
+    await world.server.answered(phone)
+    assert await world.stored.texts() == ["hello"]
+    assert (await world.perene.store.get_session(DESK)).has_credentials
 
 
 async def test_a_session_that_is_gone_from_the_database_can_be_let_go(world: World) -> None:
-    await world.pair()
+    await world.user.pair()
     await world.pass_time(60)
     await run(world, "DELETE FROM sessions")
-    deleting = asyncio.create_task(world.sessions.delete(DESK))
+    deleting = asyncio.create_task(world.perene.sessions.delete(DESK))
     await world.pass_time(60)
     with pytest.raises(NotFound):
         await deleting
     assert world.network.open_now(DESK) == 0
-    assert not world.supervisor.is_running(DESK)
+    assert not world.perene.supervisor.is_running(DESK)
 
 
 async def run(world: World, *statements: str) -> None:
     """Run statements in the database of a world, as its administrator."""
     for statement in statements:
-        await world.store.database.write(lambda c, one=statement: c.execute(text(one)))
+        await world.perene.store.database.write(lambda c, one=statement: c.execute(text(one)))

@@ -12,7 +12,8 @@ from perene.core.sessions import Connection as State
 from perene.sim import Settings
 from tests.support import phases
 from tests.support.network import Weather
-from tests.support.phase import BAN_S, After, HoldingWorld, OneVersion, Phase, Seen, Way
+from tests.support.phase import BAN_S, After, OneVersion, Phase, Seen, Way
+from tests.support.world import World
 
 AT_ONCE = (0.0, 0.0)
 RATE_LIMITED = (7.2, 8.8)
@@ -162,7 +163,7 @@ async def test_every_way_to_end_has_one_cause_one_reaction_and_loses_nothing(
     template: Path,
     subtests: pytest.Subtests,
 ) -> None:
-    async with HoldingWorld.open(
+    async with World.open(
         tmp_path,
         template,
         settings=Settings(initial_sync=False),

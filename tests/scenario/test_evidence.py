@@ -37,17 +37,17 @@ async def test_outages_events_metrics_health_and_alerts_tell_what_happened(
 async def test_an_alert_that_fires_goes_on_over_a_restart_and_is_told_once(
     world: World, ending: str
 ) -> None:
-    await world.pair()
+    await world.user.pair()
     onlookers = Onlookers(world)
     await world.pass_time(60)
     await world.network.down()
     await world.pass_time(320)
-    await (world.stop() if ending == "stopped" else world.kill())
+    await (world.perene.stop() if ending == "stopped" else world.perene.kill())
     await world.pass_time(60)
-    await world.start()
+    await world.perene.start()
     await world.pass_time(120)
     world.network.up()
-    await world.pass_time(900, until=lambda: world.state() is State.OPEN)
+    await world.pass_time(900, until=lambda: world.perene.state() is State.OPEN)
     await world.pass_time(180)
     told = [(one.rule, one.over) for one in onlookers.receiver.told if one.subject == DESK]
     assert told == [("session_down", False), ("session_down", True)]
@@ -58,16 +58,16 @@ async def test_an_alert_that_fires_goes_on_over_a_restart_and_is_told_once(
 
 
 async def test_nothing_more_is_told_of_a_session_that_was_deleted(world: World) -> None:
-    await world.pair()
+    await world.user.pair()
     onlookers = Onlookers(world)
     await world.network.down()
     await world.pass_time(320)
     assert onlookers.now is not None
-    await world.sessions.delete(DESK)
+    await world.perene.sessions.delete(DESK)
     await world.pass_time(60)
     told = [(one.rule, one.over) for one in onlookers.receiver.told if one.subject == DESK]
     assert told == [("session_down", False), ("session_down", True)]
-    await world.restart()
+    await world.perene.restart()
     await world.pass_time(1200)
     assert len([one for one in onlookers.receiver.told if one.subject == DESK]) == len(told)
     assert (await onlookers.now.get("/v1/alerts"))["items"] == []

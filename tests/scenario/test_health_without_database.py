@@ -64,8 +64,8 @@ async def served(world: World) -> AsyncGenerator[Client]:
         metrics = Metrics()
         metrics.watch_sessions(watch.vitals.count)
         api = api_over(
-            world,
-            keys=Keyholder(world.store, world.clock),
+            world.perene,
+            keys=Keyholder(world.perene.store, world.clock),
             health=watch.vitals,
             metrics=metrics,
             alerts=watch.alerting,
@@ -75,7 +75,7 @@ async def served(world: World) -> AsyncGenerator[Client]:
             yield Client(world, http)
         # To end takes time, too, if something waits to be saved; and nobody lets it pass then.
         world.storage.recovers()
-        await world.pass_time(120, until=lambda: world.state() is State.OPEN)
+        await world.pass_time(120, until=lambda: world.perene.state() is State.OPEN)
 
 
 @pytest.fixture
@@ -89,8 +89,8 @@ async def client(world: World) -> AsyncGenerator[Client]:
 async def test_who_asked_before_an_outage_is_told_all_through_it_and_told_the_truth(
     world: World, client: Client, health: Health
 ) -> None:
-    await world.pair()
-    _, key = await world.store.create_api_key("board")
+    await world.user.pair()
+    _, key = await world.perene.store.create_api_key("board")
     await world.pass_time(60)
     assert await client.connection(key) == "open"
     world.storage.falls_ill(health)
@@ -111,7 +111,7 @@ async def test_who_asked_before_an_outage_is_told_all_through_it_and_told_the_tr
     alerts, _ = await client.get("/v1/alerts", key)
     assert "database_failing" in [alert["rule"] for alert in alerts.json()["items"]]
     world.storage.recovers()
-    await world.pass_time(60, until=lambda: world.state() is State.OPEN)
+    await world.pass_time(60, until=lambda: world.perene.state() is State.OPEN)
     assert await client.connection(key) == "open"
 
 
@@ -120,14 +120,14 @@ async def test_who_asked_before_an_outage_is_told_all_through_it_and_told_the_tr
 async def test_who_is_not_known_yet_or_not_any_more_is_told_nothing(
     world: World, client: Client, health: Health
 ) -> None:
-    await world.pair()
-    kept, key = await world.store.create_api_key("board")
-    revoked, revoked_key = await world.store.create_api_key("left us")
-    _, unused_key = await world.store.create_api_key("never asked")
+    await world.user.pair()
+    kept, key = await world.perene.store.create_api_key("board")
+    revoked, revoked_key = await world.perene.store.create_api_key("left us")
+    _, unused_key = await world.perene.store.create_api_key("never asked")
     assert kept.id != revoked.id
     for known in (key, revoked_key):
         assert (await client.get("/v1/sessions", known))[0].status_code == 200
-    await world.store.revoke_api_key(revoked.id)
+    await world.perene.store.revoke_api_key(revoked.id)
     assert (await client.get("/v1/sessions", revoked_key))[0].status_code == 401
     world.storage.falls_ill(health)
     for path in FROM_MEMORY:
@@ -155,10 +155,10 @@ async def test_who_is_not_known_yet_or_not_any_more_is_told_nothing(
 async def test_a_key_that_was_revoked_unseen_passes_no_longer_than_the_outage(
     world: World, client: Client, health: Health
 ) -> None:
-    await world.pair()
-    revoked, key = await world.store.create_api_key("left us")
+    await world.user.pair()
+    revoked, key = await world.perene.store.create_api_key("left us")
     assert await client.connection(key) == "open"
-    await world.store.revoke_api_key(revoked.id)
+    await world.perene.store.revoke_api_key(revoked.id)
     world.storage.falls_ill(health)
     assert await client.connection(key) == "open"
     world.storage.recovers()
@@ -172,9 +172,9 @@ async def test_a_key_that_was_revoked_unseen_passes_no_longer_than_the_outage(
 async def test_sessions_are_shown_without_a_database_and_how_old_the_stored_half_is(
     world: World, client: Client, health: Health
 ) -> None:
-    await world.pair()
+    await world.user.pair()
     read_at = world.clock.now()
-    _, key = await world.store.create_api_key("board")
+    _, key = await world.perene.store.create_api_key("board")
     (before,) = (await client.get("/v1/sessions", key))[0].json()["items"]
     assert (before["connection"], before["desired"], before["as_of"]) == ("open", "running", None)
     await world.pass_time(60)
@@ -195,7 +195,7 @@ async def test_sessions_are_shown_without_a_database_and_how_old_the_stored_half
         answer, took = await client.post(f"/v1/sessions/{DESK}/{action}", key)
         assert (answer.status_code, took <= LIMIT_S) == (503, True)
     world.storage.recovers()
-    await world.pass_time(60, until=lambda: world.state() is State.OPEN)
+    await world.pass_time(60, until=lambda: world.perene.state() is State.OPEN)
     assert (await client.get(f"/v1/sessions/{DESK}", key))[0].json()["as_of"] is None
     assert (await client.get("/v1/sessions/nobody", key))[0].status_code == 404
 
@@ -204,10 +204,10 @@ async def test_sessions_are_shown_without_a_database_and_how_old_the_stored_half
 async def test_sessions_that_nobody_has_asked_for_are_shown_without_a_database(
     world: World, health: Health
 ) -> None:
-    await world.pair()
-    await world.restart()
+    await world.user.pair()
+    await world.perene.restart()
     async with served(world) as client:
-        _, key = await world.store.create_api_key("board")
+        _, key = await world.perene.store.create_api_key("board")
         assert await client.connection(key) in ("open", "connecting", "logging_in", "waiting")
         world.storage.falls_ill(health)
         (session,) = (await client.get("/v1/sessions", key))[0].json()["items"]

@@ -40,7 +40,7 @@ async def test_all_of_300_sessions_come_back_after_a_restart_of_the_server_or_of
     async with World.open(
         tmp_path, template, settings=Settings(initial_sync=False), seed=300, **CHEAP
     ) as world:
-        phones = await world.pair_many(SESSIONS)
+        phones = await world.user.pair_many(SESSIONS)
         await the_server_restarts(world, phones)
         await perene_restarts(world)
 
@@ -49,7 +49,7 @@ async def the_server_restarts(world: World, phones: Sequence[str]) -> None:
     """The server is away for two minutes; after it, some sessions are let in only at the third
     attempt, and each attempt of theirs takes a minute to fail."""
     friends = [world.simulator.add_contact(name=f"Friend {n}").account.phone for n in range(2)]
-    since, handshakes = await world.now(), len(world.network.handshakes)
+    since, handshakes = await world.events.now(), len(world.network.handshakes)
     world.network.refuse()
     await world.network.cut_all()
     expected = {name: [f"{n} to {name}" for n in range(2)] for name in NAMES}
@@ -60,13 +60,13 @@ async def the_server_restarts(world: World, phones: Sequence[str]) -> None:
     for phone in phones[:FAILING]:
         world.simulator.add_fault("iq_drop", phone=phone, xmlns="encrypt", count=2)
     world.network.up()
-    await world.pass_time(900, until=lambda: world.all_open(READY))
-    assert world.all_open(READY)
+    await world.pass_time(900, until=lambda: world.perene.all_open(READY))
+    assert world.perene.all_open(READY)
     await world.pass_time(STABLE_AFTER.total_seconds())
-    assert not world.all_open(NAMES), "those that fail still do"
+    assert not world.perene.all_open(NAMES), "those that fail still do"
     await one_is_cut(world, READY[0])
-    await world.pass_time(900, until=lambda: world.all_open(NAMES))
-    assert world.all_open(NAMES)
+    await world.pass_time(900, until=lambda: world.perene.all_open(NAMES))
+    assert world.perene.all_open(NAMES)
     made = world.network.handshakes[handshakes:]
     assert len(made) == SESSIONS + 2 * FAILING + 1, "each logs in once, or at the third attempt"
     assert most_in(1.0, made) <= PER_SECOND
@@ -75,17 +75,17 @@ async def the_server_restarts(world: World, phones: Sequence[str]) -> None:
     # whoever is stuck holds a place for so long at most.
     assert max(late[name] for name in READY) < timedelta(seconds=HOLD_S)
     for phone in phones:
-        await world.answered(phone)
+        await world.server.answered(phone)
     for name in NAMES:
-        assert Counter(await world.texts(session=name)) == Counter(expected[name])
+        assert Counter(await world.stored.texts(session=name)) == Counter(expected[name])
 
 
 async def one_is_cut(world: World, name: SessionId) -> None:
     """A session that was up goes before all that fail: it is back after its one second."""
-    since = await world.now()
+    since = await world.events.now()
     await world.network.cut(name)
-    took = await world.pass_time(10, until=lambda: world.state(name) is State.OPEN)
-    assert world.state(name) is State.OPEN, await world.events(since=since)
+    took = await world.pass_time(10, until=lambda: world.perene.state(name) is State.OPEN)
+    assert world.perene.state(name) is State.OPEN, await world.events.seen(since=since)
     assert took < 1.2
 
 
@@ -95,7 +95,7 @@ async def waited_for_their_turn(world: World, since: int) -> dict[SessionId, tim
     late: dict[SessionId, timedelta] = {}
     start = world.clock.now()
     ends = (EventType.SESSION_CONNECTED, EventType.SESSION_DISCONNECTED)
-    for stored in await world.events(*ends, since=since):
+    for stored in await world.events.seen(*ends, since=since):
         assert stored.session is not None
         at = stored.event.at - start
         if stored.event.type is EventType.SESSION_CONNECTED:
@@ -109,9 +109,9 @@ async def waited_for_their_turn(world: World, since: int) -> dict[SessionId, tim
 
 async def perene_restarts(world: World) -> None:
     before = len(world.network.handshakes)
-    await world.restart()
-    took = await world.pass_time(60, until=lambda: world.all_open(NAMES))
-    assert world.all_open(NAMES)
+    await world.perene.restart()
+    took = await world.pass_time(60, until=lambda: world.perene.all_open(NAMES))
+    assert world.perene.all_open(NAMES)
     handshakes = world.network.handshakes[before:]
     assert len(handshakes) == SESSIONS, "each logs in once"
     assert most_in(1.0, handshakes) <= PER_SECOND

@@ -13,7 +13,6 @@ from perene.core.events import EventType, Json
 from perene.core.ids import SessionId
 from perene.core.outages import Outage, OutageEnd
 from perene.core.sessions import Connection as State
-from perene.core.sessions import SessionOptions
 from perene.engine.keepalive import ANSWER_WITHIN_S
 from tests.support.api import api_over
 from tests.support.network import Network
@@ -52,7 +51,7 @@ class Desk:
 
     @property
     def is_open(self) -> bool:
-        return self.world.state() is State.OPEN
+        return self.world.perene.state() is State.OPEN
 
     def write(self) -> None:
         """Let Ana send the next message."""
@@ -61,12 +60,12 @@ class Desk:
 
     async def ends(self) -> Sequence[dict[str, Json]]:
         """Return what was told of every end since the beginning of the trouble."""
-        told = await self.world.events(EventType.SESSION_DISCONNECTED, since=self.position)
+        told = await self.world.events.seen(EventType.SESSION_DISCONNECTED, since=self.position)
         return [dict(one.event.payload) for one in told]
 
     async def outages(self) -> Sequence[Outage]:
         """Return every outage, oldest first."""
-        page = await self.world.sessions.outages(DESK, cursor=None, limit=100)
+        page = await self.world.perene.sessions.outages(DESK, cursor=None, limit=100)
         return list(reversed(page.items))
 
     async def has_everything_once(self) -> None:
@@ -74,21 +73,21 @@ class Desk:
         await self.world.pass_time(31)
         assert self.is_open
         expected = [f"message {number}" for number in range(1, self.sent + 1)]
-        assert await self.world.texts() == expected
-        assert len(self.world.device(self.phone).mailbox) == 0
+        assert await self.world.stored.texts() == expected
+        assert len(self.world.server.device(self.phone).mailbox) == 0
         assert self.network.most_at_once[DESK] == 1
         assert self.world.simulator.evidence.events["pairings"] == 1
 
 
 @pytest.fixture
 async def desk(world: World) -> Desk:
-    phone = await world.pair()
+    phone = await world.user.pair()
     await world.pass_time(31)
     ana = world.simulator.add_contact(name="Ana").account.phone
     one = Desk(world=world, phone=phone, ana=ana)
     one.write()
     await world.pass_time(1)
-    one.position = await world.now()
+    one.position = await world.events.now()
     return one
 
 
@@ -113,12 +112,12 @@ async def test_three_days_without_a_network_are_survived_without_a_storm(desk: D
     attempts = desk.dials[before:]
     assert_schedule([began, *attempts], [*WAITS, *[SLOWLY] * 200])
     assert 160 <= len(attempts) <= 200
-    assert world.state() is State.WAITING
+    assert world.perene.state() is State.WAITING
     (outage,) = await desk.outages()
     assert (outage.cause.value, outage.ended_at) == ("network", None)
     assert outage.attempts == len(attempts)
     assert outage.last_cause.value == "unreachable"
-    assert len(await world.events(EventType.SESSION_NEEDS_ATTENTION, since=desk.position)) == 1
+    assert len(await world.events.seen(EventType.SESSION_NEEDS_ATTENTION, since=desk.position)) == 1
 
     desk.network.up()
     took = await world.pass_time(HOUR, until=lambda: desk.is_open)
@@ -128,9 +127,9 @@ async def test_three_days_without_a_network_are_survived_without_a_storm(desk: D
     (outage,) = await desk.outages()
     assert outage.end is OutageEnd.RECOVERED
 
-    position = await world.now()
+    position = await world.events.now()
     await desk.network.cut(DESK)
-    again = await world.event(EventType.SESSION_DISCONNECTED, since=position)
+    again = await world.events.wait(EventType.SESSION_DISCONNECTED, since=position)
     assert again.event.payload["attempt"] == 1, "the count begins anew"
 
 
@@ -178,29 +177,29 @@ async def test_a_service_that_starts_without_names_connects_when_there_are_some(
     desk: Desk,
 ) -> None:
     world, fresh = desk.world, SessionId("fresh")
-    await world.stop()
+    await world.perene.stop()
     desk.write()
     desk.network.dns_broken()
     before, began = len(desk.dials), world.clock.monotonic()
-    await world.start()
-    await world.sessions.create_session(fresh, name=None, options=SessionOptions(), start=True)
+    await world.perene.start()
+    await world.user.create(fresh)
     await world.pass_time(10 * MINUTE)
 
-    assert world.state() is State.WAITING
+    assert world.perene.state() is State.WAITING
     assert {str(end["cause"]) for end in await desk.ends()} == {"service_ended", "dns"}
     assert_schedule(desk.dials[before:], WAITS)
     assert desk.dials[before] < began + 1, "the first attempt was made at once"
-    view = await world.sessions.session(DESK)
+    view = await world.perene.sessions.session(DESK)
     assert view.record.has_credentials
     assert view.outlook.retry_at is not None
 
     desk.network.up()
     await world.pass_time(
-        900, until=lambda: desk.is_open and world.supervisor.live(fresh).qr is not None
+        900, until=lambda: desk.is_open and world.perene.supervisor.live(fresh).qr is not None
     )
-    assert world.state(fresh) is State.PAIRING
+    assert world.perene.state(fresh) is State.PAIRING
     await desk.has_everything_once()
-    assert await world.events(EventType.SESSION_NEEDS_PAIRING, since=desk.position) == []
+    assert await world.events.seen(EventType.SESSION_NEEDS_PAIRING, since=desk.position) == []
 
 
 Trouble = Callable[[Network], None]
@@ -269,7 +268,7 @@ async def test_a_connection_that_only_seems_to_stand_is_noticed_and_replaced(
 def app(desk: Desk) -> FastAPI:
     """Return the HTTP API over the world of the desk."""
     return api_over(
-        desk.world,
+        desk.world.perene,
         keys=FakeKeys(),
         health=FakeHealth(),
         metrics=FakeMetrics(),
@@ -287,7 +286,7 @@ async def test_who_watches_the_trouble_and_leaves_changes_nothing(desk: Desk, ap
     )
     await desk.network.down()
     await world.pass_time(10 * MINUTE)
-    before, epoch = list(desk.dials), (await world.sessions.session(DESK)).record.epoch
+    before, epoch = list(desk.dials), (await world.perene.sessions.session(DESK)).record.epoch
 
     async with client:
         for path in ("/v1/sessions", "/v1/sessions/desk", "/v1/sessions/desk/outages"):
@@ -301,7 +300,7 @@ async def test_who_watches_the_trouble_and_leaves_changes_nothing(desk: Desk, ap
     await world.settled()
 
     assert desk.dials == before, "nobody who looks makes an attempt"
-    view = await world.sessions.session(DESK)
+    view = await world.perene.sessions.session(DESK)
     assert (view.connection, view.record.epoch) == (State.WAITING, epoch)
     assert view.outlook.retry_at is not None
     due = (view.outlook.retry_at - world.clock.now()).total_seconds()
@@ -313,11 +312,11 @@ async def test_who_watches_the_trouble_and_leaves_changes_nothing(desk: Desk, ap
     desk.network.up()
     desk.write()
     await world.pass_time(HOUR, until=lambda: desk.is_open)
-    connected_at = (await world.sessions.session(DESK)).connected_at
+    connected_at = (await world.perene.sessions.session(DESK)).connected_at
     async with Stream(app, "/v1/events?after=0") as stream:
         await stream.event()
     await desk.has_everything_once()
-    assert (await world.sessions.session(DESK)).connected_at == connected_at
+    assert (await world.perene.sessions.session(DESK)).connected_at == connected_at
     assert len(desk.dials) == len(before) + 2
 
 

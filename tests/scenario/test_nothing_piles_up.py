@@ -25,7 +25,7 @@ QUICK: dict[str, Any] = {"first_pre_keys": 20, "keepalive_s": 600.0, "heartbeat_
 @pytest.mark.requirement("C3")
 async def test_what_has_ended_is_let_go(tmp_path: Path, template: Path) -> None:
     async with World.open(tmp_path, template, **QUICK) as world:
-        phones = await world.pair_many(len(NAMES))
+        phones = await world.user.pair_many(len(NAMES))
         ana = world.simulator.add_contact(name="Ana").account.phone
         await _live(world, phones, ana)
         before = await _kept(world)
@@ -42,13 +42,13 @@ async def _live(world: World, phones: Sequence[str], ana: str) -> None:
     """Lose every session in every way, and let a message come to each between."""
     for trouble in (_cut, _out_of_reach, _restart_required, _silent, _restarted, _stopped):
         await trouble(world, phones)
-        await world.pass_time(3600, until=lambda: world.all_open(NAMES))
-        assert world.all_open(NAMES), trouble.__name__
-        since = await world.now()
+        await world.pass_time(3600, until=lambda: world.perene.all_open(NAMES))
+        assert world.perene.all_open(NAMES), trouble.__name__
+        since = await world.events.now()
         for phone in phones:
             world.simulator.send_text(ana, phone, "still there?")
         for name in NAMES:
-            await world.event(EventType.MESSAGE_RECEIVED, session=name, since=since)
+            await world.events.wait(EventType.MESSAGE_RECEIVED, session=name, since=since)
         await world.pass_time(STABLE_AFTER.total_seconds() + 1)
     await world.settled()
 
@@ -71,20 +71,20 @@ async def _restart_required(world: World, phones: Sequence[str]) -> None:
 async def _silent(world: World, phones: Sequence[str]) -> None:
     for name in NAMES:
         world.network.half_open(name)
-    await world.pass_time(1800, until=lambda: not world.all_open(NAMES))
+    await world.pass_time(1800, until=lambda: not world.perene.all_open(NAMES))
 
 
 async def _restarted(world: World, phones: Sequence[str]) -> None:
     for name in NAMES:
-        await world.sessions.restart(name)
+        await world.perene.sessions.restart(name)
 
 
 async def _stopped(world: World, phones: Sequence[str]) -> None:
     for name in NAMES:
-        await world.sessions.stop(name)
+        await world.perene.sessions.stop(name)
     await world.settled()
     for name in NAMES:
-        await world.sessions.start(name)
+        await world.perene.sessions.start(name)
 
 
 async def _kept(world: World) -> Counter[str]:

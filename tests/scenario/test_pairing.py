@@ -3,23 +3,18 @@
 import asyncio
 import base64
 import threading
-from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from perene.core.errors import StorageError
 from perene.core.events import EventType
 from perene.core.sessions import Connection as State
-from perene.core.sessions import SessionOptions
-from perene.core.unit import Unit
 from perene.engine import pairing_code
 from perene.engine.config import FIRST_PRE_KEYS
 from perene.engine.credentials import Credentials
 from perene.engine.pairing_code import CodePairing, Finish
 from perene.supervisor.ports import PairingNotReady
-from perene.supervisor.storage.committer import Outcome
 from perene.wire.node import Node
 from tests.support.record import PATIENCE_S
 from tests.support.world import DESK, World
@@ -27,77 +22,78 @@ from tests.support.world import DESK, World
 
 @pytest.mark.requirement("D1", "D2")
 async def test_a_scanned_code_links_the_session_which_logs_in_at_once(world: World) -> None:
-    phone = await world.pair()
+    phone = await world.user.pair()
 
-    kinds = [one.event.type for one in await world.events()]
+    kinds = [one.event.type for one in await world.events.seen()]
     assert kinds == [
         EventType.SESSION_CREATED,
         EventType.SESSION_QR,
         EventType.SESSION_PAIRED,
         EventType.SESSION_CONNECTED,
     ], "the 515 that ends a pairing is part of it"
-    assert (await world.sessions.outages(DESK, cursor=None, limit=1)).items == []
+    assert (await world.perene.sessions.outages(DESK, cursor=None, limit=1)).items == []
     assert world.clock.monotonic() == 0
-    view = await world.sessions.session(DESK)
+    view = await world.perene.sessions.session(DESK)
     assert view.connection is State.OPEN
     assert view.record.pn == f"{phone}:1@s.whatsapp.net"
     assert world.simulator.evidence.events["pairings"] == 1
 
 
 async def test_a_linked_session_offers_pre_keys_that_it_has_stored(world: World) -> None:
-    phone = await world.pair()
+    phone = await world.user.pair()
 
-    offered = world.device(phone).keys.one_time
-    counts = await world.store.counts(DESK)
+    offered = world.server.device(phone).keys.one_time
+    counts = await world.perene.store.counts(DESK)
     assert (len(offered), counts.pre_keys) == (FIRST_PRE_KEYS, FIRST_PRE_KEYS)
 
 
 async def test_a_code_typed_on_the_phone_links_the_session(world: World) -> None:
     phone = world.simulator.add_contact(name="Owner").account.phone
-    await world.sessions.create_session(DESK, name=None, options=SessionOptions(), start=True)
-    await world.sessions.current_qr(DESK, wait_s=PATIENCE_S)
+    await world.user.create()
+    await world.perene.sessions.current_qr(DESK, wait_s=PATIENCE_S)
 
-    code = await world.sessions.request_pairing_code(DESK, phone)
-    told = await world.event(EventType.SESSION_PAIRING_CODE)
+    code = await world.perene.sessions.request_pairing_code(DESK, phone)
+    told = await world.events.wait(EventType.SESSION_PAIRING_CODE)
     assert code not in str(told.event.payload), "who may read events must not link a device"
     world.simulator.enter_code(phone, code)
-    await world.event(EventType.SESSION_CONNECTED)
+    await world.events.wait(EventType.SESSION_CONNECTED)
 
-    record = (await world.sessions.session(DESK)).record
+    record = (await world.perene.sessions.session(DESK)).record
     assert record.pn == f"{phone}:1@s.whatsapp.net"
 
 
 async def test_a_session_shows_until_when_its_code_can_be_typed(world: World) -> None:
     phone = await shown(world)
-    assert (await world.sessions.session(DESK)).code_expires_at is None
+    assert (await world.perene.sessions.session(DESK)).code_expires_at is None
 
-    await world.sessions.request_pairing_code(DESK, phone)
+    await world.perene.sessions.request_pairing_code(DESK, phone)
     until = world.clock.now() + timedelta(seconds=180)
-    assert (await world.sessions.session(DESK)).code_expires_at == until
+    assert (await world.perene.sessions.session(DESK)).code_expires_at == until
 
     await world.network.cut(DESK)
-    await world.event(EventType.SESSION_DISCONNECTED)
-    await world.pass_time(5, until=lambda: world.supervisor.live(DESK).qr is not None)
-    assert world.state() is State.PAIRING
-    assert (await world.sessions.session(DESK)).code_expires_at is None
+    await world.events.wait(EventType.SESSION_DISCONNECTED)
+    await world.pass_time(5, until=lambda: world.perene.supervisor.live(DESK).qr is not None)
+    assert world.perene.state() is State.PAIRING
+    assert (await world.perene.sessions.session(DESK)).code_expires_at is None
 
 
 async def test_a_wrong_code_links_nothing(world: World) -> None:
     phone = world.simulator.add_contact(name="Owner").account.phone
-    await world.sessions.create_session(DESK, name=None, options=SessionOptions(), start=True)
-    await world.sessions.current_qr(DESK, wait_s=PATIENCE_S)
+    await world.user.create()
+    await world.perene.sessions.current_qr(DESK, wait_s=PATIENCE_S)
 
-    await world.sessions.request_pairing_code(DESK, phone)
+    await world.perene.sessions.request_pairing_code(DESK, phone)
     world.simulator.enter_code(phone, "1111-1111")
     await world.until(
         lambda: (
-            world.simulator.evidence.events["wrong_codes"] == 1 or world.state() is State.WAITING
+            world.simulator.evidence.events["wrong_codes"] == 1
+            or world.perene.state() is State.WAITING
         ),
         "the code to be refused",
     )
 
     assert world.simulator.evidence.events["pairings"] == 0
-    assert (await world.sessions.session(DESK)).record.pn is None
+    assert (await world.perene.sessions.session(DESK)).record.pn is None
 
 
 @pytest.mark.parametrize("way", ["by QR", "by code"])
@@ -106,47 +102,51 @@ async def test_an_account_that_wants_its_passkey_is_told_of_and_shown_no_further
 ) -> None:
     phone = await shown(world)
     world.simulator.add_fault("ask_passkey")
-    position = await world.now()
+    position = await world.events.now()
     if way == "by QR":
-        world.simulator.scan_qr((await world.sessions.current_qr(DESK, wait_s=0)).text, phone)
+        world.simulator.scan_qr(
+            (await world.perene.sessions.current_qr(DESK, wait_s=0)).text, phone
+        )
     else:
-        code = await world.sessions.request_pairing_code(DESK, phone)
+        code = await world.perene.sessions.request_pairing_code(DESK, phone)
         world.simulator.enter_code(phone, code)
 
-    ended = await world.event(EventType.SESSION_DISCONNECTED, since=position)
+    ended = await world.events.wait(EventType.SESSION_DISCONNECTED, since=position)
     assert ended.event.payload["cause"] == "passkey_required"
-    await world.event(EventType.SESSION_NEEDS_ATTENTION, since=position)
+    await world.events.wait(EventType.SESSION_NEEDS_ATTENTION, since=position)
     await world.pass_time(3600)
-    assert len(await world.events(EventType.SESSION_QR)) == 1
-    view = await world.sessions.session(DESK)
+    assert len(await world.events.seen(EventType.SESSION_QR)) == 1
+    view = await world.perene.sessions.session(DESK)
     assert (view.connection, view.record.pn) == (State.NEEDS_ATTENTION, None)
     assert "passkey" in (view.last_error or "")
 
     # A person may try again, with another account for one.
-    await world.sessions.start(DESK)
-    world.simulator.scan_qr((await world.sessions.current_qr(DESK, wait_s=PATIENCE_S)).text, phone)
-    await world.event(EventType.SESSION_CONNECTED, since=position)
+    await world.perene.sessions.start(DESK)
+    world.simulator.scan_qr(
+        (await world.perene.sessions.current_qr(DESK, wait_s=PATIENCE_S)).text, phone
+    )
+    await world.events.wait(EventType.SESSION_CONNECTED, since=position)
 
 
 async def test_codes_follow_one_another_until_they_run_out_and_then_new_ones_come(
     world: World,
 ) -> None:
-    await world.sessions.create_session(DESK, name=None, options=SessionOptions(), start=True)
-    shown = [(await world.sessions.current_qr(DESK, wait_s=PATIENCE_S)).text]
+    await world.user.create()
+    shown = [(await world.perene.sessions.current_qr(DESK, wait_s=PATIENCE_S)).text]
     for wait in (60, 20, 20, 20, 20):
         await world.clock.until_asleep(wait)
         await world.clock.advance(wait)
-        shown.append((await world.sessions.current_qr(DESK, wait_s=PATIENCE_S)).text)
+        shown.append((await world.perene.sessions.current_qr(DESK, wait_s=PATIENCE_S)).text)
     assert len(set(shown)) == 6
 
     await world.clock.until_asleep(20)
     await world.clock.advance(20)
-    ended = await world.event(EventType.SESSION_DISCONNECTED, cause="pairing_expired")
+    ended = await world.events.wait(EventType.SESSION_DISCONNECTED, cause="pairing_expired")
     delay = ended.event.payload["retry_in_s"]
     assert isinstance(delay, float)
     await world.clock.until_asleep(delay)
     await world.clock.advance(delay)
-    fresh = await world.sessions.current_qr(DESK, wait_s=PATIENCE_S)
+    fresh = await world.perene.sessions.current_qr(DESK, wait_s=PATIENCE_S)
     assert fresh.text not in shown
 
 
@@ -160,8 +160,8 @@ async def test_a_code_that_could_never_link_is_not_shown(
 
     monkeypatch.setattr("perene.sim.pairing.Pairing._hear_hello", hollow)
     with pytest.raises(PairingNotReady):
-        await world.sessions.request_pairing_code(DESK, phone)
-    assert (await world.sessions.session(DESK)).code_expires_at is None
+        await world.perene.sessions.request_pairing_code(DESK, phone)
+    assert (await world.perene.sessions.session(DESK)).code_expires_at is None
 
 
 async def test_codes_that_nobody_looks_at_come_ever_more_seldom_and_at_once_to_who_asks(
@@ -171,27 +171,27 @@ async def test_codes_that_nobody_looks_at_come_ever_more_seldom_and_at_once_to_w
     await world.pass_time(24 * 3600)
     assert len(world.network.dialled_by[DESK]) < 75
 
-    await world.until(lambda: world.state() is State.WAITING, "the session to rest")
+    await world.until(lambda: world.perene.state() is State.WAITING, "the session to rest")
     before = world.clock.now()
-    fresh = await world.sessions.current_qr(DESK, wait_s=PATIENCE_S)
+    fresh = await world.perene.sessions.current_qr(DESK, wait_s=PATIENCE_S)
     assert fresh.expires_at == before + timedelta(seconds=60)
 
 
 async def test_a_pairing_code_outlives_the_qr_codes(world: World) -> None:
     phone = world.simulator.add_contact(name="Owner").account.phone
-    await world.sessions.create_session(DESK, name=None, options=SessionOptions(), start=True)
-    await world.sessions.current_qr(DESK, wait_s=PATIENCE_S)
+    await world.user.create()
+    await world.perene.sessions.current_qr(DESK, wait_s=PATIENCE_S)
     for wait in (60, 20, 20, 20, 20):
         await world.clock.until_asleep(wait)
         await world.clock.advance(wait)
 
-    code = await world.sessions.request_pairing_code(DESK, phone)
+    code = await world.perene.sessions.request_pairing_code(DESK, phone)
     await world.clock.until_asleep(20)
     await world.clock.advance(100)
     world.simulator.enter_code(phone, code)
-    await world.event(EventType.SESSION_CONNECTED)
+    await world.events.wait(EventType.SESSION_CONNECTED)
 
-    assert await world.events(EventType.SESSION_DISCONNECTED) == [], "no code expired"
+    assert await world.events.seen(EventType.SESSION_DISCONNECTED) == [], "no code expired"
 
 
 async def test_a_qr_code_whose_time_is_over_is_not_shown_while_a_typed_one_is_waited_for(
@@ -199,85 +199,74 @@ async def test_a_qr_code_whose_time_is_over_is_not_shown_while_a_typed_one_is_wa
 ) -> None:
     phone = await shown(world)
     await world.pass_time(150)
-    code = await world.sessions.request_pairing_code(DESK, phone)
+    code = await world.perene.sessions.request_pairing_code(DESK, phone)
     await world.pass_time(60)
 
     with pytest.raises(PairingNotReady):
-        await world.sessions.current_qr(DESK, wait_s=0)
-    assert not (await world.sessions.session(DESK)).qr_available
+        await world.perene.sessions.current_qr(DESK, wait_s=0)
+    assert not (await world.perene.sessions.session(DESK)).qr_available
     world.simulator.enter_code(phone, code)
-    await world.event(EventType.SESSION_CONNECTED)
-
-
-class FullDisk(World):
-    """A world whose database can be read, and takes nothing that concerns pairing."""
-
-    is_full = False
-
-    async def _commit(self, units: Sequence[Unit]) -> Sequence[Outcome]:
-        if self.is_full and any(unit.profile is not None for unit in units):
-            raise StorageError("the disk is full")
-        return await super()._commit(units)
+    await world.events.wait(EventType.SESSION_CONNECTED)
 
 
 @pytest.mark.requirement("C13")
 async def test_a_scan_that_could_not_be_stored_has_linked_nothing(
     tmp_path: Path, template: Path
 ) -> None:
-    async with FullDisk.open(tmp_path, template) as world:
+    async with World.open(tmp_path, template) as world:
         phone = await shown(world)
-        qr = await world.sessions.current_qr(DESK, wait_s=PATIENCE_S)
-        world.is_full = True
+        qr = await world.perene.sessions.current_qr(DESK, wait_s=PATIENCE_S)
+        world.perene.commits.refuse(lambda unit: unit.profile is not None)
         world.simulator.scan_qr(qr.text, phone)
-        await world.event(EventType.SESSION_DISCONNECTED, cause="storage")
-        world.is_full = False
+        await world.events.wait(EventType.SESSION_DISCONNECTED, cause="storage")
+        world.perene.commits.accept()
         await world.pass_time(10)
 
-        assert world.state() is State.PAIRING
-        assert not world.supervisor.live(DESK).paired
-        assert (await world.sessions.outages(DESK, cursor=None, limit=1)).items == []
-        qr = await world.sessions.current_qr(DESK, wait_s=PATIENCE_S)
+        assert world.perene.state() is State.PAIRING
+        assert not world.perene.supervisor.live(DESK).paired
+        assert (await world.perene.sessions.outages(DESK, cursor=None, limit=1)).items == []
+        qr = await world.perene.sessions.current_qr(DESK, wait_s=PATIENCE_S)
         world.simulator.scan_qr(qr.text, phone)
-        await world.event(EventType.SESSION_CONNECTED)
+        await world.events.wait(EventType.SESSION_CONNECTED)
         await world.pass_time(60)
-        assert (await world.sessions.outages(DESK, cursor=None, limit=1)).items == []
+        assert (await world.perene.sessions.outages(DESK, cursor=None, limit=1)).items == []
 
 
 @pytest.mark.requirement("D2")
 async def test_an_unlinked_session_asks_for_a_new_code_and_keeps_its_messages(
     world: World,
 ) -> None:
-    phone = await world.pair()
+    phone = await world.user.pair()
     ana = world.simulator.add_contact(name="Ana").account.phone
     world.simulator.send_text(ana, phone, "before")
-    await world.event(EventType.MESSAGE_RECEIVED, text="before")
+    await world.events.wait(EventType.MESSAGE_RECEIVED, text="before")
 
     world.simulator.unlink(phone)
-    ended = await world.event(EventType.SESSION_DISCONNECTED, cause="unlinked")
-    await world.event(EventType.SESSION_NEEDS_PAIRING)
+    ended = await world.events.wait(EventType.SESSION_DISCONNECTED, cause="unlinked")
+    await world.events.wait(EventType.SESSION_NEEDS_PAIRING)
     delay = ended.event.payload["retry_in_s"]
     assert isinstance(delay, float)
     await world.clock.until_asleep(delay)
     await world.clock.advance(delay)
-    qr = await world.sessions.current_qr(DESK, wait_s=PATIENCE_S)
-    position = await world.now()
+    qr = await world.perene.sessions.current_qr(DESK, wait_s=PATIENCE_S)
+    position = await world.events.now()
     world.simulator.scan_qr(qr.text, phone)
-    await world.event(EventType.SESSION_CONNECTED, since=position)
+    await world.events.wait(EventType.SESSION_CONNECTED, since=position)
 
-    assert len(await world.store.archived_credentials(DESK)) == 1
-    assert await world.texts() == ["before"]
+    assert len(await world.perene.store.archived_credentials(DESK)) == 1
+    assert await world.stored.texts() == ["before"]
 
 
 @pytest.mark.requirement("F7")
 async def test_no_key_of_a_linked_session_is_on_the_disk_in_the_clear(
     world: World, tmp_path: Path
 ) -> None:
-    phone = await world.pair()
+    phone = await world.user.pair()
     ana = world.simulator.add_contact(name="Ana").account.phone
     world.simulator.send_text(ana, phone, "hello")
-    await world.event(EventType.MESSAGE_RECEIVED, text="hello")
-    record = await world.store.get_session(DESK)
-    reader = world.store.reader(DESK, record.epoch)
+    await world.events.wait(EventType.MESSAGE_RECEIVED, text="hello")
+    record = await world.perene.store.get_session(DESK)
+    reader = world.perene.store.reader(DESK, record.epoch)
     stored = await reader.credentials()
     assert stored is not None
     own = Credentials.parse(stored)
@@ -296,26 +285,26 @@ async def test_no_key_of_a_linked_session_is_on_the_disk_in_the_clear(
 
 async def test_a_code_that_was_mistyped_can_be_typed_again(world: World) -> None:
     phone = await shown(world)
-    code = await world.sessions.request_pairing_code(DESK, phone)
+    code = await world.perene.sessions.request_pairing_code(DESK, phone)
 
     world.simulator.enter_code(phone, "1111-1111")
     await world.settled()
     world.simulator.enter_code(phone, code)
-    await world.event(EventType.SESSION_CONNECTED)
+    await world.events.wait(EventType.SESSION_CONNECTED)
 
     assert world.simulator.evidence.events["wrong_codes"] == 1
-    assert (await world.sessions.session(DESK)).record.pn == f"{phone}:1@s.whatsapp.net"
+    assert (await world.perene.sessions.session(DESK)).record.pn == f"{phone}:1@s.whatsapp.net"
 
 
 async def test_who_mistyped_the_code_can_scan_the_qr_code_that_is_shown(world: World) -> None:
     phone = await shown(world)
-    qr = await world.sessions.current_qr(DESK, wait_s=PATIENCE_S)
-    await world.sessions.request_pairing_code(DESK, phone)
+    qr = await world.perene.sessions.current_qr(DESK, wait_s=PATIENCE_S)
+    await world.perene.sessions.request_pairing_code(DESK, phone)
 
     world.simulator.enter_code(phone, "1111-1111")
     await world.settled()
     world.simulator.scan_qr(qr.text, phone)
-    await world.event(EventType.SESSION_CONNECTED)
+    await world.events.wait(EventType.SESSION_CONNECTED)
 
 
 async def test_a_code_that_was_replaced_does_not_spoil_the_one_that_replaced_it(
@@ -323,16 +312,16 @@ async def test_a_code_that_was_replaced_does_not_spoil_the_one_that_replaced_it(
 ) -> None:
     phone = await shown(world)
     other = world.simulator.add_contact(name="Other").account.phone
-    old = await world.sessions.request_pairing_code(DESK, other)
-    code = await world.sessions.request_pairing_code(DESK, phone)
+    old = await world.perene.sessions.request_pairing_code(DESK, other)
+    code = await world.perene.sessions.request_pairing_code(DESK, phone)
 
     world.simulator.enter_code(other, old)
     await world.settled()
-    assert world.state() is State.PAIRING
+    assert world.perene.state() is State.PAIRING
     world.simulator.enter_code(phone, code)
-    await world.event(EventType.SESSION_CONNECTED)
+    await world.events.wait(EventType.SESSION_CONNECTED)
 
-    assert (await world.sessions.session(DESK)).record.pn == f"{phone}:1@s.whatsapp.net"
+    assert (await world.perene.sessions.session(DESK)).record.pn == f"{phone}:1@s.whatsapp.net"
 
 
 async def test_who_scans_while_another_types_is_linked_and_stays_so(
@@ -340,8 +329,8 @@ async def test_who_scans_while_another_types_is_linked_and_stays_so(
 ) -> None:
     typing = await shown(world)
     scanning = world.simulator.add_contact(name="Scanning").account.phone
-    code = await world.sessions.request_pairing_code(DESK, typing)
-    qr = await world.sessions.current_qr(DESK, wait_s=PATIENCE_S)
+    code = await world.perene.sessions.request_pairing_code(DESK, typing)
+    qr = await world.perene.sessions.current_qr(DESK, wait_s=PATIENCE_S)
     scanned, finish = threading.Event(), pairing_code.finish
 
     def finish_late(pairing: CodePairing, notification: Node, own: Credentials) -> Finish:
@@ -356,14 +345,14 @@ async def test_who_scans_while_another_types_is_linked_and_stays_so(
     world.simulator.scan_qr(qr.text, scanning)
     await world.until(lambda: world.simulator.evidence.events["pairings"] == 1, "the scan")
     scanned.set()
-    await world.pass_time(240, until=lambda: world.state() is State.OPEN)
+    await world.pass_time(240, until=lambda: world.perene.state() is State.OPEN)
 
-    assert world.state() is State.OPEN
-    assert (await world.sessions.session(DESK)).record.pn == f"{scanning}:1@s.whatsapp.net"
+    assert world.perene.state() is State.OPEN
+    assert (await world.perene.sessions.session(DESK)).record.pn == f"{scanning}:1@s.whatsapp.net"
 
 
 async def shown(world: World) -> str:
     """Bring a session to the codes that it shows; return the number of somebody's phone."""
-    await world.sessions.create_session(DESK, name=None, options=SessionOptions(), start=True)
-    await world.sessions.current_qr(DESK, wait_s=PATIENCE_S)
+    await world.user.create()
+    await world.perene.sessions.current_qr(DESK, wait_s=PATIENCE_S)
     return world.simulator.add_contact(name="Owner").account.phone

@@ -6,7 +6,7 @@ import pytest
 
 from perene.core.events import EventType
 from perene.sim.people import Person
-from tests.support.world import DESK, World, inbox
+from tests.support.world import DESK, World
 
 pytestmark = pytest.mark.requirement("F10")
 
@@ -14,28 +14,28 @@ pytestmark = pytest.mark.requirement("F10")
 async def met(world: World) -> tuple[str, Person]:
     """Link a session, and let a contact write to it; return the number and the contact."""
     world.simulator.use_tokens()
-    phone = await world.pair()
+    phone = await world.user.pair()
     ana = world.simulator.add_contact(name="Ana")
     world.simulator.send_text(ana.account.phone, phone, "hello")
-    await world.event(EventType.MESSAGE_RECEIVED)
-    await world.answered(phone)
+    await world.events.wait(EventType.MESSAGE_RECEIVED)
+    await world.server.answered(phone)
     return phone, ana
 
 
 async def away(world: World, time: timedelta) -> None:
     """Stop the service for a time."""
-    await world.stop()
+    await world.perene.stop()
     await world.clock.advance(time.total_seconds())
-    await world.start()
-    await world.until(lambda: world.all_open([DESK]), "the session")
+    await world.perene.start()
+    await world.until(lambda: world.perene.all_open([DESK]), "the session")
 
 
 async def test_an_answer_shows_the_token_that_came_with_the_first_message(world: World) -> None:
     phone, ana = await met(world)
     world.simulator.require_tokens(phone)
-    sent = await world.send(f"{ana.account.phone}@s.whatsapp.net", "hi")
-    await world.event(EventType.MESSAGE_SENT, message_id=sent)
-    assert inbox(world, ana.account.phone) == ["hi"]
+    sent = await world.user.send(f"{ana.account.phone}@s.whatsapp.net", "hi")
+    await world.events.wait(EventType.MESSAGE_SENT, message_id=sent)
+    assert world.server.inbox(ana.account.phone) == ["hi"]
     events = world.simulator.evidence.events
     assert (events["tokens_shown"], events["wrong_tokens_shown"]) == (1, 0)
 
@@ -44,12 +44,12 @@ async def test_tokens_survive_a_restart_and_age_away_after_four_weeks(world: Wor
     _, ana = await met(world)
     to = f"{ana.account.phone}@s.whatsapp.net"
     await away(world, timedelta(0))
-    sent = await world.send(to, "one")
-    await world.event(EventType.MESSAGE_SENT, message_id=sent)
+    sent = await world.user.send(to, "one")
+    await world.events.wait(EventType.MESSAGE_SENT, message_id=sent)
     assert world.simulator.evidence.events["tokens_shown"] == 1
     await away(world, timedelta(weeks=5))
-    sent = await world.send(to, "two")
-    await world.event(EventType.MESSAGE_SENT, message_id=sent)
+    sent = await world.user.send(to, "two")
+    await world.events.wait(EventType.MESSAGE_SENT, message_id=sent)
     events = world.simulator.evidence.events
     assert (events["tokens_shown"], events["wrong_tokens_shown"]) == (1, 0)
 
@@ -60,8 +60,8 @@ async def test_whom_we_write_to_is_given_ours_once_a_week(world: World) -> None:
     given = world.simulator.evidence.events["privacy_tokens_given"]
 
     async def write(text: str) -> int:
-        sent = await world.send(to, text)
-        await world.event(EventType.MESSAGE_SENT, message_id=sent)
+        sent = await world.user.send(to, text)
+        await world.events.wait(EventType.MESSAGE_SENT, message_id=sent)
         await world.settled()
         return world.simulator.evidence.events["privacy_tokens_given"] - given
 
@@ -77,18 +77,18 @@ async def test_whom_we_write_to_is_given_ours_once_a_week(world: World) -> None:
 async def test_a_message_without_a_token_where_one_is_wanted_fails_once_and_holds_new_chats(
     world: World,
 ) -> None:
-    phone = await world.pair()
+    phone = await world.user.pair()
     world.simulator.require_tokens(phone)
     stranger = world.simulator.add_contact(name="Stranger")
-    sent = await world.send(f"{stranger.account.phone}@s.whatsapp.net", "who are you")
-    await world.event(EventType.MESSAGE_FAILED, message_id=sent, error="463")
-    await world.event(EventType.SESSION_LIMITED, code="463")
+    sent = await world.user.send(f"{stranger.account.phone}@s.whatsapp.net", "who are you")
+    await world.events.wait(EventType.MESSAGE_FAILED, message_id=sent, error="463")
+    await world.events.wait(EventType.SESSION_LIMITED, code="463")
 
 
 async def test_notes_to_oneself_and_groups_show_nothing(world: World) -> None:
     phone, ana = await met(world)
     group = world.simulator.create_group("Two", ana.account.phone, [phone])
     for to in (f"{phone}@s.whatsapp.net", group.jid):
-        sent = await world.send(to, "note")
-        await world.event(EventType.MESSAGE_SENT, message_id=sent)
+        sent = await world.user.send(to, "note")
+        await world.events.wait(EventType.MESSAGE_SENT, message_id=sent)
     assert world.simulator.evidence.events["tokens_shown"] == 0

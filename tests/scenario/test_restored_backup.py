@@ -15,7 +15,7 @@ from perene.core.sessions import Connection as State
 from perene.process.threads import Threads
 from perene.store.store import Store
 from tests.crash.processes import Service, Simulator, serving
-from tests.support.world import World, inbox
+from tests.support.world import World
 
 
 class Backup:
@@ -30,17 +30,17 @@ class Backup:
 
     async def make(self) -> None:
         """Copy the database between two runs."""
-        await self.world.stop()
+        await self.world.perene.stop()
         shutil.copyfile(self._live, self._copy)
-        await self.world.start()
+        await self.world.perene.start()
 
     async def put_back(self) -> None:
         """Put the copy back between two runs, which look for what was lost as the service does."""
-        await self.history(self.world.store).save()
-        await self.world.stop()
+        await self.history(self.world.perene.store).save()
+        await self.world.perene.stop()
         shutil.copyfile(self._copy, self._live)
         await self.look_back()
-        await self.world.start()
+        await self.world.perene.start()
 
     async def look_back(self) -> None:
         """Look whether the database went back, as each start does."""
@@ -76,31 +76,31 @@ def backup(world: World, tmp_path: Path) -> Backup:
 @asynccontextmanager
 async def newly_open(world: World) -> AsyncGenerator[None]:
     """Wait until the session is open again after what the block does."""
-    before = await world.now()
+    before = await world.events.now()
     yield
-    await world.event(EventType.SESSION_CONNECTED, since=before)
+    await world.events.wait(EventType.SESSION_CONNECTED, since=before)
 
 
 async def said(world: World, to: str, *texts: str) -> None:
     """Send texts, and wait until the server has each."""
     for text in texts:
-        sent = await world.send(to, text)
-        await world.event(EventType.MESSAGE_SENT, message_id=sent)
+        sent = await world.user.send(to, text)
+        await world.events.wait(EventType.MESSAGE_SENT, message_id=sent)
 
 
 @pytest.mark.requirement("F4", "E6")
 async def test_after_a_restore_no_key_is_used_twice_and_every_message_is_read(
     world: World, backup: Backup
 ) -> None:
-    phone = await world.pair()
+    phone = await world.user.pair()
     ana, bia = (world.simulator.add_contact(name=name).account for name in ("Ana", "Bia"))
     group = world.simulator.create_group("Club", ana.phone, [bia.phone, phone]).jid
-    await world.answered(phone)
+    await world.server.answered(phone)
     chats = (str(ana.jid("lid")), group)
     for chat in chats:
         await said(world, chat, "before")
     world.simulator.send_text(ana.phone, phone, "an answer")
-    await world.event(EventType.MESSAGE_RECEIVED, text="an answer")
+    await world.events.wait(EventType.MESSAGE_RECEIVED, text="an answer")
     async with newly_open(world):
         await backup.make()
 
@@ -112,52 +112,52 @@ async def test_after_a_restore_no_key_is_used_twice_and_every_message_is_read(
         await said(world, chat, "after 1", "after 2")
     world.simulator.send_text(bia.phone, phone, "from Bia")
     world.simulator.send_text(ana.phone, phone, "from Ana")
-    await world.event(EventType.MESSAGE_RECEIVED, text="from Bia")
-    await world.event(EventType.MESSAGE_RECEIVED, text="from Ana")
+    await world.events.wait(EventType.MESSAGE_RECEIVED, text="from Bia")
+    await world.events.wait(EventType.MESSAGE_RECEIVED, text="from Ana")
 
     texts = ["before", "lost 1", "lost 2", "lost 3", "after 1", "after 2"]
-    assert sorted(filter(None, inbox(world, ana.phone))) == sorted(texts * 2)
-    assert inbox(world, bia.phone) == texts
+    assert sorted(filter(None, world.server.inbox(ana.phone))) == sorted(texts * 2)
+    assert world.server.inbox(bia.phone) == texts
     assert world.simulator.evidence.reused_keys == []
-    assert world.state() is State.OPEN
+    assert world.perene.state() is State.OPEN
 
 
 @pytest.mark.requirement("F4", "F6")
 async def test_after_a_restore_no_listener_misses_what_follows(
     world: World, backup: Backup
 ) -> None:
-    await world.pair()
+    await world.user.pair()
     ana = str(world.simulator.add_contact(name="Ana").account.jid("lid"))
     await said(world, ana, "before")
-    kept = await world.now()
+    kept = await world.events.now()
     async with newly_open(world):
         await backup.make()
     await said(world, ana, "lost")
-    position = await world.now()
+    position = await world.events.now()
 
     await backup.put_back()
     await said(world, ana, "after")
 
-    since = await world.events(since=position)
+    since = await world.events.seen(since=position)
     assert since[0].event.type is EventType.DATABASE_WENT_BACK
     told = since[0].event.payload
     assert kept <= int(str(told["kept"])) < int(str(told["noted"])) <= position
     assert EventType.MESSAGE_SENT in {one.event.type for one in since}
     # It is told once, and nothing is renewed again.
-    await world.stop()
+    await world.perene.stop()
     await backup.look_back()
-    await world.start()
-    assert len(await world.events(EventType.DATABASE_WENT_BACK)) == 1
+    await world.perene.start()
+    assert len(await world.events.seen(EventType.DATABASE_WENT_BACK)) == 1
 
 
 @pytest.mark.requirement("F4", "E8")
 async def test_after_a_fail_over_that_lost_commits_no_key_is_used_twice(
     world: World, backup: Backup
 ) -> None:
-    phone = await world.pair()
+    phone = await world.user.pair()
     ana, bia = (world.simulator.add_contact(name=name).account for name in ("Ana", "Bia"))
     group = world.simulator.create_group("Club", ana.phone, [bia.phone, phone]).jid
-    looking = asyncio.create_task(backup.history(world.store).run())
+    looking = asyncio.create_task(backup.history(world.perene.store).run())
     chats = (str(ana.jid("lid")), group)
     for chat in chats:
         await said(world, chat, "before")
@@ -166,41 +166,41 @@ async def test_after_a_fail_over_that_lost_commits_no_key_is_used_twice(
     for chat in chats:
         await said(world, chat, "lost 1", "lost 2", "lost 3")
     await world.settled()
-    position = await world.now()
+    position = await world.events.now()
 
     await backup.take_back(lagging)
     await world.network.cut_all()  # what a connection knows by heart is not lost
     world.simulator.send_text(bia.phone, phone, "from Bia")
     await world.pass_time(60)
-    assert world.state() is State.OPEN
+    assert world.perene.state() is State.OPEN
     for chat in chats:
         await said(world, chat, "after 1", "after 2")
     world.simulator.send_text(ana.phone, phone, "from Ana")
-    await world.event(EventType.MESSAGE_RECEIVED, text="from Bia")
-    await world.event(EventType.MESSAGE_RECEIVED, text="from Ana")
-    await world.answered(phone)
+    await world.events.wait(EventType.MESSAGE_RECEIVED, text="from Bia")
+    await world.events.wait(EventType.MESSAGE_RECEIVED, text="from Ana")
+    await world.server.answered(phone)
     looking.cancel()
 
     texts = ["before", "lost 1", "lost 2", "lost 3", "after 1", "after 2"]
-    assert sorted(filter(None, inbox(world, ana.phone))) == sorted(texts * 2)
-    assert inbox(world, bia.phone) == texts
+    assert sorted(filter(None, world.server.inbox(ana.phone))) == sorted(texts * 2)
+    assert world.server.inbox(bia.phone) == texts
     assert world.simulator.evidence.reused_keys == []
-    [went_back] = await world.events(EventType.DATABASE_WENT_BACK)
+    [went_back] = await world.events.seen(EventType.DATABASE_WENT_BACK)
     assert went_back.seq > position
 
 
 async def test_an_ordinary_restart_renews_nothing(world: World, backup: Backup) -> None:
-    await world.pair()
+    await world.user.pair()
     ana = world.simulator.add_contact(name="Ana").account
     await said(world, str(ana.jid("lid")), "one")
     fetched = ana.devices[0].keys.handed_out
-    await backup.history(world.store).save()
+    await backup.history(world.perene.store).save()
     async with newly_open(world):
-        await world.stop()
+        await world.perene.stop()
         await backup.look_back()
-        await world.start()
+        await world.perene.start()
     await said(world, str(ana.jid("lid")), "two")
-    assert await world.events(EventType.DATABASE_WENT_BACK) == []
+    assert await world.events.seen(EventType.DATABASE_WENT_BACK) == []
     assert ana.devices[0].keys.handed_out == fetched
 
 

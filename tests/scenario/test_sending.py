@@ -13,73 +13,73 @@ from perene.engine.sending import ANSWER_WITHIN_S, WINDOW
 from perene.signal import SenderKeyRecord
 from perene.wire.node import Node
 from tests.support.record import PATIENCE_S
-from tests.support.world import DESK, World, inbox
+from tests.support.world import DESK, World
 
 OTHER = SessionId("other")
 
 
 async def test_a_text_reaches_the_contact_and_its_status_follows(world: World) -> None:
-    phone = await world.pair()
+    phone = await world.user.pair()
     ana = world.simulator.add_contact(name="Ana").account
-    sent = await world.send(str(ana.jid("pn")), "hello")
+    sent = await world.user.send(str(ana.jid("pn")), "hello")
 
-    await world.event(EventType.MESSAGE_SENT, message_id=sent)
-    await world.event(EventType.MESSAGE_STATUS, message_id=sent, status="delivered")
+    await world.events.wait(EventType.MESSAGE_SENT, message_id=sent)
+    await world.events.wait(EventType.MESSAGE_STATUS, message_id=sent, status="delivered")
     world.simulator.mark_read(ana.phone, [sent])
-    await world.event(EventType.MESSAGE_STATUS, message_id=sent, status="read")
+    await world.events.wait(EventType.MESSAGE_STATUS, message_id=sent, status="read")
 
-    assert inbox(world, ana.phone) == ["hello"]
+    assert world.server.inbox(ana.phone) == ["hello"]
     # Our own phone has its copy, in the right conversation.
     copies = world.simulator.person(phone).party.reader.inbox
     assert [(read.chat, read.text) for read in copies] == [(ana.phone, "hello")]
-    [view] = await world.stored()
+    [view] = await world.stored.messages()
     assert (view.message.status, view.message.key.chat) == (Status.READ, str(ana.jid("lid")))
 
 
 async def test_texts_arrive_in_the_order_they_were_sent(world: World) -> None:
-    await world.pair()
+    await world.user.pair()
     ana = world.simulator.add_contact(name="Ana").account
     texts = [f"message {number}" for number in range(3 * WINDOW)]
     for text in texts:
-        await world.send(str(ana.jid("pn")), text)
-    await world.event_many(EventType.MESSAGE_SENT, len(texts))
+        await world.user.send(str(ana.jid("pn")), text)
+    await world.events.wait_many(EventType.MESSAGE_SENT, len(texts))
 
-    assert inbox(world, ana.phone) == texts
+    assert world.server.inbox(ana.phone) == texts
     assert world.simulator.evidence.reused_keys == []
 
 
 async def test_every_device_of_the_contact_gets_its_part(world: World) -> None:
-    await world.pair()
-    await world.pair(session=OTHER)
-    other = (await world.sessions.session(OTHER)).record.pn
+    await world.user.pair()
+    await world.user.pair(session=OTHER)
+    other = (await world.perene.sessions.session(OTHER)).record.pn
     assert other is not None
     number = other.partition(":")[0]
-    sent = await world.send(f"{number}@s.whatsapp.net", "to phone and companion")
+    sent = await world.user.send(f"{number}@s.whatsapp.net", "to phone and companion")
 
-    await world.event(
+    await world.events.wait(
         EventType.MESSAGE_RECEIVED,
         session=OTHER,
         message_id=sent,
         text="to phone and companion",
     )
-    await world.until(lambda: len(inbox(world, number)) == 1, "the phone's part")
+    await world.until(lambda: len(world.server.inbox(number)) == 1, "the phone's part")
 
 
 async def test_a_group_reads_us_and_those_who_joined_do_too(world: World) -> None:
-    phone = await world.pair()
+    phone = await world.user.pair()
     ana, bia, caio = (world.simulator.add_contact(name=n).account.phone for n in "ABC")
     group = world.simulator.create_group("Club", ana, [bia, phone])
-    await world.answered(phone)
-    first = await world.send(group.jid, "one")
-    await world.event(EventType.MESSAGE_SENT, message_id=first)
+    await world.server.answered(phone)
+    first = await world.user.send(group.jid, "one")
+    await world.events.wait(EventType.MESSAGE_SENT, message_id=first)
     world.simulator.change_group(group.jid, "add", [caio])
-    await world.answered(phone)
-    second = await world.send(group.jid, "two")
-    await world.event(EventType.MESSAGE_SENT, message_id=second)
+    await world.server.answered(phone)
+    second = await world.user.send(group.jid, "two")
+    await world.events.wait(EventType.MESSAGE_SENT, message_id=second)
 
-    await world.until(lambda: len(inbox(world, caio)) == 1, "the newcomer's reading")
-    assert inbox(world, ana) == inbox(world, bia) == ["one", "two"]
-    assert inbox(world, caio) == ["two"]
+    await world.until(lambda: len(world.server.inbox(caio)) == 1, "the newcomer's reading")
+    assert world.server.inbox(ana) == world.server.inbox(bia) == ["one", "two"]
+    assert world.server.inbox(caio) == ["two"]
 
 
 @pytest.mark.requirement("F1", "F5")
@@ -87,10 +87,10 @@ async def test_a_kill_before_the_wire_takes_nobody_the_key_of_a_group(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The message that carries the key is committed, and never leaves."""
-    phone = await world.pair()
+    phone = await world.user.pair()
     ana, bia = (world.simulator.add_contact(name=n).account for n in "AB")
     group = world.simulator.create_group("Club", ana.phone, [bia.phone, phone])
-    await world.answered(phone)
+    await world.server.answered(phone)
     send, committed = Channel.send, asyncio.Event()
 
     async def hold_messages(self: Channel, *nodes: Node) -> None:
@@ -101,16 +101,16 @@ async def test_a_kill_before_the_wire_takes_nobody_the_key_of_a_group(
 
     with monkeypatch.context() as held:
         held.setattr(Channel, "send", hold_messages)
-        await world.send(group.jid, "one")
+        await world.user.send(group.jid, "one")
         async with asyncio.timeout(PATIENCE_S):
             await committed.wait()
-        await world.kill()
-    await world.start()
-    second = await world.send(group.jid, "two")
-    await world.event(EventType.MESSAGE_SENT, message_id=second)
+        await world.perene.kill()
+    await world.perene.start()
+    second = await world.user.send(group.jid, "two")
+    await world.events.wait(EventType.MESSAGE_SENT, message_id=second)
     for reader in (ana, bia):
-        await world.until(lambda who=reader: len(inbox(world, who.phone)) == 2, "both")
-        assert inbox(world, reader.phone) == ["one", "two"]
+        await world.until(lambda who=reader: len(world.server.inbox(who.phone)) == 2, "both")
+        assert world.server.inbox(reader.phone) == ["one", "two"]
         assert world.simulator.person(reader.phone).party.desk.counts["undecryptable"] == 0
 
 
@@ -118,150 +118,152 @@ async def test_a_kill_before_the_wire_takes_nobody_the_key_of_a_group(
 async def test_who_has_left_a_group_does_not_hold_the_key_of_what_follows(
     world: World, restarted: bool
 ) -> None:
-    phone = await world.pair()
+    phone = await world.user.pair()
     ana, bia = (world.simulator.add_contact(name=n).account.phone for n in "AB")
     group = world.simulator.create_group("Club", ana, [bia, phone])
-    await world.answered(phone)
-    first = await world.send(group.jid, "one")
-    await world.event(EventType.MESSAGE_SENT, message_id=first)
+    await world.server.answered(phone)
+    first = await world.user.send(group.jid, "one")
+    await world.events.wait(EventType.MESSAGE_SENT, message_id=first)
     before = await sender_key_id(world, group.jid)
     if restarted:
-        position = await world.now()
-        await world.restart()
-        await world.event(EventType.SESSION_CONNECTED, since=position)
+        position = await world.events.now()
+        await world.perene.restart()
+        await world.events.wait(EventType.SESSION_CONNECTED, since=position)
 
     world.simulator.change_group(group.jid, "remove", [bia])
-    await world.answered(phone)
-    second = await world.send(group.jid, "two")
-    await world.event(EventType.MESSAGE_SENT, message_id=second)
+    await world.server.answered(phone)
+    second = await world.user.send(group.jid, "two")
+    await world.events.wait(EventType.MESSAGE_SENT, message_id=second)
 
     assert await sender_key_id(world, group.jid) != before
-    assert inbox(world, ana) == ["one", "two"]
-    assert inbox(world, bia) == ["one"]
+    assert world.server.inbox(ana) == ["one", "two"]
+    assert world.server.inbox(bia) == ["one"]
 
 
 @pytest.mark.parametrize("restarted", [False, True], ids=["at once", "after a restart"])
 async def test_a_member_that_lost_our_key_gets_it_again(world: World, restarted: bool) -> None:
-    phone = await world.pair()
+    phone = await world.user.pair()
     ana = world.simulator.add_contact(name="Ana")
     group = world.simulator.create_group("Club", ana.account.phone, [phone])
-    await world.answered(phone)
-    first = await world.send(group.jid, "one")
-    await world.event(EventType.MESSAGE_SENT, message_id=first)
+    await world.server.answered(phone)
+    first = await world.user.send(group.jid, "one")
+    await world.events.wait(EventType.MESSAGE_SENT, message_id=first)
     world.simulator.set_online(ana.account.phone, online=False)
-    second = await world.send(group.jid, "two")
-    await world.event(EventType.MESSAGE_SENT, message_id=second)
+    second = await world.user.send(group.jid, "two")
+    await world.events.wait(EventType.MESSAGE_SENT, message_id=second)
     if restarted:
-        position = await world.now()
-        await world.restart()
-        await world.event(EventType.SESSION_CONNECTED, since=position)
+        position = await world.events.now()
+        await world.perene.restart()
+        await world.events.wait(EventType.SESSION_CONNECTED, since=position)
 
     world.simulator.lose_ratchets(ana.account.phone)
     world.simulator.set_online(ana.account.phone, online=True)
-    await world.until(lambda: inbox(world, ana.account.phone) == ["one", "two"], "the resend")
-    third = await world.send(group.jid, "three")
-    await world.event(EventType.MESSAGE_SENT, message_id=third)
+    await world.until(lambda: world.server.inbox(ana.account.phone) == ["one", "two"], "the resend")
+    third = await world.user.send(group.jid, "three")
+    await world.events.wait(EventType.MESSAGE_SENT, message_id=third)
 
-    assert inbox(world, ana.account.phone) == ["one", "two", "three"]
+    assert world.server.inbox(ana.account.phone) == ["one", "two", "three"]
     asked = ana.party.desk.counts["retries_sent"]
     assert asked >= 1
     assert world.simulator.evidence.reused_keys == []
 
 
 async def test_only_those_a_message_was_for_are_sent_it_again(world: World) -> None:
-    phone = await world.pair()
+    phone = await world.user.pair()
     ana = world.simulator.add_contact(name="Ana")
     eve = world.simulator.add_contact(name="Eve")
-    sent = await world.send(str(ana.account.jid()), "for Ana alone")
-    await world.event(EventType.MESSAGE_STATUS, message_id=sent, status="delivered")
+    sent = await world.user.send(str(ana.account.jid()), "for Ana alone")
+    await world.events.wait(EventType.MESSAGE_STATUS, message_id=sent, status="delivered")
     relayed = world.simulator.evidence.events["messages_submitted"]
 
     retry = Node("retry", {"count": "1", "id": sent, "t": "1", "v": "1"})
     attrs = {"from": str(eve.account.jid()), "id": sent, "type": "retry"}
     world.simulator.inject(phone, Node("receipt", attrs, (retry,)))
-    await world.answered(phone)
+    await world.server.answered(phone)
 
-    assert inbox(world, eve.account.phone) == []
+    assert world.server.inbox(eve.account.phone) == []
     assert eve.party.desk.counts["undecryptable"] == 0
     assert world.simulator.evidence.events["messages_submitted"] == relayed
 
 
 async def test_a_new_companion_of_a_contact_is_written_to_at_once(world: World) -> None:
     """The notification names the number, and we asked by LID: it is the same person."""
-    await world.pair()
+    await world.user.pair()
     bia = world.simulator.add_contact(name="Bia").account
-    sent = await world.send(str(bia.jid("lid")), "to the phone")
-    await world.event(EventType.MESSAGE_SENT, message_id=sent)
+    sent = await world.user.send(str(bia.jid("lid")), "to the phone")
+    await world.events.wait(EventType.MESSAGE_SENT, message_id=sent)
 
-    await world.pair(session=OTHER, phone=bia.phone)
-    again = await world.send(str(bia.jid("lid")), "to both")
-    await world.event(EventType.MESSAGE_RECEIVED, session=OTHER, message_id=again, text="to both")
+    await world.user.pair(session=OTHER, phone=bia.phone)
+    again = await world.user.send(str(bia.jid("lid")), "to both")
+    await world.events.wait(
+        EventType.MESSAGE_RECEIVED, session=OTHER, message_id=again, text="to both"
+    )
     assert world.simulator.evidence.events["incomplete_device_lists"] == 0
 
 
 async def test_a_refused_message_is_failed_and_not_sent_again(world: World) -> None:
-    phone = await world.pair()
+    phone = await world.user.pair()
     person = world.simulator.add_contact(name="Ana")
     ana = person.account
     # Who has written first may be answered, whatever limits the account has.
     world.simulator.send_text(ana.phone, phone, "hello")
-    await world.event(EventType.MESSAGE_RECEIVED, text="hello")
+    await world.events.wait(EventType.MESSAGE_RECEIVED, text="hello")
     world.simulator.add_fault("refuse_message", phone=phone, device=1, code=463)
-    sent = await world.send(str(ana.jid()), "refused")
-    failed = await world.event(EventType.MESSAGE_FAILED, message_id=sent)
-    after = await world.send(str(ana.jid()), "accepted")
-    await world.event(EventType.MESSAGE_SENT, message_id=after)
+    sent = await world.user.send(str(ana.jid()), "refused")
+    failed = await world.events.wait(EventType.MESSAGE_FAILED, message_id=sent)
+    after = await world.user.send(str(ana.jid()), "accepted")
+    await world.events.wait(EventType.MESSAGE_SENT, message_id=after)
 
     assert failed.event.payload["error"] == "463"
-    assert inbox(world, ana.phone) == ["accepted"]
+    assert world.server.inbox(ana.phone) == ["accepted"]
 
 
 async def test_a_message_to_nobody_fails_and_holds_up_no_other(world: World) -> None:
-    phone = await world.pair()
+    phone = await world.user.pair()
     ana = world.simulator.add_contact(name="Ana").account
     bia = world.simulator.add_contact(name="Bia").account
     foreign = world.simulator.create_group("Not ours", ana.phone, [bia.phone])
-    nobody = await world.send("15559999999@s.whatsapp.net", "is anybody there?")
-    barred = await world.send(foreign.jid, "let me in")
-    sent = await world.send(str(ana.jid()), "hello")
+    nobody = await world.user.send("15559999999@s.whatsapp.net", "is anybody there?")
+    barred = await world.user.send(foreign.jid, "let me in")
+    sent = await world.user.send(str(ana.jid()), "hello")
 
-    await world.event(EventType.MESSAGE_FAILED, message_id=nobody)
-    await world.event(EventType.MESSAGE_FAILED, message_id=barred)
-    await world.event(EventType.MESSAGE_SENT, message_id=sent)
-    assert inbox(world, ana.phone) == ["hello"]
+    await world.events.wait(EventType.MESSAGE_FAILED, message_id=nobody)
+    await world.events.wait(EventType.MESSAGE_FAILED, message_id=barred)
+    await world.events.wait(EventType.MESSAGE_SENT, message_id=sent)
+    assert world.server.inbox(ana.phone) == ["hello"]
     assert phone not in (ana.phone, bia.phone)
 
 
 async def test_a_receipt_stands_for_an_answer_of_the_server_that_was_lost(world: World) -> None:
-    phone = await world.pair()
+    phone = await world.user.pair()
     ana = world.simulator.add_contact(name="Ana").account
     world.simulator.add_fault("lost_ack", phone=phone, device=1)
-    sent = await world.send(str(ana.jid()), "hello")
-    await world.event(EventType.MESSAGE_STATUS, message_id=sent, status="delivered")
-    position = await world.now()
-    await world.restart()
-    await world.event(EventType.SESSION_CONNECTED, since=position)
-    after = await world.send(str(ana.jid()), "and more")
-    await world.event(EventType.MESSAGE_SENT, message_id=after)
+    sent = await world.user.send(str(ana.jid()), "hello")
+    await world.events.wait(EventType.MESSAGE_STATUS, message_id=sent, status="delivered")
+    position = await world.events.now()
+    await world.perene.restart()
+    await world.events.wait(EventType.SESSION_CONNECTED, since=position)
+    after = await world.user.send(str(ana.jid()), "and more")
+    await world.events.wait(EventType.MESSAGE_SENT, message_id=after)
 
-    assert inbox(world, ana.phone) == ["hello", "and more"]
+    assert world.server.inbox(ana.phone) == ["hello", "and more"]
     assert world.simulator.evidence.events["messages_submitted"] == 2
 
 
 async def test_what_the_server_does_not_answer_is_sent_again_under_its_id(world: World) -> None:
-    phone = await world.pair()
+    phone = await world.user.pair()
     ana = world.simulator.add_contact(name="Ana").account
     world.simulator.add_fault("lost_message", phone=phone, device=1)
-    sent = await world.send(str(ana.jid()), "hello")
+    sent = await world.user.send(str(ana.jid()), "hello")
     await world.until(lambda: not world.simulator.faults.pending(), "the loss")
-    assert await world.events(EventType.MESSAGE_SENT) == []
+    assert await world.events.seen(EventType.MESSAGE_SENT) == []
 
     for _ in range(6):
         await world.clock.until_asleep(ANSWER_WITHIN_S / 5)
         await world.clock.advance(ANSWER_WITHIN_S / 5)
-    await world.event(EventType.MESSAGE_SENT, message_id=sent)
+    await world.events.wait(EventType.MESSAGE_SENT, message_id=sent)
 
-    assert inbox(world, ana.phone) == ["hello"]
+    assert world.server.inbox(ana.phone) == ["hello"]
     assert world.simulator.evidence.reused_keys == []
 
 
@@ -269,18 +271,18 @@ async def test_what_the_server_does_not_answer_is_sent_again_under_its_id(world:
 async def test_a_message_that_may_not_have_arrived_is_sent_again_after_a_crash(
     world: World,
 ) -> None:
-    phone = await world.pair()
+    phone = await world.user.pair()
     ana = world.simulator.add_contact(name="Ana").account
     world.simulator.set_online(ana.phone, online=False)
     world.simulator.add_fault("lost_ack", phone=phone, device=1)
-    sent = await world.send(str(ana.jid()), "hello")
+    sent = await world.user.send(str(ana.jid()), "hello")
     await world.until(lambda: not world.simulator.faults.pending(), "the loss")
-    await world.kill()
+    await world.perene.kill()
 
-    await world.start()
-    await world.event(EventType.MESSAGE_SENT, message_id=sent)
+    await world.perene.start()
+    await world.events.wait(EventType.MESSAGE_SENT, message_id=sent)
     world.simulator.set_online(ana.phone, online=True)
-    assert inbox(world, ana.phone) == ["hello"]
+    assert world.server.inbox(ana.phone) == ["hello"]
     assert ana.phone != phone
     assert world.simulator.person(ana.phone).party.desk.counts["duplicates"] == 1
     assert world.simulator.evidence.reused_keys == []
@@ -288,41 +290,41 @@ async def test_a_message_that_may_not_have_arrived_is_sent_again_after_a_crash(
 
 @pytest.mark.requirement("C13", "F1")
 async def test_nothing_is_on_the_wire_before_its_ratchet_is_committed(world: World) -> None:
-    await world.pair()
+    await world.user.pair()
     ana = world.simulator.add_contact(name="Ana").account
-    first = await world.send(str(ana.jid()), "one")
-    await world.event(EventType.MESSAGE_STATUS, message_id=first, status="delivered")
-    position = await world.now()
+    first = await world.user.send(str(ana.jid()), "one")
+    await world.events.wait(EventType.MESSAGE_STATUS, message_id=first, status="delivered")
+    position = await world.events.now()
     submitted = world.simulator.evidence.events["messages_submitted"]
 
-    world.commit_failures.append(StorageError("the test says so"))
-    second = await world.send(str(ana.jid()), "two")
-    await world.event(EventType.SESSION_DISCONNECTED, since=position, cause="storage")
+    world.perene.commits.fail_next(StorageError("the test says so"))
+    second = await world.user.send(str(ana.jid()), "two")
+    await world.events.wait(EventType.SESSION_DISCONNECTED, since=position, cause="storage")
     assert world.simulator.evidence.events["messages_submitted"] == submitted
 
     await world.come_back(since=position)
-    await world.event(EventType.MESSAGE_SENT, message_id=second)
-    assert inbox(world, ana.phone) == ["one", "two"]
+    await world.events.wait(EventType.MESSAGE_SENT, message_id=second)
+    assert world.server.inbox(ana.phone) == ["one", "two"]
     assert world.simulator.evidence.reused_keys == []
 
 
 async def test_a_stopped_session_sends_when_it_is_started(world: World) -> None:
-    await world.pair()
+    await world.user.pair()
     ana = world.simulator.add_contact(name="Ana").account
-    await world.sessions.stop(DESK)
-    sent = await world.send(str(ana.jid()), "later")
-    assert inbox(world, ana.phone) == []
-    await world.sessions.start(DESK)
-    await world.event(EventType.MESSAGE_SENT, message_id=sent)
-    assert inbox(world, ana.phone) == ["later"]
+    await world.perene.sessions.stop(DESK)
+    sent = await world.user.send(str(ana.jid()), "later")
+    assert world.server.inbox(ana.phone) == []
+    await world.perene.sessions.start(DESK)
+    await world.events.wait(EventType.MESSAGE_SENT, message_id=sent)
+    assert world.server.inbox(ana.phone) == ["later"]
 
 
 async def sender_key_id(world: World, group: str) -> int | None:
     """Return the id of our present sender key in a group."""
-    record = await world.store.get_session(DESK)
+    record = await world.perene.store.get_session(DESK)
     assert record.lid is not None
     assert record.pn is not None
     lid, device = record.lid.partition(":")[0], record.pn.partition(":")[2].partition("@")[0]
-    reader = world.store.reader(DESK, record.epoch)
+    reader = world.perene.store.reader(DESK, record.epoch)
     data = await reader.sender_key(group, f"{lid}_1.{device}")
     return None if data is None else SenderKeyRecord.parse(data).key_id

@@ -37,7 +37,7 @@ class Onlooker:
         (counted,) = health.sessions
         (session,) = detailed.sessions
         return {
-            "live": self._world.state(),
+            "live": self._world.perene.state(),
             "health": counted,
             "detailed": session.connection,
             "metrics": self._gauge(),
@@ -61,7 +61,7 @@ async def onlooker(world: World) -> AsyncGenerator[Onlooker]:
         yield Onlooker(world, watch)
         # To end takes time, too, if something waits to be saved; and nobody lets it pass then.
         world.storage.recovers()
-        await world.pass_time(60, until=lambda: world.state() is State.OPEN)
+        await world.pass_time(60, until=lambda: world.perene.state() is State.OPEN)
 
 
 @sick
@@ -69,9 +69,9 @@ async def onlooker(world: World) -> AsyncGenerator[Onlooker]:
 async def test_a_connection_that_is_cut_is_shown_so_at_once_and_told_when_it_is_saved(
     world: World, onlooker: Onlooker, health: Health
 ) -> None:
-    await world.pair()
+    await world.user.pair()
     await world.pass_time(60)
-    since, cut_at = await world.now(), world.clock.now()
+    since, cut_at = await world.events.now(), world.clock.now()
     assert await onlooker.sees() == everywhere(State.OPEN)
     world.storage.falls_ill(health)
     await world.network.cut(DESK)
@@ -82,13 +82,13 @@ async def test_a_connection_that_is_cut_is_shown_so_at_once_and_told_when_it_is_
         # That it is being claimed for the next attempt counts as connecting.
         assert await onlooker.sees() in (everywhere(State.WAITING), everywhere(State.CONNECTING))
     world.storage.recovers()
-    took = await world.pass_time(60, until=lambda: world.state() is State.OPEN)
+    took = await world.pass_time(60, until=lambda: world.perene.state() is State.OPEN)
     assert took <= BACK_S
     assert await onlooker.sees() == everywhere(State.OPEN)
     await world.pass_time(60)
-    told = [one.event.type for one in await world.events(since=since)]
+    told = [one.event.type for one in await world.events.seen(since=since)]
     assert told.index(EventType.SESSION_DISCONNECTED) < told.index(EventType.SESSION_RECOVERED)
-    (outage,) = (await world.sessions.outages(DESK, cursor=None, limit=10)).items
+    (outage,) = (await world.perene.sessions.outages(DESK, cursor=None, limit=10)).items
     assert outage.end is OutageEnd.RECOVERED
     assert abs((outage.began_at - cut_at).total_seconds()) <= SEEN_S
 
@@ -98,10 +98,10 @@ async def test_a_connection_that_is_cut_is_shown_so_at_once_and_told_when_it_is_
 async def test_a_message_under_way_keeps_nothing_from_being_shown(
     world: World, onlooker: Onlooker, health: Health
 ) -> None:
-    phone = await world.pair()
+    phone = await world.user.pair()
     friend = world.simulator.add_contact(name="Ana").account.phone
     world.simulator.send_text(friend, phone, "before")
-    await world.answered(phone)
+    await world.server.answered(phone)
     world.storage.falls_ill(health)
     world.simulator.send_text(friend, phone, "while it is silent")
     await world.pass_time(SEEN_S)
@@ -110,9 +110,9 @@ async def test_a_message_under_way_keeps_nothing_from_being_shown(
     assert await onlooker.sees() == everywhere(State.WAITING)
     await world.pass_time(SAVING_S)
     world.storage.recovers()
-    await world.pass_time(60, until=lambda: world.state() is State.OPEN)
-    await world.answered(phone)
-    assert await world.texts() == ["before", "while it is silent"]
+    await world.pass_time(60, until=lambda: world.perene.state() is State.OPEN)
+    await world.server.answered(phone)
+    assert await world.stored.texts() == ["before", "while it is silent"]
 
 
 @sick
@@ -120,7 +120,7 @@ async def test_a_message_under_way_keeps_nothing_from_being_shown(
 async def test_a_connection_that_the_database_has_ended_is_shown_so_at_once(
     world: World, onlooker: Onlooker, health: Health
 ) -> None:
-    phone = await world.pair()
+    phone = await world.user.pair()
     friend = world.simulator.add_contact(name="Ana").account.phone
     world.storage.falls_ill(health)
     world.simulator.send_text(friend, phone, "that cannot be looked up")
@@ -134,11 +134,11 @@ async def test_a_connection_that_the_database_has_ended_is_shown_so_at_once(
 async def test_it_is_shown_so_also_while_an_earlier_step_of_the_session_waits_to_be_saved(
     world: World, onlooker: Onlooker, health: Health
 ) -> None:
-    await world.pair()
+    await world.user.pair()
     await world.pass_time(60)
     await world.network.cut(DESK)
     await world.pass_time(SEEN_S)
-    await world.pass_time(10, until=lambda: world.state() is State.OPEN)
+    await world.pass_time(10, until=lambda: world.perene.state() is State.OPEN)
     world.storage.falls_ill(health)
     # Open for 30 s, it counts as stable: that the outage is over is to be saved, and cannot be.
     await world.pass_time(31)
@@ -147,5 +147,5 @@ async def test_it_is_shown_so_also_while_an_earlier_step_of_the_session_waits_to
     await world.pass_time(SEEN_S)
     assert await onlooker.sees() == everywhere(State.WAITING)
     world.storage.recovers()
-    took = await world.pass_time(60, until=lambda: world.state() is State.OPEN)
+    took = await world.pass_time(60, until=lambda: world.perene.state() is State.OPEN)
     assert took <= BACK_S

@@ -14,7 +14,7 @@ from perene.sim import Settings
 from tests.plugins.postgres import running_postgres
 from tests.support.record import PATIENCE_S
 from tests.support.storage import Health
-from tests.support.world import DESK, World, inbox
+from tests.support.world import DESK, World
 
 LIMIT_S = 10.0
 OUTAGE_S = 600.0
@@ -35,27 +35,27 @@ async def test_sessions_that_start_with_a_silent_database_all_come_up_when_it_sp
     async with World.open(
         tmp_path, template, settings=Settings(initial_sync=False), seed=60, **CHEAP
     ) as world:
-        phones = await world.pair_many(SESSIONS)
+        phones = await world.user.pair_many(SESSIONS)
         names = [SessionId(f"s{number}") for number in range(SESSIONS)]
         friend = world.simulator.add_contact(name="Ana").account.phone
         await world.pass_time(120)
-        await world.stop()
+        await world.perene.stop()
         for phone in phones:
             world.simulator.send_text(friend, phone, f"to {phone}")
         dials = len(world.network.dials)
         world.storage.falls_ill(health)
-        await world.start()
+        await world.perene.start()
         asked = world.storage.asked
         await world.pass_time(OUTAGE_S)
         assert world.network.dials[dials:] == []
         assert world.storage.asked - asked < 120, "a few questions for all, with patience"
         world.storage.recovers()
-        took = await world.pass_time(60, until=lambda: world.all_open(names))
+        took = await world.pass_time(60, until=lambda: world.perene.all_open(names))
         assert took <= BACK_S
         assert len(world.network.dials) - dials == SESSIONS, "each connects once"
         for name, phone in zip(names, phones, strict=True):
-            await world.answered(phone)
-            assert await world.texts(session=name) == [f"to {phone}"]
+            await world.server.answered(phone)
+            assert await world.stored.texts(session=name) == [f"to {phone}"]
 
 
 @silent
@@ -66,20 +66,20 @@ async def test_sessions_whose_claims_get_no_answer_claim_again_and_connect_once(
     async with World.open(
         tmp_path, template, settings=Settings(initial_sync=False), seed=60, **CHEAP
     ) as world:
-        await world.pair_many(SESSIONS)
+        await world.user.pair_many(SESSIONS)
         names = [SessionId(f"s{number}") for number in range(SESSIONS)]
         await world.pass_time(120)
-        await world.stop()
+        await world.perene.stop()
         dials = len(world.network.dials)
         world.storage.falls_ill(health, after=1)  # the list of sessions is read, nothing more
-        await world.start()
+        await world.perene.start()
         await world.settled()
         assert world.storage.is_ill
         await world.pass_time(OUTAGE_S)
         assert world.network.dials[dials:] == []
-        assert {world.state(name) for name in names} == {State.WAITING}
+        assert {world.perene.state(name) for name in names} == {State.WAITING}
         world.storage.recovers()
-        took = await world.pass_time(60, until=lambda: world.all_open(names))
+        took = await world.pass_time(60, until=lambda: world.perene.all_open(names))
         assert took <= BACK_S
         assert len(world.network.dials) - dials == SESSIONS, "each connects once"
 
@@ -88,10 +88,10 @@ async def test_sessions_whose_claims_get_no_answer_claim_again_and_connect_once(
 async def test_a_message_that_cannot_be_looked_up_is_not_answered_and_comes_again(
     world: World,
 ) -> None:
-    phone = await world.pair()
+    phone = await world.user.pair()
     friend = world.simulator.add_contact(name="Ana").account.phone
-    mailbox = world.device(phone).mailbox
-    since, dials = await world.now(), len(world.network.dials)
+    mailbox = world.server.device(phone).mailbox
+    since, dials = await world.events.now(), len(world.network.dials)
     world.storage.falls_ill(Health.HANGING)
     world.simulator.send_text(friend, phone, "first contact")
     took = await world.pass_time(60, until=lambda: world.network.open_now(DESK) == 0)
@@ -100,10 +100,10 @@ async def test_a_message_that_cannot_be_looked_up_is_not_answered_and_comes_agai
     await world.pass_time(OUTAGE_S)
     assert world.network.dials[dials:] == []
     world.storage.recovers()
-    assert await world.pass_time(60, until=lambda: world.state() is State.OPEN) <= BACK_S
-    await world.answered(phone)
-    assert await world.texts() == ["first contact"]
-    ended = await world.event(EventType.SESSION_DISCONNECTED, since=since)
+    assert await world.pass_time(60, until=lambda: world.perene.state() is State.OPEN) <= BACK_S
+    await world.server.answered(phone)
+    assert await world.stored.texts() == ["first contact"]
+    ended = await world.events.wait(EventType.SESSION_DISCONNECTED, since=since)
     assert ended.event.payload["cause"] == "storage"
     assert len(world.network.dials) - dials == 1
 
@@ -113,11 +113,11 @@ async def test_a_message_that_cannot_be_looked_up_is_not_answered_and_comes_agai
 async def test_a_request_to_send_is_refused_in_time_and_sent_once_under_its_key(
     world: World, health: Health
 ) -> None:
-    await world.pair()
+    await world.user.pair()
     friend = world.simulator.add_contact(name="Ana").account.phone
 
     async def send() -> str:
-        accepted = await world.messages.send_text(
+        accepted = await world.perene.messages.send_text(
             DESK,
             to=f"{friend}@s.whatsapp.net",
             text="your order",
@@ -134,12 +134,12 @@ async def test_a_request_to_send_is_refused_in_time_and_sent_once_under_its_key(
             await request
     await world.pass_time(OUTAGE_S)
     world.storage.recovers()
-    await world.pass_time(60, until=lambda: world.state() is State.OPEN)
+    await world.pass_time(60, until=lambda: world.perene.state() is State.OPEN)
     first, second = await send(), await send()
     assert first == second
     await world.pass_time(60)
-    assert inbox(world, friend) == ["your order"]
-    assert await world.texts() == ["your order"]
+    assert world.server.inbox(friend) == ["your order"]
+    assert await world.stored.texts() == ["your order"]
     assert world.simulator.evidence.reused_keys == []
 
 
@@ -149,28 +149,30 @@ async def test_a_postgresql_that_is_stopped_and_goes_on_loses_and_doubles_nothin
 ) -> None:
     with running_postgres("-F -c max_connections=20 -c shared_buffers=16MB") as server:
         async with World.open(tmp_path, template, url=server.url("postgres")) as world:
-            phone = await world.pair()
+            phone = await world.user.pair()
             friend = world.simulator.add_contact(name="Ana").account.phone
             dials = len(world.network.dials)
             expected: list[str] = []
             for text in ("before", "before that is stopped"):
                 world.simulator.send_text(friend, phone, text)
                 expected.append(text)
-            await world.event_many(EventType.MESSAGE_RECEIVED, 2)
-            await world.answered(phone)
+            await world.events.wait_many(EventType.MESSAGE_RECEIVED, 2)
+            await world.server.answered(phone)
             with server.frozen():
-                world.store.database.limit_s = 0.2  # of the machine's time, which passes for it
+                world.perene.store.database.limit_s = (
+                    0.2  # of the machine's time, which passes for it
+                )
                 world.simulator.send_text(friend, phone, "while it is silent")
                 expected.append("while it is silent")
                 await world.pass_time(OUTAGE_S)
-                assert world.state() is not State.OPEN
-                assert len(world.device(phone).mailbox) == 1
-            world.store.database.limit_s = LIMIT_S
+                assert world.perene.state() is not State.OPEN
+                assert len(world.server.device(phone).mailbox) == 1
+            world.perene.store.database.limit_s = LIMIT_S
             await threads_are_back(world)
-            took = await world.pass_time(60, until=lambda: world.state() is State.OPEN)
+            took = await world.pass_time(60, until=lambda: world.perene.state() is State.OPEN)
             assert took <= BACK_S
-            await world.answered(phone)
-            assert await world.texts() == expected
+            await world.server.answered(phone)
+            assert await world.stored.texts() == expected
             assert len(world.network.dials) - dials == 1
             assert world.simulator.evidence.reused_keys == []
 
@@ -178,7 +180,7 @@ async def test_a_postgresql_that_is_stopped_and_goes_on_loses_and_doubles_nothin
 async def threads_are_back(world: World) -> None:
     """Wait for those that were making connections: they live by the machine's time."""
     async with asyncio.timeout(PATIENCE_S):
-        for ask in (world.store.probe, world.store.ping):
+        for ask in (world.perene.store.probe, world.perene.store.ping):
             while True:
                 try:
                     await ask()
@@ -192,18 +194,18 @@ async def test_a_message_that_was_stored_unheard_is_sent_once_the_database_answe
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody may repeat the request; hours later the message would come out of its time."""
-    await world.pair()
+    await world.user.pair()
     friend = world.simulator.add_contact(name="Ana").account.phone
-    queue = world.store.queue_message
+    queue = world.perene.store.queue_message
 
     async def mute(*asked: Any, **more: Any) -> None:
         await queue(*asked, **more)
         world.storage.falls_ill(Health.FAILING)
         raise StorageUnavailable("no answer within 10 s")
 
-    monkeypatch.setattr(world.store, "queue_message", mute)
+    monkeypatch.setattr(world.perene.store, "queue_message", mute)
     with pytest.raises(StorageUnavailable):
-        await world.messages.send_text(
+        await world.perene.messages.send_text(
             DESK,
             to=f"{friend}@s.whatsapp.net",
             text="your order",
@@ -213,5 +215,5 @@ async def test_a_message_that_was_stored_unheard_is_sent_once_the_database_answe
     await world.pass_time(60)
     world.storage.recovers()
     await world.pass_time(30)
-    assert world.state() is State.OPEN
-    assert inbox(world, friend) == ["your order"]
+    assert world.perene.state() is State.OPEN
+    assert world.server.inbox(friend) == ["your order"]

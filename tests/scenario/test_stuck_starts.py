@@ -49,7 +49,7 @@ async def test_sessions_that_can_open_do_not_wait_for_those_that_are_stuck(
         tmp_path, template, settings=Settings(initial_sync=False), seed=seed, **CHEAP
     ) as world:
         chance = random.Random(seed)  # nothing secret
-        await world.pair_many(SESSIONS)
+        await world.user.pair_many(SESSIONS)
         await perene_restarts(world, MANY, Weather.STALLING_CONNECT, chance)
         for stall in STALLS:
             await perene_restarts(world, FEW, stall, chance)
@@ -60,11 +60,11 @@ async def perene_restarts(
     world: World, at_once: int, stall: Weather, chance: random.Random
 ) -> None:
     """All are ready, and come in any order; some find a server that says nothing."""
-    await world.stop()
+    await world.perene.stop()
     well = some_get_stuck(world, stall, chance)
-    world.start_at_once = at_once
+    world.perene.start_at_once = at_once
     dials = len(world.network.dials)
-    await world.start()
+    await world.perene.start()
     took = await opened(world, well, within_s=STALLS[stall])
     print(f"{at_once} places, {stall.value}: {took:.2f} s after a restart")
     assert took < WITHIN_S[at_once]
@@ -74,7 +74,7 @@ async def perene_restarts(
 
 async def the_server_was_away(world: World, stall: Weather, chance: random.Random) -> None:
     """All have failed equally often when the server is back, but for some of them it is not."""
-    since = await world.now()
+    since = await world.events.now()
     world.network.refuse()
     await world.network.cut_all()
     await world.pass_time(AWAY_S)
@@ -83,7 +83,7 @@ async def the_server_was_away(world: World, stall: Weather, chance: random.Rando
     world.network.up()
     await opened(world, well, within_s=10 * AWAY_S)
     late = await lateness(world, well, since=since)
-    at_once = world.start_at_once
+    at_once = world.perene.start_at_once
     print(
         f"{at_once} places, {stall.value}: {late:.2f} s behind the plan after the server was away"
     )
@@ -107,13 +107,13 @@ async def opened(world: World, well: Sequence[SessionId], *, within_s: float) ->
         entering = [
             name
             for name in NAMES
-            if world.network.open_now(name) and world.state(name) is not State.OPEN
+            if world.network.open_now(name) and world.perene.state(name) is not State.OPEN
         ]
-        assert len(entering) <= world.gate.most
-        return world.all_open(well)
+        assert len(entering) <= world.perene.gate.most
+        return world.perene.all_open(well)
 
     took = await world.pass_time(within_s, until=look)
-    assert world.all_open(well), f"not all were open after {took} s"
+    assert world.perene.all_open(well), f"not all were open after {took} s"
     return took
 
 
@@ -122,7 +122,7 @@ async def lateness(world: World, well: Sequence[SessionId], *, since: int) -> fl
     planned: dict[SessionId, timedelta] = {}
     late = {}
     ends = (EventType.SESSION_CONNECTED, EventType.SESSION_DISCONNECTED)
-    for stored in await world.events(*ends, since=since):
+    for stored in await world.events.seen(*ends, since=since):
         assert stored.session is not None
         at = stored.event.at - START
         if stored.event.type is EventType.SESSION_DISCONNECTED:
@@ -138,10 +138,10 @@ async def all_come_back(world: World) -> None:
     """What was stuck is so no more: nobody has been forgotten, and nobody dialled twice at once."""
     for name in NAMES:
         world.network.clear(name)
-    await world.pass_time(3600, until=lambda: world.all_open(NAMES))
-    assert world.all_open(NAMES)
+    await world.pass_time(3600, until=lambda: world.perene.all_open(NAMES))
+    assert world.perene.all_open(NAMES)
     assert max(world.network.most_at_once.values()) == 1
-    assert (world.gate.inside, world.gate.waiting) == (0, 0)
+    assert (world.perene.gate.inside, world.perene.gate.waiting) == (0, 0)
     await world.pass_time(STABLE_AFTER.total_seconds() + 1)
 
 

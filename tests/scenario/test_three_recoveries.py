@@ -14,7 +14,7 @@ SCHEDULE_S = [0, 300, 900, 1800, 3000, 4500, 6300, 8400, 10_800, 13_500]
 
 async def stable(world: World) -> str:
     """Link a phone, and let the connection become stable; returns the number."""
-    phone = await world.pair()
+    phone = await world.user.pair()
     await world.clock.until_asleep(30)
     await world.clock.advance(31)
     return phone
@@ -22,7 +22,7 @@ async def stable(world: World) -> str:
 
 async def restart_asked(world: World, phone: str) -> None:
     """The server asks for a restart of the stream; wait until the session is back."""
-    position = await world.now()
+    position = await world.events.now()
     world.simulator.disconnect(phone, "stream_error", 515)
     await world.come_back(since=position)
 
@@ -35,21 +35,21 @@ async def test_a_server_that_recovers_after_two_hours_finds_the_session(world: W
         await restart_asked(world, phone)
         attempts.append(round(world.clock.monotonic() - began))
     assert attempts == SCHEDULE_S[:8]
-    assert (await world.sessions.session(DESK)).record.has_credentials
+    assert (await world.perene.sessions.session(DESK)).record.has_credentials
     assert world.simulator.evidence.events["pairings"] == 1
 
 
 @pytest.mark.requirement("D10", "F10")
 async def test_a_ban_of_a_day_is_waited_out_with_one_attempt(world: World) -> None:
     phone = await stable(world)
-    position = await world.now()
+    position = await world.events.now()
     world.simulator.ban(phone, timedelta(hours=24))
-    ended = await world.event(EventType.SESSION_DISCONNECTED, since=position)
+    ended = await world.events.wait(EventType.SESSION_DISCONNECTED, since=position)
     delay = ended.event.payload["retry_in_s"]
     assert isinstance(delay, float)
     await world.clock.until_asleep(delay, within=0.01)
     await world.clock.advance(delay)
-    banned = await world.event(EventType.SESSION_BANNED, since=position)
+    banned = await world.events.wait(EventType.SESSION_BANNED, since=position)
     wait = banned.event.payload["retry_in_s"]
     assert isinstance(wait, int | float)
     assert 86_390 < wait <= 86_400
@@ -68,18 +68,18 @@ async def test_a_server_that_never_recovers_costs_ten_attempts_and_a_new_code(
     world: World,
 ) -> None:
     phone = await stable(world)
-    position = await world.now()
+    position = await world.events.now()
     began, attempts = world.clock.monotonic(), list[int]()
     for _ in SCHEDULE_S:
         await restart_asked(world, phone)
         attempts.append(round(world.clock.monotonic() - began))
     assert attempts == SCHEDULE_S
-    assert await world.events(EventType.SESSION_NEEDS_PAIRING, since=position) == []
+    assert await world.events.seen(EventType.SESSION_NEEDS_PAIRING, since=position) == []
     world.simulator.disconnect(phone, "stream_error", 515)
-    await world.event(EventType.SESSION_ERROR_515_MAX_ATTEMPTS, since=position)
-    await world.event(EventType.SESSION_NEEDS_PAIRING, since=position)
-    told = await world.events(EventType.SESSION_ERROR_515, since=position)
+    await world.events.wait(EventType.SESSION_ERROR_515_MAX_ATTEMPTS, since=position)
+    await world.events.wait(EventType.SESSION_NEEDS_PAIRING, since=position)
+    told = await world.events.seen(EventType.SESSION_ERROR_515, since=position)
     assert [one.event.payload["attempt"] for one in told] == list(range(1, 11))
-    qr = await world.sessions.current_qr(DESK, wait_s=PATIENCE_S)
+    qr = await world.perene.sessions.current_qr(DESK, wait_s=PATIENCE_S)
     world.simulator.scan_qr(qr.text, phone)
-    await world.event(EventType.SESSION_PAIRED, since=position)
+    await world.events.wait(EventType.SESSION_PAIRED, since=position)

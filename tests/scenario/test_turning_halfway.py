@@ -9,9 +9,8 @@ import pytest
 from perene.core.events import EventType
 from perene.core.outages import OutageEnd
 from perene.core.sessions import Connection as State
-from perene.core.sessions import Desired, SessionOptions
+from perene.core.sessions import Desired
 from tests.support.network import Network
-from tests.support.phase import HoldingWorld
 from tests.support.record import PATIENCE_S
 from tests.support.world import DESK, World
 
@@ -33,7 +32,7 @@ def network(change: Callable[[Network], None]) -> Halfway:
 
 
 async def linked(world: World) -> str:
-    phone = await world.pair()
+    phone = await world.user.pair()
     await world.pass_time(31)
     return phone
 
@@ -44,7 +43,7 @@ async def no_welcome(world: World) -> None:
     world.simulator.add_fault("refuse_login", phone=phone, how="silence", count=2)
     await world.network.cut(DESK)
     await world.pass_time(5)
-    assert world.state() is State.LOGGING_IN
+    assert world.perene.state() is State.LOGGING_IN
 
 
 async def waiting(world: World) -> None:
@@ -52,20 +51,20 @@ async def waiting(world: World) -> None:
     await linked(world)
     await world.network.down()
     await world.pass_time(1200)
-    assert world.state() is State.WAITING
+    assert world.perene.state() is State.WAITING
 
 
 async def code_shown(world: World) -> None:
     """Nobody has scanned the code yet."""
-    await world.sessions.create_session(DESK, name=None, options=SessionOptions(), start=True)
-    await world.sessions.current_qr(DESK, wait_s=PATIENCE_S)
+    await world.user.create()
+    await world.perene.sessions.current_qr(DESK, wait_s=PATIENCE_S)
 
 
 async def replaced(world: World) -> None:
     """A person has to act."""
     world.simulator.disconnect(await linked(world), "replaced")
     await world.pass_time(1)
-    assert world.state() is State.NEEDS_ATTENTION
+    assert world.perene.state() is State.NEEDS_ATTENTION
 
 
 everywhere = pytest.mark.parametrize(
@@ -87,15 +86,15 @@ async def test_a_session_stops_at_once_wherever_it_is(world: World, halfway: Hal
     await halfway(world)
     began = world.clock.monotonic()
     async with asyncio.timeout(PATIENCE_S):
-        await world.sessions.stop(DESK)
+        await world.perene.sessions.stop(DESK)
     assert world.clock.monotonic() - began <= AT_ONCE_S
-    assert world.state() is State.STOPPED
+    assert world.perene.state() is State.STOPPED
     assert world.network.open_now(DESK) == 0
     dials = len(world.network.dials)
     world.network.up()
     await world.pass_time(3600)
     assert len(world.network.dials) == dials, "it stays so"
-    assert world.state() is State.STOPPED
+    assert world.perene.state() is State.STOPPED
 
 
 @pytest.mark.requirement("D5", "D9")
@@ -104,17 +103,17 @@ async def test_a_session_restarts_at_once_wherever_it_is(world: World, halfway: 
     await halfway(world)
     world.network.up()
     world.simulator.faults.clear()
-    was_linked = world.supervisor.live(DESK).paired
+    was_linked = world.perene.supervisor.live(DESK).paired
     dials = len(world.network.dials)
-    await world.sessions.restart(DESK)
+    await world.perene.sessions.restart(DESK)
     await world.pass_time(
         AT_ONCE_S,
         until=lambda: (
             len(world.network.dials) > dials
-            and world.state() is (State.OPEN if was_linked else State.PAIRING)
+            and world.perene.state() is (State.OPEN if was_linked else State.PAIRING)
         ),
     )
-    assert world.state() is (State.OPEN if was_linked else State.PAIRING)
+    assert world.perene.state() is (State.OPEN if was_linked else State.PAIRING)
     await world.pass_time(35)
     assert world.network.most_at_once[DESK] == 1
     assert world.simulator.evidence.events["replaced"] == 0
@@ -125,16 +124,16 @@ async def test_a_stop_of_a_session_that_waits_for_a_person_since_before_the_serv
     world: World,
 ) -> None:
     await replaced(world)
-    await world.restart()
+    await world.perene.restart()
     await world.pass_time(1)
-    assert world.state() is State.NEEDS_ATTENTION
-    position = await world.now()
+    assert world.perene.state() is State.NEEDS_ATTENTION
+    position = await world.events.now()
 
-    await world.sessions.stop(DESK)
+    await world.perene.sessions.stop(DESK)
 
-    page = await world.sessions.outages(DESK, cursor=None, limit=10)
+    page = await world.perene.sessions.outages(DESK, cursor=None, limit=10)
     assert [outage.end for outage in page.items] == [OutageEnd.STOPPED]
-    told = [one.event.type for one in await world.events(since=position)]
+    told = [one.event.type for one in await world.events.seen(since=position)]
     assert told == [EventType.SESSION_STOPPED]
 
 
@@ -143,44 +142,44 @@ async def test_a_stop_that_the_service_did_not_live_to_obey_ends_the_outage_at_i
     world: World,
 ) -> None:
     await waiting(world)
-    await world.store.set_desired(DESK, Desired.STOPPED)
+    await world.perene.store.set_desired(DESK, Desired.STOPPED)
     dials = len(world.network.dials)
 
-    await world.restart()
+    await world.perene.restart()
     await world.pass_time(60)
 
-    page = await world.sessions.outages(DESK, cursor=None, limit=10)
+    page = await world.perene.sessions.outages(DESK, cursor=None, limit=10)
     assert page.items[0].end is OutageEnd.STOPPED
     assert len(world.network.dials) == dials
-    assert world.state() is State.STOPPED
-    assert not world.supervisor.is_running(DESK)
-    await world.sessions.start(DESK)
+    assert world.perene.state() is State.STOPPED
+    assert not world.perene.supervisor.is_running(DESK)
+    await world.perene.sessions.start(DESK)
     world.network.up()
-    await world.pass_time(35, until=lambda: world.state() is State.OPEN)
-    assert world.state() is State.OPEN, "nothing took its epoch away"
+    await world.pass_time(35, until=lambda: world.perene.state() is State.OPEN)
+    assert world.perene.state() is State.OPEN, "nothing took its epoch away"
 
 
 async def test_a_logout_while_a_restart_closes_the_connection_unlinks_the_device(
     tmp_path: Path, template: Path
 ) -> None:
-    async with HoldingWorld.open(tmp_path, template) as world:
+    async with World.open(tmp_path, template) as world:
         phone = await linked(world)
         account = world.simulator.add_contact(phone).account
         ana = world.simulator.add_contact(name="Ana").account.phone
-        world.hold()
+        world.perene.commits.hold()
         world.simulator.send_text(ana, phone, "on its way into the database")
         await world.settled()
 
-        await world.sessions.restart(DESK)
-        leaving = asyncio.create_task(world.sessions.logout(DESK))
+        await world.perene.sessions.restart(DESK)
+        leaving = asyncio.create_task(world.perene.sessions.logout(DESK))
         await world.settled()
         assert world.network.open_now(DESK) == 1, "it drains"
-        world.release()
+        world.perene.commits.release()
         await world.pass_time(30, until=leaving.done)
 
         assert leaving.done()
         assert account.companions == []
-        assert world.state() is State.STOPPED
+        assert world.perene.state() is State.STOPPED
 
 
 @pytest.mark.parametrize(
@@ -192,8 +191,8 @@ async def test_a_logout_tells_whether_the_phone_may_still_list_the_device(
     await waiting(world)
     if reachable:
         world.network.up()
-    position = await world.now()
-    leaving = asyncio.create_task(world.sessions.logout(DESK))
+    position = await world.events.now()
+    leaving = asyncio.create_task(world.perene.sessions.logout(DESK))
     await world.pass_time(60, until=leaving.done)
 
     view = await leaving
@@ -201,7 +200,7 @@ async def test_a_logout_tells_whether_the_phone_may_still_list_the_device(
     assert bool(view.last_error) is still_linked
     told = [
         one.event.payload
-        for one in await world.events(since=position)
+        for one in await world.events.seen(since=position)
         if one.event.type is EventType.SESSION_LOGGED_OUT
     ]
     assert told == [{"still_linked": still_linked}]

@@ -13,17 +13,17 @@ HOME = SessionId("home")
 
 @pytest.mark.requirement("D9")
 async def test_a_number_in_two_sessions_is_shown_until_one_is_logged_out(world: World) -> None:
-    watch = TwinWatch(world.store.linked_accounts, world.clock)
-    phone = await world.pair()
-    assert (await world.sessions.session(DESK)).twins == []
+    watch = TwinWatch(world.perene.store.linked_accounts, world.clock)
+    phone = await world.user.pair()
+    assert (await world.perene.sessions.session(DESK)).twins == []
     with capture_logs() as nothing:
         await watch.look()
     assert nothing == []
 
-    await world.pair(HOME, phone)
+    await world.user.pair(HOME, phone)
 
-    assert (await world.sessions.session(DESK)).twins == [HOME]
-    listed = {view.record.id: view.twins for view in await world.sessions.list_sessions()}
+    assert (await world.perene.sessions.session(DESK)).twins == [HOME]
+    listed = {view.record.id: view.twins for view in await world.perene.sessions.list_sessions()}
     assert listed == {DESK: (HOME,), HOME: (DESK,)}
     with capture_logs() as lines:
         await watch.look()
@@ -38,9 +38,9 @@ async def test_a_number_in_two_sessions_is_shown_until_one_is_logged_out(world: 
     friend = world.simulator.add_contact(name="Ana").account.phone
     world.simulator.send_text(friend, phone, "once")
     for session in (DESK, HOME):
-        await world.event(EventType.MESSAGE_RECEIVED, session=session, text="once")
+        await world.events.wait(EventType.MESSAGE_RECEIVED, session=session, text="once")
 
-    await world.sessions.logout(HOME)
-    assert (await world.sessions.session(DESK)).twins == []
+    await world.perene.sessions.logout(HOME)
+    assert (await world.perene.sessions.session(DESK)).twins == []
     await watch.look()
     assert watch.twins(DESK) == 0

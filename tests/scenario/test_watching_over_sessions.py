@@ -15,12 +15,12 @@ from tests.support.world import DESK, World
 async def test_an_idle_connection_proves_every_fifteen_seconds_that_it_lives(
     world: World,
 ) -> None:
-    await world.pair()
+    await world.user.pair()
     await world.settled()
     proofs = set[object]()
     for _ in range(40):
         await world.pass_time(15)
-        shown = (await world.sessions.session(DESK)).alive_at
+        shown = (await world.perene.sessions.session(DESK)).alive_at
         assert shown is not None
         assert world.clock.now() - shown <= timedelta(seconds=15)
         proofs.add(shown)
@@ -31,15 +31,15 @@ async def test_an_idle_connection_proves_every_fifteen_seconds_that_it_lives(
 async def test_a_session_whose_own_timer_is_lost_is_found_by_the_monitor_and_reconnected(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    phone = await world.pair()
+    phone = await world.user.pair()
     await world.pass_time(60)
     logins = world.simulator.evidence.events["logins"]
     limit = world.clock.limit
     lost = list[float]()
 
     def forgetful(seconds: float) -> AbstractAsyncContextManager[None]:
-        down = world.state() is State.WAITING
-        task = world.supervisor.task(DESK)
+        down = world.perene.state() is State.WAITING
+        task = world.perene.supervisor.task(DESK)
         if down and not lost and 0 <= task.overdue_s < 1 and 0 < seconds < 5:
             lost.append(seconds)
             seconds += 1e6
@@ -47,53 +47,53 @@ async def test_a_session_whose_own_timer_is_lost_is_found_by_the_monitor_and_rec
 
     monkeypatch.setattr(world.clock, "limit", forgetful)
     world.simulator.disconnect(phone, "failure", 503)
-    await world.pass_time(120, until=lambda: world.state() is State.OPEN)
+    await world.pass_time(120, until=lambda: world.perene.state() is State.OPEN)
     assert len(lost) == 1, "the wait for the next attempt was not lost"
-    assert world.state() is State.OPEN
+    assert world.perene.state() is State.OPEN
     assert world.simulator.evidence.events["logins"] == logins + 1
 
 
 async def test_a_device_that_was_unlinked_during_a_long_outage_is_offered_a_new_code_at_once(
     world: World,
 ) -> None:
-    phone = await world.pair()
+    phone = await world.user.pair()
     await world.pass_time(60)
     await world.network.down()
     await world.pass_time(3600)
     world.simulator.unlink(phone)
     world.network.up()
-    await world.pass_time(3600, until=lambda: not world.supervisor.live(DESK).paired)
-    assert await world.pass_time(10, until=lambda: world.state() is State.PAIRING) < 2
+    await world.pass_time(3600, until=lambda: not world.perene.supervisor.live(DESK).paired)
+    assert await world.pass_time(10, until=lambda: world.perene.state() is State.PAIRING) < 2
 
 
 async def test_a_device_that_was_unlinked_needs_pairing_over_a_restart_until_it_is_linked(
     world: World,
 ) -> None:
-    phone = await world.pair()
+    phone = await world.user.pair()
     await world.pass_time(60)
     world.simulator.unlink(phone)
-    await world.pass_time(60, until=lambda: world.state() is State.PAIRING)
-    assert world.supervisor.live(DESK).needs_pairing
-    await world.restart()
-    await world.pass_time(60, until=lambda: world.state() is State.PAIRING)
-    assert world.supervisor.live(DESK).needs_pairing
-    qr = await world.sessions.current_qr(DESK, wait_s=PATIENCE_S)
+    await world.pass_time(60, until=lambda: world.perene.state() is State.PAIRING)
+    assert world.perene.supervisor.live(DESK).needs_pairing
+    await world.perene.restart()
+    await world.pass_time(60, until=lambda: world.perene.state() is State.PAIRING)
+    assert world.perene.supervisor.live(DESK).needs_pairing
+    qr = await world.perene.sessions.current_qr(DESK, wait_s=PATIENCE_S)
     world.simulator.scan_qr(qr.text, phone)
-    await world.pass_time(60, until=lambda: world.state() is State.OPEN)
-    assert not world.supervisor.live(DESK).needs_pairing
+    await world.pass_time(60, until=lambda: world.perene.state() is State.OPEN)
+    assert not world.perene.supervisor.live(DESK).needs_pairing
 
 
 @pytest.mark.requirement("D11")
 async def test_every_step_of_a_reconnection_is_logged_with_attempt_limit_and_wait(
     world: World,
 ) -> None:
-    phone = await world.pair()
+    phone = await world.user.pair()
     await world.pass_time(60)
     with capture_logs() as lines:
         for _ in range(3):
             world.simulator.disconnect(phone, "stream_error", 515)
             await world.settled()
-            await world.pass_time(3600, until=lambda: world.state() is State.OPEN)
+            await world.pass_time(3600, until=lambda: world.perene.state() is State.OPEN)
     ends = [line for line in lines if line["event"] == "disconnected"]
     assert [(line["attempt"], line["limit"], line["retry_in_s"]) for line in ends] == [
         (1, 10, 0.0),

@@ -94,7 +94,7 @@ class Soak:
 
     async def run(self) -> Outcome:
         began = time.monotonic()
-        phones = await self._world.pair_many(self._plan.sessions)
+        phones = await self._world.user.pair_many(self._plan.sessions)
         self._phones = dict(zip(self._names, phones, strict=True))
         start = self._world.clock.monotonic()
         self._plan_everything()
@@ -166,7 +166,7 @@ class Soak:
 
     async def _send(self) -> None:
         session, friend = self._some(), self._dice.number(0, 99)
-        if self._world.is_up:
+        if self._world.perene.is_up:
             self._talk.send(session, friend)
 
     async def _trouble(self) -> None:
@@ -181,14 +181,16 @@ class Soak:
         if struck is None:
             return
         kind, (lasts, end) = struck
-        if not self._world.is_up:
+        if not self._world.perene.is_up:
             self._talk.give_up_requests()
         self._outcome.troubles[kind] += 1
         self._lasts(lasts, end)
 
     async def _day(self) -> None:
         world = self._world
-        up = sum(world.is_up and world.state(name) is State.OPEN for name in self._names)
+        up = sum(
+            world.perene.is_up and world.perene.state(name) is State.OPEN for name in self._names
+        )
         day = world.clock.monotonic() / DAY
         self._tell(f"day {day:.0f}: {up} of {len(self._names)} up, {self._going_on} troubles")
         self._at(DAY, self._day)
@@ -206,9 +208,9 @@ class Soak:
     async def _person_looks(self) -> None:
         """Somebody starts what was stopped, and scans what asks for it, at the second look."""
         self._at(HOUR if self._calm else PERSON_LOOKS_S, self._person_looks)
-        if not self._world.is_up or self._world.storage.is_ill:
+        if not self._world.perene.is_up or self._world.storage.is_ill:
             return
-        states = {name: self._world.state(name) for name in self._names}
+        states = {name: self._world.perene.state(name) for name in self._names}
         uncoded = {name for name in self._names if self._waits_for_its_phone(name)}
         needy = {name for name, state in states.items() if state in _NEEDS_A_PERSON} | uncoded
         for name in [name for name in self._names if name in needy & self._needed]:
@@ -217,24 +219,24 @@ class Soak:
             elif name in uncoded:
                 await self._ask_for_a_code(name)
             else:
-                await self._world.sessions.start(name)
+                await self._world.perene.sessions.start(name)
         self._needed = needy
 
     def _waits_for_its_phone(self, session: SessionId) -> bool:
         """Tell whether a session shows no code at present, because nobody scanned the last."""
-        live = self._world.supervisor.live(session)
+        live = self._world.perene.supervisor.live(session)
         return live.connection is State.WAITING and live.outlook.cause is Cause.PAIRING_EXPIRED
 
     async def _ask_for_a_code(self, session: SessionId) -> None:
         """Whoever asks for a code gets one at once; a moment later it is scanned."""
         with contextlib.suppress(PairingNotReady, NotRunning, AlreadyPaired):
-            await self._world.sessions.current_qr(session, wait_s=0)
+            await self._world.perene.sessions.current_qr(session, wait_s=0)
         self._at(_SCANS_AFTER_S, lambda: self._scan(session))
 
     async def _scan(self, session: SessionId) -> None:
-        if not self._world.is_up:
+        if not self._world.perene.is_up:
             return
-        qr = self._world.supervisor.live(session).qr
+        qr = self._world.perene.supervisor.live(session).qr
         if qr is None:
             return
         phone, simulator = self._phones[session], self._world.simulator
@@ -249,20 +251,20 @@ class Soak:
     # --- the end ----------------------------------------------------------------------------------
 
     def _all_open(self) -> bool:
-        return self._world.is_up and self._world.all_open(self._names)
+        return self._world.perene.is_up and self._world.perene.all_open(self._names)
 
     async def _look_at_the_end(self) -> None:
         world, outcome = self._world, self._outcome
         if not self._all_open():
-            down = {name: world.state(name).value for name in self._names}
+            down = {name: world.perene.state(name).value for name in self._names}
             outcome.problems += [
                 f"{name} is {state}" for name, state in down.items() if state != State.OPEN.value
             ]
         # A quiet session may be deaf for days before it can be noticed: counted, not hidden.
         sessions = world.simulator.service.gatekeeper.sessions.values()
         unnoticed = sum(session.deaf for session in sessions)
-        if world.is_up and unnoticed:
-            await world.restart()
+        if world.perene.is_up and unnoticed:
+            await world.perene.restart()
             await world.pass_time(HOUR, until=self._all_open)
         # A last message to each: the server may still hold one back, to deliver it behind another.
         for fault in world.simulator.faults.pending():
@@ -274,9 +276,9 @@ class Soak:
         await world.settled()
         outcome.problems += await self._talk.problems(self._names)
         for name in self._names:
-            page = await world.sessions.outages(name, cursor=None, limit=1000)
+            page = await world.perene.sessions.outages(name, cursor=None, limit=1000)
             outcome.outages += page.items
-        live = {name: world.state(name) for name in self._names}
+        live = {name: world.perene.state(name) for name in self._names}
         outcome.problems += [
             f"{one.session}: the outage of {one.began_at:%d %H:%M} ({one.cause}) never ended"
             for one in outcome.outages

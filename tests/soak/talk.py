@@ -7,7 +7,7 @@ from perene.core.errors import PereneError
 from perene.core.ids import SessionId
 from perene.core.messages import Status
 from perene.sim.model import Device
-from tests.support.world import World, inbox
+from tests.support.world import World
 
 FRIENDS = 10
 _ARRIVED = (Status.SENT, Status.DELIVERED, Status.READ, Status.PLAYED)
@@ -70,7 +70,7 @@ class Talk:
 
     async def _send(self, session: SessionId, to: str, text: str) -> None:
         try:
-            await self._world.send(f"{to}@s.whatsapp.net", text, session=session)
+            await self._world.user.send(f"{to}@s.whatsapp.net", text, session=session)
         except PereneError:
             self.not_taken += 1
         else:
@@ -88,10 +88,12 @@ class Talk:
 
     async def problems(self, sessions: list[SessionId]) -> list[str]:
         """Return what is missing, doubled, or still on its way."""
-        arrived = Counter(text for friend in self._friends for text in inbox(self._world, friend))
+        arrived = Counter(
+            text for friend in self._friends for text in self._world.server.inbox(friend)
+        )
         found: list[str] = []
         for session in sessions:
-            views = [view.message for view in await self._world.stored(session=session)]
+            views = [view.message for view in await self._world.stored.messages(session=session)]
             stored = Counter(one.text for one in views if not one.key.from_me)
             found += self._missing(session, stored)
             own = Counter(one.text for one in views if one.key.from_me)

@@ -142,9 +142,9 @@ class Troubles:
         return self._dice.between(HOUR, 16 * DAY), back
 
     async def _stopped(self, session: SessionId, phone: str) -> "_Lasting":
-        if not self._world.is_up or self._world.storage.is_ill:
+        if not self._world.perene.is_up or self._world.storage.is_ill:
             return _PASSING
-        await self._world.sessions.stop(session)
+        await self._world.perene.sessions.stop(session)
         return _PASSING
 
 
@@ -243,16 +243,17 @@ class Disasters:
 
     async def _killed(self) -> "_Lasting":
         if not self._world.storage.is_ill:
-            await self._world.store.probe()  # as a service does every 15 s: it was alive till then
-        await self._world.kill()
-        return self._dice.between(1.0, HOUR), self._world.start
+            # As a service does every 15 s: it was alive till then.
+            await self._world.perene.store.probe()
+        await self._world.perene.kill()
+        return self._dice.between(1.0, HOUR), self._world.perene.start
 
     async def _restarted(self) -> "_Lasting":
         if self._world.storage.is_ill:
-            await self._world.kill()  # it would wait for the database to drain
+            await self._world.perene.kill()  # it would wait for the database to drain
         else:
-            await self._world.stop()
-        return self._dice.between(1.0, HOUR), self._world.start
+            await self._world.perene.stop()
+        return self._dice.between(1.0, HOUR), self._world.perene.start
 
     async def _clock_jump(self) -> "_Lasting":
         jump = self._dice.one_of([-1, 1]) * self._dice.between(10.0, HOUR)

@@ -4,19 +4,19 @@ from fastapi import FastAPI
 
 from perene.api import Ports, create_app
 from perene.supervisor.ports import Alerts, HealthSource, Keys, MetricsSource
-from tests.support.world import World
+from tests.support.perene import Perene
 
 
 def api_over(
-    world: World, *, keys: Keys, health: HealthSource, metrics: MetricsSource, alerts: Alerts
+    perene: Perene, *, keys: Keys, health: HealthSource, metrics: MetricsSource, alerts: Alerts
 ) -> FastAPI:
-    """Return the API; what the world itself does not hold is given."""
+    """Return the API; what Perene itself does not hold in a world is given."""
     return create_app(
         Ports(
-            gateway=world.sessions,
-            messages=world.messages,
-            accounts=world.accounts,
-            events=world.feed,
+            gateway=perene.sessions,
+            messages=perene.messages,
+            accounts=perene.accounts,
+            events=perene.feed,
             keys=keys,
             health=health,
             metrics=metrics,

@@ -49,7 +49,7 @@ async def all_events(truth: Truth) -> Sequence[StoredEvent]:
     found: list[StoredEvent] = []
     position = 0
     while True:
-        page = await truth.world.feed.after(position, session=None, types=(), limit=5000)
+        page = await truth.world.perene.feed.after(position, session=None, types=(), limit=5000)
         found += page.items
         position = page.position
         if len(page.items) < 5000:
@@ -65,7 +65,7 @@ async def untrue(truth: Truth, sessions: Sequence[SessionId]) -> list[str]:
     numbers = [one.seq for one in events]
     found = [] if numbers == sorted(set(numbers)) else ["the numbers of events are not in order"]
     for session in sessions:
-        page = await truth.world.sessions.outages(session, cursor=None, limit=10_000)
+        page = await truth.world.perene.sessions.outages(session, cursor=None, limit=10_000)
         rows = [_row(one, truth) for one in reversed(page.items)]
         judge = _Judge(truth, session, rows, of_session[session])
         found += [*judge.rows_untrue(), *judge.not_told(), *judge.events_untrue()]
@@ -304,7 +304,7 @@ async def counts_untrue(
         if stored.event.type is EventType.SESSION_DISCONNECTED:
             told[f"perene_disconnects_total|cause={stored.event.payload['cause']}"] += 1
     for session in sessions:
-        page = await truth.world.sessions.outages(session, cursor=None, limit=10_000)
+        page = await truth.world.perene.sessions.outages(session, cursor=None, limit=10_000)
         for one in page.items:
             if one.end is not None:
                 told[f"perene_outages_total|end={one.end.value}"] += 1

@@ -65,25 +65,26 @@ class Onlooker:
     def __init__(
         self, world: World, receiver: Receiver, *, rules: Sequence[Rule] = SHIPPED
     ) -> None:
-        receiver.now = world.clock.now
-        self.database = DatabaseWatch(world.store.probe, world.committer, world.clock)
+        perene, clock = world.perene, world.clock
+        receiver.now = clock.now
+        self.database = DatabaseWatch(perene.store.probe, perene.committer, clock)
         self.alerting = Alerting(
-            store=world.store,
+            store=perene.store,
             notifiers=[receiver],
             rules=rules,
-            signals=SignalSource(world.supervisor, self.database, world.clock),
-            clock=world.clock,
+            signals=SignalSource(perene.supervisor, self.database, clock),
+            clock=clock,
         )
         vitals = Vitals(
-            world.supervisor,
-            world.committer,
+            perene.supervisor,
+            perene.committer,
             database=self.database.health,
             parts=[self.alerting.health],
         )
-        world.metrics.watch_sessions(vitals.count)
-        world.metrics.watch_alerts(self.alerting.firing)
+        perene.metrics.watch_sessions(vitals.count)
+        perene.metrics.watch_alerts(self.alerting.firing)
         self.app = api_over(
-            world, keys=FakeKeys(), health=vitals, metrics=world.metrics, alerts=self.alerting
+            perene, keys=FakeKeys(), health=vitals, metrics=perene.metrics, alerts=self.alerting
         )
         self._client = httpx.AsyncClient(
             transport=httpx.ASGITransport(self.app),
@@ -114,7 +115,7 @@ def _samples(text: str) -> dict[str, float]:
 
 
 def _counters(world: World) -> "Counter[str]":
-    found = _samples(world.metrics.exposition().decode())
+    found = _samples(world.perene.metrics.exposition().decode())
     return Counter({name: int(n) for name, n in found.items() if "_total" in name})
 
 
@@ -131,7 +132,8 @@ class Onlookers:
         self._rules = rules
         self._looking: asyncio.Task[None] | None = None
         self._earlier: Counter[str] = Counter()
-        start, stop, kill = world.start, world.stop, world.kill
+        perene = world.perene
+        start, stop, kill = perene.start, perene.stop, perene.kill
 
         async def started() -> None:
             await start()
@@ -148,7 +150,7 @@ class Onlookers:
             await kill()
 
         for name, method in (("start", started), ("stop", stopped), ("kill", killed)):
-            setattr(world, name, method)
+            setattr(perene, name, method)
         self._begin()
 
     def counted(self) -> "Counter[str]":

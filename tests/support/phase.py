@@ -5,7 +5,6 @@ with the help of a person where that is due. Nothing is judged here; `Seen` is w
 see.
 """
 
-import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,10 +14,7 @@ from perene.core.events import EventType, Json
 from perene.core.ids import SessionId
 from perene.core.outages import Outage
 from perene.core.sessions import Connection as State
-from perene.core.sessions import SessionOptions
-from perene.core.unit import Unit
 from perene.sim.endings import Ending
-from perene.supervisor.storage.committer import Outcome
 from tests.support.network import Weather
 from tests.support.world import World
 
@@ -86,23 +82,6 @@ class OneVersion:
         return (major, minor, patch + 1)
 
 
-class HoldingWorld(World):
-    """A world whose commits a test can hold up."""
-
-    def hold(self) -> None:
-        """Let no further transaction end."""
-        self.held = asyncio.Event()
-
-    def release(self) -> None:
-        """Let them end."""
-        self.held.set()
-
-    async def _commit(self, units: Sequence[Unit]) -> Sequence[Outcome]:
-        if hasattr(self, "held"):
-            await self.held.wait()
-        return await super()._commit(units)
-
-
 class Phase(ABC):
     """One phase, and the sessions that get to it."""
 
@@ -124,7 +103,7 @@ class Phase(ABC):
     async def play(self) -> Mapping[Way, Seen]:
         """Play it; return what was seen."""
         await self.arrive()
-        self.position = await self.world.now()
+        self.position = await self.world.events.now()
         await self.end()
         await self.wait_for_the_patient()
         for way in self.ways:
@@ -148,7 +127,7 @@ class Phase(ABC):
 
     async def open_all(self) -> None:
         """Pair every session, and let the connections become stable."""
-        phones = await self.world.pair_many(len(self.ways))
+        phones = await self.world.user.pair_many(len(self.ways))
         self.phones = dict(zip(self.ways, phones, strict=True))
         await self.world.pass_time(31)
         self.send(self.before)
@@ -157,24 +136,18 @@ class Phase(ABC):
     async def stop_all(self) -> None:
         """Let a person stop every session."""
         for name in self.names.values():
-            await self.world.sessions.stop(name)
+            await self.world.perene.sessions.stop(name)
 
     async def start(self, ways: Iterable[Way]) -> None:
         """Let a person start sessions."""
         for way in ways:
-            await self.world.sessions.start(self.names[way])
+            await self.world.perene.sessions.start(self.names[way])
 
     async def create_all(self) -> None:
         """Create every session, up to its code."""
         for name in self.names.values():
-            await self.create(name)
+            await self.world.user.create(name)
         await self.pass_until(lambda: all(self.has_code(way) for way in self.ways))
-
-    async def create(self, name: SessionId) -> None:
-        """Create a session that starts."""
-        await self.world.sessions.create_session(
-            name, name=None, options=SessionOptions(), start=True
-        )
 
     async def pass_until(self, condition: Callable[[], bool]) -> None:
         """Let time pass until something holds; it must, before long."""
@@ -183,11 +156,11 @@ class Phase(ABC):
 
     def state(self, way: Way) -> State:
         """Return the state of a session."""
-        return self.world.state(self.names[way])
+        return self.world.perene.state(self.names[way])
 
     def has_code(self, way: Way) -> bool:
         """Tell whether a session shows a code."""
-        return self.world.supervisor.live(self.names[way]).qr is not None
+        return self.world.perene.supervisor.live(self.names[way]).qr is not None
 
     def send(self, texts: Sequence[str]) -> None:
         """Send messages to every session that is linked, or was."""
@@ -197,7 +170,7 @@ class Phase(ABC):
 
     async def scan(self, way: Way) -> None:
         """Let the phone of a session scan its code."""
-        qr = await self.world.sessions.current_qr(self.names[way], wait_s=1)
+        qr = await self.world.perene.sessions.current_qr(self.names[way], wait_s=1)
         device = self.world.simulator.scan_qr(qr.text, self.phones.get(way))
         self.phones[way] = device.account.phone
 
@@ -225,7 +198,9 @@ class Phase(ABC):
         until = self.world.clock.monotonic() + LONGEST_S
         while True:
             found: dict[SessionId, Mapping[str, Json]] = {}
-            for one in await self.world.events(EventType.SESSION_DISCONNECTED, since=self.position):
+            for one in await self.world.events.seen(
+                EventType.SESSION_DISCONNECTED, since=self.position
+            ):
                 found.setdefault(one.session, one.event.payload)
             self.ended(found)
             if len(found) == len(self.ways) or self.world.clock.monotonic() >= until:
@@ -238,11 +213,11 @@ class Phase(ABC):
 
     async def _note_then(self, way: Way) -> None:
         seen = self.seen[way]
-        view = await self.world.sessions.session(self.names[way])
+        view = await self.world.perene.sessions.session(self.names[way])
         seen.then = view.connection
         seen.is_linked = view.record.paired
         seen.offers_code = view.qr_available
-        told = await self.world.events(since=self.position)
+        told = await self.world.events.seen(since=self.position)
         seen.told = [one.event.type for one in told if one.session == self.names[way]]
 
     async def _let_a_person_help(self) -> None:
@@ -260,8 +235,8 @@ class Phase(ABC):
     async def _note_at_last(self, way: Way) -> None:
         seen, name = self.seen[way], self.names[way]
         seen.at_last = self.state(way)
-        page = await self.world.sessions.outages(name, cursor=None, limit=50)
+        page = await self.world.perene.sessions.outages(name, cursor=None, limit=50)
         seen.outages = list(reversed(page.items))
-        seen.texts = await self.world.texts(session=name)
-        seen.unanswered = len(self.world.device(self.phones[way]).mailbox)
+        seen.texts = await self.world.stored.texts(session=name)
+        seen.unanswered = len(self.world.server.device(self.phones[way]).mailbox)
         seen.most_at_once = self.world.network.most_at_once[name]

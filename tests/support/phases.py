@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable
 
 from perene.core.ids import SessionId
-from tests.support.phase import BAN_S, After, HoldingWorld, Phase, Way
+from tests.support.phase import BAN_S, After, Phase, Way
 
 
 class Connecting(Phase):
@@ -94,8 +94,7 @@ class Draining(Phase):
 
     async def end(self) -> None:
         world = self.world
-        assert isinstance(world, HoldingWorld)
-        world.hold()
+        world.perene.commits.hold()
         self.send(self.meanwhile)
         await world.settled()
         turning = [asyncio.create_task(self.turn(name)) for name in self.names.values()]
@@ -106,12 +105,12 @@ class Draining(Phase):
             world.network.wire(name).server_side.end_by(way.how, way.code)
         await world.pass_time(11)
         assert all(world.network.open_now(name) == 0 for name in self.names.values())
-        world.release()
+        world.perene.commits.release()
         await asyncio.gather(*turning)
 
     async def turn(self, name: SessionId) -> None:
         """Let a person do what makes a session drain."""
-        await self.world.sessions.stop(name)
+        await self.world.perene.sessions.stop(name)
 
     async def wait_for_the_patient(self) -> None:
         """Nobody comes back by itself."""
@@ -122,7 +121,7 @@ class Restarting(Draining):
     """The same, but a new connection follows at once."""
 
     async def turn(self, name: SessionId) -> None:
-        await self.world.sessions.restart(name)
+        await self.world.perene.sessions.restart(name)
 
 
 class Pairing(Phase):
@@ -138,11 +137,11 @@ class Pairing(Phase):
         refused = [way for way in self.ways if way.how == "failure"]
         for way in refused:
             self.world.simulator.add_fault("refuse_pairing", how=way.how, code=way.code)
-            await self.create(self.names[way])
+            await self.world.user.create(self.names[way])
             await self.world.pass_time(1, until=lambda: not self.world.simulator.faults)
         others = [way for way in self.ways if way.how != "failure"]
         for way in others:
-            await self.create(self.names[way])
+            await self.world.user.create(self.names[way])
         await self.pass_until(lambda: all(self.has_code(way) for way in others))
         for way in others:
             if way.how is not None:
@@ -161,7 +160,7 @@ class _ByCode(Phase):
     async def show_code(self, way: Way) -> str:
         """Ask for a code to type on the phone of a session; return it."""
         phone = self.phones.setdefault(way, self._number_of(way))
-        return await self.world.sessions.request_pairing_code(self.names[way], phone)
+        return await self.world.perene.sessions.request_pairing_code(self.names[way], phone)
 
     async def scan(self, way: Way) -> None:
         self.world.simulator.enter_code(self.phones[way], await self.show_code(way))

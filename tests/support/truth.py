@@ -142,11 +142,11 @@ class Truth:
         setattr(self.world.storage, "recovers", recovered)  # noqa: B010  # a method
 
     def _listen_to_service(self) -> None:
-        world = self.world
-        stop, kill = world.stop, world.kill
+        perene = self.world.perene
+        stop, kill = perene.stop, perene.kill
 
         async def stopped() -> None:
-            if world.is_up:
+            if perene.is_up:
                 self._ended()
             await stop()
 
@@ -157,8 +157,8 @@ class Truth:
                     self._gone(one, By.KILL)
             await kill()
 
-        setattr(world, "stop", stopped)  # noqa: B010  # methods
-        setattr(world, "kill", killed)  # noqa: B010
+        setattr(perene, "stop", stopped)  # noqa: B010  # methods
+        setattr(perene, "kill", killed)  # noqa: B010
 
     def _ended(self) -> None:
         self.ends.append(self.now)

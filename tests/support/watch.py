@@ -46,17 +46,18 @@ class Watch:
     """What watches the Perene that runs in a world at this moment, wired as the application is."""
 
     def __init__(self, world: World) -> None:
+        perene, clock = world.perene, world.clock
         self.pager = Pager()
-        self.database = DatabaseWatch(world.store.probe, world.committer, world.clock)
+        self.database = DatabaseWatch(perene.store.probe, perene.committer, clock)
         self.alerting = Alerting(
-            store=world.store,
+            store=perene.store,
             notifiers=[self.pager],
             rules=SHIPPED,
-            signals=SignalSource(world.supervisor, self.database, world.clock),
-            clock=world.clock,
-            reason=lambda session: reason_of(world.supervisor.live(SessionId(session))),
+            signals=SignalSource(perene.supervisor, self.database, clock),
+            clock=clock,
+            reason=lambda session: reason_of(perene.supervisor.live(SessionId(session))),
         )
-        self.vitals = Vitals(world.supervisor, world.committer, database=self.database.health)
+        self.vitals = Vitals(perene.supervisor, perene.committer, database=self.database.health)
 
 
 @asynccontextmanager

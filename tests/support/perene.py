@@ -1,0 +1,215 @@
+"""The service's side of a world: one Perene in this process, stopped, killed and started again."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from perene.app.connections import OwnedStore
+from perene.core.account import ReachOutPolicy
+from perene.core.ids import SessionId
+from perene.core.notices import Observer
+from perene.core.sessions import Connection as State
+from perene.core.sessions import SessionOptions
+from perene.core.unit import Unit
+from perene.engine.client_payload import ClientIdentity
+from perene.engine.config import EngineConfig
+from perene.engine.connection import Connection
+from perene.engine.content import readable_fields, text_message
+from perene.engine.listening import HearingMemory
+from perene.engine.ports import SessionStore
+from perene.engine.transport import Endpoint
+from perene.store.store import Store
+from perene.supervisor.desks.account import AccountDesk
+from perene.supervisor.desks.events import EventFeed
+from perene.supervisor.desks.messages import MessageDesk
+from perene.supervisor.desks.sessions import SessionDesk
+from perene.supervisor.fleet.supervisor import Supervisor, Versions
+from perene.supervisor.gate.start_gate import StartGate
+from perene.supervisor.storage.committer import Committer, Outcome, SavePolicy
+from tests.support.commits import Commits
+from tests.support.edges import WatchedMetrics, WatchedObserver, WatchedTransport
+from tests.support.network import Network
+from tests.support.passing import PassingTime
+from tests.support.record import PATIENCE_S
+from tests.support.storage import Storage
+
+DESK = SessionId("desk")
+"""The session of scenarios that need but one."""
+
+
+class Perene:
+    """Real engine, store, committer, supervisor and desks, made anew at each `start`.
+
+    `config` goes to the engine. What is made at a start and what it is made from are public: a
+    scenario asks the desks, as the API does, and looks at what it is about.
+    """
+
+    def __init__(
+        self,
+        time: PassingTime,
+        network: Network,
+        storage: Storage,
+        *,
+        folder: Path,
+        url: str,
+        root_key: bytes,
+        seed: int,
+        versions: Versions | None,
+        config: dict[str, Any],
+    ) -> None:
+        self.commits = Commits()
+        self.transports: list[WatchedTransport] = []
+        """The connections that Perene has not closed, the newest last."""
+        self.hearing: dict[SessionId, HearingMemory] = {}
+        """What each session has learned of its traffic."""
+        self.versions = versions
+        """Where a live client version is found; a change counts from the next start."""
+        self.policy = ReachOutPolicy()
+        """How new chats are paced; a change counts from the next start."""
+        self.start_at_once = 50
+        """Places at the start gate; a change counts from the next start."""
+        self._time = time
+        self._clock = time.clock
+        self._network = network
+        self._storage = storage
+        self._folder = folder
+        self._url = url
+        self._seed = seed
+        self._config = replace(
+            EngineConfig(
+                endpoint=Endpoint(url="memory:"),
+                root_key=root_key,
+                client=ClientIdentity(version=(2, 3000, 1)),
+                retry_delay_s=0.0,
+            ),
+            **config,
+        )
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # --- its life ---------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Start the service; sessions that shall run are started."""
+        self.store = Store.open(
+            self._url,
+            clock=self._clock,
+            key_file=self._folder / "master.key",
+        )
+        last_life = await self.store.last_life()  # before `storage` counts what is asked
+        self._storage.attach(self.store.database)
+        self.feed = EventFeed(self.store)
+        self.committer = Committer(
+            commit=self._commit, clock=self._clock, policy=SavePolicy(), on_commit=self._committed
+        )
+        self.gate = StartGate(self._clock, at_once=self.start_at_once, per_second=200)
+        self.metrics = WatchedMetrics(self._time.ring)
+        self.supervisor = Supervisor(
+            last_life=last_life,
+            store=self.store,
+            open_store=lambda session, epoch, lane: OwnedStore(self.store, session, epoch, lane),
+            committer=self.committer,
+            connect=self._connect,
+            clock=self._clock,
+            ring=self._committed,
+            rng=random.Random(self._seed),
+            versions=self.versions,
+            gate=self.gate,
+            metrics=self.metrics,
+        )
+        self._open_desks()
+        self._tasks = [
+            asyncio.create_task(self.committer.run()),
+            asyncio.create_task(self.supervisor.run()),
+        ]
+
+    def _open_desks(self) -> None:
+        self.sessions = SessionDesk(self.store, self.supervisor, self._clock, ring=self._committed)
+        self.accounts = AccountDesk(
+            self.store, self.feed, self._clock, self.policy, ring=self._committed
+        )
+        self.messages = MessageDesk(
+            self.store,
+            self._clock,
+            compose=lambda text: text_message(text).SerializeToString(),
+            read_fields=readable_fields,
+            wake=self.supervisor.wake_sender,
+            doubt=self.supervisor.doubt,
+            admission=self.accounts.admission,
+        )
+
+    async def stop(self) -> None:
+        """Stop as SIGTERM does: drain, commit, close."""
+        if not self._tasks:
+            return
+        committing, supervising = self._tasks
+        self.supervisor.close()
+        async with asyncio.timeout(PATIENCE_S):
+            await supervising
+            await self.committer.drained()
+        committing.cancel()
+        await self._ended()
+
+    async def kill(self) -> None:
+        """End at once: nothing is drained, nothing more is sent."""
+        for transport in self.transports:
+            await transport.inner.close()
+        for task in self._tasks:
+            task.cancel()
+        await self._ended()
+
+    async def restart(self) -> None:
+        """Stop, and start again on the same data."""
+        await self.stop()
+        await self.start()
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the service runs."""
+        return bool(self._tasks)
+
+    async def _ended(self) -> None:
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        await self.store.close()
+
+    # --- its sessions -----------------------------------------------------------------------------
+
+    def state(self, session: SessionId = DESK) -> State:
+        """Return the state of a session's connection."""
+        return self.supervisor.live(session).connection
+
+    def all_open(self, sessions: Sequence[SessionId]) -> bool:
+        """Tell whether the connections of all of these are open."""
+        return all(self.state(session) is State.OPEN for session in sessions)
+
+    # --- its edges --------------------------------------------------------------------------------
+
+    async def _commit(self, units: Sequence[Unit]) -> Sequence[Outcome]:
+        await self.commits.turn(units)
+        return await self.store.commit(units)
+
+    def _committed(self) -> None:
+        self.feed.ring()
+        self._time.ring()
+
+    def _connect(
+        self, store: SessionStore, options: SessionOptions, observer: Observer
+    ) -> Connection:
+        return Connection(
+            store=store,
+            config=self._config,
+            clock=self._clock,
+            observer=WatchedObserver(observer, self._time.ring),
+            dial=partial(self._dial, store.session),
+            hearing=self.hearing.setdefault(store.session, HearingMemory()),
+        )
+
+    async def _dial(self, session: SessionId) -> WatchedTransport:
+        transport = WatchedTransport(await self._network.dial(session), self._time.ring)
+        still = [one for one in self.transports if not one.inner.is_closed]
+        self.transports = [*still, transport]
+        return transport
