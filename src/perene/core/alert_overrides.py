@@ -14,6 +14,7 @@ above = 5
 severity = "info"
 sentence = "{value:.0f} reconnections in an hour."
 remedy = "Check the network."
+held_back_by = ["session_flapping"]
 """
 
 import math
@@ -22,12 +23,12 @@ from collections.abc import Mapping, Sequence
 from typing import TypeVar, cast
 
 from perene.core.alert_rules import SHIPPED, SIGNALS
-from perene.core.alerts import Rule, Scope, Severity
+from perene.core.alerts import Rule, Scope, Severity, ranked
 from perene.core.errors import RefusedToStart
 
 _NUMBERS = ("above", "below", "for_s", "resolve_after_s")
 _TEXTS = ("signal", "sentence", "remedy")
-_KEYS = ("enabled", "scope", "severity", *_NUMBERS, *_TEXTS)
+_KEYS = ("enabled", "scope", "severity", *_NUMBERS, *_TEXTS, "held_back_by")
 _NEEDED = ("scope", "signal", "severity", "sentence")
 _RESOLVE_AFTER_S = 60.0
 _LONGEST_NAME = 64
@@ -64,7 +65,27 @@ def rules_with(text: str, shipped: Sequence[Rule] = SHIPPED) -> tuple[Rule, ...]
             rules.pop(name, None)
         else:
             rules[name] = rule
+    _check_order(rules, {rule.name: rule for rule in shipped} | rules)
     return tuple(rules.values())
+
+
+def _check_order(rules: Mapping[str, Rule], known: Mapping[str, Rule]) -> None:
+    """Look whether rules can be held back as they say; one that is switched off holds none back."""
+    for rule in rules.values():
+        for name in rule.held_back_by:
+            if name not in known:
+                raise WrongAlertRules(
+                    f'The alert rule {rule.name}: held_back_by names "{name}", which is no rule.'
+                )
+            if known[name].scope is not rule.scope:
+                raise WrongAlertRules(
+                    f'The alert rule {rule.name}: held_back_by names "{name}", which is about the'
+                    f" {known[name].scope}, and not about the {rule.scope}."
+                )
+    try:
+        ranked(tuple(rules.values()))
+    except ValueError as error:
+        raise WrongAlertRules(f"The alert rules {error}.") from None
 
 
 def _table(value: object, where: str) -> Mapping[str, object]:
@@ -114,6 +135,7 @@ def _built(name: str, entry: Mapping[str, object], base: Rule | None) -> Rule:
         severity=_choice(Severity, entry, "severity", None if base is None else base.severity),
         sentence=_text(entry, "sentence", "" if base is None else base.sentence),
         remedy=_text(entry, "remedy", "" if base is None else base.remedy),
+        held_back_by=_names(entry, "held_back_by", () if base is None else base.held_back_by),
     )
 
 
@@ -131,6 +153,19 @@ def _text(entry: Mapping[str, object], key: str, otherwise: str) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{key} must be a text")  # noqa: TRY004  # as all that is wrong
     return value
+
+
+def _names(entry: Mapping[str, object], key: str, otherwise: tuple[str, ...]) -> tuple[str, ...]:
+    value = entry.get(key)
+    if value is None:
+        return otherwise
+    if not isinstance(value, list):
+        raise ValueError(f"{key} must be a list of texts")  # noqa: TRY004  # as all that is wrong
+    names = cast("list[object]", value)
+    found = tuple(name for name in names if isinstance(name, str))
+    if len(found) < len(names):
+        raise ValueError(f"{key} must be a list of texts")
+    return found
 
 
 def _choice(

@@ -50,6 +50,7 @@ def _session(
     *,
     for_s: float = 0,
     resolve_after_s: float = 60,
+    held_back_by: tuple[str, ...] = (),
 ) -> Rule:
     return Rule(
         name=name,
@@ -61,6 +62,7 @@ def _session(
         severity=severity,
         sentence=sentence,
         remedy=remedy,
+        held_back_by=held_back_by,
     )
 
 
@@ -75,6 +77,7 @@ def _service(
     below: float | None = None,
     for_s: float = 0,
     resolve_after_s: float = 60,
+    held_back_by: tuple[str, ...] = (),
 ) -> Rule:
     return Rule(
         name=name,
@@ -87,10 +90,20 @@ def _service(
         severity=severity,
         sentence=sentence,
         remedy=remedy,
+        held_back_by=held_back_by,
     )
 
 
 _OUTAGES = "Look at the session's outages, which hold the cause and every attempt."
+
+_LOST = ("session_banned", "session_locked")
+"""What WhatsApp has done to the account; that its device has to be linked anew follows from it."""
+
+_CAUSES = (*_LOST, "session_replaced", "session_outdated", "session_needs_pairing")
+"""Why a session is down, of which each tells what to do; that it is down follows from it."""
+
+_COURSE = (*_CAUSES, "session_needs_attention", "session_attempts")
+"""How far an outage has come, for causes without a rule of their own."""
 
 SESSION_RULES: tuple[Rule, ...] = (
     _session(
@@ -100,6 +113,7 @@ SESSION_RULES: tuple[Rule, ...] = (
         Severity.WARNING,
         "Not connected for {minutes:.0f} minutes.",
         _OUTAGES,
+        held_back_by=(*_COURSE, "session_restarts", "session_down_long"),
     ),
     _session(
         "session_down_long",
@@ -108,6 +122,7 @@ SESSION_RULES: tuple[Rule, ...] = (
         Severity.CRITICAL,
         "Not connected for {minutes:.0f} minutes.",
         _OUTAGES,
+        held_back_by=_COURSE,
     ),
     _session(
         "session_needs_attention",
@@ -117,6 +132,7 @@ SESSION_RULES: tuple[Rule, ...] = (
         "The session is down, and no attempt is made before a person acts.",
         "Read the session's last error, mend its cause, then restart the session.",
         for_s=30,
+        held_back_by=_CAUSES,
     ),
     _session(
         "session_banned",
@@ -152,6 +168,7 @@ SESSION_RULES: tuple[Rule, ...] = (
         "The device is no longer linked to its phone.",
         "Scan the session's QR code, or enter a pairing code, on the phone; a session that needs"
         " attention has to be started first.",
+        held_back_by=_LOST,
     ),
     _session(
         "session_outdated",
@@ -197,6 +214,8 @@ SESSION_RULES: tuple[Rule, ...] = (
         Severity.CRITICAL,
         "{percent:.0f} % of the attempts that this outage is given are used up.",
         _OUTAGES + " When all are used up, a person has to act.",
+        for_s=60,  # some outages have used up all before it helps to know of it
+        held_back_by=(*_CAUSES, "session_needs_attention"),
     ),
     _session(
         "session_heartbeat",
@@ -247,6 +266,7 @@ SERVICE_RULES: tuple[Rule, ...] = (
         above=0,
         for_s=20,
         resolve_after_s=20,
+        held_back_by=("database_taken",),
     ),
     _service(
         "database_taken",
@@ -272,6 +292,7 @@ SERVICE_RULES: tuple[Rule, ...] = (
         "Look for what they share: network, proxy, endpoint, client version.",
         above=20,
         for_s=300,
+        held_back_by=("most_sessions_down",),
     ),
     _service(
         "most_sessions_down",
@@ -308,6 +329,7 @@ SERVICE_RULES: tuple[Rule, ...] = (
         "Make room, or move the data directory.",
         below=2 * 1024**3,
         for_s=60,
+        held_back_by=("disk_full",),
     ),
     _service(
         "disk_full",

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from graphlib import CycleError, TopologicalSorter
 from string import Formatter
 
 from perene.core.clock import Instant
@@ -38,6 +39,11 @@ class Severity(StrEnum):
     INFO = "info"
     WARNING = "warning"
     CRITICAL = "critical"
+
+    @property
+    def weight(self) -> int:
+        """A number that is larger the more is asked."""
+        return list(Severity).index(self)
 
 
 class Scope(StrEnum):
@@ -84,6 +90,11 @@ class Rule:
     Exactly one of `above` and `below` is given; the threshold itself is still good. The alert
     resolves when the number has been good for `resolve_after_s` seconds, or its subject is gone;
     a number that is not known makes it neither fire nor resolve.
+
+    `held_back_by` names more specific rules of the same scope, which tell of the same condition and
+    say more. While one of them that is at least as severe holds for the same subject, this one does
+    not fire; it does once none holds any more, if its own number is still bad then. An alert that
+    is open stays so: who was told that it fired is told when it is over.
     `sentence` is a format string with `value`, `minutes` (of a value in seconds), `percent` (of a
     share) and `gigabytes` (of bytes).
     """
@@ -98,6 +109,7 @@ class Rule:
     severity: Severity
     sentence: str
     remedy: str
+    held_back_by: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.above is None) == (self.below is None):
@@ -129,7 +141,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:
-    """The rule has held since then, not yet for long enough."""
+    """The rule has held since then, not yet for long enough, or is held back."""
 
     since: Instant
 
@@ -169,11 +181,16 @@ def evaluate(
     An alert that fired has no `resolved_at`. Nothing changes twice: the same numbers again change
     nothing. How long a number was bad or good is measured by the monotonic clock; times never run
     backwards in an alert, whatever the wall clock does.
+
+    Raises ValueError for rules that hold back each other.
     """
     after: dict[Key, State] = {}
     changes: list[Alert] = []
     by_name = {rule.name: rule for rule in rules}
-    for key in {**dict.fromkeys(states), **dict.fromkeys(_bad(rules, signals))}:
+    ranks = ranked(rules)
+    keys = {**dict.fromkeys(states), **dict.fromkeys(_bad(rules, signals))}
+    # What a specific rule comes to in this look decides about the general one.
+    for key in sorted(keys, key=lambda key: ranks.get(key[0], 0)):
         rule = by_name.get(key[0])
         before = states.get(key)
         if rule is None:  # the rule was taken away or switched off
@@ -181,12 +198,35 @@ def evaluate(
         elif key[1] not in signals:
             state, change = _vanished(before, now)
         else:
-            state, change = _step(rule, key[1], before, signals[key[1]].get(rule.signal), now)
+            held_back = any(
+                (name, key[1]) in after and by_name[name].severity.weight >= rule.severity.weight
+                for name in rule.held_back_by
+                if name in by_name
+            )
+            value = signals[key[1]].get(rule.signal)
+            state, change = _step(rule, key[1], before, value, now, held_back=held_back)
         if state is not None:
             after[key] = state
         if change is not None:
             changes.append(change)
     return after, tuple(changes)
+
+
+def ranked(rules: Sequence[Rule]) -> Mapping[str, int]:
+    """Return the rank of each rule by its name, above that of all rules that hold it back.
+
+    Raises ValueError, which names them, for rules that hold back each other.
+    """
+    known = {rule.name: set(rule.held_back_by) for rule in rules}
+    specific = {name: by & known.keys() for name, by in known.items()}
+    ranks: dict[str, int] = {}
+    try:
+        for name in TopologicalSorter(specific).static_order():
+            ranks[name] = max((ranks[other] + 1 for other in specific[name]), default=0)
+    except CycleError as error:
+        names = " and ".join(dict.fromkeys(error.args[1]))
+        raise ValueError(f"{names} hold back each other") from None
+    return ranks
 
 
 def _bad(rules: Sequence[Rule], signals: Signals) -> Iterator[Key]:
@@ -202,7 +242,13 @@ _Outcome = tuple[State | None, Alert | None]
 
 
 def _step(
-    rule: Rule, subject: str, before: State | None, value: float | None, now: Instant
+    rule: Rule,
+    subject: str,
+    before: State | None,
+    value: float | None,
+    now: Instant,
+    *,
+    held_back: bool,
 ) -> _Outcome:
     match before:
         case Firing(alert=alert, good_since=good_since):
@@ -210,19 +256,25 @@ def _step(
         case Restored(alert=alert):
             return _firing(rule, alert, None, value, now)
         case Pending(since=since):
-            return _pending(rule, subject, since, value, now)
+            return _pending(rule, subject, since, value, now, held_back=held_back)
         case None:
-            return _pending(rule, subject, now, value, now)
+            return _pending(rule, subject, now, value, now, held_back=held_back)
 
 
 def _pending(
-    rule: Rule, subject: str, since: Instant, value: float | None, now: Instant
+    rule: Rule,
+    subject: str,
+    since: Instant,
+    value: float | None,
+    now: Instant,
+    *,
+    held_back: bool,
 ) -> _Outcome:
     if value is None or not rule.holds(value):
         return None, None
     # A wall clock that was set back must not make an alert fire before it began.
     since = replace(since, wall=min(since.wall, now.wall))
-    if now.monotonic - since.monotonic < rule.for_s:
+    if held_back or now.monotonic - since.monotonic < rule.for_s:
         return Pending(since=since), None
     alert = Alert(
         id=_alert_id(rule.name, subject, now.wall),

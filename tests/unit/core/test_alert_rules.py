@@ -6,7 +6,7 @@ import pytest
 
 from perene.core.alert_overrides import WrongAlertRules, rules_with
 from perene.core.alert_rules import SHIPPED, SIGNALS
-from perene.core.alerts import SERVICE, Rule, Scope, Severity, evaluate
+from perene.core.alerts import SERVICE, Rule, Scope, Severity, evaluate, ranked
 from perene.core.clock import Instant
 
 START = datetime(2026, 9, 1, 12, tzinfo=UTC)
@@ -84,6 +84,20 @@ def test_every_signal_is_watched_by_a_shipped_rule() -> None:
     assert watched == {(scope, name) for scope, names in SIGNALS.items() for name in names}
 
 
+def test_a_shipped_rule_is_held_back_by_rules_of_its_scope_that_exist() -> None:
+    scopes = {rule.name: rule.scope for rule in SHIPPED}
+    for rule in SHIPPED:
+        assert {scopes[name] for name in rule.held_back_by} <= {rule.scope}
+    assert ranked(SHIPPED)
+
+
+def test_whatever_holds_back_a_rule_holds_back_what_is_more_general_still() -> None:
+    by = {rule.name: set(rule.held_back_by) for rule in SHIPPED}
+    for rule in SHIPPED:
+        for name in rule.held_back_by:
+            assert by[name] <= by[rule.name], (rule.name, name)
+
+
 def one(text: str, name: str) -> Rule:
     return next(rule for rule in rules_with(text) if rule.name == name)
 
@@ -106,6 +120,14 @@ def test_a_shipped_rule_takes_what_is_given_and_keeps_the_rest() -> None:
 def test_a_threshold_can_be_turned_round() -> None:
     after = one("[rules.session_deaf]\nbelow = 1\nfor_s = 5\n", "session_deaf")
     assert (after.above, after.below, after.for_s) == (None, 1, 5)
+
+
+def test_a_rule_can_be_held_back_by_others_or_by_none() -> None:
+    assert one("[rules.session_down]\nheld_back_by = []\n", "session_down").held_back_by == ()
+    after = one('[rules.session_deaf]\nheld_back_by = ["session_flapping"]\n', "session_deaf")
+    assert after.held_back_by == ("session_flapping",)
+    kept = one("[rules.session_banned]\nenabled = false\n", "session_down").held_back_by
+    assert "session_banned" in kept, "one that is switched off holds nothing back"
 
 
 def test_a_shipped_rule_can_be_switched_off() -> None:
@@ -147,6 +169,15 @@ def test_a_rule_can_be_added() -> None:
         ('[rules.session_down]\nfor_s = "1 h"', "for_s must be a number"),
         ("[rules.session_down]\nfor_s = -1", "from 0"),
         ("[rules.session_down]\nabove = 1\nbelow = 2", "exactly one"),
+        ('[rules.session_down]\nheld_back_by = "session_banned"', "must be a list of texts"),
+        ("[rules.session_down]\nheld_back_by = [1]", "must be a list of texts"),
+        ('[rules.session_down]\nheld_back_by = ["sesion_banned"]', '"sesion_banned", which is no'),
+        (
+            '[rules.session_down]\nheld_back_by = ["disk_low"]',
+            '"disk_low", which is about the serv',
+        ),
+        ('[rules.session_banned]\nheld_back_by = ["session_down"]', "hold back each other"),
+        ('[rules.session_deaf]\nheld_back_by = ["session_deaf"]', "hold back each other"),
         ('[rules.session_down]\nseverity = "loud"', "info, warning, critical"),
         ("[rules.session_down]\nsentence = 5", "sentence must be a text"),
         ('[rules.session_down]\nsentence = "{name}"', "sentence"),

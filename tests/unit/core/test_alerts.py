@@ -34,18 +34,22 @@ def rule(
     for_s: float = 60,
     resolve_after_s: float = 30,
     scope: Scope = Scope.SESSION,
+    signal: str = "heat",
+    severity: Severity = Severity.WARNING,
+    held_back_by: tuple[str, ...] = (),
 ) -> Rule:
     return Rule(
         name=name,
         scope=scope,
-        signal="heat",
+        signal=signal,
         above=above,
         below=below,
         for_s=for_s,
         resolve_after_s=resolve_after_s,
-        severity=Severity.WARNING,
+        severity=severity,
         sentence="It is {value:.0f} hot.",
         remedy="Cool it.",
+        held_back_by=held_back_by,
     )
 
 
@@ -212,6 +216,109 @@ def test_a_resolved_alert_can_fire_anew_as_another_one() -> None:
     assert first.id != second.id
 
 
+# --- rules that say more than others --------------------------------------------------------------
+
+BOTH = {"one": {"heat": 11, "fire": 11}}
+SMOKE = {"one": {"heat": 11, "fire": 0}}
+GOOD = {"one": {"heat": 0, "fire": 0}}
+
+
+def burning(
+    *,
+    for_s: float = 0,
+    severity: Severity = Severity.WARNING,
+    held_back_by: tuple[str, ...] = (),
+) -> Rule:
+    """Return the rule that says more."""
+    return rule("burning", signal="fire", for_s=for_s, severity=severity, held_back_by=held_back_by)
+
+
+def hot(*, for_s: float = 0, severity: Severity = Severity.WARNING) -> Rule:
+    """Return the general rule."""
+    return rule(for_s=for_s, severity=severity, held_back_by=("burning",))
+
+
+def fired(changes: Sequence[Alert]) -> list[str]:
+    return [one.rule for one in changes if one.resolved_at is None]
+
+
+def test_a_general_rule_is_held_back_while_a_more_specific_one_tells() -> None:
+    for rules in ((hot(), burning()), (burning(), hot())):
+        looks = Looks(*rules)
+        assert fired(looks.look(0, BOTH)) == ["burning"]
+        assert looks.look(1000, BOTH) == ()
+
+
+def test_it_takes_over_when_the_other_is_over_and_says_since_when() -> None:
+    looks = Looks(hot(for_s=60), burning())
+    looks.look(0, BOTH)
+    assert looks.look(100, SMOKE) == ()
+    over, taken = looks.look(130, SMOKE)
+    assert (over.rule, over.resolved_at) == ("burning", when(130))
+    assert (taken.rule, taken.began_at, taken.fired_at) == ("hot", when(0), when(130))
+
+
+def test_it_is_not_told_when_both_are_over() -> None:
+    looks = Looks(hot(), burning())
+    looks.look(0, BOTH)
+    looks.look(10, GOOD)
+    (over,) = looks.look(40, GOOD)
+    assert over.rule == "burning"
+    assert looks.states == {}
+
+
+def test_one_that_told_already_stays_open_until_its_own_end() -> None:
+    looks = Looks(hot(), burning())
+    assert fired(looks.look(0, SMOKE)) == ["hot"]
+    assert fired(looks.look(10, BOTH)) == ["burning"]
+    assert looks.look(20, BOTH) == ()
+    looks.look(30, GOOD)
+    assert {one.rule for one in looks.look(60, GOOD)} == {"hot", "burning"}
+
+
+def test_a_specific_rule_that_has_yet_to_wait_lets_the_general_one_wait() -> None:
+    looks = Looks(hot(), burning(for_s=120))
+    assert looks.look(0, BOTH) == ()
+    assert fired(looks.look(120, BOTH)) == ["burning"]
+    looks = Looks(hot(), burning(for_s=120))
+    assert looks.look(0, BOTH) == ()
+    assert fired(looks.look(60, SMOKE)) == ["hot"]
+
+
+def test_another_subject_is_another_matter() -> None:
+    looks = Looks(hot(), burning())
+    changes = looks.look(0, {"one": {"heat": 0, "fire": 11}, "two": {"heat": 11, "fire": 0}})
+    assert {(one.rule, one.subject) for one in changes} == {("burning", "one"), ("hot", "two")}
+
+
+def test_one_that_is_less_severe_holds_nothing_back() -> None:
+    looks = Looks(hot(severity=Severity.CRITICAL), burning(severity=Severity.WARNING))
+    assert set(fired(looks.look(0, BOTH))) == {"hot", "burning"}
+
+
+def test_one_that_is_switched_off_holds_nothing_back() -> None:
+    assert fired(Looks(hot()).look(0, BOTH)) == ["hot"]
+
+
+def test_what_is_held_back_holds_back_what_is_more_general_still() -> None:
+    warm = rule("warm", for_s=0, held_back_by=("hot",))
+    looks = Looks(warm, hot(), burning())
+    assert fired(looks.look(0, BOTH)) == ["burning"]
+    looks.look(10, SMOKE)
+    assert fired(looks.look(40, SMOKE)) == ["hot"]
+
+
+def test_an_open_alert_of_an_earlier_run_holds_back_too() -> None:
+    (told,) = Looks(burning()).look(0, BOTH)
+    looks = Looks(hot(), burning(), states=restored([told]))
+    assert looks.look(100, BOTH) == ()
+
+
+def test_rules_that_hold_back_each_other_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"hot and burning|burning and hot"):
+        Looks(hot(), burning(held_back_by=("hot",))).look(0, BOTH)
+
+
 # --- over a restart of the service ----------------------------------------------------------------
 
 
@@ -309,6 +416,7 @@ RULES = (
     rule("slow", for_s=60, resolve_after_s=30),
     rule("quick", for_s=0, resolve_after_s=0),
     rule("low", above=None, below=3, for_s=20, resolve_after_s=20),
+    rule("general", above=-1, for_s=5, held_back_by=("slow", "low")),
     rule("service", for_s=10, scope=Scope.SERVICE),
 )
 
@@ -337,7 +445,10 @@ def open_alerts(looks: Looks) -> dict[Key, Alert]:
 
 
 def played(row: Row) -> tuple[Looks, list[Alert]]:
-    """Play a row of looks; assert on the way that no key ever has two open alerts."""
+    """Play a row of looks; assert on the way that no key ever has two open alerts.
+
+    Nor does a general rule ever fire beside a more specific one.
+    """
     looks, told = Looks(*RULES), list[Alert]()
     open_now: dict[tuple[str, str], str] = {}
     second = 0
@@ -350,6 +461,8 @@ def played(row: Row) -> tuple[Looks, list[Alert]]:
             key = change.rule, change.subject
             if change.resolved_at is None:
                 assert key not in open_now
+                if change.rule == "general":
+                    assert not {("slow", change.subject), ("low", change.subject)} & {*looks.states}
                 open_now[key] = change.id
             else:
                 assert open_now.pop(key) == change.id
@@ -368,6 +481,7 @@ def test_no_rule_and_subject_ever_has_two_open_alerts(row: Row) -> None:
 def test_every_alert_resolves_once_the_numbers_are_good(row: Row) -> None:
     looks, told = played(row)
     good: Signals = {subject: {"heat": 5.0} for subject in (SERVICE, "one", "two")}
+    looks.rules = [one for one in RULES if one.name != "general"]  # to which no number is good
     told += looks.look(END, good)
     told += looks.look(END + 30, good)
     fired = {one.id for one in told if one.resolved_at is None}
