@@ -64,8 +64,7 @@ class Storage:
 
     def attach(self, database: Database) -> None:
         """Stand before a database that was just opened."""
-        # The one way to its threads, for reads and writes alike; it has no public name.
-        in_thread = getattr(database, "_run")  # noqa: B009  # not public
+        in_thread = database.hand_over
 
         async def inner(threads: Threads, work: Callable[[], T]) -> T:
             return work() if self.in_line else await in_thread(threads, work)
@@ -85,7 +84,7 @@ class Storage:
                 case Health.WELL:
                     return await inner(threads, work)
 
-        setattr(database, "_run", run)  # noqa: B010  # not public
+        setattr(database, "hand_over", run)  # noqa: B010  # a method
         database.limit = self._limit
 
     def _limit(self, seconds: float) -> AbstractAsyncContextManager[object]:

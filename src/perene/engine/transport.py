@@ -64,7 +64,7 @@ class SocketTransport:
     @classmethod
     async def dial(cls, endpoint: Endpoint) -> "SocketTransport":
         """Open the socket, or raise ConnectionEnded: what kept it away is in `unreachable`."""
-        tls = _tls(endpoint)
+        tls = shared_tls(endpoint)
         try:
             async with asyncio.timeout(endpoint.connect_timeout_s):
                 socket = await connect(
@@ -138,8 +138,11 @@ def tls_context(*, ca_file: str | None, verify: bool) -> ssl.SSLContext:
     return context
 
 
-def _tls(endpoint: Endpoint) -> ssl.SSLContext | None:
-    """Return the context that every dial with this endpoint's trust shares, None without TLS."""
+def shared_tls(endpoint: Endpoint) -> ssl.SSLContext | None:
+    """Return the context that every dial with this endpoint's trust shares, None without TLS.
+
+    Raises ConnectionEnded when the endpoint's file of authorities cannot be used.
+    """
     if not endpoint.url.startswith("wss:"):
         return None
     try:

@@ -51,6 +51,11 @@ class MemoryTransport:
         """How many messages `receive` returns without waiting."""
         return len(self._inbox)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether either side has ended it; what the server sent before can still be read."""
+        return self._closed
+
     async def close(self) -> None:
         """Leave; what was not read is lost."""
         if not self._closed:

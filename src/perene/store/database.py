@@ -222,7 +222,7 @@ class Database:
         try:
             async with self.limit(self.limit_s), turn:
                 self._check(crew)
-                return await self._run(crew.threads, partial(crew.do, errand, work))
+                return await self.hand_over(crew.threads, partial(crew.do, errand, work))
         except TimeoutError as error:
             errand.give_up()
             raise silence(self.limit_s) from error
@@ -239,7 +239,8 @@ class Database:
         if crew.hangs:
             raise StorageUnavailable("the database hangs, and owes an answer to earlier questions")
 
-    async def _run(self, threads: Threads, work: Callable[[], T]) -> T:
+    async def hand_over(self, threads: Threads, work: Callable[[], T]) -> T:
+        """Have threads do something: the one way of every read and write to the database."""
         return await asyncio.get_running_loop().run_in_executor(threads, work)
 
     def _read(self, work: Callable[[Connection], T]) -> T:

@@ -5,14 +5,14 @@ import re
 import socket
 import threading
 from collections.abc import Generator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import event, make_url, text
+from sqlalchemy import Connection, Engine, event, make_url
 
 from perene.core.errors import DatabaseTaken, NotFound, StorageUnavailable
 from perene.store.engines import parse_url
@@ -205,15 +205,26 @@ async def test_who_lost_the_hold_acquires_no_session(
 def test_a_connection_that_only_we_gave_up_is_not_taken_for_another_service(
     server: Server, lock: InstanceLock
 ) -> None:
-    assert isinstance(lock, ServerLock)
     with ExitStack() as stack:
+        used = stack.enter_context(used_connections())
+        assert lock.keep() is False
         for _ in range(20):
-            half_open = lock._connection
-            assert half_open is not None
-            stack.callback(half_open.close)
-            lock._connection = None
+            stack.callback(os.close, break_on_our_side(used[-1]))
             assert lock.keep() is True
             assert lock.keep() is False
+
+
+def break_on_our_side(connection: psycopg.Connection) -> int:
+    """Take a connection its socket; the server, which has the other end, notices nothing.
+
+    Returns a descriptor that keeps it open.
+    """
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    with ours:
+        kept = os.dup(connection.fileno())
+        os.dup2(ours.fileno(), connection.fileno())
+    return kept
 
 
 @pytest.mark.requirement("D9")
@@ -242,9 +253,10 @@ def test_a_host_that_dies_is_given_up_by_the_server_within_20_s() -> None:
         local = make_url(postgres.url("postgres")).set(host="127.0.0.1", port=port, query={})
         lock = ServerLock(parse_url(local.render_as_string(hide_password=False)))
         try:
-            assert lock.take() is None
+            with used_connections() as used:
+                assert lock.take() is None
             idle, interval, count, unanswered = (
-                _shown(lock, f"tcp_{name}")
+                _shown(used[-1], f"tcp_{name}")
                 for name in (
                     "keepalives_idle",
                     "keepalives_interval",
@@ -258,10 +270,27 @@ def test_a_host_that_dies_is_given_up_by_the_server_within_20_s() -> None:
             lock.release()
 
 
-def _shown(lock: ServerLock, name: str) -> int:
-    assert lock._connection is not None
-    query = text("SELECT setting FROM pg_settings WHERE name = :name")
-    return int(lock._connection.execute(query, {"name": name}).scalar_one())
+def _shown(connection: psycopg.Connection, name: str) -> int:
+    found = connection.execute("SELECT setting FROM pg_settings WHERE name = %s", [name]).fetchone()
+    assert found is not None
+    return int(found[0])
+
+
+@contextmanager
+def used_connections() -> Generator[list[psycopg.Connection]]:
+    """Collect the connections on which anything is asked meanwhile, the last one last."""
+    used: list[psycopg.Connection] = []
+
+    def note(connection: Connection, *_: object) -> None:
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, psycopg.Connection)
+        used.append(driver)
+
+    event.listen(Engine, "after_cursor_execute", note)
+    try:
+        yield used
+    finally:
+        event.remove(Engine, "after_cursor_execute", note)
 
 
 @pytest.mark.requirement("D9", "E6")
@@ -275,10 +304,11 @@ def test_who_lets_go_in_the_same_moment_keeps_nobody_out(server: Server) -> None
             if "pg_try_advisory_lock" in cursor_statement_and_so_on[2]:
                 leaving.execute("SELECT pg_advisory_unlock_all()")
 
-        event.listen(lock._engine, "after_cursor_execute", leave)
+        event.listen(Engine, "after_cursor_execute", leave)
         try:
             assert lock.take() is None
         finally:
+            event.remove(Engine, "after_cursor_execute", leave)
             lock.release()
 
 

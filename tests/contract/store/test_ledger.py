@@ -7,7 +7,7 @@ import pytest
 from perene.core.ids import Epoch
 from perene.core.messages import Fate
 from perene.store.store import Store
-from tests.support.units import ANA, START, entry, key, unit
+from tests.support.units import ANA, START, ManualClock, entry, key, unit
 
 pytestmark = pytest.mark.usefixtures("ana")
 
@@ -76,9 +76,8 @@ async def test_open_entries_are_listed_oldest_first(store: Store) -> None:
     assert await store.open_ledger(ANA, limit=1) == [entries[1]]
 
 
-async def test_ciphertexts_are_forgotten_after_their_time(store: Store) -> None:
+async def test_ciphertexts_are_forgotten_after_their_time(store: Store, clock: ManualClock) -> None:
     reader = store.reader(ANA, Epoch(0))
-    clock = store._clock
     old, new = b"o" * 32, b"n" * 32
     await store.commit([unit(ciphertexts=(old, old)), unit(ciphertexts=(old,))])
     await clock.sleep(15 * 24 * 3600)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, Engine, event
 
 from perene.core.account import ACCOUNT_EVENTS, LIMIT_EVENTS
 from perene.core.events import EventType
@@ -50,12 +50,9 @@ def plans(store: Store) -> Iterator[dict[str, list[str]]]:
         plan = driver.execute(f"EXPLAIN QUERY PLAN {statement}", one)
         found[re.sub(r"\s+", " ", statement)] = [row[3] for row in plan]
 
-    engines = (store.database._writer, store.database._reader)
-    for engine in engines:
-        event.listen(engine, "before_cursor_execute", explain)
+    event.listen(Engine, "before_cursor_execute", explain)
     yield found
-    for engine in engines:
-        event.remove(engine, "before_cursor_execute", explain)
+    event.remove(Engine, "before_cursor_execute", explain)
 
 
 async def use_everything(store: Store) -> None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, Engine, delete, func, select, update
 from sqlalchemy.event import listen, remove
 
 from perene.core.errors import Conflict, NotFound, StaleEpoch, StorageError, UnreadableState
@@ -37,6 +37,7 @@ from tests.support.units import (
     PN,
     START,
     Bytes,
+    ManualClock,
     entry,
     event,
     key,
@@ -287,7 +288,9 @@ async def test_a_session_made_again_starts_empty(store: Store) -> None:
 
 
 @pytest.mark.requirement("C6")
-async def test_unlinked_credentials_are_archived_with_the_end_of_their_keys(store: Store) -> None:
+async def test_unlinked_credentials_are_archived_with_the_end_of_their_keys(
+    store: Store, clock: ManualClock
+) -> None:
     await store.create_session(ANA)
     await store.commit([full()])
     reader = store.reader(ANA, Epoch(0))
@@ -306,7 +309,7 @@ async def test_unlinked_credentials_are_archived_with_the_end_of_their_keys(stor
     assert await reader.address_pairs([PN]) == [AddressPair(pn=PN, lid=LID)]
     assert await reader.known_ciphertexts([b"h" * 32]) == {b"h" * 32}
 
-    await store._clock.sleep(60)
+    await clock.sleep(60)
     await store.commit([unit(credentials=Bytes(b"the next ones"))])
     assert await store.archive_credentials(ANA, Epoch(0), "401")
     archived = await store.archived_credentials(ANA)
@@ -362,7 +365,7 @@ async def test_a_logout_destroys_all_credentials_and_nothing_else(store: Store) 
 
 @pytest.mark.parametrize("ending", ["archive", "destroy"])
 async def test_what_is_told_of_unlinked_credentials_is_committed_with_them(
-    store: Store, ending: str
+    store: Store, clock: ManualClock, ending: str
 ) -> None:
     await store.create_session(BOB)
     await store.create_session(ANA)
@@ -387,7 +390,7 @@ async def test_what_is_told_of_unlinked_credentials_is_committed_with_them(
     assert [one.event for one in await store.events_after(since)] == [told]
     kept = {one.outage.id: one.outage for one in await store.outages(ANA)}
     assert (kept[open_.id].end, kept[open_.id].retry_at) == (OutageEnd.LOGGED_OUT, None)
-    assert kept[open_.id].ended_at == store._clock.now()
+    assert kept[open_.id].ended_at == clock.now()
     assert [one.outage for one in await store.outages(BOB)] == [theirs]
 
 
@@ -550,14 +553,13 @@ async def test_a_login_that_tells_nothing_new_leaves_the_session_s_row_alone(sto
     def note(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
         statements.append(statement)
 
-    engine = store.database._writer
-    listen(engine, "before_cursor_execute", note)
+    listen(Engine, "before_cursor_execute", note)
     try:
         await store.commit([unit(profile=profile, standing=STANDING)])
         assert not any("UPDATE sessions" in statement for statement in statements)
         await store.commit([unit(profile=Profile(push_name="Ana"), standing="")])
         assert sum("UPDATE sessions" in statement for statement in statements) == 2
     finally:
-        remove(engine, "before_cursor_execute", note)
+        remove(Engine, "before_cursor_execute", note)
     record = await store.get_session(ANA)
     assert (record.pn, record.push_name, record.standing) == (PN, "Ana", None)

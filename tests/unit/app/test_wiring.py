@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from threading import current_thread
+from typing import Any
 from unittest.mock import AsyncMock, Mock
 
 import httpx
@@ -30,6 +31,7 @@ from perene.store.database import Database
 from perene.store.store import Store
 from perene.supervisor.desks.sessions import SessionDesk
 from perene.supervisor.metrics import Metrics
+from perene.supervisor.ports import EventPage
 from perene.supervisor.watches.hold import HoldWatch
 from tests.support.record import PATIENCE_S
 from tests.support.virtual_clock import VirtualClock
@@ -169,7 +171,7 @@ async def test_a_service_ends_in_order_and_says_why_when_its_http_server_ends_by
     server = HttpServer(Mock(), host="127.0.0.1", port=0, streams=streams)
     await server.start()
     bug = RuntimeError("the loop of the server has a bug")
-    monkeypatch.setattr(server._server, "on_tick", AsyncMock(side_effect=bug))
+    monkeypatch.setattr("uvicorn.Server.on_tick", AsyncMock(side_effect=bug))
     settings = Settings(data_dir=tmp_path)
     with capture_logs() as logs, pytest.raises(ServiceFailed, match="http server"):
         async with asyncio.timeout(PATIENCE_S):
@@ -216,17 +218,31 @@ async def test_what_came_of_suspected_deafness_is_measured(service: Wired) -> No
     assert 'perene_deaf_suspicions_total{outcome="confirmed"} 1.0' in page
 
 
-async def test_a_deleted_session_leaves_no_memory_behind(service: Wired) -> None:
+async def test_a_deleted_session_leaves_no_memory_behind(
+    service: Wired, monkeypatch: pytest.MonkeyPatch
+) -> None:
     life = asyncio.create_task(service.sessions.supervisor.run())
+    hearings, accounts = service.sessions.hearings, service.sessions.accounts
+    read_from: list[int] = []
+    after = service.sessions.feed.after
+
+    async def noted(position: int, **which: Any) -> EventPage:
+        read_from.append(position)
+        return await after(position, **which)
+
+    monkeypatch.setattr(service.sessions.feed, "after", noted)
     await service.desk.create_session(ANA, name=None, options=SessionOptions(), start=False)
-    hearings = service.sessions.hearings
     heard = hearings.of(ANA)
-    await service.sessions.accounts.account(ANA)
     assert hearings.of(ANA) is heard
-    assert ANA in service.sessions.accounts._accounts
+    for _ in range(2):
+        await accounts.account(ANA)
+    assert read_from[0] == 0 < read_from[1], "what was read is remembered"
+
     await service.desk.delete(ANA)
+    await service.desk.create_session(ANA, name=None, options=SessionOptions(), start=False)
     assert hearings.of(ANA) is not heard
-    assert ANA not in service.sessions.accounts._accounts
+    await accounts.account(ANA)
+    assert read_from[2] == 0
     service.sessions.supervisor.close()
     await life
 
@@ -236,13 +252,13 @@ async def test_whatever_the_api_reads_takes_no_thread_from_sessions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     used: list[str] = []
-    hand_over = Database._run
+    hand_over = Database.hand_over
 
     async def watched(self: Database, threads: Threads, work: Callable[[], object]) -> object:
         used.append(threads.name)
         return await hand_over(self, threads, work)
 
-    monkeypatch.setattr(Database, "_run", watched)
+    monkeypatch.setattr(Database, "hand_over", watched)
     async with wired(tmp_path) as service:
         await service.store.create_session(
             ANA, name=None, desired=Desired.STOPPED, options=SessionOptions()

@@ -11,7 +11,7 @@ import pytest
 from perene.core.causes import Local
 from perene.engine import transport
 from perene.engine.errors import ConnectionEnded
-from perene.engine.transport import Endpoint, _tls, tls_context
+from perene.engine.transport import Endpoint, shared_tls, tls_context
 from perene.sim.certificate import self_signed
 
 ENDPOINT = Endpoint(url="wss://localhost/ws/chat")
@@ -45,7 +45,7 @@ def authorities(context: ssl.SSLContext | None) -> int:
 def test_dials_to_one_endpoint_share_what_they_trust(ca_file: str) -> None:
     endpoint = replace(ENDPOINT, ca_file=ca_file)
     proxied = replace(endpoint, proxy="http://user:password@proxy:3128")
-    assert _tls(endpoint) is _tls(endpoint) is _tls(proxied)
+    assert shared_tls(endpoint) is shared_tls(endpoint) is shared_tls(proxied)
 
 
 def test_authorities_that_could_not_be_read_once_are_looked_for_by_the_next_dial(
@@ -55,19 +55,22 @@ def test_authorities_that_could_not_be_read_once_are_looked_for_by_the_next_dial
     empty = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     with monkeypatch.context() as nothing_left:
         nothing_left.setattr(ssl, "create_default_context", lambda: empty)
-        assert authorities(_tls(ENDPOINT)) == 0
+        assert authorities(shared_tls(ENDPOINT)) == 0
     full = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     full.load_verify_locations(cadata=authority().decode())
     monkeypatch.setattr(ssl, "create_default_context", lambda: full)
-    assert _tls(ENDPOINT) is full is _tls(ENDPOINT)
+    assert shared_tls(ENDPOINT) is full is shared_tls(ENDPOINT)
 
 
 def test_a_dial_without_tls_needs_no_context() -> None:
-    assert _tls(replace(ENDPOINT, url="ws://localhost/ws/chat")) is None
+    assert shared_tls(replace(ENDPOINT, url="ws://localhost/ws/chat")) is None
 
 
 def test_an_endpoint_that_is_not_verified_shares_nothing_with_one_that_is() -> None:
-    strict, lax = _tls(ENDPOINT), _tls(replace(ENDPOINT, tls_verify=False))
+    strict, lax = (
+        shared_tls(ENDPOINT),
+        shared_tls(replace(ENDPOINT, tls_verify=False)),
+    )
     assert strict is not None
     assert lax is not None
     assert (strict.verify_mode, strict.check_hostname) == (ssl.CERT_REQUIRED, True)
@@ -75,30 +78,33 @@ def test_an_endpoint_that_is_not_verified_shares_nothing_with_one_that_is() -> N
 
 
 def test_a_named_file_of_authorities_is_trusted_by_its_endpoint_alone(ca_file: str) -> None:
-    plain, named = _tls(ENDPOINT), _tls(replace(ENDPOINT, ca_file=ca_file))
+    plain, named = (
+        shared_tls(ENDPOINT),
+        shared_tls(replace(ENDPOINT, ca_file=ca_file)),
+    )
     assert authorities(named) == authorities(plain) + 1
 
 
 def test_a_changed_file_of_authorities_is_read_again(ca_file: str, tmp_path: Path) -> None:
     endpoint = replace(ENDPOINT, ca_file=ca_file)
-    before = _tls(endpoint)
+    before = shared_tls(endpoint)
     with Path(ca_file).open("ab") as file:
         file.write(authority())
-    after = _tls(endpoint)
+    after = shared_tls(endpoint)
     assert authorities(after) == authorities(before) + 1
     other = tmp_path / "other.pem"
     other.write_bytes(authority())
     shutil.move(other, ca_file)
-    assert authorities(_tls(endpoint)) == authorities(before)
-    assert _tls(endpoint) is not before
+    assert authorities(shared_tls(endpoint)) == authorities(before)
+    assert shared_tls(endpoint) is not before
 
 
 def test_a_file_of_authorities_that_has_gone_ends_in_tls(ca_file: str) -> None:
     endpoint = replace(ENDPOINT, ca_file=ca_file)
-    _tls(endpoint)
+    shared_tls(endpoint)
     Path(ca_file).unlink()
     with pytest.raises(ConnectionEnded) as caught:
-        _tls(endpoint)
+        shared_tls(endpoint)
     assert caught.value.ending.code == Local.TLS
 
 
@@ -107,11 +113,11 @@ def test_the_system_s_authorities_are_read_again_after_a_while(
 ) -> None:
     now = 0.0
     monkeypatch.setattr(transport.time, "monotonic", lambda: now)
-    first = _tls(ENDPOINT)
+    first = shared_tls(ENDPOINT)
     now = 3599.0
-    assert _tls(ENDPOINT) is first
+    assert shared_tls(ENDPOINT) is first
     now = 3600.0
-    assert _tls(ENDPOINT) is not first
+    assert shared_tls(ENDPOINT) is not first
 
 
 def test_who_asks_for_a_context_may_change_it() -> None:

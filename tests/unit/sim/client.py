@@ -129,7 +129,7 @@ class Client:
     @property
     def is_closed(self) -> bool:
         assert self._transport
-        return self._transport._closed
+        return self._transport.is_closed
 
     def take(self, tag: str, **attrs: str) -> list[Node]:
         """Take the received stanzas of this kind out of `nodes`."""
