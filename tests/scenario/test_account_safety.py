@@ -8,6 +8,7 @@ import pytest
 
 from perene.core.account import LIMIT_MEANINGS, Ban, ReachOutPolicy, ban_meaning
 from perene.core.events import EventType
+from perene.core.failures import Failure, FailureCode
 from perene.core.messages import Status
 from perene.core.sessions import Connection
 from perene.engine.reach_out import REFUSED_HERE
@@ -168,6 +169,9 @@ async def test_a_queue_that_is_older_than_the_limit_is_not_sent_after_a_restart(
     await world.perene.restart()
 
     await world.events.wait(EventType.MESSAGE_FAILED, message_id=waiting, error=REFUSED_HERE)
+    why = {str(one.message.key.id): one.failure for one in await world.stored.messages()}
+    assert why[waiting] == Failure(code=FailureCode.REACH_OUT_LIMITED)
+    assert why[refused] == Failure.of_refusal("463")
     assert world.simulator.world.reach_out.refused[own] == 1
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from perene.core.errors import StorageError
 from perene.core.events import EventType
+from perene.core.failures import Failure, FailureCode
 from perene.core.ids import SessionId
 from perene.core.messages import Status
 from perene.engine.channel import Channel
@@ -201,6 +202,12 @@ async def test_a_new_companion_of_a_contact_is_written_to_at_once(world: World) 
     assert world.simulator.evidence.events["incomplete_device_lists"] == 0
 
 
+async def failures(world: World) -> dict[str, Failure | None]:
+    """Return why each message of the session failed, by its id."""
+    stored = await world.stored.messages()
+    return {one.message.key.id: one.failure for one in stored if one.message.key.from_me}
+
+
 async def test_a_refused_message_is_failed_and_not_sent_again(world: World) -> None:
     phone = await world.user.pair()
     person = world.simulator.add_contact(name="Ana")
@@ -215,6 +222,8 @@ async def test_a_refused_message_is_failed_and_not_sent_again(world: World) -> N
     await world.events.wait(EventType.MESSAGE_SENT, message_id=after)
 
     assert failed.event.payload["error"] == "463"
+    assert failed.event.payload["failure"] == {"code": "time_locked", "server_code": "463"}
+    assert await failures(world) == {sent: Failure.of_refusal("463"), after: None}
     assert world.server.inbox(ana.phone) == ["accepted"]
 
 
@@ -227,9 +236,15 @@ async def test_a_message_to_nobody_fails_and_holds_up_no_other(world: World) -> 
     barred = await world.user.send(foreign.jid, "let me in")
     sent = await world.user.send(str(ana.jid()), "hello")
 
-    await world.events.wait(EventType.MESSAGE_FAILED, message_id=nobody)
+    told = await world.events.wait(EventType.MESSAGE_FAILED, message_id=nobody)
+    assert told.event.payload["failure"] == {"code": "no_devices", "server_code": None}
     await world.events.wait(EventType.MESSAGE_FAILED, message_id=barred)
     await world.events.wait(EventType.MESSAGE_SENT, message_id=sent)
+    assert await failures(world) == {
+        nobody: Failure(code=FailureCode.NO_DEVICES),
+        barred: Failure(code=FailureCode.RECIPIENTS_REFUSED, server_code="403"),
+        sent: None,
+    }
     assert world.server.inbox(ana.phone) == ["hello"]
     assert phone not in (ana.phone, bia.phone)
 

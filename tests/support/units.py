@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 
 from perene.core.events import Event, EventType, Json
+from perene.core.failures import Failure
 from perene.core.ids import Epoch, MessageId, SessionId
 from perene.core.messages import Fate, LedgerEntry, Message, MessageKey, Status, StatusChange
 from perene.core.unit import Unit
@@ -88,13 +89,15 @@ def message(
     )
 
 
-def status(id_: str, to: Status, *, error: str | None = None, minutes: int = 0) -> StatusChange:
+def status(
+    id_: str, to: Status, *, failure: Failure | None = None, minutes: int = 0
+) -> StatusChange:
     """Make a status change with an event."""
     return StatusChange(
         id=MessageId(id_),
         status=to,
         at=START + timedelta(minutes=minutes),
-        error=error,
+        failure=failure,
         event=event(EventType.MESSAGE_STATUS, id=id_, status=to.value),
     )
 

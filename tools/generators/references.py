@@ -15,6 +15,7 @@ from perene.api.ports import Ports
 from perene.api.problems import status_of
 from perene.core.errors import PereneError, RefusedToStart
 from perene.core.events import DESCRIPTIONS, EventType
+from perene.core.failures import EXPLANATIONS, FailureCode
 from perene.settings import INHERITED, Settings, variable, what_to_give
 
 FOLDER = "docs/reference"
@@ -31,6 +32,14 @@ ABOUT_ERRORS = """\
 A code is stable. Over HTTP an error is `application/problem+json` with this code; one that refuses
 the start is printed, and the exit status is 2.
 """
+ABOUT_FAILURES = """\
+A message whose `status` is `failed` says why in `failure`, over HTTP and in the event
+`message.failed`: a `code` out of this list, and WhatsApp's own code in `server_code` where it gave
+one. Perene never sends it again by itself. A receipt that comes all the same proves that it
+arrived: then it is `delivered`, and `failure` is null.
+
+Messages that failed before Perene kept the reason have none.
+"""
 ABOUT_INHERITED = """\
 These are accepted too, so that a deployment can move over unchanged; the `PERENE_` variable wins
 when both are set. Times are in milliseconds.
@@ -43,6 +52,7 @@ def outputs() -> dict[str, str]:
         f"{FOLDER}/settings.md": settings_page(),
         f"{FOLDER}/events.md": events_page(),
         f"{FOLDER}/errors.md": errors_page(),
+        f"{FOLDER}/message-failures.md": failures_page(),
         f"{FOLDER}/cli.md": cli_page(),
         f"{FOLDER}/openapi.json": openapi_page(),
     }
@@ -99,6 +109,21 @@ def errors_page() -> str:
         seen = _place(kind)
         meaning = (inspect.getdoc(kind) or "").partition("\n\n")[0].replace("\n", " ")
         lines.append(_row(f"`{kind.code}`", seen, meaning, kind.remedy))
+    return "\n".join(lines) + "\n"
+
+
+def failures_page() -> str:
+    """Return the table of all reasons for which a message can fail."""
+    lines = [
+        "# Why a message failed",
+        NOTE,
+        ABOUT_FAILURES,
+        "| code | meaning | what to do |",
+        "|---|---|---|",
+    ]
+    for code in FailureCode:
+        explained = EXPLANATIONS[code]
+        lines.append(_row(f"`{code}`", explained.meaning, explained.remedy))
     return "\n".join(lines) + "\n"
 
 

@@ -87,7 +87,8 @@ DESCRIPTIONS: Mapping[EventType, str] = {
     EventType.MESSAGE_RECEIVED: "A message was stored, and only then acknowledged.",
     EventType.MESSAGE_SENT: "The server accepted a message of ours.",
     EventType.MESSAGE_STATUS: "A message of ours was delivered, read or played.",
-    EventType.MESSAGE_FAILED: "The server or every recipient refused a message of ours.",
+    EventType.MESSAGE_FAILED: "A message of ours was refused, or there was nobody to send it to;"
+    " the `code` of `failure` says why.",
     EventType.MESSAGE_UNREADABLE: "A message could not be decrypted; a resend was asked for.",
     EventType.PEER_IDENTITY_CHANGED: "A contact's device has new identity keys.",
     EventType.DATABASE_WENT_BACK: "The database is an older state of itself, as after the restore"

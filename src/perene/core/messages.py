@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from perene.core.events import Event
+from perene.core.failures import Failure
 from perene.core.ids import MessageId
 
 
@@ -81,14 +82,14 @@ class Message:
 class StatusChange:
     """An own message has come further; applied only where `advances` allows it.
 
-    `error` is the server's code of a refusal. `event` is put into the outbox only if the change
-    was made.
+    `failure` says why it failed; a change without one takes back what an earlier one said. `event`
+    is put into the outbox only if the change was made.
     """
 
     id: MessageId
     status: Status
     at: datetime
-    error: str | None = None
+    failure: Failure | None = None
     event: Event | None = None
 
 

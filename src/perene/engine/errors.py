@@ -2,6 +2,7 @@
 
 from perene.core.causes import Ending
 from perene.core.errors import PereneError
+from perene.core.failures import Failure, FailureCode
 
 
 class ConnectionEnded(PereneError):
@@ -58,7 +59,11 @@ class AnotherPairing(PairingRefused):
 
 
 class CannotSend(PereneError):
-    """A message cannot be sent to anybody."""
+    """A message cannot be sent to anybody. `failure` is what the message keeps of it."""
 
     code = "cannot_send"
     remedy = "Check the recipient's number; it may not be on WhatsApp."
+
+    def __init__(self, code: FailureCode, text: str, *, server_code: str | None = None) -> None:
+        super().__init__(text)
+        self.failure = Failure(code=code, server_code=server_code)

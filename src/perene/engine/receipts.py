@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from perene.core.account import LIMIT_MEANINGS, STALE_ADDRESS, STALE_GROUP
-from perene.core.events import Event, EventType
+from perene.core.events import Event, EventType, Json
+from perene.core.failures import Failure
 from perene.core.ids import MessageId
 from perene.core.messages import Status, StatusChange
 from perene.core.unit import Committed
@@ -106,16 +107,18 @@ class OwnMessages:
         also: Event | None = None,
     ) -> "asyncio.Future[Committed]":
         now = self._clock.now()
+        failure = None if error is None else Failure.of_refusal(error)
         async with self._stage.lock:
             draft = self._stage.draft()
             for message_id in ids:
                 draft.holders.answered(message_id, refused=status is Status.FAILED)
-                payload: dict[str, str | None] = {
+                payload: dict[str, Json] = {
                     "message_id": message_id,
                     "status": status.value,
                 }
-                if error is not None:
+                if error is not None and failure is not None:
                     payload["error"] = error
+                    payload["failure"] = failure.to_json()
                     if error in LIMIT_MEANINGS:
                         payload["meaning"] = LIMIT_MEANINGS[error]
                 draft.status_changes.append(
@@ -123,8 +126,8 @@ class OwnMessages:
                         id=message_id,
                         status=status,
                         at=now,
-                        error=error,
-                        event=Event(type=kind, at=now, payload={**payload}),
+                        failure=failure,
+                        event=Event(type=kind, at=now, payload=payload),
                     )
                 )
             if also is not None:

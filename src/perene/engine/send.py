@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from perene.core.events import Event, EventType
+from perene.core.failures import Failure, FailureCode
 from perene.core.messages import Message, Status, StatusChange
 from perene.core.unit import AddressPair, Committed, HolderChange
 from perene.engine.addresses import signal_address
@@ -79,7 +80,7 @@ class Sender:
         """
         content = parse_message(message.body)
         if content is None:
-            raise CannotSend("the stored message is not readable")
+            raise CannotSend(FailureCode.UNREADABLE_MESSAGE, "the stored message is not readable")
         try:
             chat = Jid.parse(message.key.chat)
             if chat.is_group:
@@ -88,13 +89,21 @@ class Sender:
                 await self._send_direct(message, chat, content)
         except QueryFailed as error:
             if error.is_final:
-                raise CannotSend(f"the server refused: {error}") from error
+                raise CannotSend(
+                    FailureCode.RECIPIENTS_REFUSED,
+                    f"the server refused: {error}",
+                    server_code=str(error.status),
+                ) from error
             raise
         except WireError as error:
-            raise CannotSend(f"the server's answer makes no sense: {error}") from error
+            raise CannotSend(
+                FailureCode.UNREADABLE_ANSWER, f"the server's answer makes no sense: {error}"
+            ) from error
 
-    async def refuse(self, message: Message, reason: str) -> "asyncio.Future[Committed]":
-        """Record that a message cannot be sent; the future ends with the commit."""
+    async def refuse(
+        self, message: Message, failure: Failure, error: str
+    ) -> "asyncio.Future[Committed]":
+        """Record that a message cannot be sent, and why; the future ends with the commit."""
         now = self._clock.now()
         async with self._stage.lock:
             draft = self._stage.draft()
@@ -103,14 +112,15 @@ class Sender:
                     id=message.key.id,
                     status=Status.FAILED,
                     at=now,
-                    error=reason,
+                    failure=failure,
                     event=Event(
                         type=EventType.MESSAGE_FAILED,
                         at=now,
                         payload={
                             "message_id": message.key.id,
                             "chat": message.key.chat,
-                            "error": reason,
+                            "error": error,
+                            "failure": failure.to_json(),
                         },
                     ),
                 )
@@ -126,7 +136,7 @@ class Sender:
         await self._learn(self._devices.take_learnt())
         await self._stage.book.load([chat, own.own_pn])
         if not listed.get(chat.bare):
-            raise CannotSend("the recipient has no devices on WhatsApp")
+            raise CannotSend(FailureCode.NO_DEVICES, "the recipient has no devices on WhatsApp")
         copy = wa_pb2.Message()
         copy.deviceSentMessage.destinationJid = str(chat)
         copy.deviceSentMessage.message.CopyFrom(content)
@@ -149,7 +159,9 @@ class Sender:
             )
             others = {self._stage.book.canonical(d) for d in listed[chat.bare]}
             if not others.intersection(sealed.reached):
-                raise CannotSend("no device of the recipient could be encrypted for")
+                raise CannotSend(
+                    FailureCode.NO_KEYS, "no device of the recipient could be encrypted for"
+                )
             node = _stanza(
                 message, chat, (*_participants(sealed), *token), own, sealed.first_contact
             )

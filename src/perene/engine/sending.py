@@ -6,6 +6,7 @@ from collections import Counter
 import structlog
 
 from perene.core.clock import Clock
+from perene.core.failures import Failure, FailureCode
 from perene.core.ids import MessageId
 from perene.core.messages import Message
 from perene.engine.errors import CannotSend, QueryFailed, QueryTimedOut
@@ -130,9 +131,10 @@ class SendLoop:
             if await self._reach_out.may_send(message):
                 await self._sender.send(message)
             else:
-                await self._refuse(message, REFUSED_HERE)
+                failure = Failure(code=FailureCode.REACH_OUT_LIMITED)
+                await self._refuse(message, failure, REFUSED_HERE)
         except CannotSend as error:
-            await self._refuse(message, str(error))
+            await self._refuse(message, error.failure, str(error))
         except (QueryFailed, QueryTimedOut) as error:
             # The server did not say where to send it: nothing has left.
             self._on_wire.pop(message.key.id, None)
@@ -169,6 +171,6 @@ class SendLoop:
         del self._held[message.key.chat]
         return False
 
-    async def _refuse(self, message: Message, reason: str) -> None:
-        refused = await self._sender.refuse(message, reason)
+    async def _refuse(self, message: Message, failure: Failure, error: str) -> None:
+        refused = await self._sender.refuse(message, failure, error)
         refused.add_done_callback(lambda _: self.answered(message.key.id))

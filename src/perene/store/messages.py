@@ -18,6 +18,7 @@ from sqlalchemy import (
     select,
 )
 
+from perene.core.failures import Failure
 from perene.core.ids import MessageId, SessionId
 from perene.core.messages import Message, MessageKey, Status
 from perene.store.addresses import canonical
@@ -58,6 +59,7 @@ class StoredMessage:
 
     `row` only grows and is the cursor of lists. `chat` of the key is the conversation's canonical
     address. `status_at` says when the status was reached, `received_at` when Perene stored it.
+    `failure` says why the message failed, None also for one that failed before this was kept.
     """
 
     row: int
@@ -66,7 +68,7 @@ class StoredMessage:
     message: Message
     status_at: datetime
     received_at: datetime
-    error: str | None
+    failure: Failure | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,7 @@ def stored_message(row: Row[Any], sealer: Sealer) -> StoredMessage:
         ),
         status_at=moment(row.status_at),
         received_at=moment(row.received_at),
-        error=row.error,
+        failure=Failure.stored(row.failure, row.error),
     )
 
 

@@ -209,10 +209,12 @@ messages = Table(
     Column("timestamp", BigInteger, nullable=False),
     Column("status", Text, nullable=False),
     Column("status_at", BigInteger, nullable=False),
+    # WhatsApp's own code. In a row without `failure`: an older version's word, shown to nobody.
     Column("error", Text),
     Column("push_name", Text),
     Column("sender_device", Integer, nullable=False),
     Column("received_at", BigInteger, nullable=False),
+    Column("failure", Text),
     # C8. The sender leads so that learning a person's other address finds their messages.
     UniqueConstraint("session", "sender", "external_id", "conversation", "from_me"),
     Index("ix_messages_conversation_id", "conversation", "id"),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, select, update
 
+from perene.core.failures import Failure
 from perene.core.messages import Status, StatusChange, advances
 from perene.store.addresses import by_session
 from perene.store.batch import Entry
@@ -75,8 +76,19 @@ def _move(progress: _Progress, change: StatusChange) -> bool:
 _UPDATE = (
     update(messages)
     .where(messages.c.id == bindparam("row"))
-    .values(status=bindparam("new"), status_at=bindparam("at"), error=bindparam("why"))
+    .values(
+        status=bindparam("new"),
+        status_at=bindparam("at"),
+        failure=bindparam("why"),
+        error=bindparam("server_code"),
+    )
 )
+
+
+def _why(failure: Failure | None) -> dict[str, str | None]:
+    if failure is None:
+        return {"why": None, "server_code": None}
+    return {"why": failure.code.value, "server_code": storable_or_none(failure.server_code)}
 
 
 def _write(connection: Connection, moved: list[_Progress]) -> None:
@@ -85,7 +97,7 @@ def _write(connection: Connection, moved: list[_Progress]) -> None:
             "row": progress.row,
             "new": progress.change.status.value,
             "at": micros(progress.change.at),
-            "why": storable_or_none(progress.change.error),
+            **_why(progress.change.failure),
         }
         for progress in moved
         if progress.change is not None

@@ -15,6 +15,7 @@ from pathlib import Path
 from perene.core.alerts import Alert, Notification, Severity
 from perene.core.causes import Cause, Kind
 from perene.core.events import EventType
+from perene.core.failures import Failure
 from perene.core.ids import Epoch, EventId, MessageId, SessionId
 from perene.core.messages import Fate, MessageKey, Status
 from perene.core.outages import Loss, Outage, OutageEnd, OutageId
@@ -42,6 +43,7 @@ from tests.support.units import (
     entry,
     event,
     message,
+    status,
     unit,
 )
 
@@ -51,6 +53,8 @@ SESSION = SessionId("golden")
 RECEIVED = MessageKey(chat=LID, sender=LID, id=MessageId("RECEIVED"), from_me=False)
 LOST = MessageKey(chat=GROUP, sender=LID, id=MessageId("LOST"), from_me=False)
 SENT = MessageKey(chat=LID, sender=ME, id=MessageId("SENT"), from_me=True)
+REFUSED = MessageKey(chat=LID, sender=ME, id=MessageId("REFUSED"), from_me=True)
+FAILURE = Failure.of_refusal("463")
 OPTIONS = SessionOptions(history_sync=True, proxy="http://user:password@proxy")
 TOLD = replace(event(EventType.MESSAGE_RECEIVED, id="RECEIVED"), id=EventId("evt_golden"))
 
@@ -139,6 +143,9 @@ async def fill(store: Store) -> None:
     await store.commit([WHOLE])
     sent = message(SENT, body=b"sent", tell=False, status=Status.QUEUED)
     await store.queue_message(SESSION, sent, idempotency_key="key", request_hash=b"hash")
+    await store.queue_message(SESSION, message(REFUSED, status=Status.QUEUED, tell=False))
+    failed = status(REFUSED.id, Status.FAILED, failure=FAILURE)
+    await store.commit([unit(session=SESSION, status_changes=(failed,))])
     await store.create_api_key("desk")
     await store.save_alerts([ALERT])
     await store.save_client_version(ENDPOINT, "2.3000.1", START)

@@ -14,6 +14,7 @@ from perene.store.store import Store
 from tests.contract.store.make_golden import (
     ALERT,
     ENDPOINT,
+    FAILURE,
     FOLDER,
     LEARNED,
     LOST,
@@ -22,6 +23,7 @@ from tests.contract.store.make_golden import (
     OUTAGE,
     PRIVACY_TOKEN,
     RECEIVED,
+    REFUSED,
     SENT,
     SESSION,
     STANDING,
@@ -72,8 +74,13 @@ async def test_a_database_of_any_version_is_read_whole(golden: Path, tmp_path: P
     assert await store.peer_messages(SESSION, limit=9) == list(WHOLE.peer_messages)
 
     stored = await store.list_messages(SESSION, chat=PN, newest_first=False)
-    assert [one.message.key for one in stored] == [RECEIVED, SENT]
-    assert [one.message.body for one in stored] == [b"received", b"sent"]
+    assert [one.message.key for one in stored[:2]] == [RECEIVED, SENT]
+    assert [one.message.body for one in stored[:2]] == [b"received", b"sent"]
+    assert [one.failure for one in stored[:2]] == [None, None]
+    since = golden.stem >= "schema_0006"
+    assert [(one.message.key, one.failure) for one in stored[2:]] == (
+        [(REFUSED, FAILURE)] if since else []
+    )
     entry = await reader.ledger_entry(LOST)
     assert entry is not None
     assert (entry.fate, entry.retries, entry.reason) == (Fate.PENDING, 2, "bad_mac")

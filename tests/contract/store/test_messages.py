@@ -7,6 +7,7 @@ from sqlalchemy import Connection, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from perene.core.errors import NotFound, StorageError
+from perene.core.failures import Failure, FailureCode
 from perene.core.ids import Epoch, MessageId
 from perene.core.messages import Fate, Message, Status
 from perene.core.unit import Committed
@@ -173,14 +174,43 @@ async def test_status_changes_of_one_batch_are_applied_in_their_order(store: Sto
     assert [e.event for e in await store.events_after(0)] == [moves[0].event, moves[2].event]
 
 
-async def test_a_refusal_keeps_its_code_until_a_receipt_proves_it_wrong(store: Store) -> None:
+@pytest.mark.parametrize(
+    "failure", [Failure.of_refusal("463"), Failure(code=FailureCode.NO_DEVICES)], ids=str
+)
+async def test_a_failure_keeps_its_reason_until_a_receipt_proves_it_wrong(
+    store: Store, failure: Failure
+) -> None:
     await store.commit([unit(messages=(message(key("A", from_me=True)),))])
-    await store.commit([unit(status_changes=(status("A", Status.FAILED, error="463"),))])
+    await store.commit([unit(status_changes=(status("A", Status.FAILED, failure=failure),))])
     [stored] = await store.list_messages(ANA)
-    assert (stored.message.status, stored.error) == (Status.FAILED, "463")
+    assert (stored.message.status, stored.failure) == (Status.FAILED, failure)
+    [found] = await store.find_messages(ANA, MessageId("A"))
+    assert found.failure == failure
     await store.commit([unit(status_changes=(status("A", Status.DELIVERED),))])
     [stored] = await store.list_messages(ANA)
-    assert (stored.message.status, stored.error) == (Status.DELIVERED, None)
+    assert (stored.message.status, stored.failure) == (Status.DELIVERED, None)
+
+
+async def test_a_failure_that_comes_too_late_or_is_taken_back_at_once_leaves_no_reason(
+    store: Store,
+) -> None:
+    await store.commit([unit(messages=(message(key("A", from_me=True)),))])
+    refused = status("A", Status.FAILED, failure=Failure.of_refusal("479"))
+    await store.commit(
+        [unit(status_changes=(refused,)), unit(status_changes=(status("A", Status.READ),))]
+    )
+    await store.commit([unit(status_changes=(refused,))])
+    [stored] = await store.list_messages(ANA)
+    assert (stored.message.status, stored.failure) == (Status.READ, None)
+
+
+async def test_a_server_code_of_odd_characters_is_kept_as_far_as_can_be(store: Store) -> None:
+    await store.commit([unit(messages=(message(key("A", from_me=True)),))])
+    odd = status("A", Status.FAILED, failure=Failure.of_refusal("4\x0063\ud800"))
+    await store.commit([unit(status_changes=(odd,))])
+    [stored] = await store.list_messages(ANA)
+    assert stored.failure is not None
+    assert stored.failure.code is FailureCode.REFUSED
 
 
 async def test_a_receipt_never_touches_a_received_message(store: Store) -> None:

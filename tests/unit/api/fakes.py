@@ -16,6 +16,7 @@ from perene.core.errors import (
     StorageUnavailable,
 )
 from perene.core.events import Event, EventType
+from perene.core.failures import Failure
 from perene.core.ids import Epoch, MessageId, SessionId, new_session_id
 from perene.core.machines.outlook import Outlook
 from perene.core.messages import Message, MessageKey, Status
@@ -190,6 +191,12 @@ class FakeGateway:
             raise NotRunning("The session is stopped.")
 
 
+def _status(from_me: bool, failure: Failure | None) -> Status:
+    if failure is not None:
+        return Status.FAILED
+    return Status.QUEUED if from_me else Status.RECEIVED
+
+
 class FakeMessages:
     """Messages in lists, with cursors that are plain offsets."""
 
@@ -200,7 +207,14 @@ class FakeMessages:
         self._keys: dict[tuple[SessionId, str], tuple[bytes, MessageView]] = {}
 
     def add(
-        self, session: str, text: str, *, chat: str, message_id: str = "", from_me: bool = False
+        self,
+        session: str,
+        text: str,
+        *,
+        chat: str,
+        message_id: str = "",
+        from_me: bool = False,
+        failure: Failure | None = None,
     ) -> MessageView:
         stored = self.stored.setdefault(session, [])
         message = Message(
@@ -214,9 +228,9 @@ class FakeMessages:
             text=text,
             body=text.encode("utf-8", "replace"),
             timestamp=NOW,
-            status=Status.QUEUED if from_me else Status.RECEIVED,
+            status=_status(from_me, failure),
         )
-        view = MessageView(message=message, content={"conversation": text})
+        view = MessageView(message=message, content={"conversation": text}, failure=failure)
         stored.append(view)
         return view
 

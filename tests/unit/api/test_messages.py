@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from perene.api.addresses import chat, recipient
+from perene.core.failures import EXPLANATIONS, Failure, FailureCode
 from tests.unit.api.fakes import Fakes
 
 ANA = "5511999990000@s.whatsapp.net"
@@ -151,3 +152,22 @@ def test_what_is_no_recipient_is_refused(written: str):
 def test_a_chat_can_also_be_a_channel_or_the_status_broadcast():
     assert chat("status@broadcast") == "status@broadcast"
     assert chat("120363041234567890@newsletter") == "120363041234567890@newsletter"
+
+
+async def test_a_failed_message_says_why_and_what_can_be_done(
+    client: httpx.AsyncClient, fakes: Fakes
+):
+    refused = Failure.of_refusal("463")
+    fakes.messages.add("one", "a", chat=ANA, message_id="A", from_me=True, failure=refused)
+    fakes.messages.add("one", "b", chat=ANA, message_id="B", from_me=True)
+    explained = EXPLANATIONS[FailureCode.TIME_LOCKED]
+    expected = {
+        "code": "time_locked",
+        "server_code": "463",
+        "meaning": explained.meaning,
+        "remedy": explained.remedy,
+    }
+    shown = (await client.get("/v1/sessions/one/messages/A")).json()
+    assert (shown["status"], shown["failure"]) == ("failed", expected)
+    listed = (await client.get("/v1/sessions/one/messages")).json()["items"]
+    assert {one["id"]: one["failure"] for one in listed} == {"A": expected, "B": None}

@@ -9,6 +9,7 @@ from perene.api.addresses import Recipient
 from perene.api.parameters import Text
 from perene.api.shapes.json import json_object
 from perene.api.shapes.request import RequestBody
+from perene.core.failures import EXPLANATIONS, Failure, FailureCode
 from perene.core.messages import Status
 from perene.supervisor.ports import (
     ConversationView,
@@ -24,6 +25,28 @@ class TextIn(RequestBody):
     text: Text
 
 
+class FailureOut(BaseModel):
+    """Why a message failed."""
+
+    code: FailureCode = Field(description="Stable; what a program should look at.")
+    server_code: str | None = Field(
+        description="WhatsApp's own code; null where it gave none, or was not asked."
+    )
+    meaning: str = Field(description="What it says, for people.")
+    remedy: str = Field(description="What whoever sent the message can do.")
+
+    @classmethod
+    def of(cls, failure: Failure) -> "FailureOut":
+        """Show a failure with its explanation."""
+        explained = EXPLANATIONS[failure.code]
+        return cls(
+            code=failure.code,
+            server_code=failure.server_code,
+            meaning=explained.meaning,
+            remedy=explained.remedy,
+        )
+
+
 class MessageOut(BaseModel):
     """A message, in or out."""
 
@@ -35,6 +58,10 @@ class MessageOut(BaseModel):
     text: str | None = Field(description="The text or caption.")
     timestamp: datetime = Field(description="When it was sent, by the sender's server.")
     status: Status
+    failure: FailureOut | None = Field(
+        description="Why it failed; null unless `status` is failed, and for messages that failed"
+        " before this was kept."
+    )
     push_name: str | None = Field(description="The name that the sender shows to others.")
     content: dict[str, JsonValue] | None = Field(description="The decoded fields.")
 
@@ -51,6 +78,7 @@ class MessageOut(BaseModel):
             text=message.text,
             timestamp=message.timestamp,
             status=message.status,
+            failure=None if view.failure is None else FailureOut.of(view.failure),
             push_name=message.push_name,
             content=json_object(view.content),
         )

@@ -144,4 +144,4 @@ class MessageDesk:
         message = stored.message
         # A text is complete in `text`; decoding it again for every list would cost most of it.
         content = None if message.kind == "text" else self._read_fields(message.body)
-        return MessageView(message=message, content=content)
+        return MessageView(message=message, content=content, failure=stored.failure)

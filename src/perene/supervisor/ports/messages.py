@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from perene.core.events import Json
+from perene.core.failures import Failure
 from perene.core.ids import MessageId, SessionId
 from perene.core.messages import Message
 
@@ -14,11 +15,13 @@ from perene.core.messages import Message
 class MessageView:
     """A stored message with its decoded fields.
 
-    `content` holds what could be decoded of `message.body`, None where nothing could.
+    `content` holds what could be decoded of `message.body`, None where nothing could. `failure`
+    says why the message failed, None if it did not, or before such was kept.
     """
 
     message: Message
     content: Mapping[str, Json] | None = None
+    failure: Failure | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

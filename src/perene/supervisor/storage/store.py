@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from perene.core.events import Event, EventType
+from perene.core.failures import Failure
 from perene.core.ids import Epoch, MessageId, SessionId
 from perene.core.messages import Message
 from perene.core.outages import Outage
@@ -21,6 +22,9 @@ class MessageRow(Protocol):
 
     @property
     def message(self) -> Message: ...
+
+    @property
+    def failure(self) -> Failure | None: ...
 
 
 class QueuedRow(Protocol):

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perene.core.errors import IdempotencyConflict, InvalidRequest, NotFound, StorageUnavailable
+from perene.core.failures import Failure
 from perene.core.ids import MessageId, SessionId
 from perene.core.messages import Message, Status
 from perene.core.sessions import SessionRecord
@@ -28,6 +29,7 @@ HASH = b"h" * 32
 class Stored:
     row: int
     message: Message
+    failure: Failure | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
