@@ -18,6 +18,7 @@ from perene.process.log_writer import LineWriter, errors_aside
 from perene.process.logs import setup_logs
 from perene.process.threads import Threads
 from perene.settings import Settings, unknown_variables
+from perene.settings.tls_authorities import count_authorities
 from perene.store.database import LIMIT_S
 from perene.store.errors import WrongMasterKey
 from perene.store.instance_lock import InstanceLock, held_database
@@ -35,6 +36,8 @@ async def serve(settings: Settings) -> None:
     DatabaseTaken because another service has the database, and ServiceFailed because a part of it
     ended by a bug, the HTTP server included: nobody could ask a service that lives on without it.
     """
+    if settings.tls_ca_file is not None:
+        count_authorities(settings.tls_ca_file)
     with errors_aside() as errors:
         setup_logs(settings.log_level, settings.log_format)
         for sentence in unknown_variables():

@@ -10,7 +10,7 @@ from perene.doctor.finding import Finding, Level, ok, refusal, warn
 from perene.doctor.hold import check_hold
 from perene.doctor.machine import check_data_directory, check_disk, check_open_files, check_service
 from perene.doctor.outside import check_endpoint, check_version, server_time
-from perene.doctor.start import check_address, check_alerts
+from perene.doctor.start import check_address, check_alerts, check_authorities
 from perene.doctor.stored import check_stored
 from perene.settings import Settings, WrongSetting, read_settings, unknown_variables
 
@@ -58,5 +58,6 @@ async def examine(settings: Settings, clock: Clock, *, offline: bool) -> Sequenc
         check_open_files(settings, stored.sessions),
         check_address(settings),
         await asyncio.to_thread(check_alerts, settings),
+        check_authorities(settings),
         *outside,
     )

@@ -1,4 +1,4 @@
-"""What a start reads or takes besides what is stored: the address to listen on, and the alerts."""
+"""What a start reads or takes besides what is stored: address, alerts, TLS authorities."""
 
 from perene.api import listening_socket
 from perene.core.errors import PereneError
@@ -8,6 +8,7 @@ from perene.process.data_directory import is_held
 from perene.process.threads import Threads
 from perene.settings import Settings
 from perene.settings.alert_rules import read_alert_rules
+from perene.settings.tls_authorities import count_authorities
 
 
 def check_address(settings: Settings) -> Finding:
@@ -39,3 +40,16 @@ def check_alerts(settings: Settings) -> Finding:
     else:
         told = "they are kept and logged only"
     return ok("alerts", f"There are {len(rules)} rules for alerts; {told}.")
+
+
+def check_authorities(settings: Settings) -> Finding:
+    """Look whether the named file of TLS authorities can be used, if one is named."""
+    name = "authorities"
+    if settings.tls_ca_file is None:
+        return ok(name, "For TLS the system's authorities are trusted.")
+    try:
+        count = count_authorities(settings.tls_ca_file)
+    except PereneError as error:
+        return refusal(name, error)
+    more = counted(count, "certificate", "are", "is")
+    return ok(name, f"For TLS {more} trusted besides the system's authorities.")

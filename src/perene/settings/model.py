@@ -162,7 +162,8 @@ class Settings(BaseSettings):
     )
     tls_ca_file: _HomePath | None = Field(
         default=None,
-        description="PEM file with the authorities to trust for TLS; the default is the system's.",
+        description="PEM file with the authorities to trust for TLS besides the system's. It is"
+        " read anew when it has changed.",
         json_schema_extra=_give("a path of a file"),
     )
 

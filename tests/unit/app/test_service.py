@@ -10,11 +10,12 @@ from unittest.mock import AsyncMock, Mock
 import pytest
 from structlog.testing import capture_logs
 
+from perene.app import serve
 from perene.app.announcing import announce
 from perene.app.watch import hold_watch
 from perene.app.web import most_connections
 from perene.core.errors import StorageUnavailable
-from perene.settings import Settings
+from perene.settings import Settings, WrongSetting
 from tests.support.record import PATIENCE_S
 from tests.support.virtual_clock import VirtualClock
 
@@ -69,3 +70,15 @@ async def test_a_start_goes_on_when_nobody_can_be_shown_the_first_key(
     assert "perene key create" in told["first_key_not_shown"]["remedy"]
     assert told["serving"]["url"] == "http://[::1]:8080"
     assert "pk_unseen" not in repr(lines)
+
+
+@pytest.mark.parametrize("content", [None, b"no certificate"])
+async def test_a_file_of_tls_authorities_that_no_dial_could_use_refuses_the_start(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    named, folder = tmp_path / "ca.pem", tmp_path / "data"
+    if content is not None:
+        named.write_bytes(content)
+    with pytest.raises(WrongSetting, match=r"PERENE_TLS_CA_FILE names .*ca\.pem"):
+        await serve(Settings(data_dir=folder, tls_ca_file=named))
+    assert not folder.exists()

@@ -24,6 +24,7 @@ from perene.key_rotation import next_key_file
 from perene.process.data_directory import held_data_directory
 from perene.settings import Settings
 from perene.sim import Simulator
+from perene.sim.certificate import self_signed
 from perene.store.database import Database
 from perene.store.instance_lock import held_database
 from perene.store.store import Store
@@ -425,4 +426,14 @@ async def test_authorities_that_cannot_be_read_are_a_finding(settings: Settings,
         settings, endpoint="wss://127.0.0.1:1/ws/chat", tls_ca_file=tmp_path / "none.pem"
     )
     found = await look(wrong, offline=False)
+    assert found["authorities"].level is Level.FAIL
+    assert "PERENE_TLS_CA_FILE" in found["authorities"].sentence
     assert found["endpoint"].level is Level.FAIL
+
+
+async def test_named_authorities_are_counted(settings: Settings, tmp_path: Path):
+    assert (await look(settings))["authorities"].level is Level.OK
+    named = tmp_path / "ca.pem"
+    named.write_bytes(self_signed("127.0.0.1")[0] + self_signed("127.0.0.1")[0])
+    found = (await look(changed(settings, tls_ca_file=named)))["authorities"]
+    assert (found.level, "2 certificates are trusted" in found.sentence) == (Level.OK, True)
