@@ -153,7 +153,7 @@ class Habit:
         begin, finish = _hours(start), _hours(end)
         begin = min(max(begin, finish - _HORIZON_H), finish)
         passed = finish - begin
-        due = self._counted_on(begin, finish)
+        due = self._counted_on(begin, finish, boldly=True)
         forgotten = math.exp(-passed / _MEMORY_H)
         habit, listened = self, self.listened
         if slot_of(finish) == self.slot == slot_of(begin):
@@ -227,11 +227,11 @@ class Habit:
         level = self.level
         return (level if boldly else min(level, 1.0)) / self.clump
 
-    def _counted_on(self, begin: float, end: float) -> float:
+    def _counted_on(self, begin: float, end: float, *, boldly: bool = False) -> float:
         begin = max(begin, end - _HORIZON_H)
         found, usual = 0.0, self.usual
         for slot, hours in stretches(begin, end):
-            found += self._sure_rate(slot, usual) * hours
+            found += self._sure_rate(slot, usual, boldly=boldly) * hours
         return found
 
     def _rate(self, slot: int, usual: float) -> float:

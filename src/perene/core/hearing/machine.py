@@ -50,7 +50,7 @@ from perene.core.hearing.state import (
     set_back,
     untaken_due,
 )
-from perene.core.hearing.verdict import confirmed, false_alarm, pause_after
+from perene.core.hearing.verdict import confirmed, explained_for, false_alarm
 
 _SECOND = timedelta(seconds=1)
 
@@ -189,7 +189,7 @@ def _phone_answered(state: Hearing, now: datetime) -> Hearing:
     return replace(
         state,
         explained=state.explained + 1,
-        try_after=now + pause_after(state, state.explained),
+        try_after=now + explained_for(state),
     )
 
 

@@ -23,9 +23,9 @@ class HearingPolicy:
     of them `unanswered` ago. A false alarm puts off the next suspicion by `pause`, each further one
     by `pause_factor` times as long, at most `longest_pause`; `forgiven` after one, one fewer is
     counted; messages that come as usual end it. A silence that the phone has explained is not tried
-    again before `pause`, and longer each time, unless a message comes. A queued stanza proves
-    deafness if it was queued `grace` before the connection was given up; it has to come within
-    `proof` of the login.
+    again before `phone_pause`, and `pause_factor` times longer each time, unless a message comes. A
+    queued stanza proves deafness if it was queued `grace` before the connection was given up; it
+    has to come within `proof` of the login.
     """
 
     budget: float = 0.25

@@ -47,7 +47,7 @@ def false_alarm(state: Hearing, now: datetime) -> tuple[Hearing, tuple[FalseAlar
     alarms = state.alarms
     if state.alarmed_at is not None:
         alarms = max(0, alarms - (now - state.alarmed_at) // policy.forgiven)
-    pause = pause_after(state, alarms)
+    pause = _pause(state, alarms)
     after = replace(
         state,
         # The silence was the session's own, so it is learned from, like one that ended by itself.
@@ -68,7 +68,16 @@ def false_alarm(state: Hearing, now: datetime) -> tuple[Hearing, tuple[FalseAlar
     return after, (told,)
 
 
-def pause_after(state: Hearing, times: int) -> timedelta:
+def _pause(state: Hearing, times: int) -> timedelta:
     """Return how long no silence is tried after so many in vain."""
+    return _longer(state.policy.pause, state, times)
+
+
+def explained_for(state: Hearing) -> timedelta:
+    """Return how long the answer of the phone explains a silence, the longer the older it is."""
+    return _longer(state.policy.phone_pause, state, state.explained)
+
+
+def _longer(first: timedelta, state: Hearing, times: int) -> timedelta:
     policy = state.policy
-    return min(policy.pause * policy.pause_factor ** min(times, _MOST_ALARMS), policy.longest_pause)
+    return min(first * policy.pause_factor ** min(times, _MOST_ALARMS), policy.longest_pause)

@@ -123,7 +123,7 @@ def test_a_phone_that_answers_the_second_question_explains_the_silence() -> None
     state, now = asked_again(before)
     state, effects = step(state, PHONE, now + SECOND)
     assert (state.phase, effects) == (Phase.LISTENING, ())
-    assert due(state) - now >= state.policy.pause
+    assert due(state) - now >= state.policy.phone_pause
     assert state.questions.phone.first.missed > before.questions.phone.first.missed
     assert state.questions.phone.again.answered > before.questions.phone.again.answered
 
@@ -178,7 +178,7 @@ def test_the_answer_of_the_phone_explains_the_silence() -> None:
     state, _, now = waiting()
     state, effects = step(state, PHONE, now + SECOND)
     assert (state.phase, effects) == (Phase.LISTENING, ())
-    assert due(state) - now >= state.policy.pause
+    assert due(state) - now >= state.policy.phone_pause
 
 
 def test_a_silence_explained_again_is_tried_later_until_a_message_comes() -> None:
@@ -193,8 +193,8 @@ def test_a_silence_explained_again_is_tried_later_until_a_message_comes() -> Non
         state, _ = step(state, Ticked(), now)
         state, _ = step(state, ProbeAnswered(phone_asked=True), now)
     nearly = timedelta(milliseconds=1)
-    longest = policy.phone_silence + nearly
-    assert pauses == [policy.pause + nearly, longest, longest, longest]
+    first, longest = policy.phone_pause, policy.phone_silence + nearly
+    assert pauses == [first + nearly, first * 4 + nearly, longest, longest]
     state, _ = step(state, MESSAGE, now + SECOND)
     assert state.try_after is None
 
