@@ -62,12 +62,12 @@ def told(onlookers: Onlookers) -> list[tuple[str, bool]]:
 async def test_one_trouble_is_one_alert(
     world: World, trouble: Trouble, state: State, rule: str
 ) -> None:
-    phone = await world.pair()
+    phone = await world.user.pair()
     onlookers = Onlookers(world)
     await world.pass_time(60)
     trouble(world, phone)
     await world.pass_time(2 * HOUR_S)
-    assert world.state() is state
+    assert world.perene.state() is state
     assert told(onlookers) == [(rule, False)]
     assert onlookers.now is not None
     kept = (await onlookers.now.get(f"/v1/alerts?state=all&session={DESK}"))["items"]
@@ -75,7 +75,7 @@ async def test_one_trouble_is_one_alert(
 
 
 async def test_an_outage_that_goes_on_is_told_again_only_as_it_gets_worse(world: World) -> None:
-    phone = await world.pair()
+    phone = await world.user.pair()
     onlookers = Onlookers(world)
     await world.pass_time(60)
     restarted(world, phone)
@@ -93,13 +93,13 @@ async def test_an_outage_that_goes_on_is_told_again_only_as_it_gets_worse(world:
 
 
 async def test_the_general_rule_takes_over_from_the_one_that_said_more(world: World) -> None:
-    phone = await world.pair()
+    phone = await world.user.pair()
     onlookers = Onlookers(world)
     await world.pass_time(60)
     world.simulator.add_fault("refuse_login", phone=phone, reason=403)
     world.simulator.disconnect(phone)
     await world.pass_time(600)
-    await world.sessions.start(DESK)
+    await world.perene.sessions.start(DESK)
     await world.pass_time(120)
     assert told(onlookers) == [
         ("session_locked", False),
@@ -113,11 +113,11 @@ async def test_the_general_rule_takes_over_from_the_one_that_said_more(world: Wo
 
 
 async def test_what_was_held_back_stays_so_over_a_restart(world: World) -> None:
-    phone = await world.pair()
+    phone = await world.user.pair()
     onlookers = Onlookers(world)
     await world.pass_time(60)
     refused(403)(world, phone)
     await world.pass_time(600)
-    await world.restart()
+    await world.perene.restart()
     await world.pass_time(HOUR_S)
     assert told(onlookers) == [("session_locked", False)]
