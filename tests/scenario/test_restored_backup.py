@@ -47,7 +47,9 @@ class Backup:
         url = f"sqlite:///{self._live}"
         store = Store.open(url, clock=self.world.clock, key_file=self._key)
         try:
-            await self.history(store).check()
+            history = self.history(store)
+            await history.compare()
+            await history.check()
         finally:
             await store.close()
 

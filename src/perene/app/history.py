@@ -15,7 +15,7 @@ from typing import Protocol
 import structlog
 
 from perene.core.clock import Clock
-from perene.core.errors import StorageError, UnreadableState
+from perene.core.errors import NotFound, StorageError, UnreadableState
 from perene.core.events import Event, EventType
 from perene.core.ids import SessionId
 from perene.core.sessions import SessionRecord
@@ -46,7 +46,9 @@ class HistoryStore(Protocol):
 
     async def list_sessions(self) -> Sequence[SessionRecord]: ...
 
-    async def renew_keys(self, session: SessionId, renewal: Renewal) -> None: ...
+    async def renew_keys(self, session: SessionId, renewal: Renewal) -> None:
+        """Raises NotFound, too."""
+        ...
 
     async def skip_events(self, seq: int, event: Event) -> None: ...
 
@@ -78,23 +80,35 @@ class History:
         self._clock = clock
         self._threads = threads
         self._noted: int | None = None
+        self._loss: tuple[int, int] | None = None
+
+    async def compare(self) -> None:
+        """See whether the database went back; before anybody can add an event to it.
+
+        Raises CannotConnect when the database does not tell.
+        """
+        loop = asyncio.get_running_loop()
+        self._noted = await loop.run_in_executor(self._threads, read_mark, self._file)
+        try:
+            kept = await self._store.last_seq()
+        except StorageError as error:
+            raise CannotConnect(f"cannot look at what was restored: {error}") from error
+        if self._noted is not None and kept < self._noted:
+            self._loss = kept, self._noted
 
     async def check(self) -> None:
         """Make every session safe if the database went back; before any of them connects.
 
-        Raises CannotConnect when that cannot be stored: nothing may be sent then.
+        Call `compare` first. Raises CannotConnect when it cannot be stored: nothing may be sent
+        then.
         """
+        if self._loss is None:
+            return
         try:
-            await self._check()
+            await self._make_safe(*self._loss)
         except StorageError as error:
-            raise CannotConnect(f"cannot look at what was restored: {error}") from error
-
-    async def _check(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._noted = await loop.run_in_executor(self._threads, read_mark, self._file)
-        kept = await self._store.last_seq()
-        if self._noted is not None and kept < self._noted:
-            await self._make_safe(kept, self._noted)
+            raise CannotConnect(f"cannot make safe what was restored: {error}") from error
+        self._loss = None
 
     async def _make_safe(self, kept: int, reached: int) -> None:
         log.warning("database_went_back", events=kept, noted=reached)
@@ -102,6 +116,8 @@ class History:
         for record in await self._store.list_sessions():
             try:
                 await self._store.renew_keys(record.id, renewal)
+            except NotFound:
+                continue  # deleted meanwhile
             except UnreadableState as error:  # it cannot connect either
                 log.warning("keys_not_renewed", session=record.id, reason=str(error))
         event = Event(
@@ -115,8 +131,11 @@ class History:
     async def run(self) -> None:
         """Look, and note it, every few seconds, until cancelled."""
         while True:
-            await self.look()
-            await self.save()
+            try:
+                await self.look()
+                await self.save()
+            except Exception:  # a bug in one round must not leave every session refused for good
+                log.exception("history_not_looked_at")
             await self._clock.sleep(_EVERY_S)
 
     async def look(self) -> None:

@@ -65,9 +65,11 @@ async def _run(settings: Settings, store: Store, lock: InstanceLock, errors: Lin
         watch,
         most_connections=most_connections(settings),
     )
-    # First, so that a port that is taken refuses the start before any session connects.
-    port = await server.start()
     history = History(store, settings.data_dir / "events.noted", clock, Threads(1, "perene-note"))
+    # Before anybody asks for something that adds an event, and hides by it that some are missing.
+    await history.compare()
+    # Now, so that a port that is taken refuses the start before any session connects.
+    port = await server.start()
     watching = asyncio.create_task(watch.run(), name="watch")
     noting: asyncio.Task[None] | None = None
     try:

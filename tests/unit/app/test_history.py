@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from perene.app.history import FreshKeys, History
-from perene.core.errors import StorageUnavailable, UnreadableState
+from perene.core.errors import NotFound, StorageUnavailable, UnreadableState
 from perene.core.events import Event, EventType
 from perene.core.ids import Epoch, SessionId
 from perene.core.sessions import Desired, SessionRecord
@@ -30,7 +30,7 @@ class Shelf:
         self.events = events
         self.renewed: list[SessionId] = []
         self.told: list[Event] = []
-        self.damaged: SessionId | None = None
+        self.unrenewed: dict[SessionId, Exception] = {}
         self.failing = False
         self.reached = 0
 
@@ -57,8 +57,8 @@ class Shelf:
 
     async def renew_keys(self, session: SessionId, renewal: Renewal) -> None:
         assert isinstance(renewal, FreshKeys)
-        if session == self.damaged:
-            raise UnreadableState("no data key")
+        if session in self.unrenewed:
+            raise self.unrenewed[session]
         self.renewed.append(session)
 
     async def skip_events(self, seq: int, event: Event) -> None:
@@ -80,13 +80,20 @@ def history(shelf: Shelf, file: Path, clock: VirtualClock | None = None) -> Hist
     return History(shelf, file, clock or VirtualClock(), Threads(1, "note"))
 
 
+async def start(shelf: Shelf, file: Path) -> None:
+    """Look at the database as a service does that starts."""
+    starting = history(shelf, file)
+    await starting.compare()
+    await starting.check()
+
+
 async def test_a_database_that_has_gone_back_is_made_safe_once(file: Path) -> None:
     await history(Shelf(1000), file).save()
     restored = Shelf(400)
-    restored.damaged = SessionId("ana")
+    restored.unrenewed[SessionId("ana")] = UnreadableState("no data key")
 
     with capture_logs() as lines:
-        await history(restored, file).check()
+        await start(restored, file)
 
     assert restored.renewed == ["rui"]
     [event] = restored.told
@@ -94,7 +101,7 @@ async def test_a_database_that_has_gone_back_is_made_safe_once(file: Path) -> No
     assert event.payload == {"kept": 400, "noted": 1000}
     assert [line["event"] for line in lines] == ["database_went_back", "keys_not_renewed"]
     assert restored.events > 1_000_000
-    await history(restored, file).check()
+    await start(restored, file)
     assert restored.renewed == ["rui"]
 
 
@@ -102,7 +109,7 @@ async def test_a_database_that_has_gone_back_is_made_safe_once(file: Path) -> No
 async def test_a_database_that_has_not_is_left_alone(file: Path, events: int) -> None:
     await history(Shelf(1000), file).save()
     shelf = Shelf(events)
-    await history(shelf, file).check()
+    await start(shelf, file)
     assert (shelf.renewed, shelf.told) == ([], [])
 
 
@@ -116,7 +123,7 @@ def unreadable(request: pytest.FixtureRequest, file: Path) -> Path:
 async def test_without_a_note_nobody_can_tell(unreadable: Path) -> None:
     file = unreadable
     shelf = Shelf(0)
-    await history(shelf, file).check()
+    await start(shelf, file)
     assert (shelf.renewed, shelf.told) == ([], [])
     shelf.events = 5
     await history(shelf, file).save()
@@ -128,7 +135,61 @@ async def test_no_session_starts_before_it_is_made_safe(file: Path) -> None:
     shelf = Shelf(400)
     shelf.failing = True
     with pytest.raises(CannotConnect, match="gone"):
-        await history(shelf, file).check()
+        await start(shelf, file)
+
+
+async def test_a_loss_that_was_not_made_safe_is_seen_by_the_next_start(file: Path) -> None:
+    await history(Shelf(1000), file).save()
+    shelf = Shelf(400)
+    starting = history(shelf, file)
+    await starting.compare()
+    shelf.failing = True
+    with capture_logs(), pytest.raises(CannotConnect, match="gone"):
+        await starting.check()
+    shelf.failing = False
+    with capture_logs():
+        await start(shelf, file)
+    assert len(shelf.told) == 1
+
+
+async def test_what_comes_while_the_service_starts_does_not_hide_what_was_lost(file: Path) -> None:
+    await history(Shelf(1000), file).save()
+    shelf = Shelf(999)
+    starting = history(shelf, file)
+    await starting.compare()
+    shelf.events = 1001  # somebody made a session by the API, which serves by now
+    with capture_logs():
+        await starting.check()
+    assert shelf.renewed == ["ana", "rui"]
+    [event] = shelf.told
+    assert event.payload == {"kept": 999, "noted": 1000}
+
+
+async def test_a_session_that_is_deleted_meanwhile_keeps_no_other_from_being_made_safe(
+    file: Path,
+) -> None:
+    await history(Shelf(1000), file).save()
+    shelf = Shelf(400)
+    shelf.unrenewed[SessionId("ana")] = NotFound("there is no such session")
+    with capture_logs():
+        await start(shelf, file)
+    assert shelf.renewed == ["rui"]
+    assert len(shelf.told) == 1
+
+
+async def test_a_bug_in_one_look_does_not_end_the_looking(file: Path) -> None:
+    clock, shelf = VirtualClock(), Shelf(400)
+    shelf.reached = 1000
+    shelf.unrenewed[SessionId("ana")] = ValueError("a bug")
+    with capture_logs() as lines:
+        life = asyncio.create_task(history(shelf, file, clock).run())
+        await clock.until_asleep(2)
+        shelf.unrenewed.clear()
+        await clock.advance(2)
+        await clock.until_asleep(2)
+    life.cancel()
+    assert "history_not_looked_at" in [line["event"] for line in lines]
+    assert len(shelf.told) == 1
 
 
 async def test_it_is_noted_every_two_seconds(file: Path) -> None:
