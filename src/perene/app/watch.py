@@ -1,7 +1,6 @@
 """What watches the service: health, alerts, and the looks at the machine that both rest on."""
 
 import asyncio
-import shutil
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,6 +14,7 @@ from perene.core.clock import Clock
 from perene.core.ids import SessionId
 from perene.delivery.alerts import notifiers_for
 from perene.process.open_files import share_used
+from perene.process.room import room_at
 from perene.process.threads import Threads
 from perene.settings import Settings
 from perene.settings.alert_rules import read_alert_rules
@@ -167,6 +167,7 @@ def _signals(
         database_taken=lambda: hold.taken is not None,
         loop_lag_s=lambda: looks.host.lag_s,
         open_files_share=lambda: looks.host.open_files_share,
+        inodes_share=lambda: looks.host.inodes_share,
         log_lines_lost=log_lines_lost,
     )
 
@@ -174,7 +175,7 @@ def _signals(
 def _host_watch(settings: Settings, clock: Clock) -> HostWatch:
     return HostWatch(
         clock,
-        disk_free=lambda: shutil.disk_usage(settings.data_dir).free,
+        room=lambda: room_at(settings.data_dir),
         key_missing=lambda: settings.master_key is None and not settings.master_key_path.exists(),
         open_files=share_used,
         # Not the loop's own threads: the process would wait at its end for a disk that stalls.

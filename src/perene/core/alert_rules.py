@@ -31,6 +31,8 @@ SIGNALS: Mapping[Scope, Mapping[str, str]] = {
         "task_failures_last_hour": "Sessions' tasks that ended by a bug in the last hour.",
         "clock_jump_s": "Largest jump of the machine's clock in the last hour, in seconds.",
         "disk_free_bytes": "Room left where the data directory is, in bytes.",
+        "inodes_share": "Inodes that are used where the data directory is, as a share of all; not"
+        " told by file systems without a limit of their own, as btrfs.",
         "event_loop_lag_s": "Longest time in the last minute for which everything stood still.",
         "open_files_share": "Files and sockets that are open, as a share of those that may be.",
         "log_lines_lost_last_hour": "Lines of the log that were not written in the last hour.",
@@ -338,6 +340,26 @@ SERVICE_RULES: tuple[Rule, ...] = (
         "{gigabytes:.2f} GiB are left where the data directory is; saving will fail soon.",
         "Make room now.",
         below=256 * 1024**2,
+    ),
+    _service(
+        "inodes_low",
+        "inodes_share",
+        Severity.WARNING,
+        "{percent:.0f} % of the inodes are used where the data directory is.",
+        "Find where many small files are (`df -i`, `du --inodes`) and remove them, or move the data"
+        " directory.",
+        above=0.95,
+        for_s=60,
+        held_back_by=("inodes_full",),
+    ),
+    _service(
+        "inodes_full",
+        "inodes_share",
+        Severity.CRITICAL,
+        "{percent:.1f} % of the inodes are used where the data directory is; saving will fail soon,"
+        " whatever room there is.",
+        "Find where many small files are (`df -i`, `du --inodes`) and remove them now.",
+        above=0.99,
     ),
     _service(
         "event_loop_late",

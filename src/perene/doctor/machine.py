@@ -2,24 +2,29 @@
 
 import os
 import resource
-import shutil
 import stat
 import tempfile
 from pathlib import Path
 
 from perene.doctor.finding import Finding, counted, fail, ok, warn
 from perene.process.data_directory import is_held
+from perene.process.room import Room, room_at
 from perene.settings import Settings
 
 GIB = 1024**3
 MIB = 1024**2
 WARN_BELOW_BYTES = GIB
 FAIL_BELOW_BYTES = 100 * MIB
+WARN_ABOVE_INODES = 0.95
+FAIL_BELOW_INODES = 100
+"""A service makes a handful of files; this is for what others make meanwhile."""
 
 _TRIAL = bytes(64 * 1024)
 """About what the smallest transactions add to a journal."""
 
 _MAKE_ROOM = "Make room: when nothing can be stored, sessions must wait."
+
+_FEWER_FILES = "Find where many small files are (`df -i`, `du --inodes`) and remove them."
 
 _OWN_FILES = 64
 """What a service has open besides sessions and event streams: database, logs, libraries."""
@@ -50,23 +55,31 @@ def check_data_directory(path: Path) -> Finding:
     return ok(name, f"{path} can be written, by its owner only.")
 
 
-def check_disk(path: Path, *, free: int | None = None) -> Finding:
-    """Look how much room is left where the data is; `free` in bytes, None to measure."""
+def check_disk(path: Path, *, room: Room | None = None) -> Finding:
+    """Look what is left where the data is, of bytes and of inodes; `room` None to measure."""
     name, place = "disk", existing(path)
     try:
-        left = shutil.disk_usage(place).free if free is None else free
+        room = room_at(place) if room is None else room
     except OSError as error:
         return fail(name, f"{place} cannot be measured ({error.strerror}).", "Check the disk.")
+    left = room.free_bytes
     if refused := refused_write(place):
         sentence = f"Nothing can be written at {place} ({refused}; {left / MIB:.0f} MiB are free)."
         remedy = f"{_MAKE_ROOM} There can also be too many files (`df -i`), or a quota."
         return fail(name, sentence, remedy)
     sentence = f"{left / GIB:.1f} GiB are free at {place}."
+    if room.files_share is not None:
+        sentence += f" {room.files_share:.0%} of its inodes are used."
     if left < FAIL_BELOW_BYTES:
         sentence = f"Only {left / MIB:.0f} MiB are free at {place}."
         return fail(name, sentence, _MAKE_ROOM)
+    if room.files_share is not None and room.free_files < FAIL_BELOW_INODES:
+        sentence = f"Only {room.free_files} inodes are free at {place}."
+        return fail(name, sentence, f"{_FEWER_FILES} Without any, nothing can be stored.")
     if left < WARN_BELOW_BYTES:
         return warn(name, sentence, "Make room before it is used up.")
+    if (room.files_share or 0) > WARN_ABOVE_INODES:
+        return warn(name, sentence, _FEWER_FILES)
     return ok(name, sentence)
 
 

@@ -39,6 +39,8 @@ ROWS: dict[str, tuple[float, float, str]] = {
     "clock_jump": (3600, 0.2, "3600 seconds"),
     "disk_low": (1.5 * GIB, 2 * GIB, "1.5 GiB"),
     "disk_full": (0.125 * GIB, GIB, "0.12 GiB"),
+    "inodes_low": (0.96, 0.5, "96 %"),
+    "inodes_full": (0.995, 0.97, "99.5 %"),
     "event_loop_late": (7, 0.1, "7 seconds"),
     "open_files": (0.95, 0.5, "95 %"),
     "log_lines_lost": (12, 0, "12 lines"),

@@ -22,6 +22,7 @@ from perene.doctor.machine import check_data_directory, check_disk, check_open_f
 from perene.doctor.outside import server_time
 from perene.key_rotation import next_key_file
 from perene.process.data_directory import held_data_directory
+from perene.process.room import Room
 from perene.settings import Settings
 from perene.sim import Simulator
 from perene.sim.certificate import self_signed
@@ -320,7 +321,28 @@ def test_a_file_is_no_data_directory(tmp_path: Path):
     ],
 )
 def test_room_on_the_disk_is_judged(tmp_path: Path, free: int, level: Level):
-    assert check_disk(tmp_path, free=free).level is level
+    assert check_disk(tmp_path, room=Room(free_bytes=free)).level is level
+
+
+@pytest.mark.parametrize(
+    ("free_files", "most_files", "level"),
+    [
+        (100_000, 1_000_000, Level.OK),
+        (49_999, 1_000_000, Level.WARN),
+        (99, 1_000_000, Level.FAIL),
+        (99, 1000, Level.FAIL),
+        (0, 0, Level.OK),  # btrfs tells of no limit
+    ],
+)
+def test_inodes_are_judged_where_the_file_system_tells_of_them(
+    tmp_path: Path, free_files: int, most_files: int, level: Level
+):
+    room = Room(free_bytes=2 * 1024**3, free_files=free_files, most_files=most_files)
+    found = check_disk(tmp_path, room=room)
+    assert found.level is level
+    assert ("inodes are " in found.sentence) is (most_files > 0)
+    if level is not Level.OK:
+        assert "`df -i`" in (found.remedy or "")
 
 
 def test_the_limit_of_open_files_is_held_against_the_sessions(tmp_path: Path):

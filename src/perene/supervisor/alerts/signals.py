@@ -104,7 +104,8 @@ class SignalSource:
 
     `disk_free` returns the bytes that were free lately, None when nobody knows; `key_missing`,
     `limited`, `twins` and `database_taken` answer at once, from memory; so do `loop_lag_s`,
-    `open_files_share`, None when nobody knows, and `log_lines_lost`, since the start.
+    `open_files_share` and `inodes_share`, None when nobody knows, and `log_lines_lost`, since the
+    start.
     """
 
     def __init__(
@@ -121,6 +122,7 @@ class SignalSource:
         database_taken: Callable[[], bool] = lambda: False,
         loop_lag_s: Callable[[], float] = lambda: 0.0,
         open_files_share: Callable[[], float | None] = lambda: None,
+        inodes_share: Callable[[], float | None] = lambda: None,
         log_lines_lost: Callable[[], int] = lambda: 0,
     ) -> None:
         self._supervisor = supervisor
@@ -134,6 +136,7 @@ class SignalSource:
         self._database_taken = database_taken
         self._loop_lag_s = loop_lag_s
         self._open_files_share = open_files_share
+        self._inodes_share = inodes_share
         self._log_lines_lost = log_lines_lost
         self._memories: dict[SessionId, _Memory] = {}
         self._failures = Recent()
@@ -214,6 +217,7 @@ class SignalSource:
         }
         seldom = {
             "disk_free_bytes": self._disk_free(),
+            "inodes_share": self._inodes_share(),
             "open_files_share": self._open_files_share(),
         }
         return numbers | {name: float(seen) for name, seen in seldom.items() if seen is not None}

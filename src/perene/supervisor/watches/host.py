@@ -6,6 +6,7 @@ from concurrent.futures import Executor
 from typing import NamedTuple
 
 from perene.core.clock import Clock
+from perene.process.room import Room
 from perene.supervisor.ports import ComponentHealth
 
 _EVERY_S = 1.0
@@ -21,6 +22,9 @@ _SLOW_S = 1.0
 _MANY_FILES = 0.9
 """A share above which sessions, requests and alerts soon find none left."""
 
+_MANY_INODES = 0.99
+"""A share above which a program that makes many small files soon leaves none to the database."""
+
 _KEPT = 60
 """Rounds over which the largest lag is told."""
 
@@ -28,7 +32,7 @@ _KEPT = 60
 class _Seen(NamedTuple):
     """What a look found; `key_missing` is None when nobody can tell."""
 
-    free: int | OSError
+    room: Room | OSError
     key_missing: bool | None
     open_files: float | None
 
@@ -36,7 +40,7 @@ class _Seen(NamedTuple):
 class HostWatch:
     """Measures how late the event loop runs, and looks at what it needs of the file system.
 
-    `disk_free` returns the free bytes where the data is, `key_missing` whether the master key's
+    `room` returns what is left where the data is, `key_missing` whether the master key's
     file is gone, `open_files` how much of what may be open is, None when nobody can tell; all may
     block, and are called by a thread of `threads`. One that does not come back is not asked again
     before it does.
@@ -46,21 +50,21 @@ class HostWatch:
         self,
         clock: Clock,
         *,
-        disk_free: Callable[[], int],
+        room: Callable[[], Room],
         key_missing: Callable[[], bool],
         threads: Executor,
         open_files: Callable[[], float | None] = lambda: None,
         least_free_bytes: int = 256 * 1024**2,
     ) -> None:
         self._clock = clock
-        self._disk_free = disk_free
+        self._look_at_room = room
         self._key_missing = key_missing
         self._open_files = open_files
         self._threads = threads
         self._least = least_free_bytes
         self._lags: list[float] = []
         self._looking: asyncio.Future[_Seen] | None = None
-        self._free: int | None = None
+        self._room: Room | None = None
         self._unseen: str | None = None
         self.key_missing = False
         """Whether the key's file was gone at the last look."""
@@ -87,7 +91,12 @@ class HostWatch:
     @property
     def free_bytes(self) -> int | None:
         """What was free at the last look; None before the first, or when it failed."""
-        return self._free
+        return None if self._room is None else self._room.free_bytes
+
+    @property
+    def inodes_share(self) -> float | None:
+        """How much of the inodes were used at the last look; None when nobody can tell."""
+        return None if self._room is None else self._room.files_share
 
     def event_loop(self) -> ComponentHealth:
         """Tell how late the event loop was at most in the last minute."""
@@ -103,11 +112,15 @@ class HostWatch:
 
     def disk(self) -> ComponentHealth:
         """Tell how much room the disk had at the last look."""
-        if self._free is None:
+        if self._room is None:
             detail = self._unseen or "Not looked at yet."
             return ComponentHealth(name="disk", ok=self._unseen is None, detail=detail)
-        detail = f"{self._free / 1024**2:.0f} MiB free."
-        return ComponentHealth(name="disk", ok=self._free >= self._least, detail=detail)
+        free, share = self._room.free_bytes, self._room.files_share
+        detail = f"{free / 1024**2:.0f} MiB free."
+        if share is not None:
+            detail += f" {share:.0%} of the inodes are used."
+        well = free >= self._least and (share or 0) <= _MANY_INODES
+        return ComponentHealth(name="disk", ok=well, detail=detail)
 
     async def _look(self) -> None:
         if self._looking is None:
@@ -125,23 +138,23 @@ class HostWatch:
         if seen.key_missing is not None:
             self.key_missing = seen.key_missing
         self.open_files_share = seen.open_files
-        if isinstance(seen.free, OSError):
-            self._not_seen(seen.free.strerror or "no answer")
+        if isinstance(seen.room, OSError):
+            self._not_seen(seen.room.strerror or "no answer")
         else:
-            self._free, self._unseen = seen.free, None
+            self._room, self._unseen = seen.room, None
 
     def _see(self) -> "_Seen":
         """Look at each by itself: where the disk tells nothing, the key may be gone with it."""
-        free: int | OSError
+        room: Room | OSError
         try:
-            free = self._disk_free()
+            room = self._look_at_room()
         except OSError as error:
-            free = error
+            room = error
         try:
-            return _Seen(free, self._key_missing(), self._open_files())
+            return _Seen(room, self._key_missing(), self._open_files())
         except OSError:
-            return _Seen(free, None, self._open_files())
+            return _Seen(room, None, self._open_files())
 
     def _not_seen(self, reason: str) -> None:
-        self._free = None
+        self._room = None
         self._unseen = f"The data directory cannot be looked at ({reason})."

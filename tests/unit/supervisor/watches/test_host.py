@@ -8,6 +8,7 @@ from datetime import datetime
 
 import pytest
 
+from perene.process.room import Room
 from perene.process.threads import Threads
 from perene.supervisor.watches.host import HostWatch
 from tests.support.record import PATIENCE_S
@@ -41,22 +42,24 @@ class LateClock:
 async def watched(
     *delays: float,
     free: "int | OSError" = 1024 * MIB,
+    free_files: int = 0,
+    most_files: int = 0,
     key_missing: bool = False,
     open_files: float | None = 0.1,
 ) -> tuple[HostWatch, int]:
     looks = 0
 
-    def look() -> int:
+    def look() -> Room:
         nonlocal looks
         looks += 1
         if isinstance(free, OSError):
             raise free
-        return free
+        return Room(free_bytes=free, free_files=free_files, most_files=most_files)
 
     with ThreadPoolExecutor(1) as threads:
         watch = HostWatch(
             LateClock(*delays),
-            disk_free=look,
+            room=look,
             key_missing=lambda: key_missing,
             open_files=lambda: open_files,
             threads=threads,
@@ -99,9 +102,28 @@ async def test_a_disk_is_well_while_it_has_room(free: int, ok: bool) -> None:
     assert watch.disk().ok is ok
 
 
+@pytest.mark.parametrize(
+    ("free_files", "most_files", "share", "ok"),
+    [
+        (900, 1000, 0.1, True),
+        (10, 1000, 0.99, True),
+        (9, 1000, 0.991, False),
+        (0, 1000, 1.0, False),
+        (0, 0, None, True),  # btrfs tells of no limit
+    ],
+)
+async def test_a_disk_is_well_while_files_can_be_made(
+    free_files: int, most_files: int, share: float | None, ok: bool
+) -> None:
+    watch, _ = await watched(0.0, free_files=free_files, most_files=most_files)
+    assert watch.inodes_share == (None if share is None else pytest.approx(share))
+    assert watch.disk().ok is ok
+    assert ("inodes" in (watch.disk().detail or "")) is (share is not None)
+
+
 async def test_a_disk_that_cannot_be_looked_at_is_not_well() -> None:
     watch, _ = await watched(0.0, free=OSError(5, "Input/output error"))
-    assert watch.free_bytes is None
+    assert (watch.free_bytes, watch.inodes_share) == (None, None)
     assert not watch.disk().ok
     assert "Input/output error" in (watch.disk().detail or "")
 
@@ -131,16 +153,18 @@ async def test_a_key_file_that_cannot_be_looked_at_hides_no_full_disk() -> None:
 
     with ThreadPoolExecutor(1) as threads:
         clock = LateClock(0.0)
-        watch = HostWatch(clock, disk_free=lambda: MIB, key_missing=refuse, threads=threads)
+        watch = HostWatch(
+            clock, room=lambda: Room(free_bytes=MIB), key_missing=refuse, threads=threads
+        )
         await live(watch)
     assert watch.free_bytes == MIB
     assert not watch.key_missing
 
 
 async def test_a_look_that_fails_by_a_bug_is_followed_by_another() -> None:
-    answers = iter([ZeroDivisionError(), 1024 * MIB])
+    answers = iter([ZeroDivisionError(), Room(free_bytes=1024 * MIB)])
 
-    def look() -> int:
+    def look() -> Room:
         answer = next(answers)
         if isinstance(answer, Exception):
             raise answer
@@ -148,7 +172,7 @@ async def test_a_look_that_fails_by_a_bug_is_followed_by_another() -> None:
 
     with ThreadPoolExecutor(1) as threads:
         clock = LateClock(0.0)
-        watch = HostWatch(clock, disk_free=look, key_missing=lambda: False, threads=threads)
+        watch = HostWatch(clock, room=look, key_missing=lambda: False, threads=threads)
         with pytest.raises(ZeroDivisionError):
             await watch.run()
         await live(watch)
@@ -158,14 +182,14 @@ async def test_a_look_that_fails_by_a_bug_is_followed_by_another() -> None:
 async def test_a_disk_that_stalls_is_told_asked_once_and_looked_at_again_when_it_goes_on() -> None:
     may_end, asked = threading.Event(), 0
 
-    def look() -> int:
+    def look() -> Room:
         nonlocal asked
         asked += 1
         may_end.wait(PATIENCE_S)
-        return 1024 * MIB
+        return Room(free_bytes=1024 * MIB)
 
     clock, threads = VirtualClock(), Threads(1, "look")
-    watch = HostWatch(clock, disk_free=look, key_missing=lambda: False, threads=threads)
+    watch = HostWatch(clock, room=look, key_missing=lambda: False, threads=threads)
     running = asyncio.create_task(watch.run())
     await clock.until_asleep(5)
     await clock.advance(120)
@@ -183,7 +207,7 @@ async def test_a_disk_that_stalls_is_told_asked_once_and_looked_at_again_when_it
 def test_before_the_first_look_nothing_is_wrong() -> None:
     watch = HostWatch(
         LateClock(),
-        disk_free=lambda: 0,
+        room=lambda: Room(free_bytes=0),
         key_missing=lambda: False,
         threads=Threads(1, "never asked"),
     )
