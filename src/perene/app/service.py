@@ -11,6 +11,7 @@ from perene.app.sessions import wire_sessions
 from perene.app.watch import hold_watch, wire_watch
 from perene.app.web import most_connections, wire_server
 from perene.core.clock import SystemClock
+from perene.delivery.addresses import addresses
 from perene.key_rotation import RotationInterrupted, next_key_file
 from perene.process import collector
 from perene.process.data_directory import held_data_directory
@@ -18,6 +19,7 @@ from perene.process.log_writer import LineWriter, errors_aside
 from perene.process.logs import setup_logs
 from perene.process.threads import Threads
 from perene.settings import Settings, unknown_variables
+from perene.settings.alert_rules import read_alert_rules
 from perene.settings.tls_authorities import count_authorities
 from perene.store.database import LIMIT_S
 from perene.store.errors import WrongMasterKey
@@ -36,8 +38,7 @@ async def serve(settings: Settings) -> None:
     DatabaseTaken because another service has the database, and ServiceFailed because a part of it
     ended by a bug, the HTTP server included: nobody could ask a service that lives on without it.
     """
-    if settings.tls_ca_file is not None:
-        count_authorities(settings.tls_ca_file)
+    _look_at_what_is_named(settings)
     with errors_aside() as errors:
         setup_logs(settings.log_level, settings.log_format)
         for sentence in unknown_variables():
@@ -49,6 +50,14 @@ async def serve(settings: Settings) -> None:
                 await _run(settings, store, lock, errors)
             finally:
                 await store.close()
+
+
+def _look_at_what_is_named(settings: Settings) -> None:
+    """Raise RefusedToStart for files and addresses that could not be used once all is open."""
+    if settings.tls_ca_file is not None:
+        count_authorities(settings.tls_ca_file)
+    read_alert_rules(settings.alert_rules_file)
+    addresses(settings.alert_addresses)
 
 
 async def _run(settings: Settings, store: Store, lock: InstanceLock, errors: LineWriter) -> None:

@@ -115,10 +115,7 @@ def wire_watch(
     )
     alerting = Alerting(
         store=store,
-        notifiers=notifiers_for(
-            settings.alert_urls.get_secret_value() if settings.alert_urls else "",
-            lambda: Threads(1, "perene-alerts"),
-        ),
+        notifiers=notifiers_for(settings.alert_addresses, lambda: Threads(1, "perene-alerts")),
         rules=read_alert_rules(settings.alert_rules_file),
         signals=_signals(clock, sessions, looks, hold, log_lines_lost),
         clock=clock,

@@ -45,9 +45,8 @@ def send_test(*, raw: AsJson = False) -> int:
     from perene.settings import read_settings
 
     try:
-        urls = read_settings().alert_urls
-        text = urls.get_secret_value() if urls else ""
-        receivers = notifiers_for(text, lambda: Threads(1, "perene-alerts"))
+        urls = read_settings().alert_addresses
+        receivers = notifiers_for(urls, lambda: Threads(1, "perene-alerts"))
     except RefusedToStart as refusal:
         print(f"{sentence(refusal)}\n{refusal.remedy}", file=sys.stderr)
         return REFUSED

@@ -2,10 +2,9 @@
 
 from perene.api import listening_socket
 from perene.core.errors import PereneError
-from perene.delivery.alerts import notifiers_for
+from perene.delivery.addresses import addresses
 from perene.doctor.finding import Finding, counted, ok, refusal
 from perene.process.data_directory import is_held
-from perene.process.threads import Threads
 from perene.settings import Settings
 from perene.settings.alert_rules import read_alert_rules
 from perene.settings.tls_authorities import count_authorities
@@ -28,10 +27,9 @@ def check_address(settings: Settings) -> Finding:
 
 def check_alerts(settings: Settings) -> Finding:
     """Look whether the receivers and the rules of alerts can be used; nobody is told anything."""
-    urls = settings.alert_urls.get_secret_value() if settings.alert_urls else ""
     try:
         rules = read_alert_rules(settings.alert_rules_file)
-        receivers = notifiers_for(urls, lambda: Threads(1, "perene-alerts"))
+        receivers = addresses(settings.alert_addresses)
     except PereneError as error:
         return refusal("alerts", error)
     told = counted(len(receivers), "receiver", "are told", "is told")

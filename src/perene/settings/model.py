@@ -356,6 +356,11 @@ class Settings(BaseSettings):
         return self.master_key_file or self.data_dir / "master.key"
 
     @property
+    def alert_addresses(self) -> str:
+        """Return where alerts are sent, "" for nowhere; it holds secrets."""
+        return "" if self.alert_urls is None else self.alert_urls.get_secret_value()
+
+    @property
     def noise_root_key_bytes(self) -> bytes | None:
         """Return the 32 bytes of the root key, None for WhatsApp's own."""
         return None if self.noise_root_key is None else key_of_32_bytes(self.noise_root_key)

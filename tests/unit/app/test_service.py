@@ -8,13 +8,16 @@ from pathlib import Path
 from unittest.mock import AsyncMock, Mock
 
 import pytest
+from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from perene.app import serve
 from perene.app.announcing import announce
 from perene.app.watch import hold_watch
 from perene.app.web import most_connections
+from perene.core.alert_overrides import WrongAlertRules
 from perene.core.errors import StorageUnavailable
+from perene.delivery.addresses import WrongAlertUrl
 from perene.settings import Settings, WrongSetting
 from tests.support.record import PATIENCE_S
 from tests.support.virtual_clock import VirtualClock
@@ -81,4 +84,16 @@ async def test_a_file_of_tls_authorities_that_no_dial_could_use_refuses_the_star
         named.write_bytes(content)
     with pytest.raises(WrongSetting, match=r"PERENE_TLS_CA_FILE names .*ca\.pem"):
         await serve(Settings(data_dir=folder, tls_ca_file=named))
+    assert not folder.exists()
+
+
+async def test_wrong_rules_or_receivers_of_alerts_refuse_the_start_before_anything_is_made(
+    tmp_path: Path,
+) -> None:
+    rules, folder = tmp_path / "rules.toml", tmp_path / "data"
+    rules.write_text("[rules.session_down]\nabov = 1\n")
+    with pytest.raises(WrongAlertRules):
+        await serve(Settings(data_dir=folder, alert_rules_file=rules))
+    with pytest.raises(WrongAlertUrl):
+        await serve(Settings(data_dir=folder, alert_urls=SecretStr("nosuch://a")))
     assert not folder.exists()
