@@ -69,6 +69,7 @@ async def test_one_trouble_is_one_alert(
     await world.pass_time(2 * HOUR_S)
     assert world.perene.state() is state
     assert told(onlookers) == [(rule, False)]
+    assert len(onlookers.receiver.told) == 1, "one session says nothing of the service"
     assert onlookers.now is not None
     kept = (await onlookers.now.get(f"/v1/alerts?state=all&session={DESK}"))["items"]
     assert [alert["rule"] for alert in kept] == [rule]

@@ -26,8 +26,9 @@ SIGNALS: Mapping[Scope, Mapping[str, str]] = {
         "database_failing": "1 while the database takes no writes.",
         "database_taken": "1 when another service took the database; this one ends then.",
         "retention_failing": "1 when old rows could not be removed at the last try.",
-        "sessions_down": "Sessions that shall run and are not connected.",
-        "sessions_down_share": "The same as a share of the sessions that shall run.",
+        "sessions_down": "Sessions that shall run and are not connected, but for those that are"
+        " banned, outdated, or wait for a person.",
+        "sessions_down_share": "The same as a share of the sessions that could be connected.",
         "task_failures_last_hour": "Sessions' tasks that ended by a bug in the last hour.",
         "clock_jump_s": "Largest jump of the machine's clock in the last hour, in seconds.",
         "disk_free_bytes": "Room left where the data directory is, in bytes.",
@@ -257,6 +258,9 @@ SESSION_RULES: tuple[Rule, ...] = (
     ),
 )
 
+_DATABASE = ("database_failing", "database_taken")
+"""Without it no session stays up."""
+
 SERVICE_RULES: tuple[Rule, ...] = (
     _service(
         "database_failing",
@@ -291,10 +295,10 @@ SERVICE_RULES: tuple[Rule, ...] = (
         "sessions_down",
         Severity.WARNING,
         "{value:.0f} sessions are not connected.",
-        "Look for what they share: network, proxy, endpoint, client version.",
+        "Look for what they share: network, proxy, endpoint.",
         above=20,
         for_s=300,
-        held_back_by=("most_sessions_down",),
+        held_back_by=("most_sessions_down", *_DATABASE),
     ),
     _service(
         "most_sessions_down",
@@ -304,6 +308,7 @@ SERVICE_RULES: tuple[Rule, ...] = (
         "Check this machine's network and name resolution, and whether WhatsApp itself is down.",
         above=0.5,
         for_s=120,
+        held_back_by=_DATABASE,
     ),
     _service(
         "task_failures",

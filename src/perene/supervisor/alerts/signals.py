@@ -195,18 +195,21 @@ class SignalSource:
         }
 
     def _of_service(self, lives: Mapping[SessionId, LiveState], now: float) -> Mapping[str, float]:
+        able = [session for session, live in lives.items() if not _for_its_own_reason(live)]
         down = sum(
-            live.connection is Connection.NEEDS_ATTENTION
-            or (live.connection in _DOWN and live.outlook.outage_began_at is not None)
+            (
+                lives[session].connection in _DOWN
+                and lives[session].outlook.outage_began_at is not None
+            )
             or self._memories[session].adrift_since is not None
-            for session, live in lives.items()
+            for session in able
         )
         numbers = {
             "database_failing": float(self._database.failing),
             "database_taken": float(self._database_taken()),
             "retention_failing": float(self._janitor is not None and self._janitor.failing),
             "sessions_down": float(down),
-            "sessions_down_share": down / len(lives) if lives else 0.0,
+            "sessions_down_share": down / len(able) if able else 0.0,
             "task_failures_last_hour": float(
                 self._failures.of(self._supervisor.task_failures, now)
             ),
@@ -230,6 +233,16 @@ class SignalSource:
         while self._jumps and now - self._jumps[0][0] >= _HOUR_S:
             self._jumps.popleft()
         return max((jump_s for _, jump_s in self._jumps), default=0.0)
+
+
+def _for_its_own_reason(live: LiveState) -> bool:
+    """Return whether a session cannot be up for a reason that is told as its own.
+
+    What many sessions share, as the network, is to be told by the others.
+    """
+    if live.connection is Connection.NEEDS_ATTENTION:
+        return True
+    return live.connection in _DOWN and live.outlook.cause in (*_BANNED, Cause.OUTDATED)
 
 
 def _share_made(outlook: Outlook) -> float:

@@ -150,6 +150,29 @@ def test_an_account_that_is_locked_is_not_called_banned(
     assert (signals["banned"], signals["locked"]) == (banned, locked)
 
 
+@pytest.mark.parametrize(
+    ("connection", "cause", "counts"),
+    [
+        (Connection.WAITING, Cause.UNREACHABLE, True),
+        (Connection.CONNECTING, Cause.DNS, True),
+        (Connection.WAITING, Cause.RESTART_REQUIRED, True),
+        (Connection.WAITING, Cause.TEMPORARY_BAN, False),
+        (Connection.LOGGING_IN, Cause.TEMPORARY_BAN, False),
+        (Connection.WAITING, Cause.OUTDATED, False),
+        (Connection.NEEDS_ATTENTION, Cause.LOCKED, False),
+        (Connection.NEEDS_ATTENTION, Cause.UNKNOWN, False),
+    ],
+)
+def test_a_session_that_is_down_for_its_own_reason_says_nothing_of_the_others(
+    connection: Connection, cause: Cause, counts: bool
+) -> None:
+    service = Service()
+    service.live.moved(connection)
+    service.live.outlook = Outlook(cause=cause, outage_began_at=service.clock.now())
+    numbers = service.source()[SERVICE]
+    assert (numbers["sessions_down"], numbers["sessions_down_share"]) == (counts, counts)
+
+
 async def test_an_open_session_tells_its_last_heartbeat_and_its_reconnections() -> None:
     service = Service()
     for _ in range(3):
