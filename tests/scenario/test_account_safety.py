@@ -226,7 +226,7 @@ async def test_a_ban_is_shown_with_its_meaning_until_it_ends(world: World) -> No
     end = world.clock.now() + DAY
     world.simulator.ban(own, DAY, code=104)
     await world.events.wait(EventType.SESSION_DISCONNECTED)
-    live = world.perene.supervisor.live(DESK)
+    live = world.perene.live()
     await world.pass_time(60, until=lambda: live.outlook.ban is not None)
     assert await world.events.seen(EventType.SESSION_BANNED)
     ban = (await world.perene.accounts.account(DESK)).ban
@@ -243,7 +243,7 @@ async def test_who_is_told_of_a_ban_is_told_why_and_until_when(world: World) -> 
     async with watched(world) as watch:
         world.simulator.ban(own, DAY, code=104)
         await world.pass_time(60, until=lambda: "session_banned" in watch.pager.rules)
-    ban = world.perene.supervisor.live(DESK).outlook.ban
+    ban = world.perene.live().outlook.ban
     assert ban is not None
     assert ban.until is not None
     told = watch.pager.reasons[DESK]
@@ -255,7 +255,7 @@ async def test_no_end_is_shown_of_a_ban_that_whatsapp_names_none_of(world: World
     own = await world.user.pair()
     world.simulator.add_fault("refuse_login", phone=own, reason=402, code=101)
     await world.network.cut(DESK)
-    live = world.perene.supervisor.live(DESK)
+    live = world.perene.live()
     await world.pass_time(60, until=lambda: live.outlook.ban is not None)
     assert live.outlook.ban == Ban(code="101", until=None)
     assert live.outlook.retry_at is not None

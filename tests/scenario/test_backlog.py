@@ -8,7 +8,7 @@ import pytest
 from perene.core.events import EventType
 from perene.core.sessions import Connection as State
 from perene.engine import answers, intake
-from tests.support.world import DESK, World
+from tests.support.world import World
 
 MESSAGES = 600
 
@@ -59,6 +59,6 @@ async def test_a_server_that_gives_less_than_it_is_asked_for_is_asked_again(worl
 
 
 def _alive(world: World) -> datetime:
-    alive_at = world.perene.supervisor.live(DESK).alive_at
+    alive_at = world.perene.live().alive_at
     assert alive_at is not None
     return alive_at

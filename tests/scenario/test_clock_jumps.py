@@ -41,7 +41,7 @@ async def test_an_open_connection_is_checked_and_kept(
     world.clock.jump(jump_s)
     await world.pass_time(MONITOR_S + 1)
     assert world.perene.supervisor.clock_jump_s == pytest.approx(jump_s)
-    alive_at = world.perene.supervisor.live(DESK).alive_at
+    alive_at = world.perene.live().alive_at
     assert alive_at is not None
     assert world.clock.now() - alive_at <= timedelta(seconds=MONITOR_S + 1), "it was asked anew"
     world.simulator.send_text(ana, phone, "which time is it?")

@@ -130,7 +130,7 @@ async def test_whatever_ends_the_transport_the_session_stays_and_comes_back(
     world.simulator.disconnect(phone, how, code)  # pyright: ignore[reportArgumentType]  # a literal
     ended = await last_end(world, position)
     assert ended["cause"] == cause
-    assert world.perene.supervisor.is_running(DESK)
+    assert world.perene.supervisor.roster.is_running(DESK)
     await world.come_back(since=position)
     world.simulator.send_text(ana, phone, "still here")
     await world.events.wait(EventType.MESSAGE_RECEIVED, text="still here")
@@ -254,7 +254,7 @@ async def test_a_server_that_answers_is_kept(world: World) -> None:
         await world.clock.until_asleep(10)
         await world.clock.advance(10)
     assert await world.events.seen(EventType.SESSION_DISCONNECTED, since=position) == []
-    assert world.perene.supervisor.live(DESK).alive_at is not None
+    assert world.perene.live().alive_at is not None
 
 
 async def test_the_servers_own_ping_is_answered(world: World) -> None:
@@ -309,7 +309,7 @@ async def test_a_deleted_session_leaves_nothing_behind(world: World) -> None:
     await world.perene.sessions.delete(DESK)
 
     assert await world.perene.sessions.list_sessions() == []
-    assert not world.perene.supervisor.is_running(DESK)
+    assert not world.perene.supervisor.roster.is_running(DESK)
     await world.events.wait(EventType.SESSION_DELETED)
     await world.user.create()
     assert (await world.perene.sessions.current_qr(DESK, wait_s=PATIENCE_S)).text

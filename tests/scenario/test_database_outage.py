@@ -450,7 +450,7 @@ async def test_a_session_that_is_gone_from_the_database_can_be_let_go(world: Wor
     with pytest.raises(NotFound):
         await deleting
     assert world.network.open_now(DESK) == 0
-    assert not world.perene.supervisor.is_running(DESK)
+    assert not world.perene.supervisor.roster.is_running(DESK)
 
 
 async def run(world: World, *statements: str) -> None:

@@ -195,7 +195,8 @@ async def test_a_service_that_starts_without_names_connects_when_there_are_some(
 
     desk.network.up()
     await world.pass_time(
-        900, until=lambda: desk.is_open and world.perene.supervisor.live(fresh).qr is not None
+        900,
+        until=lambda: desk.is_open and world.perene.live(fresh).qr is not None,
     )
     assert world.perene.state(fresh) is State.PAIRING
     await desk.has_everything_once()

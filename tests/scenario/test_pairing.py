@@ -72,7 +72,7 @@ async def test_a_session_shows_until_when_its_code_can_be_typed(world: World) ->
 
     await world.network.cut(DESK)
     await world.events.wait(EventType.SESSION_DISCONNECTED)
-    await world.pass_time(5, until=lambda: world.perene.supervisor.live(DESK).qr is not None)
+    await world.pass_time(5, until=lambda: world.perene.live().qr is not None)
     assert world.perene.state() is State.PAIRING
     assert (await world.perene.sessions.session(DESK)).code_expires_at is None
 
@@ -223,7 +223,7 @@ async def test_a_scan_that_could_not_be_stored_has_linked_nothing(
         await world.pass_time(10)
 
         assert world.perene.state() is State.PAIRING
-        assert not world.perene.supervisor.live(DESK).paired
+        assert not world.perene.live().paired
         assert (await world.perene.sessions.outages(DESK, cursor=None, limit=1)).items == []
         qr = await world.perene.sessions.current_qr(DESK, wait_s=PATIENCE_S)
         world.simulator.scan_qr(qr.text, phone)

@@ -17,7 +17,7 @@ DAY_S = 86_400.0
 
 
 def seen_at(world: World) -> datetime | None:
-    return world.perene.supervisor.live(DESK).phone_seen_at
+    return world.perene.live().phone_seen_at
 
 
 async def test_the_phone_is_seen_whenever_it_takes_a_copy_of_what_the_session_sends(
@@ -106,8 +106,8 @@ async def test_a_phone_that_is_off_for_two_weeks_costs_the_session_after_two_war
     await world.events.wait(EventType.SESSION_DISCONNECTED, cause="unlinked")
     await world.events.wait(EventType.SESSION_NEEDS_PAIRING)
     assert len(await world.perene.store.archived_credentials(DESK)) == 1
-    await world.pass_time(60, until=lambda: world.perene.supervisor.live(DESK).qr is not None)
-    assert world.perene.supervisor.live(DESK).qr is not None, "a new code is offered"
+    await world.pass_time(60, until=lambda: world.perene.live().qr is not None)
+    assert world.perene.live().qr is not None, "a new code is offered"
     assert len(await world.stored.texts()) == 26, "what was stored stays"
 
 

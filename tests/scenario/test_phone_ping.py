@@ -25,13 +25,13 @@ async def world(tmp_path: Path, template: Path) -> AsyncIterator[World]:
 
 
 def ping(world: World) -> None:
-    engine = world.perene.supervisor.task(DESK).engine
+    engine = world.perene.supervisor.roster.task(DESK).engine
     assert isinstance(engine, Connection)
     engine.ping_phone()
 
 
 def seen_at(world: World) -> datetime | None:
-    return world.perene.supervisor.live(DESK).phone_seen_at
+    return world.perene.live().phone_seen_at
 
 
 def whole_second(world: World) -> datetime:
@@ -169,13 +169,15 @@ async def test_nobody_is_asked_before_a_phone_is_linked(world: World) -> None:
 async def test_nobody_is_asked_while_the_login_is_not_complete(world: World) -> None:
     desk = await world.user.pair()
     since = await world.events.now()
-    ended = world.perene.supervisor.task(DESK).engine
+    ended = world.perene.supervisor.roster.task(DESK).engine
     await world.network.down()
     await world.events.wait(EventType.SESSION_DISCONNECTED, since=since)
     assert isinstance(ended, Connection)
     ended.ping_phone()
     world.network.stall_handshake()
-    await world.pass_time(60, until=lambda: world.perene.supervisor.task(DESK).engine is not None)
+    await world.pass_time(
+        60, until=lambda: world.perene.supervisor.roster.task(DESK).engine is not None
+    )
     ping(world)
     world.network.up()
     await world.pass_time(600, until=lambda: world.perene.state() is State.OPEN)

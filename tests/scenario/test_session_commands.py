@@ -132,7 +132,7 @@ async def running(folder: Path) -> AsyncGenerator[Running]:
 async def scanned(world: Running, screen: Screen) -> str:
     """Scan the code on the screen with a new phone; return its number."""
     await screen.shows(re.compile("Scan this with the phone"))
-    qr = world.supervisor.live(DESK).qr
+    qr = world.supervisor.roster.live(DESK).qr
     assert qr is not None
     return world.simulator.scan_qr(qr.text).account.phone
 
@@ -156,9 +156,9 @@ async def test_a_session_is_paired_by_qr_driven_by_commands_and_paired_again_by_
         assert "No outage is on record." in shown
         assert "is: stopped" in await perene("session", "stop", "desk")
         assert "running; its connection is: open." in await perene("session", "start", "desk")
-        opened_at = world.supervisor.live(DESK).connected_at
+        opened_at = world.supervisor.roster.live(DESK).connected_at
         assert "running; its connection is: open." in await perene("session", "restart", "desk")
-        assert world.supervisor.live(DESK).connected_at != opened_at
+        assert world.supervisor.roster.live(DESK).connected_at != opened_at
         assert "is linked to" in await perene("session", "pair", "desk")
         assert "is: stopped" in await perene("session", "logout", "desk", "--yes")
         assert "nothing yet" in await perene("session", "show", "desk")

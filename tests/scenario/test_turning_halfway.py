@@ -103,7 +103,7 @@ async def test_a_session_restarts_at_once_wherever_it_is(world: World, halfway: 
     await halfway(world)
     world.network.up()
     world.simulator.faults.clear()
-    was_linked = world.perene.supervisor.live(DESK).paired
+    was_linked = world.perene.live().paired
     dials = len(world.network.dials)
     await world.perene.sessions.restart(DESK)
     await world.pass_time(
@@ -152,7 +152,7 @@ async def test_a_stop_that_the_service_did_not_live_to_obey_ends_the_outage_at_i
     assert page.items[0].end is OutageEnd.STOPPED
     assert len(world.network.dials) == dials
     assert world.perene.state() is State.STOPPED
-    assert not world.perene.supervisor.is_running(DESK)
+    assert not world.perene.supervisor.roster.is_running(DESK)
     await world.perene.sessions.start(DESK)
     world.network.up()
     await world.pass_time(35, until=lambda: world.perene.state() is State.OPEN)

@@ -39,7 +39,7 @@ async def test_a_session_whose_own_timer_is_lost_is_found_by_the_monitor_and_rec
 
     def forgetful(seconds: float) -> AbstractAsyncContextManager[None]:
         down = world.perene.state() is State.WAITING
-        task = world.perene.supervisor.task(DESK)
+        task = world.perene.supervisor.roster.task(DESK)
         if down and not lost and 0 <= task.overdue_s < 1 and 0 < seconds < 5:
             lost.append(seconds)
             seconds += 1e6
@@ -62,7 +62,7 @@ async def test_a_device_that_was_unlinked_during_a_long_outage_is_offered_a_new_
     await world.pass_time(3600)
     world.simulator.unlink(phone)
     world.network.up()
-    await world.pass_time(3600, until=lambda: not world.perene.supervisor.live(DESK).paired)
+    await world.pass_time(3600, until=lambda: not world.perene.live().paired)
     assert await world.pass_time(10, until=lambda: world.perene.state() is State.PAIRING) < 2
 
 
@@ -73,14 +73,14 @@ async def test_a_device_that_was_unlinked_needs_pairing_over_a_restart_until_it_
     await world.pass_time(60)
     world.simulator.unlink(phone)
     await world.pass_time(60, until=lambda: world.perene.state() is State.PAIRING)
-    assert world.perene.supervisor.live(DESK).needs_pairing
+    assert world.perene.live().needs_pairing
     await world.perene.restart()
     await world.pass_time(60, until=lambda: world.perene.state() is State.PAIRING)
-    assert world.perene.supervisor.live(DESK).needs_pairing
+    assert world.perene.live().needs_pairing
     qr = await world.perene.sessions.current_qr(DESK, wait_s=PATIENCE_S)
     world.simulator.scan_qr(qr.text, phone)
     await world.pass_time(60, until=lambda: world.perene.state() is State.OPEN)
-    assert not world.perene.supervisor.live(DESK).needs_pairing
+    assert not world.perene.live().needs_pairing
 
 
 @pytest.mark.requirement("D11")

@@ -224,7 +224,7 @@ class Soak:
 
     def _waits_for_its_phone(self, session: SessionId) -> bool:
         """Tell whether a session shows no code at present, because nobody scanned the last."""
-        live = self._world.perene.supervisor.live(session)
+        live = self._world.perene.live(session)
         return live.connection is State.WAITING and live.outlook.cause is Cause.PAIRING_EXPIRED
 
     async def _ask_for_a_code(self, session: SessionId) -> None:
@@ -236,7 +236,7 @@ class Soak:
     async def _scan(self, session: SessionId) -> None:
         if not self._world.perene.is_up:
             return
-        qr = self._world.perene.supervisor.live(session).qr
+        qr = self._world.perene.live(session).qr
         if qr is None:
             return
         phone, simulator = self._phones[session], self._world.simulator

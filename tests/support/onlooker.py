@@ -76,7 +76,7 @@ class Onlooker:
             clock=clock,
         )
         vitals = Vitals(
-            perene.supervisor,
+            perene.supervisor.roster,
             perene.committer,
             database=self.database.health,
             parts=[self.alerting.health],

@@ -29,6 +29,7 @@ from perene.supervisor.desks.messages import MessageDesk
 from perene.supervisor.desks.sessions import SessionDesk
 from perene.supervisor.fleet.supervisor import Supervisor, Versions
 from perene.supervisor.gate.start_gate import StartGate
+from perene.supervisor.session.live import LiveState
 from perene.supervisor.storage.committer import Committer, Outcome, SavePolicy
 from tests.support.commits import Commits
 from tests.support.edges import WatchedMetrics, WatchedObserver, WatchedTransport
@@ -136,7 +137,7 @@ class Perene:
             self._clock,
             compose=lambda text: text_message(text).SerializeToString(),
             read_fields=readable_fields,
-            wake=self.supervisor.wake_sender,
+            wake=self.supervisor.roster.wake_sender,
             doubt=self.supervisor.doubt,
             admission=self.accounts.admission,
         )
@@ -178,9 +179,13 @@ class Perene:
 
     # --- its sessions -----------------------------------------------------------------------------
 
+    def live(self, session: SessionId = DESK) -> LiveState:
+        """Return the live half of a session."""
+        return self.supervisor.roster.live(session)
+
     def state(self, session: SessionId = DESK) -> State:
         """Return the state of a session's connection."""
-        return self.supervisor.live(session).connection
+        return self.live(session).connection
 
     def all_open(self, sessions: Sequence[SessionId]) -> bool:
         """Tell whether the connections of all of these are open."""

@@ -160,7 +160,7 @@ class Phase(ABC):
 
     def has_code(self, way: Way) -> bool:
         """Tell whether a session shows a code."""
-        return self.world.perene.supervisor.live(self.names[way]).qr is not None
+        return self.world.perene.live(self.names[way]).qr is not None
 
     def send(self, texts: Sequence[str]) -> None:
         """Send messages to every session that is linked, or was."""

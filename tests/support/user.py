@@ -63,4 +63,6 @@ class User:
         return self._simulator.scan_qr(qr.text, phone).account.phone
 
     def _all_have_codes(self, sessions: Sequence[SessionId]) -> bool:
-        return all(self._perene.supervisor.live(session).qr is not None for session in sessions)
+        return all(
+            self._perene.supervisor.roster.live(session).qr is not None for session in sessions
+        )

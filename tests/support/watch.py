@@ -55,9 +55,11 @@ class Watch:
             rules=SHIPPED,
             signals=SignalSource(perene.supervisor, self.database, clock),
             clock=clock,
-            reason=lambda session: reason_of(perene.supervisor.live(SessionId(session))),
+            reason=lambda session: reason_of(perene.live(SessionId(session))),
         )
-        self.vitals = Vitals(perene.supervisor, perene.committer, database=self.database.health)
+        self.vitals = Vitals(
+            perene.supervisor.roster, perene.committer, database=self.database.health
+        )
 
 
 @asynccontextmanager

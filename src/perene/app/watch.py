@@ -119,10 +119,10 @@ def wire_watch(
         rules=read_alert_rules(settings.alert_rules_file),
         signals=_signals(clock, sessions, looks, hold, log_lines_lost),
         clock=clock,
-        reason=lambda session: reason_of(sessions.supervisor.live(SessionId(session))),
+        reason=lambda session: reason_of(sessions.supervisor.roster.live(SessionId(session))),
     )
     vitals = Vitals(
-        sessions.supervisor,
+        sessions.supervisor.roster,
         sessions.committer,
         database=looks.database.health,
         parts=[

@@ -45,7 +45,7 @@ def wire_server(
             clock,
             compose=lambda text: text_message(text).SerializeToString(),
             read_fields=readable_fields,
-            wake=sessions.supervisor.wake_sender,
+            wake=sessions.supervisor.roster.wake_sender,
             doubt=sessions.supervisor.doubt,
             admission=sessions.accounts.admission,
         ),

@@ -149,7 +149,7 @@ async def test_what_is_wrong_with_a_session_is_not_told_as_over_because_the_serv
     service: Wired, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("perene.app.life.signalled", AsyncMock())
-    alerting, live = service.watch.alerting, service.sessions.supervisor.known(ANA)
+    alerting, live = service.watch.alerting, service.sessions.supervisor.roster.known(ANA)
     live.moved(Connection.NEEDS_ATTENTION)
     for _ in range(2):
         await alerting.look()
@@ -200,7 +200,7 @@ async def test_a_part_that_fails_does_not_keep_the_others_from_draining(
 @pytest.mark.requirement("F10")
 async def test_an_account_under_a_limit_raises_an_alert(service: Wired) -> None:
     await service.desk.create_session(ANA, name=None, options=SessionOptions(), start=False)
-    service.sessions.supervisor.live(ANA).moved(Connection.OPEN)
+    service.sessions.supervisor.roster.live(ANA).moved(Connection.OPEN)
     event = limit_event("463", service.clock.now(), hold=timedelta(hours=1))
     await service.store.append_events([(ANA, event)])
     await service.watch.looks.limits.look()
@@ -211,7 +211,7 @@ async def test_an_account_under_a_limit_raises_an_alert(service: Wired) -> None:
 
 @pytest.mark.requirement("F3")
 async def test_what_came_of_suspected_deafness_is_measured(service: Wired) -> None:
-    live = service.sessions.supervisor.known(ANA)
+    live = service.sessions.supervisor.roster.known(ANA)
     live.notice(HearingDoubted())
     live.notice(HearingDoubted(outcome=DeafOutcome.CONFIRMED))
     page = service.metrics.exposition().decode()

@@ -20,17 +20,25 @@ _DOWN = (Connection.CONNECTING, Connection.LOGGING_IN, Connection.WAITING)
 
 
 class Lives(Protocol):
+    """The roster, as far as signals go."""
+
+    @property
+    def lives(self) -> Mapping[SessionId, LiveState]:
+        """The live half of every session, by its id."""
+        ...
+
+
+class Fleet(Protocol):
     """The supervisor, as far as signals go."""
+
+    @property
+    def roster(self) -> Lives: ...
 
     @property
     def task_failures(self) -> int: ...
 
     @property
     def clock_jump_s(self) -> float: ...
-
-    def lives(self) -> Mapping[SessionId, LiveState]:
-        """Return the live half of every session, by its id."""
-        ...
 
 
 class Part(Protocol):
@@ -110,7 +118,7 @@ class SignalSource:
 
     def __init__(
         self,
-        supervisor: Lives,
+        supervisor: Fleet,
         database: Part,
         clock: Clock,
         *,
@@ -148,7 +156,7 @@ class SignalSource:
 
     def __call__(self) -> Signals:
         """Return every number as it is now; stopped sessions have none."""
-        now, lives = instant(self._clock), self._supervisor.lives()
+        now, lives = instant(self._clock), self._supervisor.roster.lives
         # Stopped ones, too: what was counted before a stop is nothing new after the next start.
         self._memories = {session: self._memories.get(session) or _Memory() for session in lives}
         signals: dict[str, Mapping[str, float]] = {}

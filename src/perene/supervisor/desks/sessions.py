@@ -50,6 +50,7 @@ class SessionDesk:
         self._forget = forget
         self._store = store
         self._supervisor = supervisor
+        self._roster = supervisor.roster
         self._clock = clock
         self._reads = ImpatientReads(clock, patience_s=_PATIENCE_S)
 
@@ -71,7 +72,7 @@ class SessionDesk:
         except StorageError:
             self._supervisor.doubt(session)  # it may have been made all the same
             raise
-        self._supervisor.known(session)
+        self._roster.known(session)
         self._ring()
         if start:
             await self._supervisor.start(session)
@@ -84,7 +85,7 @@ class SessionDesk:
         except StorageUnavailable as error:
             return self._remembered(error)
         for record in records:
-            self._supervisor.remember(record, asked_at)
+            self._roster.remember(record, asked_at)
         others = _twins(records)
         return [self._view(record, others.get(record.id, ())) for record in records]
 
@@ -101,12 +102,12 @@ class SessionDesk:
         """Return a session as it is stored now: what was changed is never told from memory."""
         asked_at = self._clock.now()
         record = await self._store.get_session(session)
-        self._supervisor.remember(record, asked_at)
+        self._roster.remember(record, asked_at)
         return self._view(record, await self._store.twins(session))
 
     def _remembered(self, error: StorageUnavailable) -> Sequence[SessionView]:
         """Return every session as far as memory knows it; raises the error when it does not."""
-        remembered = self._supervisor.remembered()
+        remembered = self._roster.remembered
         if remembered is None:
             raise error
         remembered = sorted(remembered, key=lambda one: (one.record.created_at, one.record.id))
@@ -171,7 +172,7 @@ class SessionDesk:
         if live.qr is None:
             raise PairingNotReady("The server is not ready for pairing yet.")
         try:
-            engine = self._supervisor.task(session).engine
+            engine = self._roster.task(session).engine
         except NotFound as error:
             raise NotRunning(f"Session {session} is stopped.") from error
         if engine is None:
@@ -185,9 +186,9 @@ class SessionDesk:
         record = await self._store.get_session(session)
         if record.paired:
             raise AlreadyPaired(f"Session {session} is linked to a phone.")
-        if not self._supervisor.is_running(session):
+        if not self._roster.is_running(session):
             raise NotRunning(f"Session {session} is stopped.")
-        return self._supervisor.live(session)
+        return self._roster.live(session)
 
     def _scannable(self, live: LiveState) -> QrView | None:
         """Return the code that is shown, unless its time is over: a typed one may outlive it."""
@@ -206,7 +207,7 @@ class SessionDesk:
         *,
         as_of: datetime | None = None,
     ) -> SessionView:
-        live = self._supervisor.live(record.id)
+        live = self._roster.live(record.id)
         return SessionView(
             record=record,
             twins=others,

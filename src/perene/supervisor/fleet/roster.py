@@ -1,6 +1,6 @@
 """Who is there: the sessions that exist, and the tasks of those that run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -31,6 +31,7 @@ class Roster:
         self._states: dict[SessionId, LiveState] = {}
         self._tasks: dict[SessionId, SessionTask] = {}
         self._remembered: dict[SessionId, Remembered] = {}
+        self._listed = False
 
     @property
     def lives(self) -> Mapping[SessionId, LiveState]:
@@ -38,9 +39,12 @@ class Roster:
         return self._states
 
     @property
-    def remembered(self) -> Mapping[SessionId, Remembered]:
-        """The stored half of each session, by its id: to be shown, never to be decided by."""
-        return self._remembered
+    def remembered(self) -> Sequence[Remembered] | None:
+        """The stored half of every session: to be shown, never to be decided by.
+
+        None before it is known which sessions there are.
+        """
+        return list(self._remembered.values()) if self._listed else None
 
     @property
     def tasks(self) -> Mapping[SessionId, SessionTask]:
@@ -65,6 +69,10 @@ class Roster:
         if record.id in self._states and (before is None or before.at <= at):
             self._remembered[record.id] = Remembered(record=record, at=at)
 
+    def listed(self) -> None:
+        """Take note that every session that exists is known from now on."""
+        self._listed = True
+
     def forget(self, session: SessionId) -> None:
         """Drop a session that exists no longer."""
         self._states.pop(session, None)
@@ -76,6 +84,16 @@ class Roster:
         if task is None:
             raise NotFound(f"session {session} is not running")
         return task
+
+    def is_running(self, session: SessionId) -> bool:
+        """Tell whether a session has a task."""
+        return session in self._tasks
+
+    def wake_sender(self, session: SessionId) -> None:
+        """Tell a session, if it runs, that a message waits for it."""
+        task = self._tasks.get(session)
+        if task is not None:
+            task.wake_sender()
 
     def enter(self, task: SessionTask) -> None:
         """A session has a task, in place of its last one."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -19,12 +19,11 @@ from perene.core.sessions import Desired, SessionRecord
 from perene.supervisor.fleet.changes import Changes
 from perene.supervisor.fleet.monitor import Monitor
 from perene.supervisor.fleet.owner import StoreOwner, Versions
-from perene.supervisor.fleet.roster import Remembered, Roster
+from perene.supervisor.fleet.roster import Roster
 from perene.supervisor.fleet.runner import TaskRunner
 from perene.supervisor.fleet.wanted import Wanted
 from perene.supervisor.gate.start_gate import StartGate
 from perene.supervisor.metrics import Metrics
-from perene.supervisor.session.live import LiveState
 from perene.supervisor.session.ports import MakeEngine
 from perene.supervisor.session.task import SessionTask
 from perene.supervisor.storage.committer import Committer
@@ -64,11 +63,11 @@ class Supervisor:
         self._clock = clock
         self._ring = ring
         self._closing = asyncio.Event()
-        self._listed = False
         self._reads = PatientReads(store, clock, self._closing)
-        self._roster = Roster(metrics)
+        self.roster = Roster(metrics)
+        """Who is there; for others to look at, and to note what they have read."""
         self._runner = TaskRunner(
-            roster=self._roster,
+            roster=self.roster,
             reads=self._reads,
             ownership=StoreOwner(
                 store=store,
@@ -88,11 +87,11 @@ class Supervisor:
             closing=self._closing,
         )
         self._monitor = Monitor(
-            clock=clock, tasks=self._roster.tasks, astray=self._astray, guide=self._guide
+            clock=clock, tasks=self.roster.tasks, astray=self._astray, guide=self._guide
         )
         self._absence = Absence(since=last_life or clock.now(), local=Local.SERVICE_ENDED)
         self._changes = Changes()
-        self._wanted = Wanted(self._roster, self._runner)
+        self._wanted = Wanted(self.roster, self._runner)
 
     # --- life -----------------------------------------------------------------------------------
 
@@ -108,7 +107,7 @@ class Supervisor:
             monitor = group.create_task(self._monitor.run(), name="monitor")
             await self._closing.wait()
             monitor.cancel()
-            for task in list(self._roster.tasks.values()):
+            for task in list(self.roster.tasks.values()):
                 task.stop(by_person=False)
 
     async def _begin(self) -> None:
@@ -119,13 +118,13 @@ class Supervisor:
         with self._changes.noted() as asked:
             records = await self._reads.sessions()
             for record in records:
-                self._roster.known(record.id)
-                self._roster.remember(record, self._clock.now())
-            self._listed = True
+                self.roster.known(record.id)
+                self.roster.remember(record, self._clock.now())
+            self.roster.listed()
             wanted = [record for record in records if record.desired is not Desired.STOPPED]
             log.info("sessions_found", total=len(records), starting=len(wanted))
             for record in wanted:
-                if record.id not in asked and record.id not in self._roster.tasks:
+                if record.id not in asked and record.id not in self.roster.tasks:
                     self._wanted.resume(record, absence=self._absence)
             for record in records:
                 if record.desired is Desired.STOPPED and record.id not in asked:
@@ -201,14 +200,14 @@ class Supervisor:
                 # the restore of a backup.
                 await self._wanted.halt(session)
                 self._wanted.discard(session)
-                self._roster.forget(session)
+                self.roster.forget(session)
                 raise
             await self._wanted.halt(session)
             event = Event(type=EventType.SESSION_DELETED, at=self._clock.now())
             # Until it is gone it is wanted as before: the monitor revives one that is still there.
             await self._store.delete_session(session, event=event)
             self._wanted.discard(session)
-            self._roster.forget(session)
+            self.roster.forget(session)
             self._ring()
         self._changes.forget(session)
 
@@ -218,7 +217,7 @@ class Supervisor:
         if task is not None:
             task.start(record)
             return
-        if session in self._roster.tasks:
+        if session in self.roster.tasks:
             await self._wanted.halt(session)
             record = await self._store.get_session(session)
         if record.desired is not Desired.RUNNING:
@@ -229,7 +228,7 @@ class Supervisor:
 
     def _heeding(self, session: SessionId) -> SessionTask | None:
         """Return a session's task, if it has one that can take a wish."""
-        task = self._roster.tasks.get(session)
+        task = self.roster.tasks.get(session)
         return task if task is not None and task.heeds else None
 
     def doubt(self, session: SessionId) -> None:
@@ -254,7 +253,7 @@ class Supervisor:
                 done = self._wanted.follow(await self._store.get_session(session))
             except NotFound:
                 self._wanted.discard(session)
-                self._roster.forget(session)
+                self.roster.forget(session)
                 raise
         if not done:
             self._changes.cut_short.add(session)
@@ -270,37 +269,3 @@ class Supervisor:
     def task_failures(self) -> int:
         """How many tasks have ended by a bug."""
         return self._runner.failures
-
-    def live(self, session: SessionId) -> LiveState:
-        """Return the live half of a session; one that never ran is stopped."""
-        return self._roster.live(session)
-
-    def lives(self) -> Mapping[SessionId, LiveState]:
-        """Return the live half of every session, by its id."""
-        return self._roster.lives
-
-    def known(self, session: SessionId) -> LiveState:
-        """Take note of a session that exists, though it may never run; return its live half."""
-        return self._roster.known(session)
-
-    def remember(self, record: SessionRecord, at: datetime) -> None:
-        """Take note of what somebody has read of a session, for when the database is away."""
-        self._roster.remember(record, at)
-
-    def remembered(self) -> Sequence[Remembered] | None:
-        """Return the stored half of every session as it was read last; None before it was."""
-        return list(self._roster.remembered.values()) if self._listed else None
-
-    def task(self, session: SessionId) -> SessionTask:
-        """Return the task of a running session, or raise NotFound."""
-        return self._roster.task(session)
-
-    def is_running(self, session: SessionId) -> bool:
-        """Tell whether a session has a task."""
-        return session in self._roster.tasks
-
-    def wake_sender(self, session: SessionId) -> None:
-        """Tell a session, if it runs, that a message waits for it."""
-        task = self._roster.tasks.get(session)
-        if task is not None:
-            task.wake_sender()

@@ -15,10 +15,11 @@ Part = Callable[[], ComponentHealth]
 
 
 class Lives(Protocol):
-    """The supervisor, as far as health goes."""
+    """The roster, as far as health goes."""
 
+    @property
     def lives(self) -> Mapping[SessionId, LiveState]:
-        """Return the live half of every session, by its id."""
+        """The live half of every session, by its id."""
         ...
 
 
@@ -30,9 +31,9 @@ class Vitals:
     """
 
     def __init__(
-        self, supervisor: Lives, committer: Committer, *, database: Part, parts: Sequence[Part] = ()
+        self, roster: Lives, committer: Committer, *, database: Part, parts: Sequence[Part] = ()
     ) -> None:
-        self._supervisor = supervisor
+        self._roster = roster
         self._database = database
         self._committer = committer
         self._parts = parts
@@ -43,14 +44,12 @@ class Vitals:
     async def detailed(self) -> DetailedHealth:
         return DetailedHealth(
             components=[self._database(), self._queue(), *(part() for part in self._parts)],
-            sessions=[
-                _session(session, live) for session, live in self._supervisor.lives().items()
-            ],
+            sessions=[_session(session, live) for session, live in self._roster.lives.items()],
         )
 
     def count(self) -> Mapping[Connection, int]:
         """Return how many sessions are in each state."""
-        return Counter(live.connection for live in self._supervisor.lives().values())
+        return Counter(live.connection for live in self._roster.lives.values())
 
     def _queue(self) -> ComponentHealth:
         waiting = self._committer.waiting

@@ -1,6 +1,7 @@
 """The numbers that rules watch, as they come out of live states."""
 
 from datetime import timedelta
+from typing import Self
 
 import pytest
 
@@ -45,6 +46,11 @@ class Service:
             limited=lambda session: self.limited and session == ONE,
         )
 
+    @property
+    def roster(self) -> Self:
+        return self
+
+    @property
     def lives(self) -> dict[SessionId, LiveState]:
         return {ONE: self.live}
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import cast
+from typing import Self, cast
 
 import pytest
 
@@ -56,6 +56,10 @@ class Around:
         await self.get_session(session)
         newest_first = sorted(self.rows, key=lambda row: -row.row)
         return [row for row in newest_first if before is None or row.row < before][:limit]
+
+    @property
+    def roster(self) -> Self:
+        return self
 
     def live(self, session: SessionId) -> LiveState:
         return self.state

@@ -97,8 +97,8 @@ async def test_a_session_may_be_created_to_be_started_later(
     view = await create(desk, start=False)
     assert view.record.desired is Desired.STOPPED
     assert view.connection is Connection.STOPPED
-    assert not world.supervisor.is_running(ANA)
-    assert world.supervisor.lives()[ANA].connection is Connection.STOPPED, "health counts it"
+    assert not world.supervisor.roster.is_running(ANA)
+    assert world.supervisor.roster.lives[ANA].connection is Connection.STOPPED, "health counts it"
 
 
 @pytest.mark.requirement("D9")
@@ -126,7 +126,7 @@ async def test_an_id_can_be_used_only_once(desk: SessionDesk, world: World) -> N
     await create(desk, start=False)
     with pytest.raises(AlreadyExists):
         await create(desk)
-    assert not world.supervisor.is_running(ANA)
+    assert not world.supervisor.roster.is_running(ANA)
     assert world.rung == 1
 
 
@@ -193,7 +193,7 @@ async def test_whoever_asks_for_a_code_does_not_start_what_is_just_being_stopped
     expired = local(Local.PAIRING_EXPIRED)
     (await world.engine("ana")).end(expired)
     await world.clock.until_asleep(1, within=0.1)
-    assert world.supervisor.live(ANA).outlook.cause is Cause.PAIRING_EXPIRED
+    assert world.supervisor.roster.live(ANA).outlook.cause is Cause.PAIRING_EXPIRED
     set_desired, stored, go_on = world.store.set_desired, asyncio.Event(), asyncio.Event()
 
     async def slow(session: SessionId, desired: Desired) -> None:
@@ -211,7 +211,7 @@ async def test_whoever_asks_for_a_code_does_not_start_what_is_just_being_stopped
     with pytest.raises((NotRunning, PairingNotReady)):
         await asking
     assert world.store.records[ANA].desired is Desired.STOPPED
-    assert not world.supervisor.is_running(ANA)
+    assert not world.supervisor.roster.is_running(ANA)
     assert len(world.engines[ANA]) == 1
 
 

@@ -49,7 +49,7 @@ async def turns() -> None:
 async def gone(supervisor: Supervisor, session: SessionId) -> None:
     """Let the session's task end, which nothing holds up."""
     await turns()
-    assert not supervisor.is_running(session)
+    assert not supervisor.roster.is_running(session)
 
 
 async def fail_in_an_outage(world: World) -> None:

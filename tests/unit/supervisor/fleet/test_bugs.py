@@ -42,8 +42,8 @@ async def test_a_task_that_fails_is_started_again_and_leaves_the_others_alone(
     await running.supervisor.start(BOB)
     await running.supervisor.start(ANA)
     await running.clock.until_asleep(5)
-    assert running.supervisor.live(ANA).connection is Connection.WAITING
-    assert running.supervisor.live(ANA).last_error
+    assert running.supervisor.roster.live(ANA).connection is Connection.WAITING
+    assert running.supervisor.roster.live(ANA).last_error
     assert running.supervisor.task_failures == 1
     assert not (await running.engine("bob")).ending.done()
     running.broken.clear()
@@ -70,7 +70,7 @@ async def test_a_session_that_failed_can_be_started_or_stopped_at_once(running: 
     (await running.engine("ana")).end(LOST)
     await running.clock.until_asleep(5)
     await running.supervisor.stop(ANA)
-    assert running.supervisor.live(ANA).connection is Connection.STOPPED
+    assert running.supervisor.roster.live(ANA).connection is Connection.STOPPED
 
 
 async def test_a_stop_while_a_failed_session_is_read_anew_is_obeyed(
@@ -86,7 +86,7 @@ async def test_a_stop_while_a_failed_session_is_read_anew_is_obeyed(
     async with asyncio.timeout(5):
         await stopping
     assert ANA not in running.engines
-    assert not running.supervisor.is_running(ANA)
+    assert not running.supervisor.roster.is_running(ANA)
 
 
 @pytest.mark.requirement("E6", "F1")
@@ -96,8 +96,8 @@ async def test_a_stop_in_the_pause_after_a_bug_ends_the_outage(running: World) -
         await running.supervisor.stop(ANA)
     assert outage_of(running) is None
     assert running.store.told(ANA)[-1] is EventType.SESSION_STOPPED
-    assert not running.supervisor.is_running(ANA)
-    assert running.supervisor.live(ANA).connection is Connection.STOPPED
+    assert not running.supervisor.roster.is_running(ANA)
+    assert running.supervisor.roster.live(ANA).connection is Connection.STOPPED
     assert len(running.engines[ANA]) == 1
 
 

@@ -45,8 +45,8 @@ async def test_stopping_is_remembered_and_returns_when_the_connection_has_draine
     async with asyncio.timeout(10):
         await stopping
     assert running.store.records[ANA].desired is Desired.STOPPED
-    assert not running.supervisor.is_running(ANA)
-    assert running.supervisor.live(ANA).connection is Connection.STOPPED
+    assert not running.supervisor.roster.is_running(ANA)
+    assert running.supervisor.roster.live(ANA).connection is Connection.STOPPED
     assert EventType.SESSION_STOPPED in running.store.told(ANA)
 
 
@@ -80,8 +80,8 @@ async def test_a_deleted_session_leaves_nothing_but_its_event(running: World) ->
     assert ANA not in running.store.records
     assert running.store.told(ANA)[-1] is EventType.SESSION_DELETED
     assert running.rung == 1
-    assert running.supervisor.lives() == {}
-    assert running.supervisor.live(ANA).connection is Connection.STOPPED
+    assert running.supervisor.roster.lives == {}
+    assert running.supervisor.roster.live(ANA).connection is Connection.STOPPED
 
 
 @pytest.mark.parametrize("desired", [Desired.RUNNING, Desired.STOPPED])
@@ -89,7 +89,7 @@ async def test_a_session_whose_deletion_was_not_answered_is_counted_no_more(
     running: World, monkeypatch: pytest.MonkeyPatch, desired: Desired
 ) -> None:
     running.store.add("ana", desired=desired, paired=True)
-    running.supervisor.known(ANA)
+    running.supervisor.roster.known(ANA)
     if desired is Desired.RUNNING:
         await running.supervisor.start(ANA)
     delete = running.store.delete_session
@@ -106,7 +106,7 @@ async def test_a_session_whose_deletion_was_not_answered_is_counted_no_more(
     else:
         with pytest.raises(NotFound):
             await running.supervisor.delete(ANA)
-    assert running.supervisor.lives() == {}
+    assert running.supervisor.roster.lives == {}
 
 
 async def test_a_session_that_could_not_be_deleted_is_kept_up_as_before(
@@ -148,7 +148,7 @@ async def test_nothing_can_be_asked_of_a_session_that_does_not_exist(
 ) -> None:
     with pytest.raises(NotFound):
         await getattr(running.supervisor, change)(ANA)
-    assert not running.supervisor.lives()
+    assert not running.supervisor.roster.lives
     assert not running.engines
 
 
@@ -159,8 +159,8 @@ async def test_a_session_that_needs_a_person_stays_and_can_be_started_again(
     await running.supervisor.start(ANA)
     (await running.engine("ana")).end(REPLACED)
     await turns()
-    assert running.supervisor.live(ANA).connection is Connection.NEEDS_ATTENTION
-    assert running.supervisor.is_running(ANA)
+    assert running.supervisor.roster.live(ANA).connection is Connection.NEEDS_ATTENTION
+    assert running.supervisor.roster.is_running(ANA)
     await running.supervisor.start(ANA)
     await running.engine("ana", 2)
 
@@ -176,7 +176,7 @@ async def test_a_logout_unlinks_destroys_and_stays_stopped(running: World) -> No
         EventType.SESSION_LOGGED_OUT,
     ]
     assert running.store.records[ANA].desired is Desired.STOPPED
-    assert not running.supervisor.is_running(ANA)
+    assert not running.supervisor.roster.is_running(ANA)
 
 
 async def test_a_logout_of_a_stopped_session_connects_once_to_say_goodbye(running: World) -> None:
@@ -206,8 +206,8 @@ async def test_a_session_whose_options_were_mended_is_asked_to_run_and_does(
     running.store.records[ANA] = replace(running.store.records[ANA], readable=False)
     await running.supervisor.start(ANA)
     await turns()
-    assert running.supervisor.live(ANA).connection is Connection.NEEDS_ATTENTION
-    assert running.supervisor.live(ANA).outlook.cause is Cause.UNREADABLE_STATE
+    assert running.supervisor.roster.live(ANA).connection is Connection.NEEDS_ATTENTION
+    assert running.supervisor.roster.live(ANA).outlook.cause is Cause.UNREADABLE_STATE
     running.store.records[ANA] = replace(running.store.records[ANA], readable=True)
     await getattr(running.supervisor, ask)(ANA)
     await running.engine("ana")
@@ -229,15 +229,15 @@ async def test_a_session_stays_registered_while_its_transport_comes_and_goes(
 ) -> None:
     running.store.add("ana", paired=True)
     await running.supervisor.start(ANA)
-    task = running.supervisor.task(ANA)
+    task = running.supervisor.roster.task(ANA)
     for number in range(1, 6):
         (await running.engine("ana", number)).end(LOST)
         await turns()
-        assert running.supervisor.task(ANA) is task
-        assert running.supervisor.live(ANA).connection is Connection.WAITING
+        assert running.supervisor.roster.task(ANA) is task
+        assert running.supervisor.roster.live(ANA).connection is Connection.WAITING
         await running.clock.advance(60)
     await running.engine("ana", 6)
-    assert running.supervisor.task(ANA) is task
+    assert running.supervisor.roster.task(ANA) is task
 
 
 async def test_a_wake_reaches_the_session_that_it_is_for_and_no_other(running: World) -> None:
@@ -245,8 +245,8 @@ async def test_a_wake_reaches_the_session_that_it_is_for_and_no_other(running: W
         running.store.add(session)
         await running.supervisor.start(SessionId(session))
     ana, bob = await running.engine("ana"), await running.engine("bob")
-    running.supervisor.wake_sender(ANA)
-    running.supervisor.wake_sender(SessionId("nobody"))
+    running.supervisor.roster.wake_sender(ANA)
+    running.supervisor.roster.wake_sender(SessionId("nobody"))
     assert (ana.woken, bob.woken) == (1, 0)
 
 

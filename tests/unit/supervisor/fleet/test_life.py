@@ -50,7 +50,7 @@ async def test_a_database_that_comes_late_delays_the_sessions_and_ends_nothing(
     world.store.failing = None
     await world.clock.advance(2)
     await turns()
-    assert world.supervisor.is_running(ANA)
+    assert world.supervisor.roster.is_running(ANA)
     await end(world, life)
 
 
@@ -61,7 +61,7 @@ async def test_a_session_that_was_stopped_stays_stopped_when_the_service_starts(
     world.store.add("bob", paired=True, desired=Desired.STOPPED)
     life = await begin(world)
     assert world.engines.keys() == {ANA}
-    assert world.supervisor.live(BOB).connection is Connection.STOPPED
+    assert world.supervisor.roster.live(BOB).connection is Connection.STOPPED
     await end(world, life)
 
 
@@ -106,7 +106,7 @@ async def test_closing_drains_every_connection_and_keeps_every_desire(world: Wor
     async with asyncio.timeout(10):
         await life
     assert {one.desired for one in world.store.records.values()} == {Desired.RUNNING}
-    assert world.supervisor.live(ANA).connection is Connection.STOPPED
+    assert world.supervisor.roster.live(ANA).connection is Connection.STOPPED
 
 
 async def test_nothing_starts_once_the_service_is_closing(world: World) -> None:
@@ -124,7 +124,7 @@ async def test_nothing_starts_once_the_service_is_closing(world: World) -> None:
 async def test_a_session_that_never_ran_is_known_from_the_start(world: World) -> None:
     world.store.add("ana", desired=Desired.STOPPED)
     life = await begin(world)
-    assert world.supervisor.lives()[ANA].connection is Connection.STOPPED
+    assert world.supervisor.roster.lives[ANA].connection is Connection.STOPPED
     await end(world, life)
 
 
@@ -175,7 +175,7 @@ async def test_an_outage_that_nobody_came_to_end_is_ended_when_the_service_start
     assert outage_of(heir) is None
     assert heir.store.told(ANA)[-1] is EventType.SESSION_STOPPED
     assert not heir.engines
-    assert not heir.supervisor.is_running(ANA)
+    assert not heir.supervisor.roster.is_running(ANA)
     await end(heir, life)
 
 

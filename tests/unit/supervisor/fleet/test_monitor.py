@@ -34,7 +34,7 @@ async def test_a_wanted_session_that_nobody_drives_is_found_within_ten_seconds(
     running: World,
 ) -> None:
     await started(running, paired=True)
-    running.supervisor.task(ANA).stop()  # of which the supervisor knows nothing
+    running.supervisor.roster.task(ANA).stop()  # of which the supervisor knows nothing
     await gone(running.supervisor, ANA)
     await running.clock.advance(10)
     await running.engine("ana", 2)
@@ -45,7 +45,7 @@ async def test_a_database_that_is_away_is_asked_with_patience_what_is_wanted(
     running: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await started(running, paired=True)
-    running.supervisor.task(ANA).stop()  # of which the supervisor knows nothing
+    running.supervisor.roster.task(ANA).stop()  # of which the supervisor knows nothing
     await gone(running.supervisor, ANA)
     began, asked_s = running.clock.monotonic(), list[float]()
 
@@ -72,7 +72,7 @@ async def test_a_change_that_takes_its_time_holds_up_no_look_at_the_others(
         await running.supervisor.start(SessionId(session))
     bob = await running.engine("bob")
     await running.engine("ana")
-    running.supervisor.task(ANA).stop()  # of which the supervisor knows nothing
+    running.supervisor.roster.task(ANA).stop()  # of which the supervisor knows nothing
     await gone(running.supervisor, ANA)
     desiring = SlowAnswer(running, monkeypatch, "set_desired")
     starting = asyncio.create_task(running.supervisor.start(ANA))

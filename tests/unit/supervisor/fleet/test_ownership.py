@@ -55,7 +55,7 @@ async def world() -> AsyncIterator[World]:
 
 async def task_of(world: World) -> SessionTask:
     await world.engine("ana")
-    return world.supervisor.task(ANA)
+    return world.supervisor.roster.task(ANA)
 
 
 async def turns() -> None:
@@ -72,7 +72,7 @@ async def test_the_task_outlives_every_ending_that_may_be_tried_again(
     for number in range(1, 4):
         (await world.engine("ana", number)).end(ending)
         await turns()
-        assert world.supervisor.task(ANA) is task
+        assert world.supervisor.roster.task(ANA) is task
         await world.clock.advance(3600)
     await world.engine("ana", 4)
 

@@ -46,7 +46,7 @@ async def test_a_start_that_was_stored_unheard_is_followed_within_ten_seconds(
     Unsure(running, monkeypatch)
     with pytest.raises(StorageUnavailable):
         await running.supervisor.start(ANA)
-    assert not running.supervisor.is_running(ANA)
+    assert not running.supervisor.roster.is_running(ANA)
     await running.clock.advance(10)
     await running.engine("ana")
 
@@ -59,7 +59,7 @@ async def test_a_stop_that_was_stored_unheard_is_followed_within_ten_seconds(
     Unsure(running, monkeypatch)
     with pytest.raises(StorageUnavailable):
         await running.supervisor.stop(ANA)
-    assert running.supervisor.is_running(ANA)
+    assert running.supervisor.roster.is_running(ANA)
     await running.clock.advance(10)
     await gone(running.supervisor, ANA)
     assert engine.stopped
@@ -96,7 +96,7 @@ async def test_a_change_that_was_not_stored_changes_nothing(
         await getattr(running.supervisor, change)(ANA)
     await running.clock.advance(60)
     await turns()
-    assert running.supervisor.is_running(ANA)
+    assert running.supervisor.roster.is_running(ANA)
     assert not engine.stopped
 
 
@@ -111,7 +111,7 @@ async def test_a_start_whose_caller_goes_away_in_between_is_followed_all_the_sam
     starting.cancel()
     await asyncio.wait([starting])
     reading.go_on.set()
-    assert not running.supervisor.is_running(ANA)
+    assert not running.supervisor.roster.is_running(ANA)
     await running.clock.advance(10)
     await running.engine("ana")
 

@@ -34,6 +34,7 @@ class Fleet:
             on_commit=lambda: None,
         )
 
+    @property
     def lives(self) -> Mapping[SessionId, LiveState]:
         return self.sessions
 
