@@ -58,6 +58,21 @@ async def test_the_end_of_the_service_is_an_outage_of_its_sessions(
     assert recovered.event.payload["outage"] == outage.id
 
 
+@pytest.mark.requirement("E6")
+@pytest.mark.parametrize("ending", ["killed", "stopped"])
+async def test_a_session_that_had_logged_in_just_before_was_lost_with_its_service(
+    world: World, ending: str
+) -> None:
+    await world.user.pair()
+    await world.settled()
+    lost_at = await ends(world, ending)
+    await world.perene.start()
+    await stays_up(world)
+    (outage,) = await outages(world)
+    assert (outage.cause, outage.end) == (Cause.SERVICE_ENDED, OutageEnd.RECOVERED)
+    assert abs(outage.began_at - lost_at) < timedelta(seconds=1)
+
+
 @pytest.mark.parametrize("ending", ["killed", "stopped"])
 async def test_an_outage_that_lasts_goes_on_while_the_service_is_away(
     world: World, ending: str

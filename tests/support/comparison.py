@@ -19,6 +19,10 @@ from tests.support.virtual_clock import START
 NOTICED_S = 60.0
 """How late a loss may be noted: while the database is away, what was before is written first."""
 
+_SAVED_S = 1.0
+"""How long it takes at most to save that a session has logged in; a service that ends before then
+does not know of it."""
+
 BLINK_S = 2.0
 """A connection that was gone for no longer may have been closed and opened on request."""
 
@@ -181,12 +185,12 @@ class _Judge:
             if one.gone_at is None or one.logged_in_at is None:
                 continue
             down = one.gone_at, following.logged_in_at
-            stable = one.gone_at - one.logged_in_at > STABLE_AFTER.total_seconds() + 1
+            saved = one.gone_at - one.logged_in_at > _SAVED_S
             if down[1] - down[0] <= BLINK_S or self._is_told(*down):
                 continue
-            if one.by is By.KILL and not stable:
-                continue  # what was up for less than that was not known to be
-            if one.by is By.PERENE and one.gone_at in self._truth.ends and not stable:
+            if one.by is By.KILL and not saved:
+                continue
+            if one.by is By.PERENE and one.gone_at in self._truth.ends and not saved:
                 continue
             yield (
                 f"{self._session}: no outage tells that it was down {down[0]:.1f}..{down[1]:.1f}"
@@ -235,9 +239,14 @@ class _Judge:
                 yield f"{row}: told {recovered[row.outage.id]} times as recovered"
 
     def _was_cut_short(self, connected_at: float, again_at: float) -> bool:
-        """Tell whether the service ended before the connection was known to be up."""
-        soon = STABLE_AFTER.total_seconds() + NOTICED_S
-        return any(connected_at <= at <= connected_at + soon for at in self._truth.ends) or any(
+        """Tell whether the service ended before it was saved that the session had logged in.
+
+        A login that is to end an outage is saved once it is stable: until then the outage goes on.
+        """
+        soon = connected_at + _SAVED_S
+        if any(row.began <= connected_at and row.ended >= again_at for row in self._rows):
+            soon = connected_at + STABLE_AFTER.total_seconds() + NOTICED_S
+        return any(connected_at <= at <= soon for at in self._truth.ends) or any(
             connected_at - SET_S < at < again_at + SET_S for at in self._truth.jumps
         )
 

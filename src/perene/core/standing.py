@@ -25,8 +25,9 @@ class Standing:
     `counts` are attempts in vain, in a row; of those in `told`, a person was told that a limit was
     reached. `not_before` bars every attempt until then, `held` until a person acts. `ban_code` is
     the sub-code of a ban that has not been seen to end; `ban_end_told` whether WhatsApp said when
-    it will, or `not_before` is only when to look. `up` says that the last connection was
-    stable and has not been lost since; `left_at` is since when nobody drove it any more.
+    it will, or `not_before` is only when to look. `up` says that the session has logged in and no
+    connection was lost since, as long as none of them was to end an outage: then that it was
+    stable. `left_at` is since when nobody drove it any more.
     `phone_seen_at` is the last sign of the phone, `phone_absent_days` the absence that people were
     told of.
     """

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from perene.core.causes import Cause
 from perene.core.clock import Instant
 from perene.core.machines.effects import Disconnected, OutageOver
-from perene.core.machines.inputs import Input, Start
+from perene.core.machines.inputs import Input, LoggedIn, Start
 from perene.core.machines.signals import (
     Decided,
     Emptied,
@@ -17,7 +17,7 @@ from perene.core.machines.signals import (
     Stable,
     Trying,
 )
-from perene.core.machines.state import Absence, Chances, Moved, SessionState
+from perene.core.machines.state import Absence, Chances, Moved, Open, SessionState
 from perene.core.machines.verdict import Verdict
 from perene.core.masking import masked
 from perene.core.outages import Loss, Outage, OutageEnd
@@ -33,14 +33,11 @@ def step(state: SessionState, heard: Input | Signal, now: Instant, chances: Chan
             begun = outage or _of_absence(state, now, chances)
             begun = begun or _begun(state, verdict, now, chances)
             return Moved(state=_with(state, begun.lost(_loss(verdict, now))))
-        case Trying() if state.absence is not None:
-            attempts = state.absence.attempts + 1
-            absence = replace(state.absence, attempts=attempts, last_attempt_at=now.wall)
-            return Moved(state=replace(state, absence=absence))
-        case Trying() if outage is not None:
-            attempts = outage.attempts + 1
-            tried = replace(outage, attempts=attempts, last_attempt_at=now.wall, retry_at=None)
-            return Moved(state=_with(state, tried))
+        case Trying():
+            return Moved(state=_tried(state, now))
+        case LoggedIn() if outage is None and isinstance(state.connection, Open):
+            # Before it is stable: a service that is killed until then takes it down all the same.
+            return Moved(state=replace(state, standing=replace(state.standing, up=True)))
         case Decided(wait=wait):
             if outage is not None:
                 retry_at = None if wait is None else now.wall + wait
@@ -62,6 +59,19 @@ def step(state: SessionState, heard: Input | Signal, now: Instant, chances: Chan
             return _over(state, end, now, chances)
         case _:
             return Moved(state=state)
+
+
+def _tried(state: SessionState, now: Instant) -> SessionState:
+    absence, outage = state.absence, state.standing.outage
+    if absence is not None:
+        attempts = absence.attempts + 1
+        absence = replace(absence, attempts=attempts, last_attempt_at=now.wall)
+        return replace(state, absence=absence)
+    if outage is not None:
+        attempts = outage.attempts + 1
+        tried = replace(outage, attempts=attempts, last_attempt_at=now.wall, retry_at=None)
+        return _with(state, tried)
+    return state
 
 
 def _found_gone(state: SessionState, absence: Absence, chances: Chances) -> Moved:

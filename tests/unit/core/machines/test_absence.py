@@ -7,13 +7,13 @@ import pytest
 
 from perene.core.causes import Cause, Kind, Local
 from perene.core.machines.effects import Disconnected, OutageOver
-from perene.core.machines.inputs import Due, Ended, Start, Stop
+from perene.core.machines.inputs import Due, Ended, LoggedIn, LogOut, Start, Stop
 from perene.core.machines.state import Absence
 from perene.core.outages import Outage, OutageEnd
 from tests.support.endings import LOST
 from tests.unit.core.machines.life import BEGAN, Life
 
-MINUTE = timedelta(minutes=1)
+SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 CLOSED = Ended(ending=LOST)
 
 
@@ -64,6 +64,57 @@ def test_a_service_that_was_stopped_in_order_is_told_as_its_end_and_knows_when_t
     assert life.told(Disconnected) == [], "it was told when it happened"
     life.stays_up()
     assert [one.began_at for one in over(life)] == [BEGAN + stopped_at]
+
+
+@pytest.mark.requirement("E6")
+@pytest.mark.parametrize("in_order", [True, False])
+def test_a_connection_that_was_not_stable_yet_was_lost_with_its_service_all_the_same(
+    life: Life, in_order: bool
+) -> None:
+    life.opened()
+    life.passed += SECOND
+    ended = life.passed
+    if in_order:
+        life.give(Stop(by_person=False), CLOSED)
+    life.passed += MINUTE
+    starts_again(life, last_life=ended)
+    assert len(life.told(Disconnected)) == (0 if in_order else 1)
+    life.stays_up()
+    (outage,) = over(life)
+    assert (outage.cause, outage.began_at) == (Cause.SERVICE_ENDED, BEGAN + ended)
+
+
+def test_a_service_that_is_killed_over_and_over_has_left_it_down_since_the_first_time(
+    life: Life,
+) -> None:
+    life.opened()
+    for _ in range(3):
+        life.passed += SECOND
+        starts_again(life, last_life=life.passed)
+        life.opened()
+    life.stays_up()
+    assert [one.began_at for one in over(life)] == [BEGAN + SECOND]
+
+
+def test_a_login_that_ends_an_outage_is_not_over_before_it_is_stable(life: Life) -> None:
+    life.stays_up()
+    life.give(CLOSED)
+    began, life.passed = life.passed, life.passed + MINUTE
+    life.give(Due())
+    life.opened()
+    assert not life.state.standing.up
+    life.passed += SECOND
+    starts_again(life, last_life=life.passed)
+    life.stays_up()
+    assert [(one.cause, one.began_at) for one in over(life)] == [(Cause.NETWORK, BEGAN + began)]
+
+
+@pytest.mark.parametrize("connected", [True, False])
+def test_a_login_that_never_came_or_that_says_goodbye_is_none(life: Life, connected: bool) -> None:
+    life.granted()
+    if connected:
+        life.give(LogOut(), LoggedIn(at=life.now))
+    assert not life.state.standing.up
 
 
 def test_what_goes_wrong_after_the_start_is_part_of_the_same_outage(life: Life) -> None:

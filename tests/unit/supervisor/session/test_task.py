@@ -10,6 +10,8 @@ from perene.core.causes import Ending, Local
 from perene.core.events import EventType
 from perene.core.notices import Opened, PhoneLinked, QrShown
 from perene.core.sessions import Connection
+from perene.core.standing import Standing
+from perene.core.unit import Unit
 from tests.support.endings import LOST, failure, local
 from tests.unit.supervisor.session.one import OneSession
 
@@ -120,3 +122,30 @@ async def test_a_cancelled_task_ends_even_when_its_connection_fails_then(one: On
     one.running.cancel()
     await asyncio.wait([one.running])
     assert one.running.cancelled()
+
+
+async def test_that_a_session_is_up_is_saved_with_its_login_and_not_once_more(
+    one: OneSession,
+) -> None:
+    await one.opened(1)
+    assert [saved_as_up(unit) for unit in one.units] == [True]
+    await one.clock.advance(31)
+    await one.clock.until_asleep(10 * 86_400, within=60)  # it is stable, and has been saved
+    assert len(one.units) == 1
+
+
+async def test_a_login_that_ends_an_outage_is_saved_once_it_is_stable(one: OneSession) -> None:
+    await one.end(1, local(Local.UNREACHABLE))
+    await one.next_attempt()
+    before = len(one.units)
+    await one.opened(2)
+    assert not any(saved_as_up(unit) for unit in one.units[before:])
+    await one.clock.advance(31)
+    await one.settled(Connection.OPEN)
+    await one.clock.until_asleep(10 * 86_400, within=60)  # it is stable, and has been saved
+    assert saved_as_up(one.units[-1])
+
+
+def saved_as_up(unit: Unit) -> bool:
+    """Tell whether a unit says that the session is up."""
+    return Standing.parse(unit.standing).up
