@@ -157,14 +157,10 @@ def _signals(
         looks.database,
         clock,
         janitor=looks.janitor,
-        disk_free=lambda: looks.host.free_bytes,
-        key_missing=lambda: looks.host.key_missing,
+        machine=looks.host,
         limited=looks.limits.limited,
         twins=looks.twins.twins,
         database_taken=lambda: hold.taken is not None,
-        loop_lag_s=lambda: looks.host.lag_s,
-        open_files_share=lambda: looks.host.open_files_share,
-        inodes_share=lambda: looks.host.inodes_share,
         log_lines_lost=log_lines_lost,
     )
 

@@ -48,6 +48,39 @@ class Part(Protocol):
     def failing(self) -> bool: ...
 
 
+class Machine(Protocol):
+    """What was seen of the machine lately; each answers from memory, None when nobody knows."""
+
+    @property
+    def lag_s(self) -> float:
+        """How late the event loop ran."""
+        ...
+
+    @property
+    def free_bytes(self) -> int | None: ...
+
+    @property
+    def inodes_share(self) -> float | None: ...
+
+    @property
+    def open_files_share(self) -> float | None: ...
+
+    @property
+    def key_missing(self) -> bool:
+        """Whether the file of the master key is gone."""
+        ...
+
+
+class _UnseenMachine:
+    """A machine that nobody looks at, and of which nothing is known to be wrong."""
+
+    lag_s = 0.0
+    free_bytes = None
+    inodes_share = None
+    open_files_share = None
+    key_missing = False
+
+
 class Recent:
     """How much a count that only grows has grown within the last hour."""
 
@@ -110,10 +143,8 @@ class _Memory:
 class SignalSource:
     """Makes the signals of one look; call it at each, for it counts what happened in between.
 
-    `disk_free` returns the bytes that were free lately, None when nobody knows; `key_missing`,
-    `limited`, `twins` and `database_taken` answer at once, from memory; so do `loop_lag_s`,
-    `open_files_share` and `inodes_share`, None when nobody knows, and `log_lines_lost`, since the
-    start.
+    `limited`, `twins` and `database_taken` answer at once, from memory; so does `log_lines_lost`,
+    since the start.
     """
 
     def __init__(
@@ -123,28 +154,20 @@ class SignalSource:
         clock: Clock,
         *,
         janitor: Part | None = None,
-        disk_free: Callable[[], int | None] = lambda: None,
-        key_missing: Callable[[], bool] = lambda: False,
+        machine: Machine | None = None,
         limited: Callable[[SessionId], bool] = lambda _: False,
         twins: Callable[[SessionId], int] = lambda _: 0,
         database_taken: Callable[[], bool] = lambda: False,
-        loop_lag_s: Callable[[], float] = lambda: 0.0,
-        open_files_share: Callable[[], float | None] = lambda: None,
-        inodes_share: Callable[[], float | None] = lambda: None,
         log_lines_lost: Callable[[], int] = lambda: 0,
     ) -> None:
         self._supervisor = supervisor
         self._database = database
         self._janitor = janitor
         self._clock = clock
-        self._disk_free = disk_free
-        self._key_missing = key_missing
+        self._machine: Machine = machine or _UnseenMachine()
         self._limited = limited
         self._twins = twins
         self._database_taken = database_taken
-        self._loop_lag_s = loop_lag_s
-        self._open_files_share = open_files_share
-        self._inodes_share = inodes_share
         self._log_lines_lost = log_lines_lost
         self._memories: dict[SessionId, _Memory] = {}
         self._failures = Recent()
@@ -222,14 +245,14 @@ class SignalSource:
                 self._failures.of(self._supervisor.task_failures, now)
             ),
             "clock_jump_s": self._largest_jump(now),
-            "event_loop_lag_s": self._loop_lag_s(),
+            "event_loop_lag_s": self._machine.lag_s,
             "log_lines_lost_last_hour": float(self._lines_lost.of(self._log_lines_lost(), now)),
-            "key_missing": float(self._key_missing()),
+            "key_missing": float(self._machine.key_missing),
         }
         seldom = {
-            "disk_free_bytes": self._disk_free(),
-            "inodes_share": self._inodes_share(),
-            "open_files_share": self._open_files_share(),
+            "disk_free_bytes": self._machine.free_bytes,
+            "inodes_share": self._machine.inodes_share,
+            "open_files_share": self._machine.open_files_share,
         }
         return numbers | {name: float(seen) for name, seen in seldom.items() if seen is not None}
 

@@ -30,18 +30,18 @@ class Service:
         self.live = LiveState()
         self.live.moved(Connection.CONNECTING)
         self.limited = False
-        self.open_files: float | None = 0.25
-        self.inodes: float | None = 0.5
+        self.free_bytes: int | None = 7
+        self.lag_s = 8.5
+        self.open_files_share: float | None = 0.25
+        self.inodes_share: float | None = 0.5
+        self.key_missing = False
         self.lines_lost = 0
         self.source = SignalSource(
             self,
             self,
             self.clock,
             janitor=self,
-            disk_free=lambda: 7,
-            loop_lag_s=lambda: 8.5,
-            open_files_share=lambda: self.open_files,
-            inodes_share=lambda: self.inodes,
+            machine=self,
             log_lines_lost=lambda: self.lines_lost,
             limited=lambda session: self.limited and session == ONE,
         )
@@ -68,7 +68,7 @@ def test_what_concerns_the_process_is_told_as_it_is() -> None:
     service = Service()
     service.lines_lost = 40
     assert service.source()[SERVICE]["log_lines_lost_last_hour"] == 40
-    service.lines_lost, service.open_files, service.inodes = 45, None, None
+    service.lines_lost, service.open_files_share, service.inodes_share = 45, None, None
     numbers = service.source()[SERVICE]
     assert (numbers["log_lines_lost_last_hour"], numbers["event_loop_lag_s"]) == (45, 8.5)
     assert not {"open_files_share", "inodes_share"} & numbers.keys(), "nobody knows"
