@@ -12,6 +12,8 @@ from perene.core.messages import Status
 from perene.engine.channel import Channel
 from perene.engine.sending import ANSWER_WITHIN_S, WINDOW
 from perene.signal import SenderKeyRecord
+from perene.sim.iq.keys import KeyServer
+from perene.sim.model import Device
 from perene.wire.node import Node
 from tests.support.record import PATIENCE_S
 from tests.support.world import DESK, World
@@ -247,6 +249,25 @@ async def test_a_message_to_nobody_fails_and_holds_up_no_other(world: World) -> 
     }
     assert world.server.inbox(ana.phone) == ["hello"]
     assert phone not in (ana.phone, bia.phone)
+
+
+async def test_a_message_for_which_there_are_no_keys_says_so(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.user.pair()
+    ana = world.simulator.add_contact(name="Ana").account
+
+    def no_bundle(self: KeyServer, asker: Device, user: Node) -> Node:
+        failed = Node("error", {"code": "404", "text": "item-not-found"})
+        return Node("user", {"jid": user.attr("jid")}, (failed,))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(KeyServer, "_bundle", no_bundle)
+        locked = await world.user.send(str(ana.jid()), "nobody can read this")
+        await world.events.wait(EventType.MESSAGE_FAILED, message_id=locked)
+    sent = await world.user.send(str(ana.jid()), "once more")
+    await world.events.wait(EventType.MESSAGE_SENT, message_id=sent)
+    assert await failures(world) == {locked: Failure(code=FailureCode.NO_KEYS), sent: None}
 
 
 async def test_a_receipt_stands_for_an_answer_of_the_server_that_was_lost(world: World) -> None:

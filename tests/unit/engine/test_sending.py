@@ -8,8 +8,10 @@ from typing import cast
 
 import pytest
 
+from perene.core.failures import Failure, FailureCode
 from perene.core.messages import Message, Status
-from perene.engine.errors import QueryFailed, QueryTimedOut
+from perene.core.unit import Committed
+from perene.engine.errors import CannotSend, QueryFailed, QueryTimedOut
 from perene.engine.ports import SessionStore
 from perene.engine.reach_out import ReachOut
 from perene.engine.send import Sender
@@ -166,3 +168,31 @@ async def test_a_server_that_is_asked_too_often_is_asked_ever_more_seldom() -> N
 
 def _gaps(times: Sequence[float]) -> list[float]:
     return [later - earlier for earlier, later in pairwise(times)]
+
+
+async def test_a_message_that_cannot_be_sent_keeps_why_and_is_told_in_words() -> None:
+    desk = Refusing(VirtualClock(), BAD, GOOD)
+    desk.error[BAD] = CannotSend(FailureCode.UNREADABLE_MESSAGE, "the stored message is damaged")
+    async with desk.running():
+        await desk.live(1)
+    assert desk.refused == [
+        (Failure(code=FailureCode.UNREADABLE_MESSAGE), "the stored message is damaged")
+    ]
+    assert desk.sent == ["1"]
+
+
+class Refusing(Unhelpful):
+    """The same, and what cannot be sent is refused."""
+
+    def __init__(self, clock: VirtualClock, *chats: str) -> None:
+        super().__init__(clock, *chats)
+        self.refused: list[tuple[Failure, str]] = []
+
+    async def refuse(
+        self, wanted: Message, failure: Failure, error: str
+    ) -> "asyncio.Future[Committed]":
+        self.refused.append((failure, error))
+        self.queued.remove(wanted)
+        committed: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
+        committed.set_result(Committed(new_messages=0))
+        return committed
