@@ -23,6 +23,10 @@ _TRIAL = bytes(64 * 1024)
 """About what the smallest transactions add to a journal."""
 
 _MAKE_ROOM = "Make room: when nothing can be stored, sessions must wait."
+_NOT_FOR_WANT_OF_ROOM = (
+    "There can also be too many files (`df -i`), a quota, or a file system that is mounted to be"
+    " read only (`mount`)."
+)
 
 _FEWER_FILES = "Find where many small files are (`df -i`, `du --inodes`) and remove them."
 
@@ -65,7 +69,7 @@ def check_disk(path: Path, *, room: Room | None = None) -> Finding:
     left = room.free_bytes
     if refused := refused_write(place):
         sentence = f"Nothing can be written at {place} ({refused}; {left / MIB:.0f} MiB are free)."
-        remedy = f"{_MAKE_ROOM} There can also be too many files (`df -i`), or a quota."
+        remedy = f"{_MAKE_ROOM} {_NOT_FOR_WANT_OF_ROOM}"
         return fail(name, sentence, remedy)
     sentence = f"{left / GIB:.1f} GiB are free at {place}."
     if room.files_share is not None:

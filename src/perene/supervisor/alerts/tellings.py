@@ -24,7 +24,8 @@ _TELL_ATTEMPTS = 100
 _TELL_TIMEOUT_S = 20.0
 
 _WAITING_LIMIT = 5000
-"""Tellings that failed and may wait to be tried again; beyond it the oldest are given up."""
+"""Tellings that failed and may wait to be tried again; beyond it, those that were tried the longest
+ago are given up."""
 
 
 class NotTold(PereneError):

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 import structlog
 
 from perene.core.clock import Clock
-from perene.core.errors import NotFound, StorageError
+from perene.core.errors import NotFound, StorageError, StorageUnavailable
 from perene.core.ids import SessionId
 from perene.core.machines.inputs import Due
 from perene.supervisor.session.task import SessionTask
@@ -90,7 +90,10 @@ class Monitor:
                 await self._guide(session)
             except NotFound:
                 continue  # deleted meanwhile
-            except StorageError as error:
+            except StorageUnavailable as error:
                 log.warning("session_not_read", session=session, reason=str(error))
                 return False  # the next look asks again
+            except StorageError as error:
+                # Of this one alone; those behind it are not to wait for it to be mended.
+                log.warning("session_not_read", session=session, reason=str(error))
         return True

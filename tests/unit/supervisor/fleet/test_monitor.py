@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from perene.core.errors import StorageUnavailable
+from perene.core.errors import StorageUnavailable, UnreadableState
 from perene.core.ids import SessionId
 from perene.core.sessions import Desired, SessionRecord
 from tests.unit.supervisor.fakes import World
@@ -61,6 +61,32 @@ async def test_a_database_that_is_away_is_asked_with_patience_what_is_wanted(
     assert asked_s == pytest.approx([10, 30, 60, 90, 120])
     await running.clock.advance(30)
     await running.engine("ana", 2)
+
+
+@pytest.mark.requirement("C3")
+async def test_a_session_that_cannot_be_read_keeps_nobody_from_being_looked_at(
+    running: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await started(running, paired=True)
+    running.store.add("bob", paired=True)
+    await running.supervisor.start(BOB)
+    await running.engine("bob")
+    for session in (ANA, BOB):
+        running.supervisor.roster.task(session).stop()  # of which the supervisor knows nothing
+        await gone(running.supervisor, session)
+    read, asked = running.store.get_session, list[SessionId]()
+
+    async def refuse_the_first(session: SessionId) -> SessionRecord:
+        asked.append(session)
+        if session == asked[0]:
+            raise UnreadableState("damaged")
+        return await read(session)
+
+    monkeypatch.setattr(running.store, "get_session", refuse_the_first)
+    await running.clock.advance(10)
+    await turns()
+    (other,) = {ANA, BOB} - {asked[0]}
+    await running.engine(other, 2)
 
 
 @pytest.mark.requirement("C3")
