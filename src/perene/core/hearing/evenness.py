@@ -48,7 +48,7 @@ class Evenness:
     messages heard of late against those expected.
     """
 
-    variance: float = 0.05
+    variance: float = 0.03
     half_hours: int = 0
     recent: Tally = NOTHING
 

@@ -72,8 +72,8 @@ def test_what_the_first_version_stored_is_read() -> None:
 @pytest.mark.parametrize(
     ("version", "again", "evenness", "due"),
     [
-        ("1", Chance(answered=2.0, missed=1.0), (0.05, 0), "13:13:08"),
-        ("2", Chance(answered=3.0, missed=1.5), (0.05, 0), "13:13:08"),
+        ("1", Chance(answered=2.0, missed=1.0), (0.03, 0), "13:10:17"),
+        ("2", Chance(answered=3.0, missed=1.5), (0.03, 0), "13:10:17"),
         ("3", Chance(answered=3.0, missed=1.5), (0.2, 17), "13:43:14"),
     ],
 )
