@@ -130,9 +130,6 @@ class _Judge:
         cut_short = sum(row.began < at <= row.ended for at in self._truth.ends)
         # What begins in the moment that a row is over may be the first attempt to pair anew.
         least = sum(one.at < row.ended - 1e-3 for one in tried)
-        if row.outage.cause is Cause.SERVICE_ENDED:
-            # Such a row is stored once a login is stable or fails; an end before then forgets it.
-            least -= cut_short
         if not least <= row.outage.attempts <= len(tried) + cut_short:
             yield f"{row}: {row.outage.attempts} attempts were told, {len(tried)} were made"
         yield from self._losses_untrue(row, first, tried)

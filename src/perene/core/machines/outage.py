@@ -38,15 +38,8 @@ def step(state: SessionState, heard: Input | Signal, now: Instant, chances: Chan
         case LoggedIn() if outage is None and isinstance(state.connection, Open):
             # Before it is stable: a service that is killed until then takes it down all the same.
             return Moved(state=replace(state, standing=replace(state.standing, up=True)))
-        case Decided(wait=wait):
-            if outage is not None:
-                retry_at = None if wait is None else now.wall + wait
-                outage = replace(outage, retry_at=retry_at)
-            told = Disconnected(decided=heard, outage=outage)
-            if heard.verdict.cause is Cause.SERVICE_ENDED and state.standing.up:
-                state = _left(state, state.standing.left_at or now.wall)
-            standing = replace(state.standing, outage=outage)
-            return Moved(state=replace(state, standing=standing), out=(told,))
+        case Decided():
+            return _decided(state, heard, now, chances)
         case PutOff(wait=wait) if outage is not None:
             return Moved(state=_with(state, replace(outage, retry_at=now.wall + wait)))
         case Stable():
@@ -59,6 +52,21 @@ def step(state: SessionState, heard: Input | Signal, now: Instant, chances: Chan
             return _over(state, end, now, chances)
         case _:
             return Moved(state=state)
+
+
+def _decided(state: SessionState, decided: Decided, now: Instant, chances: Chances) -> Moved:
+    ended = decided.verdict.cause is Cause.SERVICE_ENDED
+    outage = state.standing.outage
+    if outage is None and ended:
+        # Gone again before it was stable: what was tried meanwhile is of the same outage.
+        outage = _of_absence(state, now, chances)
+    if outage is not None:
+        retry_at = None if decided.wait is None else now.wall + decided.wait
+        outage = replace(outage, retry_at=retry_at)
+        state = _with(state, outage)
+    elif ended and state.standing.up:
+        state = _left(state, state.standing.left_at or now.wall)
+    return Moved(state=state, out=(Disconnected(decided=decided, outage=outage),))
 
 
 def _tried(state: SessionState, now: Instant) -> SessionState:

@@ -146,6 +146,30 @@ def test_a_service_killed_again_before_the_session_was_stable_has_left_it_down_a
     assert [one.began_at for one in over(life)] == [BEGAN + lived]
 
 
+def test_a_service_stopped_again_before_the_session_was_stable_knows_what_was_tried(
+    life: Life,
+) -> None:
+    life.stays_up()
+    lived, life.passed = life.passed, life.passed + MINUTE
+    starts_again(life, last_life=lived)
+    life.opened()
+    life.passed += SECOND
+    life.give(Stop(by_person=False), CLOSED)
+    tried = life.state.standing.outage
+    assert tried is not None
+    assert (tried.attempts, tried.last_attempt_at) == (1, BEGAN + lived + MINUTE)
+    life.passed += MINUTE
+    starts_again(life, last_life=life.passed)
+    assert life.told(Disconnected) == [], "its end was told when it came"
+    life.stays_up()
+    (outage,) = over(life)
+    assert (outage.cause, outage.began_at, outage.attempts) == (
+        Cause.SERVICE_ENDED,
+        BEGAN + lived,
+        2,
+    )
+
+
 @pytest.mark.parametrize("ended", ["stopped", "down", "never up"])
 def test_a_session_that_was_not_up_was_not_lost_with_its_service(life: Life, ended: str) -> None:
     if ended != "never up":
