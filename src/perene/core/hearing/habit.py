@@ -238,14 +238,15 @@ class Habit:
         return self.weeks.rate(slot, self.days.rate(slot, usual))
 
     def _known_of(self, slot: int) -> float:
-        """Return the clumps on which the rate of a slot rests, as it is at present."""
-        usual, present = self._usual_known_of(slot), self.evenness.known(self.clump)
-        return usual * present / (usual + present)
+        """Return the clumps on which the rate of a slot rests, as it is at present.
 
-    def _usual_known_of(self, slot: int) -> float:
+        In one that was not lived through yet, the rate is that of late: nothing else is known.
+        """
         for table in (self.weeks, self.days):
             if table.is_lived(slot):
-                return max(table.messages_of(slot) / self.clump, _LEAST_KNOWN)
+                usual = max(table.messages_of(slot) / self.clump, _LEAST_KNOWN)
+                present = self.evenness.known(self.clump)
+                return usual * present / (usual + present)
         return max(self.known(), _LEAST_KNOWN)
 
     def _sure_rate(self, slot: int, usual: float, *, boldly: bool = False) -> float:

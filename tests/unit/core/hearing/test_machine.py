@@ -323,7 +323,7 @@ def test_a_stanza_queued_before_the_reopening_confirms_it() -> None:
     state, effects = step(state, queued, now)
     (confirmed,) = effects
     assert isinstance(confirmed, Confirmed)
-    assert timedelta(seconds=80) < confirmed.delay < timedelta(seconds=140)
+    assert timedelta(seconds=80) < confirmed.delay < timedelta(seconds=120)
     assert state.alarms == 0
 
 
