@@ -5,6 +5,7 @@ from fastapi import FastAPI
 from perene.api import Ports, create_app
 from perene.supervisor.ports import Alerts, HealthSource, Keys, MetricsSource
 from tests.support.perene import Perene
+from tests.unit.api.fakes import FakeTrial
 
 
 def api_over(
@@ -21,5 +22,6 @@ def api_over(
             health=health,
             metrics=metrics,
             alerts=alerts,
+            alert_trial=FakeTrial(),
         )
     )

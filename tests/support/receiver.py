@@ -29,8 +29,13 @@ class Receiver:
         self.thread.start()
 
     @property
+    def port(self) -> int:
+        """Return where it listens."""
+        return self.server.server_port
+
+    @property
     def url(self) -> str:
-        return f"json://user:hidden@127.0.0.1:{self.server.server_port}/hook"
+        return f"json://user:hidden@127.0.0.1:{self.port}/hook"
 
     def close(self) -> None:
         """Stop; a second time changes nothing."""

@@ -10,6 +10,7 @@ from perene.api.streams import Streams
 from perene.supervisor.ports import (
     Accounts,
     Alerts,
+    AlertTrial,
     Events,
     Gateway,
     HealthSource,
@@ -31,6 +32,7 @@ class Ports:
     health: HealthSource
     metrics: MetricsSource
     alerts: Alerts
+    alert_trial: AlertTrial
     streams: Streams = field(default_factory=Streams)
     session_list: LongAnswer = field(default_factory=LongAnswer)
     detailed_health: LongAnswer = field(default_factory=LongAnswer)
@@ -69,6 +71,10 @@ async def _alerts(request: Request) -> Alerts:
     return ports_of(request).alerts
 
 
+async def _alert_trial(request: Request) -> AlertTrial:
+    return ports_of(request).alert_trial
+
+
 async def _keys(request: Request) -> Keys:
     return ports_of(request).keys
 
@@ -92,6 +98,7 @@ EventsPort = Annotated[Events, Depends(_events)]
 HealthPort = Annotated[HealthSource, Depends(_health)]
 MetricsPort = Annotated[MetricsSource, Depends(_metrics)]
 AlertsPort = Annotated[Alerts, Depends(_alerts)]
+AlertTrialPort = Annotated[AlertTrial, Depends(_alert_trial)]
 KeysPort = Annotated[Keys, Depends(_keys)]
 SessionListPort = Annotated[LongAnswer, Depends(_session_list)]
 DetailedHealthPort = Annotated[LongAnswer, Depends(_detailed_health)]

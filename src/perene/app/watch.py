@@ -1,6 +1,7 @@
 """What watches the service: health, alerts, and the looks at the machine that both rest on."""
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,7 +13,8 @@ from perene.app.sessions import Sessions
 from perene.app.versions import version_health
 from perene.core.clock import Clock
 from perene.core.ids import SessionId
-from perene.delivery.alerts import notifiers_for
+from perene.delivery.alerts import AppriseNotifier, notifiers_for
+from perene.delivery.trial import Trial
 from perene.process.open_files import share_used
 from perene.process.room import room_at
 from perene.process.threads import Threads
@@ -57,6 +59,7 @@ class Watch:
 
     looks: Looks
     alerting: Alerting
+    trial: Trial
     vitals: Vitals
     hearings: Hearings
     clock: Clock
@@ -115,7 +118,7 @@ def wire_watch(
     )
     alerting = Alerting(
         store=store,
-        notifiers=notifiers_for(settings.alert_addresses, lambda: Threads(1, "perene-alerts")),
+        notifiers=_notifiers(settings, "perene-alerts"),
         rules=read_alert_rules(settings.alert_rules_file),
         signals=_signals(clock, sessions, looks, hold, log_lines_lost),
         clock=clock,
@@ -141,8 +144,18 @@ def wire_watch(
     metrics.watch_log(log_lines_lost)
     metrics.watch_loop(lambda: looks.host.lag_s)
     return Watch(
-        looks=looks, alerting=alerting, vitals=vitals, hearings=sessions.hearings, clock=clock
+        looks=looks,
+        alerting=alerting,
+        trial=Trial(_notifiers(settings, "perene-trial"), clock, host=socket.gethostname()),
+        vitals=vitals,
+        hearings=sessions.hearings,
+        clock=clock,
     )
+
+
+def _notifiers(settings: Settings, threads: str) -> list[AppriseNotifier]:
+    """Make a notifier for each receiver, with a thread of its own."""
+    return notifiers_for(settings.alert_addresses, lambda: Threads(1, threads))
 
 
 def _signals(

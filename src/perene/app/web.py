@@ -55,6 +55,7 @@ def wire_server(
         health=watch.vitals,
         metrics=metrics,
         alerts=watch.alerting,
+        alert_trial=watch.trial,
         streams=streams,
     )
     return HttpServer(

@@ -36,7 +36,7 @@ app.command(
 app.command(
     "perene.cli.alerts:app",
     name="alert",
-    help="Try the receivers of alerts, at the machine of the service.",
+    help="Try the receivers of alerts of a running service.",
 )
 
 

@@ -2,35 +2,59 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
+
+import structlog
 
 from perene.core.clock import Clock
 from perene.delivery.alerts import AppriseNotifier
 from perene.supervisor.alerts.tellings import NotTold
+from perene.supervisor.ports import AlertTestUnderWay, Tried
+
+log = structlog.stdlib.get_logger()
 
 TITLE = "Test: nothing is wrong with Perene"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tried:
-    """What became of the message to one receiver; `failure` is None if the receiver took it."""
+class Trial:
+    """Implements `ports.AlertTrial`; `host` says where the messages come from.
 
-    receiver: str
-    address: str
-    took_s: float
-    failure: str | None
-
-
-async def try_receivers(
-    notifiers: Sequence[AppriseNotifier], clock: Clock, *, host: str
-) -> Sequence[Tried]:
-    """Send the message to all receivers at the same time; `host` says where it comes from.
-
-    None is tried again, and none is waited for longer than for an alert.
+    Its notifiers are its own: with those of alerts it would share the threads that send.
     """
-    body = trial_text(host, clock.now())
-    return await asyncio.gather(*(_tried(one, body, clock) for one in notifiers))
+
+    def __init__(self, notifiers: Sequence[AppriseNotifier], clock: Clock, *, host: str) -> None:
+        self._notifiers = notifiers
+        self._clock = clock
+        self._host = host
+        self._under_way = False
+
+    async def run(self) -> Sequence[Tried]:
+        """Send the message to all receivers at the same time; see `ports.AlertTrial`.
+
+        None is tried again, and none is waited for longer than for an alert.
+        """
+        if self._under_way:
+            raise AlertTestUnderWay("The receivers of alerts are being tested already.")
+        self._under_way = True
+        try:
+            body = trial_text(self._host, self._clock.now())
+            return await asyncio.gather(*(self._tried(one, body) for one in self._notifiers))
+        finally:
+            self._under_way = False
+
+    async def _tried(self, notifier: AppriseNotifier, body: str) -> Tried:
+        began, failure = self._clock.monotonic(), None
+        try:
+            await notifier.send("info", TITLE, body)
+        except NotTold as error:
+            failure = str(error)
+        log.info("alert_receiver_tested", receiver=notifier.name, failure=failure)
+        return Tried(
+            receiver=notifier.name,
+            address=notifier.address.shown,
+            took_s=self._clock.monotonic() - began,
+            failure=failure,
+        )
 
 
 def trial_text(host: str, now: datetime) -> str:
@@ -38,18 +62,4 @@ def trial_text(host: str, now: datetime) -> str:
     return (
         f"Somebody tries on {host} at {now.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC whether alerts"
         " of Perene arrive here: they do.\nThere is nothing to do."
-    )
-
-
-async def _tried(notifier: AppriseNotifier, body: str, clock: Clock) -> Tried:
-    began, failure = clock.monotonic(), None
-    try:
-        await notifier.send("info", TITLE, body)
-    except NotTold as error:
-        failure = str(error)
-    return Tried(
-        receiver=notifier.name,
-        address=notifier.address.shown,
-        took_s=clock.monotonic() - began,
-        failure=failure,
     )

@@ -25,6 +25,7 @@ from perene.core.sessions import Connection, Desired, SessionOptions, SessionRec
 from perene.supervisor.ports import (
     Accepted,
     AccountView,
+    AlertTestUnderWay,
     AlreadyExists,
     AlreadyPaired,
     Caller,
@@ -45,6 +46,7 @@ from perene.supervisor.ports import (
     SessionHealth,
     SessionView,
     StoredEvent,
+    Tried,
 )
 
 KEY = "pk_right"
@@ -466,6 +468,19 @@ class FakeAlerts:
         ][:limit]
 
 
+@dataclass
+class FakeTrial:
+    """A test of which the outcome is known before; it may be under way."""
+
+    outcome: list[Tried] = field(default_factory=list[Tried])
+    under_way: bool = False
+
+    async def run(self) -> Sequence[Tried]:
+        if self.under_way:
+            raise AlertTestUnderWay("The receivers of alerts are being tested already.")
+        return self.outcome
+
+
 class FakeMetrics:
     """One metric."""
 
@@ -481,6 +496,7 @@ class Fakes:
     events: FakeEvents = field(default_factory=FakeEvents)
     health: FakeHealth = field(default_factory=FakeHealth)
     alerts: FakeAlerts = field(default_factory=FakeAlerts)
+    trial: FakeTrial = field(default_factory=FakeTrial)
     keys: FakeKeys = field(default_factory=FakeKeys)
     streams: Streams = field(default_factory=Streams)
 
@@ -498,5 +514,6 @@ class Fakes:
             health=self.health,
             metrics=FakeMetrics(),
             alerts=self.alerts,
+            alert_trial=self.trial,
             streams=self.streams,
         )

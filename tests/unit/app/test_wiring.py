@@ -112,6 +112,39 @@ async def test_a_receiver_of_alerts_that_hangs_does_not_keep_the_process_from_it
     assert [thread.daemon for thread in used] == [True]
 
 
+@pytest.mark.parametrize("hanging", ["perene-alerts", "perene-trial"])
+async def test_a_test_of_the_receivers_waits_for_no_alert_and_no_alert_waits_for_it(
+    hanging: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck, let_go, sent = threading.Event(), threading.Event(), list[str]()
+
+    def notify(*_: object, **__: object) -> bool:
+        name = current_thread().name
+        if name.startswith(hanging):
+            stuck.set()
+            let_go.wait(PATIENCE_S)
+        sent.append(name)
+        return True
+
+    monkeypatch.setenv("PERENE_ALERT_URLS", "json://127.0.0.1:1/hook")
+    monkeypatch.setattr("apprise.Apprise.notify", notify)
+    async with wired(tmp_path) as service:
+        service.hold.taken = DatabaseTaken("Another service took it.")
+        deeds = {
+            "perene-alerts": service.watch.alerting.look,
+            "perene-trial": service.watch.trial.run,
+        }
+        slow = asyncio.create_task(deeds.pop(hanging)())
+        await asyncio.to_thread(stuck.wait, PATIENCE_S)
+        ((quick, deed),) = deeds.items()
+        await deed()
+        assert sent == [f"{quick}-0"]
+        assert not slow.done()
+        let_go.set()
+        await slow
+    assert sent == [f"{quick}-0", f"{hanging}-0"]
+
+
 @pytest.mark.requirement("C16")
 async def test_a_database_that_dies_in_silence_is_seen_by_health_and_alerts(
     service: Wired, monkeypatch: pytest.MonkeyPatch

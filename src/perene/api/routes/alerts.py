@@ -10,9 +10,11 @@ from starlette.datastructures import QueryParams
 
 from perene.api.auth import PROTECTED
 from perene.api.parameters import Limit
-from perene.api.ports import AlertsPort
+from perene.api.ports import AlertsPort, AlertTrialPort
+from perene.api.problems import documented
 from perene.core.alerts import Alert, Notification, Severity
 from perene.core.ids import SESSION_ID, SessionId
+from perene.supervisor.ports import Tried
 
 router = APIRouter(prefix="/alerts", tags=["alerts"])
 
@@ -84,6 +86,33 @@ class AlertsOut(BaseModel):
     items: list[AlertOut]
 
 
+class TriedOut(BaseModel):
+    """What became of the test message to one receiver."""
+
+    receiver: str = Field(description="Its name, as in the log and in what was `notified`.")
+    address: str = Field(description="Its kind, and its host where that is no token.")
+    delivered: bool = Field(description="Whether it took the message.")
+    failure: str | None = Field(description="Why it did not; null if it did.")
+    took_s: float = Field(description="How long that took, in seconds.")
+
+    @classmethod
+    def of(cls, tried: Tried) -> "TriedOut":
+        """Show what became of one message."""
+        return cls(
+            receiver=tried.receiver,
+            address=tried.address,
+            delivered=tried.failure is None,
+            failure=tried.failure,
+            took_s=tried.took_s,
+        )
+
+
+class TrialOut(BaseModel):
+    """What became of a test, a line for each receiver of `PERENE_ALERT_URLS` in its order."""
+
+    items: list[TriedOut]
+
+
 @router.get("")
 async def list_alerts(
     alerts: AlertsPort,
@@ -106,3 +135,14 @@ async def list_alerts(
         limit=limit,
     )
     return AlertsOut(items=[AlertOut.of(alert) for alert in found])
+
+
+@router.post("/test", responses=documented(409))
+async def test_alerts(trial: AlertTrialPort) -> TrialOut:
+    """Send each receiver of the running service a message that says that it is a test.
+
+    The answer is 200 also if a receiver did not take it, and comes after 15 seconds at most. No
+    alert is raised, none is stored, and none waits meanwhile. One test at a time: another is
+    refused.
+    """
+    return TrialOut(items=[TriedOut.of(tried) for tried in await trial.run()])

@@ -6,7 +6,7 @@ not repeated. All of them may be cancelled at any await without an effect on a s
 """
 
 from perene.supervisor.ports.account import Accounts, AccountView, ReachOutLimited
-from perene.supervisor.ports.alerts import Alerts
+from perene.supervisor.ports.alerts import Alerts, AlertTestUnderWay, AlertTrial, Tried
 from perene.supervisor.ports.events import EventPage, Events, StoredEvent
 from perene.supervisor.ports.health import (
     ComponentHealth,
@@ -41,6 +41,8 @@ __all__ = [
     "Accepted",
     "AccountView",
     "Accounts",
+    "AlertTestUnderWay",
+    "AlertTrial",
     "Alerts",
     "AlreadyExists",
     "AlreadyPaired",
@@ -68,4 +70,5 @@ __all__ = [
     "SessionHealth",
     "SessionView",
     "StoredEvent",
+    "Tried",
 ]
