@@ -117,8 +117,15 @@ async def test_what_was_held_back_stays_so_over_a_restart(world: World) -> None:
     phone = await world.user.pair()
     onlookers = Onlookers(world)
     await world.pass_time(60)
-    refused(403)(world, phone)
+    world.simulator.add_fault("refuse_login", phone=phone, reason=403)
+    world.simulator.disconnect(phone)
     await world.pass_time(600)
     await world.perene.restart()
     await world.pass_time(HOUR_S)
     assert told(onlookers) == [("session_locked", False)]
+    await world.perene.sessions.start(DESK)
+    await world.pass_time(120)
+    assert told(onlookers)[1:] == [("session_locked", True), ("session_needs_pairing", False)]
+    assert onlookers.now is not None
+    pairing, locked = (await onlookers.now.get(f"/v1/alerts?state=all&session={DESK}"))["items"]
+    assert pairing["began_at"] == locked["began_at"], "it was so all the time"

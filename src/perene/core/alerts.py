@@ -24,7 +24,7 @@ Key = tuple[str, str]
 """Rule and subject: at most one alert is open for each."""
 
 RESTORED_GRACE_S = 900.0
-"""How long an alert of an earlier run waits for its subject to be seen at all.
+"""How long what an earlier run left waits for its subject to be seen at all.
 
 A service that starts does not know its sessions at once; when the database comes late it takes
 minutes. Alerts that resolved meanwhile would only fire again.
@@ -141,7 +141,12 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:
-    """The rule has held since then, not yet for long enough, or is held back."""
+    """The rule holds, not yet for long enough, or is held back.
+
+    `since` when, of which the wall clock's half is of the service's earlier runs, too: that is what
+    people are told. The monotonic half is of this run, and by it `for_s` is measured: a service
+    that starts sees sessions that have had no time to connect.
+    """
 
     since: Instant
 
@@ -156,9 +161,12 @@ class Firing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restored:
-    """The alert of an earlier run is open; its subject has been missed since a monotonic second."""
+    """What an earlier run left: an open alert, or the moment since which the rule holds.
 
-    alert: Alert
+    Its subject has been missed since a monotonic second.
+    """
+
+    left: Alert | datetime
     missed_since: float | None = None
 
 
@@ -167,10 +175,28 @@ State = Pending | Firing | Restored
 
 States = Mapping[Key, State]
 
+Conditions = Mapping[Key, datetime]
+"""Since when rules hold of which no alert is open."""
 
-def restored(alerts: Iterable[Alert]) -> dict[Key, State]:
-    """Return the states of a service that starts, from the alerts that were open when it ended."""
-    return {(alert.rule, alert.subject): Restored(alert=alert) for alert in alerts}
+
+def restored(alerts: Iterable[Alert], conditions: Conditions) -> dict[Key, State]:
+    """Return the states of a service that starts, from what was so when it ended."""
+    left = {**conditions, **{(alert.rule, alert.subject): alert for alert in alerts}}
+    return {key: Restored(left=what) for key, what in left.items()}
+
+
+def conditions(states: States) -> dict[Key, datetime]:
+    """Return what the next run has to know of states, besides the alerts that are open."""
+    found: dict[Key, datetime] = {}
+    for key, state in states.items():
+        match state:
+            case Pending(since=since):
+                found[key] = since.wall
+            case Restored(left=datetime() as since):
+                found[key] = since
+            case Firing() | Restored():
+                pass
+    return found
 
 
 def evaluate(
@@ -253,8 +279,13 @@ def _step(
     match before:
         case Firing(alert=alert, good_since=good_since):
             return _firing(rule, alert, good_since, value, now)
-        case Restored(alert=alert):
-            return _firing(rule, alert, None, value, now)
+        case Restored(left=left):
+            if isinstance(left, Alert):
+                return _firing(rule, left, None, value, now)
+            if value is None:  # not every number is known at once
+                return _vanished(before, now)
+            since = Instant(wall=left, monotonic=now.monotonic)
+            return _pending(rule, subject, since, value, now, held_back=held_back)
         case Pending(since=since):
             return _pending(rule, subject, since, value, now, held_back=held_back)
         case None:
@@ -311,9 +342,9 @@ def _vanished(before: State | None, now: Instant) -> _Outcome:
 
 def _gone(before: State | None, now: Instant) -> _Outcome:
     match before:
-        case Firing(alert=alert) | Restored(alert=alert):
+        case Firing(alert=alert) | Restored(left=Alert() as alert):
             return None, _resolved(alert, now)
-        case Pending() | None:
+        case Pending() | Restored() | None:
             return None, None
 
 

@@ -1,18 +1,18 @@
-"""Alerts: what needed a person, and whom it was told."""
+"""Alerts: what needed a person, and whom it was told; and what may yet become one."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, or_, select
 
-from perene.core.alerts import Alert, Notification, Severity
+from perene.core.alerts import Alert, Key, Notification, Severity
 from perene.core.ids import SessionId
-from perene.store.bulk import BulkInsert, replacing
+from perene.store.bulk import BulkInsert, do_nothing, replacing
 from perene.store.moments import micros, micros_or_none, moment, moment_or_none
 from perene.store.ownership import lock_sessions
-from perene.store.schema import alerts
+from perene.store.schema import alert_conditions, alerts
 from perene.store.texts import storable
 
 _COLUMNS = (
@@ -28,6 +28,7 @@ _COLUMNS = (
     "notified",
 )
 _SAVE = BulkInsert(alerts, _COLUMNS, replacing(*_COLUMNS[1:]))
+_INSERT_CONDITIONS = BulkInsert(alert_conditions, ("rule", "subject", "since"), do_nothing)
 
 
 def save_alerts(connection: Connection, found: Sequence[Alert]) -> int:
@@ -67,6 +68,18 @@ def open_alerts(
         wanted = or_(wanted, table.resolved_at >= micros(or_resolved_since))
     query = select(alerts).where(wanted).order_by(table.fired_at, table.id)
     return [_alert(row) for row in connection.execute(query)]
+
+
+def read_conditions(connection: Connection) -> dict[Key, datetime]:
+    """Return the conditions that were written last, each with the moment since which it holds."""
+    rows = connection.execute(select(alert_conditions))
+    return {(row.rule, row.subject): moment(row.since) for row in rows}
+
+
+def write_conditions(connection: Connection, conditions: Mapping[Key, datetime]) -> None:
+    """Store these conditions in place of all that were."""
+    connection.execute(delete(alert_conditions))
+    _INSERT_CONDITIONS.run(connection, [(*key, micros(at)) for key, at in conditions.items()])
 
 
 def purge_alerts(connection: Connection, before: datetime, *, limit: int) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from perene.core.alerts import Alert
+from perene.core.alerts import Alert, Key
 from perene.core.ids import SessionId
 from perene.store import alerts, client_versions, hearing, outages
 from perene.store.base import StoreBase
@@ -40,6 +40,14 @@ class Evidence(StoreBase):
     async def open_alerts(self, *, or_resolved_since: datetime | None = None) -> list[Alert]:
         """Return every alert that is not resolved, the one that fired first first."""
         return await self.database.read(alerts.open_alerts, or_resolved_since=or_resolved_since)
+
+    async def alert_conditions(self) -> dict[Key, datetime]:
+        """Return, by rule and subject, since when each condition holds that was stored last."""
+        return await self.database.read(alerts.read_conditions)
+
+    async def save_alert_conditions(self, conditions: Mapping[Key, datetime]) -> None:
+        """Store since when conditions hold, in place of all that were stored."""
+        await self.database.write(alerts.write_conditions, conditions)
 
     async def learned_hearing(self) -> dict[SessionId, bytes]:
         """Return what every session has learned of its own traffic."""

@@ -391,6 +391,16 @@ alerts = Table(
 )
 """What needed a person, and whom it was told."""
 
+alert_conditions = Table(
+    "alert_conditions",
+    metadata,
+    Column("rule", Text, primary_key=True),
+    # As that of an alert.
+    Column("subject", Text, primary_key=True),
+    Column("since", BigInteger, nullable=False),
+)
+"""What holds and has not fired: it is held back, or has not held for long enough."""
+
 client_versions = Table(
     "client_versions",
     metadata,

@@ -138,7 +138,7 @@ def delete_session(connection: Connection, session_id: SessionId, *, event: Even
     for table in reversed(schema.metadata.sorted_tables):
         if table is schema.outbox:
             connection.execute(delete(table).where(table.c.session == session_id))
-        elif table is schema.alerts:
+        elif table in (schema.alerts, schema.alert_conditions):
             connection.execute(delete(table).where(table.c.subject == session_id))
         elif "session" in table.c:
             connection.execute(delete(table).where(table.c.session == key))

@@ -109,6 +109,7 @@ ALERT = Alert(
         Notification(at=START + timedelta(minutes=6), ok=True),
     ),
 )
+CONDITIONS = {("session_needs_pairing", "golden"): START + timedelta(hours=1)}
 ENDPOINT = "wss://chat.example/ws"
 
 PRIVACY_TOKEN = PrivacyToken(person="1@lid", token=b"token", given_at=START, sent_at=START)
@@ -148,6 +149,7 @@ async def fill(store: Store) -> None:
     await store.commit([unit(session=SESSION, status_changes=(failed,))])
     await store.create_api_key("desk")
     await store.save_alerts([ALERT])
+    await store.save_alert_conditions(CONDITIONS)
     await store.save_client_version(ENDPOINT, "2.3000.1", START)
     await store.save_hearing({SESSION: LEARNED})
     await store.close()

@@ -93,7 +93,9 @@ async def test_the_alerts_of_a_session_go_with_it(store: Store) -> None:
     await store.create_session(BOB)
     for subject in (ANA, BOB, SERVICE):
         await store.save_alerts([alert(f"of {subject}", subject=subject)])
+    await store.save_alert_conditions({("rule", subject): START for subject in (ANA, BOB)})
     await store.delete_session(ANA)
+    assert await store.alert_conditions() == {("rule", BOB): START}
     assert not await store.save_alerts([resolved(alert(f"of {ANA}"))])
     assert sorted(await ids(store)) == ["of ", "of bob"]
 
@@ -103,6 +105,15 @@ async def test_alerts_that_were_resolved_long_ago_are_purged(store: Store) -> No
         await store.save_alerts([one])
     assert await store.purge(alerts_before=START + timedelta(days=1)) == 1
     assert sorted(await ids(store)) == ["new", "open"]
+
+
+async def test_conditions_are_kept_as_they_were_saved_last(
+    store: Store, open_store: Callable[[], Store]
+) -> None:
+    many = {("rule", f"s{number}"): START + timedelta(seconds=number) for number in range(120)}
+    for saved in (many, {("rule", SERVICE): START, ("other", ANA): START}, {}):
+        await store.save_alert_conditions(saved)
+        assert await open_store().alert_conditions() == saved
 
 
 async def test_the_last_version_of_each_endpoint_is_remembered(

@@ -13,6 +13,7 @@ from perene.store import migrations
 from perene.store.store import Store
 from tests.contract.store.make_golden import (
     ALERT,
+    CONDITIONS,
     ENDPOINT,
     FAILURE,
     FOLDER,
@@ -132,5 +133,7 @@ async def test_what_was_kept_of_outages_is_read_since_it_was(golden: Path, tmp_p
     assert [one.outage for one in await store.outages(SESSION)] == ([outage] if since else [])
     assert await store.list_alerts() == ([ALERT] if since else [])
     assert await store.open_alerts() == []
+    kept = golden.stem >= "schema_0007"
+    assert await store.alert_conditions() == (CONDITIONS if kept else {})
     assert await store.client_version(ENDPOINT) == (("2.3000.1", START) if since else None)
     await store.close()

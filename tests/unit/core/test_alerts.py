@@ -11,13 +11,15 @@ from perene.core.alerts import (
     RESTORED_GRACE_S,
     SERVICE,
     Alert,
+    Firing,
     Key,
-    Pending,
+    Restored,
     Rule,
     Scope,
     Severity,
     Signals,
     States,
+    conditions,
     evaluate,
     restored,
 )
@@ -310,7 +312,7 @@ def test_what_is_held_back_holds_back_what_is_more_general_still() -> None:
 
 def test_an_open_alert_of_an_earlier_run_holds_back_too() -> None:
     (told,) = Looks(burning()).look(0, BOTH)
-    looks = Looks(hot(), burning(), states=restored([told]))
+    looks = Looks(hot(), burning(), states=restored([told], {}))
     assert looks.look(100, BOTH) == ()
 
 
@@ -324,7 +326,7 @@ def test_rules_that_hold_back_each_other_are_refused() -> None:
 
 def after_a_restart() -> tuple[Looks, Alert]:
     (fired,) = Looks(rule(for_s=0)).at(0, one=11)
-    return Looks(rule(for_s=0), states=restored([fired])), fired
+    return Looks(rule(for_s=0), states=restored([fired], {})), fired
 
 
 def test_an_open_alert_of_an_earlier_run_does_not_fire_again() -> None:
@@ -365,6 +367,69 @@ def test_an_alert_of_an_earlier_run_that_was_seen_once_waits_no_more() -> None:
     looks, _ = after_a_restart()
     looks.at(100, one=11)
     assert len(looks.at(110)) == 1
+
+
+def restarted(looks: Looks) -> Looks:
+    """Return the looks of the next run, of which no alert is open."""
+    return Looks(*looks.rules, states=restored([], conditions(looks.states)))
+
+
+def test_since_when_a_condition_holds_outlives_a_restart_though_its_wait_begins_anew() -> None:
+    looks = Looks(rule(for_s=60))
+    looks.at(0, one=11)
+    looks = restarted(looks)
+    assert looks.at(59, one=11) == ()
+    assert looks.at(118, one=11) == (), "what is bad in a service that starts is not bad for long"
+    (fired,) = looks.at(119, one=11)
+    assert (fired.began_at, fired.fired_at) == (when(0), when(119))
+
+
+def test_what_was_held_back_before_a_restart_takes_over_after_it_and_says_since_when() -> None:
+    looks = Looks(hot(), burning())
+    (told,) = looks.look(0, BOTH)
+    looks = Looks(hot(), burning(), states=restored([told], conditions(looks.states)))
+    assert looks.look(100, BOTH) == ()
+    assert looks.look(200, SMOKE) == ()
+    over, taken = looks.look(230, SMOKE)
+    assert (over.rule, over.resolved_at) == ("burning", when(230))
+    assert (taken.rule, taken.began_at, taken.fired_at) == ("hot", when(0), when(230))
+
+
+def test_what_is_good_at_the_first_look_after_a_restart_has_begun_anew_when_it_is_bad_again() -> (
+    None
+):
+    looks = Looks(rule(for_s=60))
+    looks.at(0, one=11)
+    looks = restarted(looks)
+    looks.at(100, one=10)
+    looks.at(200, one=11)
+    (fired,) = looks.at(260, one=11)
+    assert fired.began_at == when(200)
+
+
+@pytest.mark.parametrize("unknown", [{}, {"one": {}}])
+def test_a_condition_of_an_earlier_run_waits_for_what_is_not_known_yet(unknown: Signals) -> None:
+    looks = Looks(rule(for_s=0))
+    looks.states = restored([], {("hot", "one"): when(0)})
+    assert looks.look(100, unknown) == ()
+    looks = restarted(looks)
+    assert looks.look(200, unknown) == ()
+    assert looks.look(199 + RESTORED_GRACE_S, unknown) == ()
+    (fired,) = looks.at(199 + RESTORED_GRACE_S, one=11)
+    assert fired.began_at == when(0)
+
+
+def test_a_condition_of_an_earlier_run_whose_subject_never_comes_is_forgotten() -> None:
+    looks = Looks(states=restored([], {("hot", "one"): when(0)}))
+    assert looks.at(100) == ()
+    assert looks.at(100 + RESTORED_GRACE_S) == ()
+    assert looks.states == {}
+
+
+def test_a_condition_does_not_begin_after_it_is_told_though_the_clock_was_set_back() -> None:
+    looks = Looks(rule(for_s=0), states=restored([], {("hot", "one"): when(3600)}))
+    (fired,) = looks.at(100, one=11)
+    assert fired.began_at == fired.fired_at == when(100)
 
 
 # --- clocks that jump -----------------------------------------------------------------------------
@@ -440,8 +505,14 @@ END = 3600 * 40
 
 
 def open_alerts(looks: Looks) -> dict[Key, Alert]:
-    states = looks.states.items()
-    return {key: state.alert for key, state in states if not isinstance(state, Pending)}
+    found: dict[Key, Alert] = {}
+    for key, state in looks.states.items():
+        match state:
+            case Firing(alert=alert) | Restored(left=Alert() as alert):
+                found[key] = alert
+            case _:
+                pass
+    return found
 
 
 def played(row: Row) -> tuple[Looks, list[Alert]]:
@@ -456,7 +527,7 @@ def played(row: Row) -> tuple[Looks, list[Alert]]:
         second += passed
         looks.jumped_s += jump_s
         if restart:
-            looks.states = restored(open_alerts(looks).values())
+            looks.states = restored(open_alerts(looks).values(), conditions(looks.states))
         for change in looks.look(second, signals):
             key = change.rule, change.subject
             if change.resolved_at is None:

@@ -13,6 +13,7 @@ from perene.core.alerts import (
     Rule,
     Signals,
     State,
+    conditions,
     evaluate,
     restored,
 )
@@ -98,6 +99,7 @@ class Alerting:
         states = {key: state for key, state in self._states.items() if key not in aside}
         states, changes = evaluate(self._rules, states, signals, instant(self._clock))
         self._states = {**aside, **states}
+        self._book.conditions = conditions(self._states)
         for change in changes:
             self._change(change)
         self._looked_at = self._clock.monotonic()
@@ -164,7 +166,9 @@ class Alerting:
             if misled:
                 self._book.take_up(alert)
                 self._tellings.queue(alert.id, misled)
-        self._states |= restored(still_open)
+        fired = {key for key, state in self._states.items() if isinstance(state, Firing)}
+        left = {key: at for key, at in self._book.conditions.items() if key not in fired}
+        self._states |= restored(still_open, left)
 
     def _change(self, change: Alert) -> None:
         alert = self._book.change(change)

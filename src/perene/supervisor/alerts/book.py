@@ -9,7 +9,7 @@ from typing import Protocol
 
 import structlog
 
-from perene.core.alerts import Alert, Notification
+from perene.core.alerts import Alert, Conditions, Notification
 from perene.core.clock import Clock
 from perene.core.errors import StorageError
 from perene.core.ids import SessionId
@@ -45,6 +45,14 @@ class AlertStore(Protocol):
         """Return alerts, the one that fired last first."""
         ...
 
+    async def alert_conditions(self) -> Conditions:
+        """Return what was saved last."""
+        ...
+
+    async def save_alert_conditions(self, conditions: Conditions) -> None:
+        """Store conditions in place of all that were stored."""
+        ...
+
 
 class AlertBook:
     """Holds every alert that is open, or that somebody has yet to be told of, or to store.
@@ -55,11 +63,14 @@ class AlertBook:
 
     def __init__(self, store: AlertStore, clock: Clock) -> None:
         self.restored = False
-        """Whether the alerts of an earlier run were read."""
+        """Whether what an earlier run left was read."""
+        self.conditions: Conditions = {}
+        """What is to be stored of conditions; at first what an earlier run left."""
         self._store = store
         self._clock = clock
         self._alerts: dict[str, Alert] = {}
         self._unsaved: dict[str, None] = {}
+        self._saved_conditions: Conditions = {}
 
     @property
     def alerts(self) -> Mapping[str, Alert]:
@@ -76,9 +87,11 @@ class AlertBook:
             async with asyncio.timeout(_SAVE_TIMEOUT_S):
                 since = self._clock.now() - _TOLD_LATE
                 found = await self._store.open_alerts(or_resolved_since=since)
+                self.conditions = await self._store.alert_conditions()
         except (StorageError, TimeoutError) as error:
             log.warning("alerts_not_restored", reason=str(error) or "timed out")
             return ()
+        self._saved_conditions = self.conditions
         self.restored = True
         return found
 
@@ -119,6 +132,10 @@ class AlertBook:
                 unsaved = [self._alerts[id_] for id_ in self._unsaved]
                 for first in range(0, len(unsaved), _AT_ONCE):
                     await self._save(unsaved[first : first + _AT_ONCE])
+                if self.conditions != self._saved_conditions:
+                    conditions = self.conditions
+                    await self._store.save_alert_conditions(conditions)
+                    self._saved_conditions = conditions
         except (StorageError, TimeoutError) as error:
             reason = str(error) or "timed out"
             log.warning("alerts_not_saved", count=len(self._unsaved), reason=reason)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from perene.core.alerts import SERVICE, Alert, Rule, Scope, Severity
+from perene.core.alerts import SERVICE, Alert, Conditions, Rule, Scope, Severity
 from perene.core.errors import StorageUnavailable
 from perene.core.ids import SessionId
 from perene.supervisor.alerts.alerting import Alerting
@@ -52,6 +52,7 @@ class Shelf:
 
     def __init__(self) -> None:
         self.alerts: dict[str, Alert] = {}
+        self.conditions: Conditions = {}
         self.failing = False
         self.transactions = 0
 
@@ -85,11 +86,25 @@ class Shelf:
         ]
         return sorted(found, key=lambda alert: alert.fired_at, reverse=True)[:limit]
 
+    async def alert_conditions(self) -> Conditions:
+        self._ask()
+        return self.conditions
+
+    async def save_alert_conditions(self, conditions: Conditions) -> None:
+        self._ask()
+        self.transactions += 1
+        self.conditions = conditions
+
 
 class Desk:
     """An engine with everything around it."""
 
-    def __init__(self, *receivers: Receiver, shelf: Shelf | None = None) -> None:
+    def __init__(
+        self,
+        *receivers: Receiver,
+        shelf: Shelf | None = None,
+        rules: Sequence[Rule] = (HOT, DATABASE),
+    ) -> None:
         self.clock = VirtualClock()
         self.shelf = shelf or Shelf()
         self.receivers = receivers
@@ -98,7 +113,7 @@ class Desk:
         self.alerting = Alerting(
             store=self.shelf,
             notifiers=receivers,
-            rules=(HOT, DATABASE),
+            rules=rules,
             signals=lambda: self.signals,
             clock=self.clock,
             reason=lambda session: self.reasons.get(session, ""),

@@ -1,8 +1,11 @@
 """What is kept of alerts, also while the database is away and over a restart."""
 
+from dataclasses import replace
+
 from perene.core.alerts import SERVICE
 from perene.supervisor.alerts.tellings import NotTold
 from tests.unit.supervisor.alerts.desk import (
+    HOT,
     Desk,
     Receiver,
 )
@@ -115,3 +118,41 @@ async def test_a_service_that_ends_tells_of_itself_and_leaves_its_sessions_alert
     await desk.look(two=11, service=5)
     assert sorted(pager.told[2:]) == [([SERVICE], False)]
     assert [alert.subject for alert in await desk.alerts(open_only=True)] == ["one"]
+
+
+SLOW = replace(HOT, for_s=60)
+
+
+async def test_since_when_a_condition_holds_is_kept_for_the_next_run():
+    desk = Desk(rules=[SLOW])
+    await desk.look(one=11)
+    began_at = desk.clock.now()
+    await desk.look(one=11)
+    later = Desk(Receiver(), shelf=desk.shelf, rules=[SLOW])
+    await later.look(100, one=11)
+    await later.look(60, one=11)
+    (alert,) = await later.alerts()
+    assert alert.began_at == began_at
+    assert desk.shelf.conditions == {}, "from now on the alert says it"
+
+
+async def test_conditions_are_stored_only_when_they_change():
+    desk = Desk(rules=[SLOW])
+    for _ in range(3):
+        await desk.look(one=11)
+    assert desk.shelf.transactions == 1
+
+
+async def test_a_database_that_is_down_from_the_start_forgets_no_condition():
+    desk = Desk(rules=[SLOW])
+    await desk.look(one=11, two=11)
+    began_at = desk.clock.now()
+    later = Desk(shelf=desk.shelf, rules=[SLOW])
+    desk.shelf.failing = True
+    await later.look(100, one=11)
+    assert len(desk.shelf.conditions) == 2
+    desk.shelf.failing = False
+    for _ in range(7):
+        await later.look(one=11)
+    (alert,) = await later.alerts()
+    assert (alert.subject, alert.began_at) == ("one", began_at)
