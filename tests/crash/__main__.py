@@ -10,7 +10,8 @@ import time
 from contextlib import nullcontext
 from pathlib import Path
 
-from tests.crash.run import Outcome, Plan, postgres_database, run
+from tests.crash.run import Outcome, Plan, run
+from tests.plugins.postgres import lasting_database
 
 
 def main() -> int:
@@ -29,7 +30,7 @@ def main() -> int:
         print(f"{time.monotonic() - begun:7.1f} s  {text}", flush=True)
 
     wanted = Plan(kills=asked.kills, seed=seed, per_second=asked.per_second)
-    database = postgres_database() if asked.database == "postgresql" else nullcontext(None)
+    database = lasting_database() if asked.database == "postgresql" else nullcontext(None)
     with database as url:
         outcome = asyncio.run(run(folder, wanted, database_url=url, tell=tell))
     _report(outcome)

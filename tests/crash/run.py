@@ -4,18 +4,14 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-
-import psycopg
 
 from tests.crash.flow import Traffic, World, send, write
 from tests.crash.kills import Kill, plan
 from tests.crash.processes import Service, Simulator
 from tests.crash.verdict import Evidence, collect, expected_at, problems, readers_of
-from tests.plugins.postgres import running_postgres
 
 _SETTLES_WITHIN_S = 120.0
 _LOOK_EVERY_S = 0.2
@@ -79,15 +75,6 @@ async def run(
             await service.close()
         finally:
             await simulator.close()
-
-
-@contextmanager
-def postgres_database() -> Generator[str]:
-    """Give the address of an empty PostgreSQL database that keeps what it commits."""
-    with running_postgres("-c max_connections=60") as server:
-        with psycopg.connect(server.conninfo("postgres"), autocommit=True) as connection:
-            connection.execute(b"CREATE DATABASE crash TEMPLATE template0")
-        yield server.url("crash")
 
 
 async def _meet(service: Service, simulator: Simulator, wanted: Plan) -> World:

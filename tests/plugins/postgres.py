@@ -102,6 +102,15 @@ def running_postgres(settings: str) -> Generator[Postgres]:
         shutil.rmtree(folder)
 
 
+@contextmanager
+def lasting_database() -> Generator[str]:
+    """Run a server that keeps what it commits; give the URL of an empty database of it."""
+    with running_postgres("-c max_connections=60") as server:
+        with psycopg.connect(server.conninfo("postgres"), autocommit=True) as connection:
+            connection.execute(b"CREATE DATABASE perene TEMPLATE template0")
+        yield server.url("perene")
+
+
 _numbers = itertools.count()
 
 

@@ -8,11 +8,13 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
 
 import structlog
 
 from perene.store.database import Database
+from tests.plugins.postgres import lasting_database
 from tests.soak.plan import Plan
 from tests.soak.run import Outcome, recovered_in_s, run
 
@@ -25,7 +27,7 @@ def main() -> int:
     seed = secrets.randbelow(10**9) if asked.seed is None else asked.seed
     again = (
         f"make soak ARGS='--sessions {asked.sessions} --days {asked.days:g}"
-        f" --troubles {asked.troubles:g} --seed {seed}'"
+        f" --troubles {asked.troubles:g} --seed {seed} --database {asked.database}'"
     )
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     begun = time.monotonic()
@@ -36,11 +38,12 @@ def main() -> int:
     plan = Plan(sessions=asked.sessions, days=asked.days, seed=seed, troubles_a_day=asked.troubles)
     # In memory where there is such a place: no power is lost here, and a month writes a lot.
     place = MEMORY if MEMORY.is_dir() else None
-    with tempfile.TemporaryDirectory(prefix="perene-soak-", dir=place) as name:
+    database = lasting_database() if asked.database == "postgresql" else nullcontext(None)
+    with tempfile.TemporaryDirectory(prefix="perene-soak-", dir=place) as name, database as url:
         folder = Path(name)
         template = folder / "empty.db"
         Database.open(f"sqlite:///{template}").close_now()
-        outcome = asyncio.run(run(folder, template, plan, tell))
+        outcome = asyncio.run(run(folder, template, plan, tell, url=url))
     _report(outcome)
     if outcome.problems:
         print(f"FAILED\nrun again: {again}")
@@ -55,6 +58,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--days", type=float, default=30.0, help="of virtual time (30)")
     parser.add_argument("--troubles", type=float, default=0.5, help="of each session, a day (0.5)")
     parser.add_argument("--seed", type=int, help="decides what is drawn; a new one if left out")
+    parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     return parser.parse_args()
 
 

@@ -60,12 +60,22 @@ class Outcome:
 
 
 async def run(
-    folder: Path, template: Path, plan: Plan, tell: Callable[[str], None] = lambda text: None
+    folder: Path,
+    template: Path,
+    plan: Plan,
+    tell: Callable[[str], None] = lambda text: None,
+    *,
+    url: str | None = None,
 ) -> Outcome:
-    """Live through a plan; `tell` hears how it goes."""
+    """Live through a plan; `tell` hears how it goes. `url` names a database of a server."""
     with seldom():
         async with World.open(
-            folder, template, settings=Settings(initial_sync=False), seed=plan.seed, **ENGINE
+            folder,
+            template,
+            url=url,
+            settings=Settings(initial_sync=False),
+            seed=plan.seed,
+            **ENGINE,
         ) as world:
             world.storage.in_line = True
             return await Soak(world, plan, tell).run()
