@@ -4,6 +4,7 @@ from perene.core.errors import PereneError
 from perene.doctor.finding import Finding, Level, ok, refusal, warn
 from perene.process.data_directory import is_held
 from perene.settings import Settings
+from perene.store.errors import PooledByTransaction
 from perene.store.instance_lock import find_holder
 
 _NAME = "database hold"
@@ -14,6 +15,8 @@ def check_hold(settings: Settings) -> Finding:
     try:
         holder = find_holder(settings.database)
         here = is_held(settings.data_dir)
+    except PooledByTransaction as error:
+        return refusal(_NAME, error)
     except PereneError as error:
         return refusal(_NAME, error, level=Level.WARN)
     except OSError as error:

@@ -124,7 +124,7 @@ def make_engine(url: URL, *, readers: int, files: SqliteFiles | None = None) -> 
         # The threads of one pool pass connections on to each other, one at a time.
         options["connect_args"] = {"timeout": _WAIT_S, "check_same_thread": False}
     else:
-        options["connect_args"] = _postgres_options(url, read_only=readers > 0)
+        options["connect_args"] = _postgres_options(url)
     engine = create_engine(_existing(url), **options)
     if files is not None:
         _stay_with(engine, files, writing=not readers)
@@ -132,6 +132,7 @@ def make_engine(url: URL, *, readers: int, files: SqliteFiles | None = None) -> 
     if url.get_backend_name() == "sqlite":
         _tune_sqlite(engine, writing=not readers)
     else:
+        _settle(engine, default_transaction_read_only="on" if readers else "off")
         _replace_spoilt(engine)
     return engine
 
@@ -181,36 +182,52 @@ def make_lock_engine(url: URL, name: str) -> Engine:
         poolclass=NullPool,
         isolation_level="AUTOCOMMIT",
         hide_parameters=True,
-        connect_args=_postgres_options(url, read_only=True, **alive) | {"application_name": name},
+        # Before a pooler that changes connections is found out, what was prepared would be missed.
+        connect_args=_postgres_options(url) | {"application_name": name, "prepare_threshold": None},
     )
+    _settle(engine, **alive)
     _replace_spoilt(engine)
     _tell_errands(engine, ping=False)
     return engine
 
 
-def _postgres_options(url: URL, *, read_only: bool, **more: str | int) -> dict[str, str | int]:
-    session = {
-        "statement_timeout": _WAIT_S * 1000,
-        # Less, so that a lock that is not released is told as what it is.
-        "lock_timeout": _WAIT_S * 900,
-        "idle_in_transaction_session_timeout": _SILENT_TRANSACTION_MS,
-        "client_encoding": "UTF8",
-        "default_transaction_read_only": "on" if read_only else "off",
-        **more,
-    }
-    # Those of the URL stay (a search_path, what a pooler wants to know), as far as these let them.
-    asked = url.query.get("options", os.environ.get("PGOPTIONS", ""))
-    options = [asked] if isinstance(asked, str) else list(asked)
-    options += [f"-c {name}={value}" for name, value in session.items()]
-    return {
+def _postgres_options(url: URL) -> dict[str, Any]:
+    options: dict[str, Any] = {
         "connect_timeout": 5,
         "keepalives_idle": 10,
         "keepalives_interval": 3,
         "keepalives_count": 3,
         "tcp_user_timeout": _WAIT_S * 1000,
         "application_name": "perene",
-        "options": " ".join(options).strip(),
+        "client_encoding": "UTF8",
     }
+    asked = url.query.get("options", ())
+    if not isinstance(asked, str) and asked:
+        options["options"] = " ".join(asked)
+    return options
+
+
+def _settle(engine: Engine, **more: str | int) -> None:
+    """Give each connection of PostgreSQL our limits, whatever the URL and the server say.
+
+    As a word of its own, not as options of the start: a pooler lets none of these through.
+    """
+    settings: dict[str, str | int] = {
+        "statement_timeout": int(_WAIT_S * 1000),
+        # Less, so that a lock that is not released is told as what it is.
+        "lock_timeout": int(_WAIT_S * 900),
+        "idle_in_transaction_session_timeout": _SILENT_TRANSACTION_MS,
+        **more,
+    }
+    calls = ", ".join("set_config(%s, %s, false)" for _ in settings)
+    values = [str(value) for pair in settings.items() for value in pair]
+
+    def on_connect(connection: psycopg.Connection, _record: object) -> None:
+        autocommit, connection.autocommit = connection.autocommit, True
+        connection.execute(f"SELECT {calls}".encode(), values).close()
+        connection.autocommit = autocommit
+
+    event.listen(engine, "connect", on_connect)
 
 
 def _tell_errands(engine: Engine, *, ping: bool) -> None:

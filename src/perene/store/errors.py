@@ -23,6 +23,16 @@ class DatabaseInUse(RefusedToStart):
     )
 
 
+class PooledByTransaction(RefusedToStart):
+    """A pooler before the database pools by transaction: nobody can hold a lock of the server."""
+
+    code = "pooled_by_transaction"
+    remedy = (
+        "Have PERENE_DATABASE_URL name the port of the server itself, or have the pooler pool by"
+        " session (PgBouncer: pool_mode = session)."
+    )
+
+
 class UnreadableDatabase(RefusedToStart):
     """The file exists but is no database, or is damaged."""
 

@@ -21,6 +21,7 @@ _PASSING_CLASSES = frozenset({"08", "53", "57", "58", "40"})
 _READ_ONLY_TRANSACTION = "25006"
 _LOCK_NOT_AVAILABLE = "55P03"
 _MISSING_RIGHT = "42501"
+_BY_POOLER = "08P01"
 
 # A server that is another one than it was, or a pooler that gave the connection to somebody else:
 # it takes no writes, or no longer knows what was prepared, or knows more than this end does.
@@ -71,7 +72,11 @@ _CONNECTION_REASONS = (
     ("pg_hba.conf", "it lets nobody in from this machine as this user"),
     ("recovery|starting up|shutting down", "it is starting or stopping"),
     ("hot standby|session is read-only", "it is a standby"),
-    ("unsupported startup parameter", "a pooler before it takes no options: leave that out"),
+    (
+        "unsupported startup parameter",
+        "a pooler before it takes no options: its URL must have none",
+    ),
+    ("statement pooling", "a pooler before it pools by statement: have that pool by session"),
     ("does not support SSL", "it speaks no TLS, and its URL asks for that"),
     ("certificate", "its TLS certificate, or the file to check that by, is not good"),
     ("SSL", "no TLS connection to it can be made"),
@@ -141,7 +146,8 @@ def _classify_postgres(error: psycopg.Error, *, lost: bool) -> StorageError:
     state = error.sqlstate
     if state is None:
         return _no_connection(error)
-    reason = _reason(state, _POSTGRES_REASONS)
+    # Poolers have one code for all that they refuse.
+    reason = _reason(state, _POSTGRES_REASONS) or (_words(error) if state == _BY_POOLER else "")
     told = f"{reason}, {state}" if reason else state
     if lost and not is_spoilt(error):
         return StorageUnavailable(f"the connection to the database was lost ({told})")
@@ -153,11 +159,16 @@ def _classify_postgres(error: psycopg.Error, *, lost: bool) -> StorageError:
 
 
 def _no_connection(error: psycopg.Error) -> StorageError:
-    found = next((why for words, why in _CONNECTION_REASONS if re.search(words, str(error))), "")
+    found = _words(error)
     if found or isinstance(error, psycopg.OperationalError):
         told = f"no connection: {found}" if found else "no connection"
         return StorageUnavailable(f"the database cannot be used at this moment ({told})")
     return StorageError(f"the database refused a statement ({type(error).__name__})")
+
+
+def _words(error: psycopg.Error) -> str:
+    said = str(error)
+    return next((why for words, why in _CONNECTION_REASONS if re.search(words, said)), "")
 
 
 def _reason(code: str, reasons: Sequence[tuple[str, str]]) -> str:

@@ -1,7 +1,8 @@
 """The lock of a PostgreSQL database: a connection of its own that holds an advisory lock.
 
 The lock lives as long as the server's end of the connection. A pooler that gives a connection to
-several clients in turn breaks that; it must be left out, or pool by session.
+several clients in turn breaks that: it must be left out, or pool by session, and is looked for
+before the lock is taken. A mark on the connection then tells that what holds the lock is ours.
 
 A server that is silent has it wait for as long as it holds the lock, for to give up the connection
 is to give up the lock. Only to take it, or to let it go, has a limit.
@@ -10,14 +11,15 @@ is to give up the lock. Only to take it, or to let it go, has a limit.
 import threading
 from typing import Any, Final
 
-from sqlalchemy import URL, Connection, Engine, Row, TextClause, exc, text
+from sqlalchemy import URL, Connection, Engine, Row, exc, text
 
 from perene.core.errors import DatabaseTaken, StorageError, StorageUnavailable
 from perene.store.engines import describe, make_lock_engine
 from perene.store.errands import Errand, within
-from perene.store.errors import CannotConnect
+from perene.store.errors import CannotConnect, PooledByTransaction
 from perene.store.failures import classify, is_database_error
 from perene.store.holder import Holder, new_name
+from perene.store.pooling import leave_mark, refuse_pooling_by_transaction
 
 # Two numbers name the lock, in every database anew: "pere" in ASCII, and which of ours it is.
 _KEYS: Final = (int.from_bytes(b"pere"), 1)
@@ -29,7 +31,11 @@ _HELD = f"""
     AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
     AND l.classid = {_KEYS[0]} AND l.objid = {_KEYS[1]} AND l.objsubid = 2
 """  # noqa: S608  # constants
-_MINE = text(f"SELECT EXISTS (SELECT {_HELD} AND l.pid = pg_backend_pid())")
+_HERE = text(f"SELECT EXISTS (SELECT {_HELD} AND l.pid = pg_backend_pid())")
+_MINE = text(
+    f"SELECT EXISTS (SELECT {_HELD} AND l.pid = pg_backend_pid()"
+    " AND current_setting('perene.mark', true) = :name)"
+)
 _OURS = text(f"SELECT EXISTS (SELECT {_HELD} AND a.application_name = :name)")
 _WHO = text(
     "SELECT l.pid, a.application_name AS name, host(a.client_addr) AS address,"
@@ -57,6 +63,7 @@ class ServerLock:
         self._using = threading.Lock()
         self._asking = Errand()
         self._released = False
+        self._looked_for_poolers = False
 
     def take(self) -> Holder | None:
         with self._using:
@@ -73,7 +80,10 @@ class ServerLock:
                 return False
             self._drop()
             self._check()
-            holder = within(_LIMIT_S, self._take)
+            try:
+                holder = within(_LIMIT_S, self._take)
+            except PooledByTransaction as error:
+                raise StorageUnavailable(str(error).rstrip(".")) from error
         if holder is not None:
             raise DatabaseTaken(f"Another service took {describe(self._url)}: {holder}.")
         return True
@@ -96,7 +106,17 @@ class ServerLock:
         if self._connection is None:
             return False
         self._asking.hold(self._connection.connection.dbapi_connection)
-        return self._asked(self._connection, _MINE)
+        try:
+            if self._connection.execute(_MINE, {"name": self._name}).scalar_one():
+                return True
+        except exc.DBAPIError as error:
+            if error.connection_invalidated:
+                return False
+            # The server is busy, and our end may still hold the lock: it is asked again.
+            raise _translated(error) from error
+        # A connection that lives keeps its lock, unless a pooler has put another in its place.
+        self._looked_for_poolers = False
+        return False
 
     def _take(self) -> Holder | None:
         try:
@@ -118,18 +138,20 @@ class ServerLock:
         try:
             if connection.execute(_STANDBY).scalar_one():
                 raise StorageUnavailable("the server is a standby")
-            # Somebody's lock is ours as well behind a pooler that mixes clients: not good enough.
-            if connection.execute(_MINE).scalar_one():
+            if not self._looked_for_poolers:
+                refuse_pooling_by_transaction(connection, self._engine, self._name)
+                self._looked_for_poolers = True
+            leave_mark(connection, self._name)
+            if connection.execute(_HERE).scalar_one():
+                raise StorageUnavailable("a pooler gave a connection that was not reset before")
+            self._end_ghost(connection)
+            found = None
+            for _ in range(_TRIES):
+                if connection.execute(_TAKE).scalar_one():
+                    return None
                 found = connection.execute(_WHO).first()
-            else:
-                self._end_ghost(connection)
-                found = None
-                for _ in range(_TRIES):
-                    if connection.execute(_TAKE).scalar_one():
-                        return None
-                    found = connection.execute(_WHO).first()
-                    if found is not None:
-                        break
+                if found is not None:
+                    break
         except exc.DBAPIError as error:
             raise _translated(error) from error
         if found is None or found.name == self._name:
@@ -142,15 +164,6 @@ class ServerLock:
         if found is not None and found.name == self._name:
             connection.execute(_END, {"pid": found.pid})
 
-    def _asked(self, connection: Connection, question: TextClause) -> bool:
-        try:
-            return bool(connection.execute(question).scalar_one())
-        except exc.DBAPIError as error:
-            if error.connection_invalidated:
-                return False
-            # The server is busy, and our end may still hold the lock: it is asked again.
-            raise _translated(error) from error
-
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
@@ -158,7 +171,10 @@ class ServerLock:
 
 
 def server_holder(url: URL) -> Holder | None:
-    """Tell who holds a PostgreSQL database. Raises StorageError when it cannot be told."""
+    """Tell who holds a PostgreSQL database.
+
+    Raises PooledByTransaction, and StorageError when it cannot be told.
+    """
     engine = make_lock_engine(url, "perene doctor")
     try:
         found = within(_LIMIT_S, lambda: _who(engine))
@@ -171,6 +187,7 @@ def server_holder(url: URL) -> Holder | None:
 
 def _who(engine: Engine) -> Row[Any] | None:
     with engine.connect() as connection:
+        refuse_pooling_by_transaction(connection, engine, new_name())
         return connection.execute(_WHO).first()
 
 
