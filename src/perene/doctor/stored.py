@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from ipaddress import ip_address
 from pathlib import Path
 
 from perene.core.errors import PereneError
@@ -78,7 +79,7 @@ def _look_into(database: Database, settings: Settings) -> Stored:
         return Stored(findings=(refusal(_DATABASE, error), _check_key(settings, None, sealed=None)))
     return Stored(
         findings=(
-            _check_room(settings) or ok(_DATABASE, _described(database, seen)),
+            _check_room(settings) or _check_way(seen) or ok(_DATABASE, _described(database, seen)),
             _check_key(settings, database, sealed=seen.sealed),
             _check_numbers(seen),
         ),
@@ -101,8 +102,21 @@ def _check_room(settings: Settings) -> Finding | None:
 
 def _described(database: Database, seen: Inspection) -> str:
     kind = "SQLite" if database.dialect == "sqlite" else "PostgreSQL"
+    ways = {None: "", True: " is reached by TLS,", False: " is reached without TLS,"}
     sessions = counted(seen.sessions, "session")
-    return f"{kind} can be read and written, has schema {seen.schema}, {sessions}."
+    return f"{kind} can be read and written,{ways[seen.tls]} has schema {seen.schema}, {sessions}."
+
+
+def _check_way(seen: Inspection) -> Finding | None:
+    """Tell of a server that is reached in plain text over what is nobody's own network."""
+    if seen.tls is not False or not seen.address or not ip_address(seen.address).is_global:
+        return None
+    return warn(
+        _DATABASE,
+        f"PostgreSQL can be read and written, and is reached at {seen.address} in plain text.",
+        "Add `?sslmode=verify-full&sslrootcert=FILE` to PERENE_DATABASE_URL (or `system` in place"
+        " of a file, for an authority that this machine trusts).",
+    )
 
 
 def _check_numbers(seen: Inspection) -> Finding:

@@ -28,6 +28,7 @@ from perene.store import errands
 from perene.store.errors import CannotConnect
 from perene.store.failures import is_spoilt
 from perene.store.sqlite_files import SqliteFiles
+from perene.store.tls_options import check_tls
 
 # How long a statement waits for another process's write, and how long a dead server is waited for.
 # Shorter than the 10 s that requirement E1 gives one attempt at saving. None of these limits holds
@@ -42,7 +43,10 @@ _TARGET = "target_session_attrs"
 
 
 def parse_url(url: str) -> URL:
-    """Return the URL with the driver that Perene uses, or raise CannotConnect, never quoting it."""
+    """Return the URL with the driver that Perene uses, or raise CannotConnect, never quoting it.
+
+    The files that it names for TLS must be there.
+    """
     try:
         parsed = make_url(url)
     except (exc.ArgumentError, ValueError):
@@ -61,6 +65,7 @@ def parse_url(url: str) -> URL:
                 raise CannotConnect("an SQLite database in memory would not survive a restart")
             return parsed.set(drivername="sqlite+pysqlite")
         case "postgresql" | "postgres":
+            check_tls(parsed)
             return _to_primary(parsed.set(drivername="postgresql+psycopg"))
         case _:
             raise CannotConnect(f"the database kind {backend!r} is not one of sqlite, postgresql")

@@ -58,6 +58,10 @@ _POSTGRES_REASONS = (
     ("57P05", "it ended an idle connection"),
     ("57P", "it is starting or stopping"),
 )
+_UNVERIFIED = (
+    "its TLS certificate has expired, or sslrootcert holds no authority of it; or the clock of this"
+    " machine is wrong"
+)
 # Of a connection that is not made libpq tells in words only. They can name user and host, which
 # do not belong into an answer to a client. What a server writes in another language is not found.
 _CONNECTION_REASONS = (
@@ -69,6 +73,7 @@ _CONNECTION_REASONS = (
     ("too many |remaining connection slots", "it has too many connections"),
     ('role ".*" does not exist', "it refuses the user or the password"),
     ('database ".*" does not exist', "there is no database of this name"),
+    ("no encryption", "it lets this user in from this machine by TLS only, or not at all"),
     ("pg_hba.conf", "it lets nobody in from this machine as this user"),
     ("recovery|starting up|shutting down", "it is starting or stopping"),
     ("hot standby|session is read-only", "it is a standby"),
@@ -77,8 +82,18 @@ _CONNECTION_REASONS = (
         "a pooler before it takes no options: its URL must have none",
     ),
     ("statement pooling", "a pooler before it pools by statement: have that pool by session"),
-    ("does not support SSL", "it speaks no TLS, and its URL asks for that"),
-    ("certificate", "its TLS certificate, or the file to check that by, is not good"),
+    ("does not support SSL", "it speaks no TLS, and its URL asks for that: switch it on there"),
+    ("does not match host name", "its TLS certificate is for another host than its URL names"),
+    ("certificate verify failed", _UNVERIFIED),
+    ("weak sslmode", "sslrootcert=system goes with sslmode=verify-full only"),
+    ("root certificate file", "its sslmode needs sslrootcert, a file of certificates"),
+    ("private key file .*(access|owned)", "others can read the file of sslkey: `chmod 600` it"),
+    ("private key file", "the file of sslkey is not there, or is not the key of sslcert"),
+    ("could not read certificate", "sslcert names no file of certificates that can be read"),
+    ("valid client certificate", "it wants a client certificate that sslcert and sslkey name"),
+    ("alert", "it refuses the client certificate that sslcert names"),
+    ("eof while reading", "it broke off TLS; it may want another client certificate"),
+    ("certificate", "its TLS certificate, or a file named for TLS, is not good"),
     ("SSL", "no TLS connection to it can be made"),
     ("invalid .*option|invalid .*value", "its URL has an option that there is not"),
     ("closed the connection unexpectedly", "it hung up"),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import cast
 
 import psycopg
 from sqlalchemy import Connection, exc, func, select, text
@@ -24,7 +25,9 @@ from perene.store.twins import read_accounts
 class Inspection:
     """What a database holds. `clock` is the server's; None for SQLite, which has ours.
 
-    `twins` are the sessions that share an account with others, each with these.
+    `tls` tells whether it is reached so, None for SQLite; `address` is the server's IP address, ""
+    for a socket of this machine. `twins` are the sessions that share an account with others, each
+    with these.
     """
 
     schema: str
@@ -32,6 +35,8 @@ class Inspection:
     sessions: int
     cached_version: str | None
     clock: datetime | None
+    tls: bool | None = None
+    address: str = ""
     twins: Mapping[SessionId, tuple[SessionId, ...]] = field(
         default_factory=dict[SessionId, tuple[SessionId, ...]]
     )
@@ -79,10 +84,13 @@ def _try(connection: Connection, endpoint: str) -> None:
     write = text(f"UPDATE {VERSION_TABLE} SET version_num = version_num")  # noqa: S608 (constant)
     connection.execute(write)
     known = read_client_version(connection, endpoint)
-    clock = None
+    clock = tls = None
+    address = ""
     if connection.dialect.name == "postgresql":
         _try_to_grow(connection)
         clock = connection.execute(select(func.clock_timestamp())).scalar_one()
+        driver = cast("psycopg.Connection", connection.connection.dbapi_connection)
+        tls, address = driver.pgconn.ssl_in_use, driver.info.hostaddr
     raise _Undone(
         Inspection(
             schema=version(connection) or "none",
@@ -92,6 +100,8 @@ def _try(connection: Connection, endpoint: str) -> None:
             ).scalar_one(),
             cached_version=known[0] if known else None,
             clock=clock,
+            tls=tls,
+            address=address,
             twins=twins(read_accounts(connection)),
         )
     )
