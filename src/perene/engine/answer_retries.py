@@ -13,12 +13,12 @@ from perene.engine.addresses import signal_address
 from perene.engine.answers import acknowledge
 from perene.engine.content import parse_message
 from perene.engine.devices import Devices, fetch_bundles, read_bundle
+from perene.engine.draft import Draft
 from perene.engine.encrypt import Addressed, seal_enc
 from perene.engine.errors import QueryFailed, QueryTimedOut
 from perene.engine.groups import Groups
 from perene.engine.line import Line
 from perene.engine.send import device_identity, stanza_type
-from perene.engine.stage import Draft
 from perene.engine.stanza import small_number
 from perene.signal.bundle import PreKeyBundle
 from perene.signal.sender_key import create_sender_key, distribution_message
@@ -94,7 +94,7 @@ class RetryAnswers:
             self._answers.put(None, acknowledge(node))
             return
         async with self._stage.lock:
-            draft = self._stage.draft()
+            draft = Draft(self._stage)
             resend = await self._resend(draft, request, message, bundle)
             nodes = (resend, acknowledge(node)) if resend is not None else (acknowledge(node),)
             self._answers.put(draft.submit(), *nodes)
@@ -158,7 +158,7 @@ class RetryAnswers:
         if request.bundle is not None:
             return request.bundle
         async with self._stage.lock:
-            ratchet = await self._stage.draft().ratchet(signal_address(request.device))
+            ratchet = await Draft(self._stage).ratchet(signal_address(request.device))
         now = self._clock.now()
         if ratchet.has_current:
             last = self._recreated.get(request.device)

@@ -17,6 +17,7 @@ from perene.engine.client_payload import client_payload
 from perene.engine.config import EngineConfig
 from perene.engine.conversation import Conversation
 from perene.engine.credentials import Credentials
+from perene.engine.draft import Draft
 from perene.engine.errors import ConnectionEnded
 from perene.engine.listening import HearingMemory
 from perene.engine.ports import SessionStore
@@ -181,7 +182,7 @@ class Connection:
 
         It only makes things faster (facts/protocol.md §1.1), and may be gone.
         """
-        draft = Stage(self._store, AddressBook(self._store), credentials).draft()
+        draft = Draft(Stage(self._store, AddressBook(self._store), credentials))
         draft.credentials = credentials.changed(routing_info=None)
         try:
             async with self._clock.limit(self._config.drain_timeout_s):
@@ -196,8 +197,7 @@ class Connection:
             return Credentials.parse(stored)
         # Stored before they are used: the phone may accept them at any moment from now on.
         fresh = Credentials.create()
-        stage = Stage(self._store, AddressBook(self._store), fresh)
-        draft = stage.draft()
+        draft = Draft(Stage(self._store, AddressBook(self._store), fresh))
         draft.credentials = fresh
         await draft.submit()
         return fresh

@@ -7,7 +7,7 @@ from enum import IntEnum
 
 from perene.engine.addresses import signal_address
 from perene.engine.credentials import Credentials
-from perene.engine.stage import Draft
+from perene.engine.draft import Draft
 from perene.signal import errors as signal_errors
 from perene.signal.cipher import decrypt_message, decrypt_pre_key_message
 from perene.signal.messages import parse_pre_key_message

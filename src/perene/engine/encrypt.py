@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from perene.engine.addresses import signal_address
 from perene.engine.credentials import Credentials
-from perene.engine.stage import Draft
+from perene.engine.draft import Draft
 from perene.signal.bundle import PreKeyBundle
 from perene.signal.cipher import encrypt
 from perene.signal.errors import SignalError

@@ -8,8 +8,8 @@ from perene.core.messages import Message, MessageKey, Status
 from perene.engine.addresses import AddressBook, is_person
 from perene.engine.content import Content
 from perene.engine.decrypt import digest
+from perene.engine.draft import Draft
 from perene.engine.moving import learn
-from perene.engine.stage import Draft
 from perene.engine.stanza import Envelope
 from perene.wire.jid import Jid
 from perene.wire.node import Node

@@ -12,6 +12,7 @@ from perene.core.notices import CodeShown, PhoneLinked, QrShown
 from perene.core.unit import AddressPair, Committed, Profile
 from perene.engine import endings, pairing_code
 from perene.engine.answers import acknowledge
+from perene.engine.draft import Draft
 from perene.engine.errors import (
     AnotherPairing,
     ConnectionEnded,
@@ -105,7 +106,7 @@ class Linking:
 
     async def _tell(self, kind: EventType, **payload: str) -> None:
         async with self._stage.lock:
-            draft = self._stage.draft()
+            draft = Draft(self._stage)
             draft.events.append(Event(type=kind, at=self._clock.now(), payload={**payload}))
             self._answers.put(draft.submit())
 
@@ -130,7 +131,7 @@ class Linking:
             if own.paired:
                 return  # another phone has scanned meanwhile
             self._replaced_secrets.append(own.adv_secret)
-            draft = self._stage.draft()
+            draft = Draft(self._stage)
             draft.credentials = own.changed(adv_secret=finish.adv_secret)
             committed = draft.submit()
             self._answers.put(committed)
@@ -160,7 +161,7 @@ class Linking:
         pn, lid = str(credentials.own_pn), str(credentials.own_lid)
         bare_pn, bare_lid = str(credentials.own_pn.bare), str(credentials.own_lid.bare)
         async with self._stage.lock:
-            draft = self._stage.draft()
+            draft = Draft(self._stage)
             draft.credentials = credentials
             draft.profile = Profile(pn=pn, lid=lid, platform=credentials.platform)
             await learn(draft, [AddressPair(pn=bare_pn, lid=bare_lid)])

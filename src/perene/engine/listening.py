@@ -29,6 +29,7 @@ from perene.core.hearing import (
 )
 from perene.core.notices import DeafOutcome, HearingDoubted
 from perene.engine import endings
+from perene.engine.draft import Draft
 from perene.engine.errors import QueryFailed, QueryTimedOut
 from perene.engine.keepalive import ANSWER_WITHIN_S
 from perene.engine.line import Line
@@ -226,7 +227,7 @@ class Listening:
         }
         log.warning("connection_deaf", **payload)
         async with self._stage.lock:
-            draft = self._stage.draft()
+            draft = Draft(self._stage)
             draft.events.append(
                 Event(type=EventType.SESSION_DEAF, at=self._clock.now(), payload=payload)
             )

@@ -10,6 +10,7 @@ from perene.core.events import Event, EventType
 from perene.core.notices import Opened
 from perene.core.unit import Profile
 from perene.engine import endings
+from perene.engine.draft import Draft
 from perene.engine.errors import QueryFailed, QueryTimedOut
 from perene.engine.line import Line
 from perene.engine.listening import Listening
@@ -61,7 +62,7 @@ class Login:
 
     async def _keep_profile(self, lid: str | None) -> None:
         async with self._stage.lock:
-            draft = self._stage.draft()
+            draft = Draft(self._stage)
             own = self._stage.credentials
             draft.credentials = own.changed(
                 login_counter=own.login_counter + 1,
@@ -78,7 +79,7 @@ class Login:
         if routing.data == self._stage.credentials.routing_info:
             return
         async with self._stage.lock:
-            draft = self._stage.draft()
+            draft = Draft(self._stage)
             draft.credentials = self._stage.credentials.changed(routing_info=routing.data)
             self._answers.put(draft.submit())
 
@@ -113,7 +114,7 @@ class Login:
         own = self._stage.credentials
         payload = {"pn": str(own.own_pn.bare), "lid": str(own.own_lid.bare) if own.lid else None}
         async with self._stage.lock:
-            draft = self._stage.draft()
+            draft = Draft(self._stage)
             draft.events.append(
                 Event(type=EventType.SESSION_CONNECTED, at=now, payload={**payload})
             )

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from perene.core.unit import AddressPair
 from perene.engine.addresses import signal_address
-from perene.engine.stage import Draft
+from perene.engine.draft import Draft
 from perene.signal.address import Address
 from perene.signal.ratchet import MAX_ARCHIVED, Ratchet
 from perene.signal.sender_key import MAX_STATES, SenderKeyRecord

@@ -6,6 +6,7 @@ from perene.core.unit import HolderChange
 from perene.engine.addresses import signal_address
 from perene.engine.answers import acknowledge
 from perene.engine.devices import Devices
+from perene.engine.draft import Draft
 from perene.engine.groups import Groups
 from perene.engine.line import Line
 from perene.engine.prekeys import MAX_COUNT
@@ -103,7 +104,7 @@ class Notifications:
             return
         # Who has left must not read on: the next message is under a new sender key.
         async with self._stage.lock:
-            draft = self._stage.draft()
+            draft = Draft(self._stage)
             name = signal_address(self._stage.credentials.own_device)
             draft.set_sender_key(str(group), name, SenderKeyRecord.empty)
             draft.holders.change(HolderChange(group=str(group), forget_all=True))

@@ -18,6 +18,7 @@ from perene.core.messages import new_message_id
 from perene.engine.content import parse_message
 from perene.engine.credentials import Credentials
 from perene.engine.devices import fetch_bundles
+from perene.engine.draft import Draft
 from perene.engine.encrypt import Addressed, seal_enc, without_ratchet
 from perene.engine.line import Line
 from perene.engine.send import device_identity
@@ -61,7 +62,7 @@ class PhonePing:
         request = _request(await self._key_id())
         bundle = await self._missing_bundle(phone)
         async with self._stage.lock:
-            draft = self._stage.draft()
+            draft = Draft(self._stage)
             if bundle is not None and not await without_ratchet(draft, [phone]):
                 # Begun while the bundle came, by a message from the phone or to it.
                 bundle = None
@@ -108,7 +109,7 @@ class PhonePing:
 
     async def _missing_bundle(self, phone: Jid) -> PreKeyBundle | None:
         async with self._stage.lock:
-            missing = await without_ratchet(self._stage.draft(), [phone])
+            missing = await without_ratchet(Draft(self._stage), [phone])
         return (await fetch_bundles(self._queries, missing)).get(phone)
 
 

@@ -4,6 +4,7 @@ import asyncio
 
 from perene.core.unit import PreKeyWrite
 from perene.crypto import KeyPair
+from perene.engine.draft import Draft
 from perene.engine.errors import QueryFailed
 from perene.engine.line import Line
 from perene.engine.resend import next_key_id
@@ -107,7 +108,7 @@ class PreKeys:
         )
         self._uploaded_at = self._clock.monotonic()
         async with self._stage.lock:
-            draft = self._stage.draft()
+            draft = Draft(self._stage)
             draft.pre_keys_uploaded.extend(key.id for key in keys)
             committed = draft.submit()
             self._answers.put(committed)
@@ -125,7 +126,7 @@ class PreKeys:
         if missing <= 0:
             return keys
         async with self._stage.lock:
-            draft = self._stage.draft()
+            draft = Draft(self._stage)
             own = self._stage.credentials
             next_id = own.next_pre_key_id
             for _ in range(missing):

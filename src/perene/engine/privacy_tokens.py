@@ -14,6 +14,7 @@ from typing import Final
 import structlog
 
 from perene.core.privacy_tokens import PrivacyToken
+from perene.engine.draft import Draft
 from perene.engine.errors import QueryFailed, QueryTimedOut
 from perene.engine.line import Line
 from perene.engine.stanza import small_number
@@ -125,7 +126,7 @@ class PrivacyTokens:
             known = known.changed(change)
         self._remember(known)
         async with self._stage.lock:
-            draft = self._stage.draft()
+            draft = Draft(self._stage)
             draft.privacy_tokens.append(known)
             self._answers.put(draft.submit())
 

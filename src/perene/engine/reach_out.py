@@ -22,6 +22,7 @@ from perene.core.account import (
 )
 from perene.core.events import Event, EventType, Json
 from perene.core.messages import Message
+from perene.engine.draft import Draft
 from perene.engine.errors import QueryFailed, QueryTimedOut
 from perene.engine.line import Line
 from perene.wire.jid import Jid
@@ -167,7 +168,7 @@ class ReachOut:
         self._limits = step(self._limits, event)
         log.info("reach_out", kind=event.type.value, until=event.payload.get("until"))
         async with self._stage.lock:
-            draft = self._stage.draft()
+            draft = Draft(self._stage)
             draft.events.append(event)
             self._answers.put(draft.submit())
 

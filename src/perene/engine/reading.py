@@ -7,8 +7,8 @@ from perene.engine.addresses import signal_address
 from perene.engine.content import describe, parse_message
 from perene.engine.credentials import Credentials
 from perene.engine.decrypt import open_enc
+from perene.engine.draft import Draft
 from perene.engine.incoming import Incoming
-from perene.engine.stage import Draft
 from perene.signal.errors import DuplicateMessage, SignalError
 from perene.signal.sender_key import process_distribution
 from perene.wire.node import Node

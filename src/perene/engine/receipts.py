@@ -11,6 +11,7 @@ from perene.core.messages import Status, StatusChange
 from perene.core.unit import Committed
 from perene.engine.answers import acknowledge
 from perene.engine.devices import Devices
+from perene.engine.draft import Draft
 from perene.engine.groups import Groups
 from perene.engine.line import Line
 from perene.engine.reach_out import ReachOut
@@ -109,7 +110,7 @@ class OwnMessages:
         now = self._clock.now()
         failure = None if error is None else Failure.of_refusal(error)
         async with self._stage.lock:
-            draft = self._stage.draft()
+            draft = Draft(self._stage)
             for message_id in ids:
                 draft.holders.answered(message_id, refused=status is Status.FAILED)
                 payload: dict[str, Json] = {

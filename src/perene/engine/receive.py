@@ -18,11 +18,11 @@ from perene.engine.addresses import is_person
 from perene.engine.answers import UNKNOWN_STANZA, acknowledge, receipt
 from perene.engine.content import Content, describe, parse_message
 from perene.engine.decrypt import REASONS, RetryReason
+from perene.engine.draft import Draft
 from perene.engine.incoming import Incoming, digests_of, identify, message_of, told_of
 from perene.engine.line import Line
 from perene.engine.reading import READABLE, read_parts
 from perene.engine.resend import RetryRequests
-from perene.engine.stage import Draft
 from perene.engine.stanza import MAX_ID, Envelope, read_envelope
 from perene.signal.errors import SignalError
 from perene.wire.errors import WireError
@@ -94,7 +94,7 @@ class Receiver:
             self._answers.put(pending[-1] if pending else None, *self._delivered(node, envelope))
             return
         async with self._stage.lock:
-            draft = self._stage.draft()
+            draft = Draft(self._stage)
             incoming = await identify(node, envelope, digests, book=self._stage.book, draft=draft)
             await self._process(incoming, draft)
 
@@ -103,7 +103,7 @@ class Receiver:
         log.warning("message_refused", reason=type(error).__name__)
         self.counts.unreadable += 1
         async with self._stage.lock:
-            draft = self._stage.draft()
+            draft = Draft(self._stage)
             draft.events.append(
                 Event(
                     type=EventType.MESSAGE_UNREADABLE,

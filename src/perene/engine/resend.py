@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from perene.core.messages import LedgerEntry, MessageKey
 from perene.core.unit import PreKeyWrite
 from perene.engine.decrypt import RetryReason
-from perene.engine.stage import Draft, Stage
+from perene.engine.draft import Draft
+from perene.engine.stage import Stage
 from perene.signal.bundle import PreKey
 from perene.wire.node import Node
 

@@ -14,6 +14,7 @@ from perene.engine.addresses import signal_address
 from perene.engine.content import describe, parse_message
 from perene.engine.credentials import Credentials
 from perene.engine.devices import Devices, fetch_bundles
+from perene.engine.draft import Draft
 from perene.engine.encrypt import Addressed, Sealed, seal_for_devices, without_ratchet
 from perene.engine.errors import CannotSend, QueryFailed
 from perene.engine.groups import Group, Groups
@@ -106,7 +107,7 @@ class Sender:
         """Record that a message cannot be sent, and why; the future ends with the commit."""
         now = self._clock.now()
         async with self._stage.lock:
-            draft = self._stage.draft()
+            draft = Draft(self._stage)
             draft.status_changes.append(
                 StatusChange(
                     id=message.key.id,
@@ -153,7 +154,7 @@ class Sender:
         bundles = await self._missing_bundles(route.recipients)
         token = await self._tokens.shown_to(chat)
         async with self._stage.lock:
-            draft = self._stage.draft()
+            draft = Draft(self._stage)
             sealed = await seal_for_devices(
                 draft, route.recipients, bundles, own, _enc_attrs(message)
             )
@@ -182,7 +183,7 @@ class Sender:
         async with self._stage.lock:
             # Asked again: while the bundles came, somebody may have left and taken our key along.
             newcomers = await self._newcomers(chat, canonical)
-            draft = self._stage.draft()
+            draft = Draft(self._stage)
             name = signal_address(own.own_device)
             record = await draft.sender_key(str(chat), name)
             if record.is_empty:
@@ -232,7 +233,7 @@ class Sender:
         if not pairs:
             return
         async with self._stage.lock:
-            draft = self._stage.draft()
+            draft = Draft(self._stage)
             await learn(draft, pairs)
             if draft.pairs:
                 self._answers.put(draft.submit())
@@ -240,7 +241,7 @@ class Sender:
     async def _missing_bundles(self, recipients: Sequence[Addressed]) -> Mapping[Jid, PreKeyBundle]:
         async with self._stage.lock:
             missing = await without_ratchet(
-                self._stage.draft(), [recipient.device for recipient in recipients]
+                Draft(self._stage), [recipient.device for recipient in recipients]
             )
         try:
             return await fetch_bundles(self._queries, missing)

@@ -2,6 +2,7 @@
 
 from perene.core.ids import MessageId
 from perene.core.unit import HolderChange
+from perene.engine.draft import Draft
 from perene.engine.stage import Stage
 from tests.support.units import GROUP
 from tests.unit.engine.fakes import MemoryStore, committed
@@ -12,14 +13,14 @@ GIVEN = HolderChange(group=GROUP, added=("2.0",))
 
 async def give(stage: Stage, store: MemoryStore) -> None:
     store.holders[GROUP] = {"1.0"}
-    draft = stage.draft()
+    draft = Draft(stage)
     draft.holders.give(FIRST, GIVEN)
     draft.submit()
     await committed(store)
 
 
 async def answer(stage: Stage, store: MemoryStore, *, refused: bool) -> None:
-    draft = stage.draft()
+    draft = Draft(stage)
     draft.holders.answered(FIRST, refused=refused)
     draft.submit()
     await committed(store)
@@ -28,11 +29,11 @@ async def answer(stage: Stage, store: MemoryStore, *, refused: bool) -> None:
 async def test_changes_are_staged_before_they_are_stored(stage: Stage, store: MemoryStore) -> None:
     store.holders[GROUP] = {"1.0"}
     assert await stage.holders.of(GROUP) == {"1.0"}
-    draft = stage.draft()
+    draft = Draft(stage)
     draft.holders.change(HolderChange(group=GROUP, added=("2.0",)))
     draft.submit()
     assert await stage.holders.of(GROUP) == {"1.0", "2.0"}
-    draft = stage.draft()
+    draft = Draft(stage)
     draft.holders.change(HolderChange(group=GROUP, forget_all=True))
     draft.submit()
     assert await stage.holders.of(GROUP) == frozenset()
@@ -61,7 +62,7 @@ async def test_an_answer_about_a_key_that_was_made_anew_meanwhile_says_nothing(
     stage: Stage, store: MemoryStore
 ) -> None:
     await give(stage, store)
-    draft = stage.draft()
+    draft = Draft(stage)
     draft.holders.change(HolderChange(group=GROUP, forget_all=True))
     draft.submit()
     await answer(stage, store, refused=False)
@@ -74,7 +75,7 @@ async def test_who_is_being_given_the_key_is_not_forgotten_with_the_cache(
     await give(stage, store)
     for number in range(700):
         await stage.holders.of(f"{number}@g.us")
-    stage.draft().submit()
+    Draft(stage).submit()
     await committed(store)
     assert GROUP not in stage.holders.staged
     assert await stage.holders.of(GROUP) == {"1.0", "2.0"}

@@ -1,6 +1,7 @@
 """Ratchets and sender keys of a phone number, once its LID is known."""
 
 from perene.core.unit import AddressPair
+from perene.engine.draft import Draft
 from perene.engine.moving import learn
 from perene.engine.stage import Stage
 from perene.signal import Ratchet, SenderKeyRecord, create_sender_key
@@ -22,7 +23,7 @@ async def test_a_ratchet_under_the_number_moves_to_the_lid(
     record = create_sender_key(SenderKeyRecord.empty)
     store.sender_key_rows[GROUP, str(OLD)] = record.serialize()
 
-    draft = stage.draft()
+    draft = Draft(stage)
     await learn(draft, [PAIR])
     draft.submit()
     store.settle()
@@ -37,11 +38,11 @@ async def test_a_ratchet_under_the_number_moves_to_the_lid(
 
 
 async def test_a_ratchet_that_is_only_staged_moves_too(stage: Stage, store: MemoryStore) -> None:
-    draft = stage.draft()
+    draft = Draft(stage)
     draft.set_ratchet(OLD, some_ratchet())
     draft.set_sender_key(GROUP, OLD, create_sender_key(SenderKeyRecord.empty))
     draft.submit()
-    second = stage.draft()
+    second = Draft(stage)
     await learn(second, [PAIR])
     second.submit()
     store.settle()
@@ -54,7 +55,7 @@ async def test_of_two_ratchets_the_numbers_is_sent_with_and_both_still_decrypt(
 ) -> None:
     by_number, by_lid = some_ratchet(), some_ratchet()
     store.ratchet_rows = {str(OLD): by_number.serialize(), str(NEW): by_lid.serialize()}
-    draft = stage.draft()
+    draft = Draft(stage)
     await learn(draft, [PAIR])
     joined = await draft.ratchet(NEW)
     assert joined.base_key == by_number.base_key
@@ -63,7 +64,7 @@ async def test_of_two_ratchets_the_numbers_is_sent_with_and_both_still_decrypt(
 
 
 async def test_a_known_pair_is_not_written_again(stage: Stage, store: MemoryStore) -> None:
-    first, second = stage.draft(), stage.draft()
+    first, second = Draft(stage), Draft(stage)
     await learn(first, [PAIR])
     await learn(second, [PAIR])
     assert (first.pairs, second.pairs) == ([PAIR], [])

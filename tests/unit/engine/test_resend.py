@@ -4,6 +4,7 @@ import pytest
 
 from perene.core.messages import Fate
 from perene.engine.decrypt import RetryReason
+from perene.engine.draft import Draft
 from perene.engine.resend import RetryRequests, next_key_id
 from perene.engine.stage import Stage
 from perene.wire.node import Node
@@ -29,7 +30,7 @@ def stanza(*kinds: str, **more: str) -> Node:
 
 
 async def ask(stage: Stage, requests: RetryRequests, node: Node, retries: int = 0) -> Node | None:
-    draft = stage.draft()
+    draft = Draft(stage)
     known = entry(KEY, Fate.PENDING, retries=retries) if retries else None
     request = await requests.build(node, KEY, known, RetryReason.BAD_MAC, draft)
     draft.submit()

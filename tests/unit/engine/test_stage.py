@@ -6,6 +6,7 @@ from perene.core.errors import UnreadableState
 from perene.core.messages import Fate
 from perene.crypto import KeyPair
 from perene.engine.addresses import signal_address
+from perene.engine.draft import Draft
 from perene.engine.stage import Stage
 from perene.signal import (
     PreKey,
@@ -21,13 +22,13 @@ OLD, NEW = Address("15550000002", 0), Address("200000000000002_1", 0)
 
 
 async def test_a_dropped_draft_leaves_no_trace(stage: Stage, store: MemoryStore) -> None:
-    draft = stage.draft()
+    draft = Draft(stage)
     draft.set_ratchet(NEW, some_ratchet())
     draft.set_sender_key(GROUP, NEW, create_sender_key(SenderKeyRecord.empty))
     draft.consume_pre_key(7)
     draft.credentials = stage.credentials.changed(next_pre_key_id=99)
 
-    after = stage.draft()
+    after = Draft(stage)
     assert (await after.ratchet(NEW)).is_empty
     assert (await after.sender_key(GROUP, NEW)).is_empty
     assert stage.credentials.next_pre_key_id == 1
@@ -38,23 +39,23 @@ async def test_the_next_draft_builds_on_a_submitted_one_before_its_commit(
     stage: Stage, store: MemoryStore
 ) -> None:
     ratchet = some_ratchet()
-    draft = stage.draft()
+    draft = Draft(stage)
     draft.set_ratchet(NEW, ratchet)
     draft.submit()
     assert store.ratchet_rows == {}
-    assert await stage.draft().ratchet(NEW) is ratchet
+    assert await Draft(stage).ratchet(NEW) is ratchet
 
 
 @pytest.mark.requirement("C13")
 async def test_another_stage_sees_only_what_is_committed(stage: Stage, store: MemoryStore) -> None:
-    first, second = stage.draft(), stage.draft()
+    first, second = Draft(stage), Draft(stage)
     first.set_ratchet(OLD, some_ratchet())
     first.submit()
     store.settle()
     second.set_ratchet(NEW, some_ratchet())
     second.submit()
 
-    next_connection = stage_on(store).draft()
+    next_connection = Draft(stage_on(store))
     assert not (await next_connection.ratchet(OLD)).is_empty
     assert (await next_connection.ratchet(NEW)).is_empty
 
@@ -64,22 +65,22 @@ async def test_a_pre_key_is_used_up_from_the_moment_its_use_is_submitted(
 ) -> None:
     pair = KeyPair.generate()
     store.pre_key_rows[7] = pair.private
-    draft = stage.draft()
+    draft = Draft(stage)
     assert await draft.pre_key(7) == PreKey(id=7, key_pair=pair)
     draft.consume_pre_key(7)
     assert await draft.pre_key(7) is None
-    assert await stage.draft().pre_key(7) is not None
+    assert await Draft(stage).pre_key(7) is not None
     draft.submit()
-    assert await stage.draft().pre_key(7) is None
+    assert await Draft(stage).pre_key(7) is None
     store.settle()
-    assert await stage.draft().pre_key(7) is None
+    assert await Draft(stage).pre_key(7) is None
 
 
 async def test_the_fate_of_a_message_is_known_before_its_commit(
     stage: Stage, store: MemoryStore
 ) -> None:
     one = key()
-    draft = stage.draft()
+    draft = Draft(stage)
     draft.ledger.append(entry(one, Fate.DELIVERED))
     draft.submit()
     found = await stage.ledger_entry(one)
@@ -90,7 +91,7 @@ async def test_the_fate_of_a_message_is_known_before_its_commit(
 
 
 async def test_a_ciphertext_is_in_flight_until_its_commit(stage: Stage, store: MemoryStore) -> None:
-    draft = stage.draft()
+    draft = Draft(stage)
     draft.ciphertexts.append(b"h" * 32)
     done = draft.submit()
     assert stage.in_flight == {b"h" * 32: done}
@@ -102,17 +103,17 @@ async def test_what_is_committed_may_be_forgotten_and_is_read_again(store: Memor
     stage = stage_on(store)
     kept = some_ratchet()
     for number in range(700):
-        draft = stage.draft()
+        draft = Draft(stage)
         draft.set_ratchet(Address(str(number), 0), kept)
         draft.submit()
     assert len(stage.ratchets) == 700  # nothing is committed yet, so nothing may go
     await committed(store)
-    draft = stage.draft()
+    draft = Draft(stage)
     draft.set_ratchet(NEW, kept)
     draft.submit()
     await committed(store)
     assert len(stage.ratchets) <= 513
-    assert not (await stage.draft().ratchet(Address("0", 0))).is_empty
+    assert not (await Draft(stage).ratchet(Address("0", 0))).is_empty
 
 
 @pytest.mark.parametrize("what", ["ratchet", "sender key"])
@@ -121,7 +122,7 @@ async def test_a_damaged_row_is_never_taken_for_none(
 ) -> None:
     store.ratchet_rows[str(NEW)] = b"damaged"
     store.sender_key_rows[GROUP, str(NEW)] = b"damaged"
-    draft = stage.draft()
+    draft = Draft(stage)
     with pytest.raises(UnreadableState):
         await (draft.ratchet(NEW) if what == "ratchet" else draft.sender_key(GROUP, NEW))
 

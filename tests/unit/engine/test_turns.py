@@ -8,6 +8,7 @@ import pytest
 
 from perene.engine.answers import MAX_BURST, Answers
 from perene.engine.dispatcher import Dispatcher
+from perene.engine.draft import Draft
 from perene.engine.encrypt import Addressed, seal_for_devices
 from perene.wire.jid import Jid
 from perene.wire.node import Node
@@ -87,7 +88,7 @@ async def test_a_message_to_a_large_new_group_is_not_encrypted_in_one_go(others:
     stage = stage_on(MemoryStore(), own)
     async with stage.lock:
         sealed = await seal_for_devices(
-            stage.draft(),
+            Draft(stage),
             [Addressed(device=one, wire=one, plaintext=b"key") for one in devices],
             dict.fromkeys(devices, bundle),
             own,
