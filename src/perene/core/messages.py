@@ -103,13 +103,18 @@ class Fate(StrEnum):
     CONTROL = "control"
     """Decrypted, and addressed to the engine, not to a reader (key distribution, peer data)."""
 
+    @property
+    def is_open(self) -> bool:
+        """True if the message can still come; every other fate is settled and never taken back."""
+        return self in (Fate.PENDING, Fate.LOST)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerEntry:
     """What happened to one inbound message id.
 
-    A later entry for the same key replaces an earlier one, except that a delivered, recovered or
-    control fate is never taken back. `retries` counts the resends asked for.
+    A later entry for the same key replaces an earlier one whose fate is open. `retries` counts the
+    resends asked for.
     """
 
     key: MessageKey

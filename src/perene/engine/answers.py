@@ -9,6 +9,7 @@ from perene.core.errors import PereneError, StaleEpoch
 from perene.core.unit import Committed
 from perene.engine.channel import Channel
 from perene.engine.errors import ConnectionEnded
+from perene.engine.stanza import Envelope
 from perene.wire.node import Node
 
 MAX_WAITING = 2000
@@ -52,6 +53,26 @@ def receipt(node: Node, kind: str | None) -> Node:
     if kind is not None:
         attrs["type"] = kind
     return Node("receipt", attrs)
+
+
+def delivered(node: Node, envelope: Envelope, *, online: bool) -> tuple[Node, ...]:
+    """Build the answer to a message that is kept; `online` decides on the sender's second tick."""
+    if envelope.from_me:
+        answer = receipt(node, "peer_msg" if envelope.category == "peer" else "sender")
+    else:
+        answer = receipt(node, None if online else "inactive")
+    # A receipt settles a `<message>`; whatever else carries one is acknowledged besides.
+    return (answer,) if node.tag == "message" else (answer, acknowledge(node))
+
+
+def unread(node: Node, envelope: Envelope, *, online: bool) -> tuple[Node, ...]:
+    """Build the answer to a message that was not read; an own one needs its receipt all the same.
+
+    A bare ack does not drain copies from own devices (facts/protocol.md §5.1).
+    """
+    if envelope.from_me:
+        return delivered(node, envelope, online=online)
+    return (acknowledge(node),)
 
 
 class Answers:

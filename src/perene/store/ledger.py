@@ -27,7 +27,7 @@ from perene.store.schema import ledger
 from perene.store.texts import indexable, storable_or_none
 
 _KEY = ("session", "sender", "external_id", "chat", "from_me")
-_OPEN = (Fate.PENDING, Fate.LOST)
+_OPEN = tuple(fate for fate in Fate if fate.is_open)
 
 _Key = tuple[int, str, str, str, int]
 
