@@ -16,12 +16,12 @@ from perene.engine.devices import Devices, fetch_bundles, read_bundle
 from perene.engine.draft import Draft
 from perene.engine.encrypt import Addressed, seal_enc
 from perene.engine.errors import QueryFailed, QueryTimedOut
+from perene.engine.group_key import attach, own_key, set_own_key
 from perene.engine.groups import Groups
 from perene.engine.line import Line
-from perene.engine.send import device_identity, stanza_type
+from perene.engine.outgoing import copy_for_own_devices, device_identity, stanza_type
 from perene.engine.stanza import small_number
 from perene.signal.bundle import PreKeyBundle
-from perene.signal.sender_key import create_sender_key, distribution_message
 from perene.wire.errors import NodeError, WireError
 from perene.wire.jid import Jid
 from perene.wire.node import Node
@@ -42,7 +42,7 @@ _REMEMBERED = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Request:
-    """A retry receipt, read."""
+    """A retry receipt, read. `bundle` is what it carries itself."""
 
     node: Node
     message_id: MessageId
@@ -50,6 +50,15 @@ class _Request:
     device: Jid
     wire: Jid
     count: int
+    bundle: PreKeyBundle | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Due:
+    """A request that is to be granted; with `bundle`, on a fresh ratchet."""
+
+    request: _Request
+    message: Message
     bundle: PreKeyBundle | None
 
 
@@ -74,30 +83,30 @@ class RetryAnswers:
         Whatever cannot be answered is acknowledged all the same: the server would deliver the
         request for ever. Raises StorageError.
         """
-        try:
-            request = await self._read(node)
-        except WireError:
-            self._answers.put(None, acknowledge(node))
-            return
-        message = await self._message(request.message_id)
-        if message is None or not self._allowed(request):
-            self._answers.put(None, acknowledge(node))
-            return
-        try:
-            if not await self._was_addressed(request, message):
-                log.warning("resend_refused", reason="not_a_recipient")
-                self._answers.put(None, acknowledge(node))
-                return
-            bundle = await self._bundle(request)
-        except (QueryFailed, QueryTimedOut, WireError):
-            # The asker will ask again; its next request finds a server that answers.
+        due = await self._due(node)
+        if due is None:
             self._answers.put(None, acknowledge(node))
             return
         async with self._stage.lock:
             draft = Draft(self._stage)
-            resend = await self._resend(draft, request, message, bundle)
+            resend = await self._resend(draft, due)
             nodes = (resend, acknowledge(node)) if resend is not None else (acknowledge(node),)
             self._answers.put(draft.submit(), *nodes)
+
+    async def _due(self, node: Node) -> _Due | None:
+        """Return what a retry receipt asks for, None if it is not to have it."""
+        try:
+            request = await self._read(node)
+            message = await self._message(request.message_id)
+            if message is None or not self._allowed(request):
+                return None
+            if not await self._was_addressed(request, message):
+                log.warning("resend_refused", reason="not_a_recipient")
+                return None
+            return _Due(request=request, message=message, bundle=await self._bundle(request))
+        except (QueryFailed, QueryTimedOut, WireError):
+            # The asker will ask again; its next request finds a server that answers.
+            return None
 
     async def _was_addressed(self, request: _Request, message: Message) -> bool:
         """Tell whether the asker is one whom the message was for: nobody else may have it."""
@@ -169,68 +178,55 @@ class RetryAnswers:
             self._recreated.popitem(last=False)
         return (await fetch_bundles(self._queries, [request.device])).get(request.device)
 
-    async def _resend(
-        self,
-        draft: Draft,
-        request: _Request,
-        message: Message,
-        bundle: PreKeyBundle | None,
-    ) -> Node | None:
-        own = self._stage.credentials
-        group = Jid.parse(message.key.chat).is_group
-        content = parse_message(message.body)
+    async def _resend(self, draft: Draft, due: _Due) -> Node | None:
+        """Encrypt for who asked; None if that device cannot be reached."""
+        request, own = due.request, self._stage.credentials
+        content = await self._content(draft, due)
         if content is None:
             return None
-        if group:
-            await self._attach_sender_key(draft, request, message, content)
-        elif own.is_own(request.device):
-            copy = wa_pb2.Message()
-            copy.deviceSentMessage.destinationJid = message.key.chat
-            copy.deviceSentMessage.message.CopyFrom(content)
-            content = copy
-        enc = await seal_enc(
-            draft,
-            Addressed(
-                device=request.device, wire=request.wire, plaintext=content.SerializeToString()
-            ),
-            bundle,
-            own,
-            {"count": str(request.count)},
+        recipient = Addressed(
+            device=request.device, wire=request.wire, plaintext=content.SerializeToString()
         )
+        enc = await seal_enc(draft, recipient, due.bundle, own, {"count": str(request.count)})
         if enc is None:
             self._devices.forget(request.device)
             return None
-        attrs = {
-            "id": str(request.message_id),
-            "to": request.node.attr("from"),
-            "type": stanza_type(message),
-            "t": str(int(message.timestamp.timestamp())),
-        }
-        if not group:
-            attrs["device_fanout"] = "false"
-        for name in ("participant", "recipient"):
-            if name in request.node.attrs:
-                attrs[name] = request.node.attrs[name]
         first_contact = enc.attrs["type"] == "pkmsg"
         children = (enc, device_identity(own)) if first_contact else (enc,)
-        return Node("message", attrs, children)
+        return Node("message", _attrs(due), children)
 
-    async def _attach_sender_key(
-        self, draft: Draft, request: _Request, message: Message, content: wa_pb2.Message
-    ) -> None:
-        # The asker may have lost our sender key as well; it comes along, and counts as held again.
-        group = message.key.chat
-        name = signal_address(self._stage.credentials.own_device)
-        record = await draft.sender_key(group, name)
-        if record.is_empty:
-            record = create_sender_key(record)
-        draft.set_sender_key(group, name, record)
-        content.senderKeyDistributionMessage.groupId = group
-        content.senderKeyDistributionMessage.axolotlSenderKeyDistributionMessage = (
-            distribution_message(record)
-        )
-        holder = str(signal_address(request.device))
-        draft.holders.change(HolderChange(group=group, added=(holder,)))
+    async def _content(self, draft: Draft, due: _Due) -> wa_pb2.Message | None:
+        """Return what this device shall read, None if the stored message is not readable."""
+        message, device, own = due.message, due.request.device, self._stage.credentials
+        content = parse_message(message.body)
+        if content is None:
+            return None
+        chat = message.key.chat
+        if Jid.parse(chat).is_group:
+            # It may have lost our sender key as well; that comes along, and counts as held again.
+            key = await own_key(draft, chat, own)
+            set_own_key(draft, chat, own, key)
+            attach(content, chat, key)
+            holder = str(signal_address(device))
+            draft.holders.change(HolderChange(group=chat, added=(holder,)))
+            return content
+        return copy_for_own_devices(chat, content) if own.is_own(device) else content
+
+
+def _attrs(due: _Due) -> dict[str, str]:
+    request, message = due.request, due.message
+    attrs = {
+        "id": str(request.message_id),
+        "to": request.node.attr("from"),
+        "type": stanza_type(message),
+        "t": str(int(message.timestamp.timestamp())),
+    }
+    if not Jid.parse(message.key.chat).is_group:
+        attrs["device_fanout"] = "false"
+    for name in ("participant", "recipient"):
+        if name in request.node.attrs:
+            attrs[name] = request.node.attrs[name]
+    return attrs
 
 
 def _bundle_of(node: Node, keys: Node) -> PreKeyBundle | None:

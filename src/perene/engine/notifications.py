@@ -2,16 +2,14 @@
 
 from collections.abc import Awaitable, Callable
 
-from perene.core.unit import HolderChange
-from perene.engine.addresses import signal_address
 from perene.engine.answers import acknowledge
 from perene.engine.devices import Devices
 from perene.engine.draft import Draft
+from perene.engine.group_key import give_up
 from perene.engine.groups import Groups
 from perene.engine.line import Line
 from perene.engine.prekeys import MAX_COUNT
 from perene.engine.stanza import small_number
-from perene.signal.sender_key import SenderKeyRecord
 from perene.wire.errors import WireError
 from perene.wire.jid import Jid
 from perene.wire.node import Node
@@ -105,7 +103,5 @@ class Notifications:
         # Who has left must not read on: the next message is under a new sender key.
         async with self._stage.lock:
             draft = Draft(self._stage)
-            name = signal_address(self._stage.credentials.own_device)
-            draft.set_sender_key(str(group), name, SenderKeyRecord.empty)
-            draft.holders.change(HolderChange(group=str(group), forget_all=True))
+            give_up(draft, str(group), self._stage.credentials)
             self._answers.put(draft.submit())

@@ -21,7 +21,7 @@ from perene.engine.devices import fetch_bundles
 from perene.engine.draft import Draft
 from perene.engine.encrypt import Addressed, seal_enc, without_ratchet
 from perene.engine.line import Line
-from perene.engine.send import device_identity
+from perene.engine.outgoing import device_identity
 from perene.signal.bundle import PreKeyBundle
 from perene.wire.jid import Jid
 from perene.wire.node import Node

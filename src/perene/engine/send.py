@@ -1,61 +1,38 @@
 """The send path: a queued message, encrypted for every device, committed, then on the wire."""
 
 import asyncio
-import base64
-import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from perene.core.events import Event, EventType
 from perene.core.failures import Failure, FailureCode
 from perene.core.messages import Message, Status, StatusChange
 from perene.core.unit import AddressPair, Committed, HolderChange
 from perene.engine.addresses import signal_address
-from perene.engine.content import describe, parse_message
+from perene.engine.content import parse_message
 from perene.engine.credentials import Credentials
 from perene.engine.devices import Devices, fetch_bundles
 from perene.engine.draft import Draft
 from perene.engine.encrypt import Addressed, Sealed, seal_for_devices, without_ratchet
 from perene.engine.errors import CannotSend, QueryFailed
+from perene.engine.group_key import key_message, own_key, set_own_key
 from perene.engine.groups import Group, Groups
 from perene.engine.line import Line
 from perene.engine.moving import learn
+from perene.engine.outgoing import (
+    copy_for_own_devices,
+    device_identity,
+    media_attrs,
+    message_stanza,
+    participant_hash,
+)
 from perene.engine.privacy_tokens import PrivacyTokens
 from perene.signal.bundle import PreKeyBundle
 from perene.signal.padding import pad
-from perene.signal.sender_key import (
-    SenderKeyRecord,
-    create_sender_key,
-    distribution_message,
-    group_encrypt,
-)
+from perene.signal.sender_key import group_encrypt
 from perene.wire.errors import WireError
 from perene.wire.jid import Jid
 from perene.wire.node import Node
 from perene.wire.proto import wa_pb2
-
-_MEDIA_KINDS = {
-    "image": "image",
-    "sticker": "sticker",
-    "document": "document",
-    "audio": "audio",
-    "video": "video",
-    "contact": "vcard",
-    "contacts_array": "contact_array",
-    "location": "location",
-    "live_location": "livelocation",
-}
-"""Our kinds that the stanza names as media, and the names that it uses (whatsmeow send.go
-`getMediaTypeFromMessage`, 2026-08-21)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Route:
-    """Where a message goes: each device under the address of the wire, and its plaintext."""
-
-    to: Jid
-    recipients: tuple[Addressed, ...]
-    group: Group | None = None
 
 
 class Sender:
@@ -85,7 +62,7 @@ class Sender:
         try:
             chat = Jid.parse(message.key.chat)
             if chat.is_group:
-                await self._send_group(message, chat)
+                await self._send_group(message, chat, content)
             else:
                 await self._send_direct(message, chat, content)
         except QueryFailed as error:
@@ -138,40 +115,80 @@ class Sender:
         await self._stage.book.load([chat, own.own_pn])
         if not listed.get(chat.bare):
             raise CannotSend(FailureCode.NO_DEVICES, "the recipient has no devices on WhatsApp")
-        copy = wa_pb2.Message()
-        copy.deviceSentMessage.destinationJid = str(chat)
-        copy.deviceSentMessage.message.CopyFrom(content)
-        copy_bytes = copy.SerializeToString()
-        recipients = self._addressed(listed[chat.bare], message.body)
-        for device in listed[own.own_pn.bare]:
-            if device.device != own.own_pn.device:
-                recipients += self._addressed([device], copy_bytes)
-        if own.is_own(chat):
-            # A note to oneself: own devices are the recipients, and there is nobody else.
-            recipients = [r for r in recipients if r.device.device != own.own_pn.device]
-            recipients = list({r.device: r for r in recipients}.values())
-        route = _Route(to=chat, recipients=tuple(recipients))
-        bundles = await self._missing_bundles(route.recipients)
+        recipients = self._recipients(message, chat, content, listed)
+        bundles = await self._missing_bundles([recipient.device for recipient in recipients])
         token = await self._tokens.shown_to(chat)
         async with self._stage.lock:
             draft = Draft(self._stage)
-            sealed = await seal_for_devices(
-                draft, route.recipients, bundles, own, _enc_attrs(message)
-            )
+            sealed = await seal_for_devices(draft, recipients, bundles, own, media_attrs(content))
             others = {self._stage.book.canonical(d) for d in listed[chat.bare]}
             if not others.intersection(sealed.reached):
                 raise CannotSend(
                     FailureCode.NO_KEYS, "no device of the recipient could be encrypted for"
                 )
-            node = _stanza(
-                message, chat, (*_participants(sealed), *token), own, sealed.first_contact
+            node = message_stanza(
+                message, chat, Node("participants", {}, sealed.nodes), *token, *_proof(sealed, own)
             )
             self._answers.put(draft.submit(), node)
         await self._tokens.wrote_to(chat)
 
-    async def _send_group(self, message: Message, chat: Jid) -> None:
+    def _recipients(
+        self,
+        message: Message,
+        chat: Jid,
+        content: wa_pb2.Message,
+        listed: Mapping[Jid, tuple[Jid, ...]],
+    ) -> list[Addressed]:
+        """Return who reads a message to a person: their devices, and our own other ones."""
+        own = self._stage.credentials
+        copy = copy_for_own_devices(str(chat), content).SerializeToString()
+        others = [d for d in listed[own.own_pn.bare] if d.device != own.own_pn.device]
+        recipients = self._addressed(listed[chat.bare], message.body)
+        recipients += self._addressed(others, copy)
+        if own.is_own(chat):
+            # A note to oneself: own devices are the recipients, and there is nobody else.
+            recipients = [r for r in recipients if r.device.device != own.own_pn.device]
+            recipients = list({r.device: r for r in recipients}.values())
+        return recipients
+
+    async def _send_group(self, message: Message, chat: Jid, content: wa_pb2.Message) -> None:
         own = self._stage.credentials
         group = await self._groups.get(chat)
+        devices = await self._devices_in(group)
+        bundles = await self._missing_bundles(await self._newcomers(chat, devices))
+        async with self._stage.lock:
+            # Asked again: while the bundles came, somebody may have left and taken our key along.
+            newcomers = await self._newcomers(chat, devices)
+            draft = Draft(self._stage)
+            key = await own_key(draft, str(chat), own)
+            plaintext = key_message(str(chat), key)
+            sealed = await seal_for_devices(
+                draft,
+                [Addressed(device=d, wire=devices[d], plaintext=plaintext) for d in newcomers],
+                bundles,
+                own,
+                {},
+            )
+            if sealed.reached:
+                added = tuple(str(signal_address(device)) for device in sealed.reached)
+                draft.holders.give(message.key.id, HolderChange(group=str(chat), added=added))
+            encrypted = group_encrypt(key, pad(message.body))
+            set_own_key(draft, str(chat), own, encrypted.record)
+            enc = Node("enc", {"v": "2", "type": "skmsg", **media_attrs(content)}, encrypted.data)
+            node = message_stanza(
+                message,
+                chat,
+                *((Node("participants", {}, sealed.nodes),) if sealed.nodes else ()),
+                enc,
+                *_proof(sealed, own),
+                phash=participant_hash(devices.values()),
+                addressing_mode=group.addressing_mode,
+            )
+            self._answers.put(draft.submit(), node)
+
+    async def _devices_in(self, group: Group) -> dict[Jid, Jid]:
+        """Return all devices in a group but this one, and the address of each on the wire."""
+        own = self._stage.credentials
         await self._learn(group.pairs)
         listed = await self._devices.of([*group.members, own.own_pn.bare])
         await self._learn(self._devices.take_learnt())
@@ -179,50 +196,12 @@ class Sender:
         await self._stage.book.load(devices)
         canonical = {self._stage.book.canonical(device): device for device in devices}
         canonical.pop(own.own_device, None)
-        bundles = await self._missing_bundles(await self._newcomers(chat, canonical))
-        async with self._stage.lock:
-            # Asked again: while the bundles came, somebody may have left and taken our key along.
-            newcomers = await self._newcomers(chat, canonical)
-            draft = Draft(self._stage)
-            name = signal_address(own.own_device)
-            record = await draft.sender_key(str(chat), name)
-            if record.is_empty:
-                record = create_sender_key(record)
-            plaintext = _distribution(chat, record)
-            sealed = await seal_for_devices(
-                draft,
-                [Addressed(device=n.device, wire=n.wire, plaintext=plaintext) for n in newcomers],
-                bundles,
-                own,
-                {},
-            )
-            encrypted = group_encrypt(record, pad(message.body))
-            draft.set_sender_key(str(chat), name, encrypted.record)
-            if sealed.reached:
-                added = tuple(str(signal_address(device)) for device in sealed.reached)
-                given = HolderChange(group=str(chat), added=added)
-                draft.holders.give(message.key.id, given)
-            children = _participants(sealed) if sealed.nodes else ()
-            enc = Node("enc", {"v": "2", "type": "skmsg", **_enc_attrs(message)}, encrypted.data)
-            node = _stanza(
-                message,
-                chat,
-                (*children, enc),
-                own,
-                sealed.first_contact,
-                phash=participant_hash(canonical.values()),
-                addressing_mode=group.addressing_mode,
-            )
-            self._answers.put(draft.submit(), node)
+        return canonical
 
-    async def _newcomers(self, group: Jid, devices: Mapping[Jid, Jid]) -> list[Addressed]:
-        """Return those of the devices (and their wire addresses) that lack our sender key."""
+    async def _newcomers(self, group: Jid, devices: Iterable[Jid]) -> list[Jid]:
+        """Return those of the devices that lack our sender key."""
         holders = await self._stage.holders.of(str(group))
-        return [
-            Addressed(device=device, wire=wire, plaintext=b"")
-            for device, wire in devices.items()
-            if str(signal_address(device)) not in holders
-        ]
+        return [device for device in devices if str(signal_address(device)) not in holders]
 
     def _addressed(self, devices: Iterable[Jid], plaintext: bytes) -> list[Addressed]:
         canonical = self._stage.book.canonical
@@ -238,11 +217,9 @@ class Sender:
             if draft.pairs:
                 self._answers.put(draft.submit())
 
-    async def _missing_bundles(self, recipients: Sequence[Addressed]) -> Mapping[Jid, PreKeyBundle]:
+    async def _missing_bundles(self, devices: Sequence[Jid]) -> Mapping[Jid, PreKeyBundle]:
         async with self._stage.lock:
-            missing = await without_ratchet(
-                Draft(self._stage), [recipient.device for recipient in recipients]
-            )
+            missing = await without_ratchet(Draft(self._stage), devices)
         try:
             return await fetch_bundles(self._queries, missing)
         except QueryFailed as error:
@@ -252,62 +229,5 @@ class Sender:
             return {}
 
 
-def participant_hash(devices: Iterable[Jid]) -> str:
-    """Return the `phash` of a device list (facts/protocol.md §4.2)."""
-    joined = "".join(sorted(str(device) for device in devices))
-    return "2:" + base64.b64encode(hashlib.sha256(joined.encode()).digest()).decode()[:6]
-
-
-def stanza_type(message: Message) -> str:
-    """Return the `type` that a message stanza announces for this content."""
-    if message.kind in _MEDIA_KINDS:
-        return "media"
-    if message.kind in ("reaction", "enc_reaction"):
-        return "reaction"
-    return "poll" if message.kind.startswith("poll") else "text"
-
-
-def device_identity(own: Credentials) -> Node:
-    """Return the proof that our device belongs to our account, for peers at first contact."""
-    return Node("device-identity", {}, own.account or b"")
-
-
-def _distribution(group: Jid, record: SenderKeyRecord) -> bytes:
-    """Return the message that gives a device our sender key of a group."""
-    message = wa_pb2.Message()
-    message.senderKeyDistributionMessage.groupId = str(group)
-    message.senderKeyDistributionMessage.axolotlSenderKeyDistributionMessage = distribution_message(
-        record
-    )
-    return message.SerializeToString()
-
-
-def _enc_attrs(message: Message) -> dict[str, str]:
-    content = parse_message(message.body)
-    kind = describe(content).kind if content is not None else None
-    media = _MEDIA_KINDS.get(kind or "")
-    return {"mediatype": media} if media else {}
-
-
-def _participants(sealed: Sealed) -> tuple[Node, ...]:
-    return (Node("participants", {}, sealed.nodes),)
-
-
-def _stanza(
-    message: Message,
-    to: Jid,
-    children: tuple[Node, ...],
-    own: Credentials,
-    first_contact: bool,
-    *,
-    phash: str | None = None,
-    addressing_mode: str | None = None,
-) -> Node:
-    attrs = {"id": str(message.key.id), "to": str(to), "type": stanza_type(message)}
-    if phash is not None:
-        attrs["phash"] = phash
-    if addressing_mode is not None:
-        attrs["addressing_mode"] = addressing_mode
-    if first_contact:
-        children = (*children, device_identity(own))
-    return Node("message", attrs, children)
+def _proof(sealed: Sealed, own: Credentials) -> tuple[Node, ...]:
+    return (device_identity(own),) if sealed.first_contact else ()
