@@ -95,37 +95,31 @@ def accept_pairing(iq: Node, own: Credentials, *, also: Sequence[bytes] = ()) ->
         raise PairingRefused(500, "internal-error") from error
     secret = _secret_of(container, (own.adv_secret, *also))
     identity, details = _verified(container, own)
-    account_key = identity.accountSignatureKey
     identity.deviceSignature = own.identity.sign(
-        _DEVICE_SIGNATURE + identity.details + own.identity.public + account_key
-    )
-    account = identity.SerializeToString()
-    identity.ClearField("accountSignatureKey")
-    reply = Node(
-        "iq",
-        {"id": iq.attr("id"), "type": "result", "to": "s.whatsapp.net"},
-        (
-            Node(
-                "pair-device-sign",
-                {},
-                (
-                    Node(
-                        "device-identity",
-                        {"key-index": str(details.keyIndex)},
-                        identity.SerializeToString(),
-                    ),
-                ),
-            ),
-        ),
+        _DEVICE_SIGNATURE + identity.details + own.identity.public + identity.accountSignatureKey
     )
     credentials = own.changed(
         pn=str(pn),
         lid=str(lid),
-        account=account,
+        account=identity.SerializeToString(),
         adv_secret=secret,
         platform=platform.attrs.get("name") if platform is not None else None,
     )
-    return Paired(credentials=credentials, reply=reply)
+    return Paired(credentials=credentials, reply=_reply(iq, identity, details.keyIndex))
+
+
+def _reply(iq: Node, identity: wa_pb2.ADVSignedDeviceIdentity, key_index: int) -> Node:
+    """Build the confirmation: the signed identity, without the account's key, which is known."""
+    shown = wa_pb2.ADVSignedDeviceIdentity()
+    shown.CopyFrom(identity)
+    shown.ClearField("accountSignatureKey")
+    attrs = {"key-index": str(key_index)}
+    signed = Node("device-identity", attrs, shown.SerializeToString())
+    return Node(
+        "iq",
+        {"id": iq.attr("id"), "type": "result", "to": "s.whatsapp.net"},
+        (Node("pair-device-sign", {}, (signed,)),),
+    )
 
 
 def _secret_of(container: wa_pb2.ADVSignedDeviceIdentityHMAC, secrets: Sequence[bytes]) -> bytes:
