@@ -11,15 +11,16 @@ from perene.core.messages import Message
 from perene.core.unit import HolderChange
 from perene.engine.addresses import signal_address
 from perene.engine.answers import acknowledge
+from perene.engine.bundles import device_identity, fetch_bundles, read_bundle
 from perene.engine.content import parse_message
-from perene.engine.devices import Devices, fetch_bundles, read_bundle
+from perene.engine.devices import Devices
 from perene.engine.draft import Draft
 from perene.engine.encrypt import Addressed, seal_enc
 from perene.engine.errors import QueryFailed, QueryTimedOut
 from perene.engine.group_key import attach, own_key, set_own_key
 from perene.engine.groups import Groups
 from perene.engine.line import Line
-from perene.engine.outgoing import copy_for_own_devices, device_identity, stanza_type
+from perene.engine.outgoing import copy_for_own_devices, stanza_type
 from perene.engine.stanza import small_number
 from perene.signal.bundle import PreKeyBundle
 from perene.wire.errors import NodeError, WireError

@@ -1,5 +1,7 @@
 """How the parts of a connection are made and put together."""
 
+from dataclasses import dataclass
+
 from perene.core.clock import Clock
 from perene.core.notices import Observer
 from perene.engine.answer_retries import RetryAnswers
@@ -26,7 +28,6 @@ from perene.engine.queries import Queries
 from perene.engine.reach_out import ReachOut
 from perene.engine.receipts import OwnMessages
 from perene.engine.receive import Receiver
-from perene.engine.resend import RetryRequests
 from perene.engine.send import Sender
 from perene.engine.sending import SendLoop
 from perene.engine.stage import Stage
@@ -74,44 +75,27 @@ def assemble(
     channel.on_sent = listening.sent
     pre_keys = PreKeys(line, first=config.first_pre_keys)
     login = Login(line, pre_keys=pre_keys, welcome=welcome, listening=listening)
-    devices, groups = Devices(line.queries, clock), Groups(line.queries, clock)
-    tokens = PrivacyTokens(line)
-    reach_out = ReachOut(line, hold_s=config.limit_hold_s)
-    sender = Sender(line, devices=devices, groups=groups, tokens=tokens)
-    send_loop = SendLoop(stage.store, sender, clock, reach_out)
     offline = OfflineDelivery(line.answers, clock)
+    sending = _sending(line, config)
     dispatcher = Dispatcher(
         line,
         welcome=welcome,
         login=login,
         linking=linking,
         offline=offline,
-        receiver=Receiver(
-            line,
-            retries=RetryRequests(stage, limit=config.max_retries),
-            online=config.mark_online,
-        ),
-        retry_answers=RetryAnswers(line, devices=devices, groups=groups, cached=config.sent_cache),
-        own_messages=OwnMessages(
-            line,
-            devices=devices,
-            groups=groups,
-            reach_out=reach_out,
-            on_answer=send_loop.answered,
-        ),
+        receiver=Receiver(line, max_retries=config.max_retries, online=config.mark_online),
+        retry_answers=sending.retry_answers,
+        own_messages=sending.own_messages,
         notifications=Notifications(
             line,
-            devices=devices,
-            groups=groups,
-            refill=pre_keys.ensure,
-            revalidate=pre_keys.revalidate,
-            finish_pairing=linking.finish_by_code,
-            passkey=linking.passkey_asked,
-            notice=reach_out.notice,
-            token=tokens.notice,
-            renewed=tokens.renew,
+            devices=sending.devices,
+            groups=sending.groups,
+            tokens=sending.tokens,
+            reach_out=sending.reach_out,
+            pre_keys=pre_keys,
+            linking=linking,
         ),
-        phone_watch=PhoneWatch(stage=stage, clock=clock, observer=observer),
+        phone_watch=PhoneWatch(line),
         phone_ping=phone_ping,
         listening=listening,
     )
@@ -124,9 +108,41 @@ def assemble(
         welcome=welcome,
         login=login,
         linking=linking,
-        send_loop=send_loop,
+        send_loop=sending.loop,
         offline=offline,
         listening=listening,
         phone_ping=phone_ping,
         drain_timeout_s=config.drain_timeout_s,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sending:
+    """What own messages go out by, and come to their end."""
+
+    devices: Devices
+    groups: Groups
+    tokens: PrivacyTokens
+    reach_out: ReachOut
+    loop: SendLoop
+    own_messages: OwnMessages
+    retry_answers: RetryAnswers
+
+
+def _sending(line: Line, config: EngineConfig) -> _Sending:
+    devices, groups = Devices(line.queries, line.clock), Groups(line.queries, line.clock)
+    tokens = PrivacyTokens(line)
+    reach_out = ReachOut(line, hold_s=config.limit_hold_s)
+    sender = Sender(line, devices=devices, groups=groups, tokens=tokens)
+    loop = SendLoop(line.stage.store, sender, line.clock, reach_out)
+    return _Sending(
+        devices=devices,
+        groups=groups,
+        tokens=tokens,
+        reach_out=reach_out,
+        loop=loop,
+        own_messages=OwnMessages(
+            line, devices=devices, groups=groups, reach_out=reach_out, on_answer=loop.answered
+        ),
+        retry_answers=RetryAnswers(line, devices=devices, groups=groups, cached=config.sent_cache),
     )

@@ -1,7 +1,7 @@
-"""Which devices people have, and the keys to reach them."""
+"""Which devices people have."""
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -10,8 +10,7 @@ from perene.core.unit import AddressPair
 from perene.engine.addresses import AddressBook
 from perene.engine.queries import Queries
 from perene.engine.stanza import small_number
-from perene.signal.bundle import PreKeyBundle
-from perene.wire.errors import BadNode, WireError
+from perene.wire.errors import WireError
 from perene.wire.jid import Jid
 from perene.wire.node import Node
 
@@ -127,55 +126,3 @@ def _device_ids(user: Node) -> tuple[int, ...]:
         if number == 0 or "key-index" in device.attrs:
             ids.append(number)
     return tuple(ids)
-
-
-async def fetch_bundles(queries: Queries, devices: Collection[Jid]) -> dict[Jid, PreKeyBundle]:
-    """Fetch what is needed to start a ratchet with each device.
-
-    A device that the server refuses, or whose bundle is malformed, is left out: one bad device
-    must not keep a message from the others. Raises QueryFailed, QueryTimedOut.
-    """
-    if not devices:
-        return {}
-    users = tuple(Node("user", {"jid": str(device)}) for device in devices)
-    answer = await queries.ask("encrypt", "get", Node("key", {}, users))
-    listed = answer.child("list")
-    bundles: dict[Jid, PreKeyBundle] = {}
-    for node in listed.children if listed is not None else ():
-        try:
-            if node.child("error") is None:
-                bundles[Jid.parse(node.attr("jid"))] = read_bundle(node)
-        except WireError:
-            continue
-    return bundles
-
-
-def read_bundle(source: Node) -> PreKeyBundle:
-    """Read a bundle from the children of a `<user>`; raises NodeError."""
-    signed = source.need("skey")
-    one_time = source.child("key")
-    return PreKeyBundle(
-        registration_id=_number(source.need("registration"), 4),
-        identity=_key(source.need("identity")),
-        signed_pre_key_id=_number(signed.need("id"), 3),
-        signed_pre_key=_key(signed.need("value")),
-        signed_pre_key_signature=_sized(signed.need("signature"), 64),
-        pre_key_id=_number(one_time.need("id"), 3) if one_time is not None else None,
-        pre_key=_key(one_time.need("value")) if one_time is not None else None,
-    )
-
-
-def _number(node: Node, size: int) -> int:
-    return int.from_bytes(_sized(node, size), "big")
-
-
-def _key(node: Node) -> bytes:
-    data = node.data
-    # Some clients send keys with libsignal's type byte in front (whatsmeow prekeys.go accepts it).
-    return _sized(Node(node.tag, {}, data[1:]), 32) if len(data) == 33 else _sized(node, 32)
-
-
-def _sized(node: Node, size: int) -> bytes:
-    if len(node.data) != size:
-        raise BadNode(f"<{node.tag}> has {size} bytes")
-    return node.data

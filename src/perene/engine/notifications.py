@@ -1,14 +1,15 @@
 """Notifications: what changes behind the messages. Each is acknowledged, whatever it says."""
 
-from collections.abc import Awaitable, Callable
-
 from perene.engine.answers import acknowledge
 from perene.engine.devices import Devices
 from perene.engine.draft import Draft
 from perene.engine.group_key import give_up
 from perene.engine.groups import Groups
 from perene.engine.line import Line
-from perene.engine.prekeys import MAX_COUNT
+from perene.engine.linking import Linking
+from perene.engine.prekeys import MAX_COUNT, PreKeys
+from perene.engine.privacy_tokens import PrivacyTokens
+from perene.engine.reach_out import ReachOut
 from perene.engine.stanza import small_number
 from perene.wire.errors import WireError
 from perene.wire.jid import Jid
@@ -24,26 +25,20 @@ class Notifications:
         *,
         devices: Devices,
         groups: Groups,
-        refill: Callable[[int | None], Awaitable[None]],
-        revalidate: Callable[[], Awaitable[None]],
-        finish_pairing: Callable[[Node], Awaitable[None]],
-        passkey: Callable[[Node], Awaitable[None]],
-        notice: Callable[[Node], Awaitable[None]],
-        token: Callable[[Node], Awaitable[None]],
-        renewed: Callable[[Jid], Awaitable[None]],
+        tokens: PrivacyTokens,
+        reach_out: ReachOut,
+        pre_keys: PreKeys,
+        linking: Linking,
     ) -> None:
         self._stage = line.stage
         self._answers = line.answers
         self._later = line.later
         self._devices = devices
         self._groups = groups
-        self._refill = refill
-        self._revalidate = revalidate
-        self._finish_pairing = finish_pairing
-        self._passkey = passkey
-        self._notice = notice
-        self._token = token
-        self._renewed = renewed
+        self._tokens = tokens
+        self._reach_out = reach_out
+        self._pre_keys = pre_keys
+        self._linking = linking
 
     async def take(self, node: Node) -> None:
         """Apply one `<notification>` and queue its ack. A malformed one is acknowledged too.
@@ -66,13 +61,13 @@ class Notifications:
             case "w:gp2":
                 await self._group(node)
             case "mex":
-                await self._notice(node)
+                await self._reach_out.notice(node)
             case "privacy_token":
-                await self._token(node)
+                await self._tokens.notice(node)
             case "link_code_companion_reg":
-                self._later(lambda: self._finish_pairing(node))
+                self._later(lambda: self._linking.finish_by_code(node))
             case "passkey_prologue_request" if not self._stage.credentials.paired:
-                await self._passkey(node)
+                await self._linking.passkey_asked(node)
             case _:
                 pass
 
@@ -85,15 +80,15 @@ class Notifications:
         count = node.child("count")
         if count is not None:
             known = small_number(count.attrs.get("value", ""), most=MAX_COUNT)
-            self._later(lambda: self._refill(known))
+            self._later(lambda: self._pre_keys.ensure(known))
         elif node.child("digest") is not None:
-            self._later(self._revalidate)
+            self._later(self._pre_keys.revalidate)
         elif node.child("identity") is not None:
             # New keys of a contact: the devices may have changed too. The ratchet itself is
             # replaced by the pre-key message that follows (facts/protocol.md §4.4).
             await self._forget_devices(node)
             person = Jid.parse(node.attr("from"))
-            self._later(lambda: self._renewed(person))
+            self._later(lambda: self._tokens.renew(person))
 
     async def _group(self, node: Node) -> None:
         group = Jid.parse(node.attr("from"))

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 from perene.core.messages import Message
 from perene.engine.content import describe
-from perene.engine.credentials import Credentials
 from perene.wire.jid import Jid
 from perene.wire.node import Node
 from perene.wire.proto import wa_pb2
@@ -47,11 +46,6 @@ def stanza_type(message: Message) -> str:
     if message.kind in ("reaction", "enc_reaction"):
         return "reaction"
     return "poll" if message.kind.startswith("poll") else "text"
-
-
-def device_identity(own: Credentials) -> Node:
-    """Return the proof that our device belongs to our account, for peers at first contact."""
-    return Node("device-identity", {}, own.account or b"")
 
 
 def participant_hash(devices: Iterable[Jid]) -> str:

@@ -9,9 +9,8 @@ receipts of the own phone are all that it goes by, with media retries). Notifica
 
 from datetime import datetime, timedelta
 
-from perene.core.clock import Clock
-from perene.core.notices import Observer, PhoneSeen
-from perene.engine.stage import Stage
+from perene.core.notices import PhoneSeen
+from perene.engine.line import Line
 from perene.engine.stanza import timestamp
 from perene.wire.errors import JidError
 from perene.wire.jid import Jid
@@ -28,10 +27,10 @@ class PhoneWatch:
     server took it, not of now: a phone that wrote three days ago was seen three days ago.
     """
 
-    def __init__(self, *, stage: Stage, clock: Clock, observer: Observer) -> None:
-        self._stage = stage
-        self._clock = clock
-        self._observer = observer
+    def __init__(self, line: Line) -> None:
+        self._stage = line.stage
+        self._clock = line.clock
+        self._observer = line.observer
         self._seen_at: datetime | None = None
 
     def took(self, node: Node) -> None:

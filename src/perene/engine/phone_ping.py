@@ -15,13 +15,12 @@ import structlog
 from perene.core.errors import UnreadableState
 from perene.core.ids import MessageId
 from perene.core.messages import new_message_id
+from perene.engine.bundles import device_identity, fetch_bundles
 from perene.engine.content import parse_message
 from perene.engine.credentials import Credentials
-from perene.engine.devices import fetch_bundles
 from perene.engine.draft import Draft
 from perene.engine.encrypt import Addressed, seal_enc, without_ratchet
 from perene.engine.line import Line
-from perene.engine.outgoing import device_identity
 from perene.signal.bundle import PreKeyBundle
 from perene.wire.jid import Jid
 from perene.wire.node import Node

@@ -4,10 +4,10 @@ import asyncio
 
 from perene.core.unit import PreKeyWrite
 from perene.crypto import KeyPair
+from perene.engine.bundles import key_node, next_key_id, own_keys, own_registration
 from perene.engine.draft import Draft
 from perene.engine.errors import QueryFailed
 from perene.engine.line import Line
-from perene.engine.resend import next_key_id
 from perene.engine.stanza import small_number
 from perene.signal.bundle import PreKey
 from perene.wire.node import Node
@@ -25,8 +25,6 @@ _NONE_THERE = 404
 
 MAX_COUNT = 2**24
 """There are no more ids than that."""
-
-_KEY_TYPE = b"\x05"
 
 
 class PreKeys:
@@ -88,24 +86,8 @@ class PreKeys:
     async def _upload(self, wanted: int) -> None:
         keys = await self._stored(wanted)
         own = self._stage.credentials
-        signed = own.signed_pre_key
-        await self._queries.ask(
-            "encrypt",
-            "set",
-            Node("registration", {}, own.registration_id.to_bytes(4, "big")),
-            Node("type", {}, _KEY_TYPE),
-            Node("identity", {}, own.identity.public),
-            Node("list", {}, tuple(_key_node(key) for key in keys)),
-            Node(
-                "skey",
-                {},
-                (
-                    Node("id", {}, signed.id.to_bytes(3, "big")),
-                    Node("value", {}, signed.key_pair.public),
-                    Node("signature", {}, signed.signature),
-                ),
-            ),
-        )
+        offered = Node("list", {}, tuple(key_node(key) for key in keys))
+        await self._queries.ask("encrypt", "set", own_registration(own), *own_keys(own, offered))
         self._uploaded_at = self._clock.monotonic()
         async with self._stage.lock:
             draft = Draft(self._stage)
@@ -140,14 +122,3 @@ class PreKeys:
         # Offered only once they cannot be lost: a peer may use a key the moment it is uploaded.
         await asyncio.shield(committed)
         return keys
-
-
-def _key_node(key: PreKey) -> Node:
-    return Node(
-        "key",
-        {},
-        (
-            Node("id", {}, key.id.to_bytes(3, "big")),
-            Node("value", {}, key.key_pair.public),
-        ),
-    )

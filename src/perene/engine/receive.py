@@ -45,12 +45,12 @@ _PEER_ONLY = frozenset(
 class Receiver:
     """Turns incoming messages into units and answers, in arrival order."""
 
-    def __init__(self, line: Line, *, retries: RetryRequests, online: bool) -> None:
+    def __init__(self, line: Line, *, max_retries: int, online: bool) -> None:
         self._stage = line.stage
         self._answers = line.answers
         self._clock = line.clock
-        self._retries = retries
-        self._unreadable = Unreadable(line, retries=retries, online=online)
+        self._retries = RetryRequests(line.stage, limit=max_retries)
+        self._unreadable = Unreadable(line, retries=self._retries, online=online)
         self._online = online
 
     async def receive(self, node: Node, known: Collection[bytes]) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from perene.core.messages import LedgerEntry, MessageKey
 from perene.core.unit import PreKeyWrite
+from perene.engine.bundles import device_identity, key_node, next_key_id, own_keys, own_registration
 from perene.engine.decrypt import RetryReason
 from perene.engine.draft import Draft
 from perene.engine.stage import Stage
@@ -73,7 +74,7 @@ class RetryRequests:
                     "error": str(int(reason)),
                 },
             ),
-            Node("registration", {}, own.registration_id.to_bytes(4, "big")),
+            own_registration(own),
         ]
         if count > 1 or self._needs_keys(node):
             children.append(self._keys(draft))
@@ -92,35 +93,4 @@ class RetryRequests:
         draft.pre_keys_added.append(PreKeyWrite(id=pre_key.id, private=pre_key.key_pair.private))
         # Handed out here, so it must not be uploaded too (facts/protocol.md §1.6).
         draft.pre_keys_uploaded.append(pre_key.id)
-        signed = own.signed_pre_key
-        return Node(
-            "keys",
-            {},
-            (
-                Node("type", {}, b"\x05"),
-                Node("identity", {}, own.identity.public),
-                Node(
-                    "key",
-                    {},
-                    (
-                        Node("id", {}, pre_key.id.to_bytes(3, "big")),
-                        Node("value", {}, pre_key.key_pair.public),
-                    ),
-                ),
-                Node(
-                    "skey",
-                    {},
-                    (
-                        Node("id", {}, signed.id.to_bytes(3, "big")),
-                        Node("value", {}, signed.key_pair.public),
-                        Node("signature", {}, signed.signature),
-                    ),
-                ),
-                Node("device-identity", {}, own.account or b""),
-            ),
-        )
-
-
-def next_key_id(key_id: int) -> int:
-    """Return the pre-key id after `key_id`; ids have 24 bits and 0 is not one."""
-    return key_id % 0xFFFFFF + 1
+        return Node("keys", {}, (*own_keys(own, key_node(pre_key)), device_identity(own)))

@@ -8,9 +8,10 @@ from perene.core.failures import Failure, FailureCode
 from perene.core.messages import Message, Status, StatusChange
 from perene.core.unit import AddressPair, Committed, HolderChange
 from perene.engine.addresses import signal_address
+from perene.engine.bundles import device_identity, fetch_bundles
 from perene.engine.content import parse_message
 from perene.engine.credentials import Credentials
-from perene.engine.devices import Devices, fetch_bundles
+from perene.engine.devices import Devices
 from perene.engine.draft import Draft
 from perene.engine.encrypt import Addressed, Sealed, seal_for_devices, without_ratchet
 from perene.engine.errors import CannotSend, QueryFailed
@@ -20,7 +21,6 @@ from perene.engine.line import Line
 from perene.engine.moving import learn
 from perene.engine.outgoing import (
     copy_for_own_devices,
-    device_identity,
     media_attrs,
     message_stanza,
     participant_hash,

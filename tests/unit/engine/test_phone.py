@@ -9,7 +9,7 @@ from perene.engine.credentials import Credentials
 from perene.engine.phone import AT_MOST_EVERY, PhoneWatch
 from perene.wire.node import Node
 from tests.support.virtual_clock import START, VirtualClock
-from tests.unit.engine.fakes import MemoryStore, paired, stage_on
+from tests.unit.engine.fakes import MemoryStore, line_on, paired, stage_on
 
 PHONE = "15550000001@s.whatsapp.net"
 PHONE_LID = "100000000000001@lid"
@@ -24,9 +24,8 @@ class Watched:
     def __init__(self, credentials: Credentials | None = None) -> None:
         self.clock = VirtualClock()
         self.seen: list[datetime] = []
-        self.watch = PhoneWatch(
-            stage=stage_on(MemoryStore(), credentials or paired()), clock=self.clock, observer=self
-        )
+        stage = stage_on(MemoryStore(), credentials or paired())
+        self.watch = PhoneWatch(line_on(stage, queries=None, clock=self.clock, observer=self))
 
     def notice(self, notice: Notice) -> None:
         assert isinstance(notice, PhoneSeen)
