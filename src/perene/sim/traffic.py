@@ -1,5 +1,6 @@
 """Load: many messages encrypted beforehand, then sent as fast as the client takes them."""
 
+import asyncio
 import secrets
 import time
 from dataclasses import dataclass, field
@@ -59,6 +60,7 @@ class Traffic:
     last_sent: float | None = None
     last_answer: float | None = None
     answers: dict[str, int] = field(default_factory=dict[str, int])
+    sending: asyncio.Task[None] | None = None
 
     @classmethod
     def prepare(cls, plan: TrafficPlan, service: Service, target: Device) -> "Traffic":
@@ -85,6 +87,11 @@ class Traffic:
         self.answered += 1
         self.answers[how] = self.answers.get(how, 0) + 1
         self.last_answer = time.perf_counter()
+
+    def begin(self, service: Service) -> None:
+        """Have it sent, unless it is being sent already."""
+        if self.sending is None or self.sending.done():
+            self.sending = asyncio.create_task(self.fire(service))
 
     async def fire(self, service: Service) -> None:
         """Send everything that was not sent yet, no faster than the client reads.

@@ -1,0 +1,37 @@
+"""Makes the admin API of a simulator."""
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+
+from perene.sim.admin import evidence, faults, groups, people, phones, traffic, versions
+from perene.sim.media import media_routes
+from perene.sim.pairing import PairingRefused
+from perene.sim.simulator import Simulator
+from perene.sim.web_version import web_version_routes
+
+
+def admin_app(simulator: Simulator) -> FastAPI:
+    """Return the API of a simulator, below /admin, described at /admin/docs."""
+    app = FastAPI(
+        title="Perene simulator",
+        docs_url="/admin/docs",
+        redoc_url=None,
+        openapi_url="/admin/openapi.json",
+    )
+    app.state.simulator = simulator
+    app.add_exception_handler(LookupError, _unknown)
+    app.add_exception_handler(PairingRefused, _refused)
+    for part in (phones, people, groups, evidence, faults, versions, traffic):
+        app.include_router(part.router)
+    app.include_router(media_routes(simulator.media))
+    app.include_router(web_version_routes(simulator.world, simulator.web_version))
+    return app
+
+
+async def _unknown(request: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": str(error)}, status_code=404)
+
+
+async def _refused(request: Request, error: Exception) -> JSONResponse:
+    gone = isinstance(error, PairingRefused) and error.gone
+    return JSONResponse({"detail": str(error)}, status_code=410 if gone else 400)
