@@ -158,7 +158,7 @@ async def test_a_code_that_could_never_link_is_not_shown(
     def hollow(*_: object) -> Node:
         return Node("link_code_companion_reg")
 
-    monkeypatch.setattr("perene.sim.pairing.Pairing._hear_hello", hollow)
+    monkeypatch.setattr("perene.sim.code_offers.CodeOffers.hello", hollow)
     with pytest.raises(PairingNotReady):
         await world.perene.sessions.request_pairing_code(DESK, phone)
     assert (await world.perene.sessions.session(DESK)).code_expires_at is None

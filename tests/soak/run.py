@@ -20,7 +20,7 @@ from perene.core.ids import SessionId
 from perene.core.outages import Outage, OutageEnd
 from perene.core.sessions import Connection as State
 from perene.sim import Settings
-from perene.sim.pairing import PairingRefused
+from perene.sim.candidate import PairingRefused
 from perene.supervisor.ports import AlreadyPaired, NotRunning, PairingNotReady
 from tests.soak.plan import DAY, HOUR, Dice, Plan
 from tests.soak.talk import Talk

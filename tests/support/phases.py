@@ -198,7 +198,7 @@ class CodeHalfWay(CodeShown):
         phone = self.phones[way]
         self.world.simulator.enter_code(phone, "1111-1111")
         await self.world.settled()
-        assert self.world.simulator.service.pairing.code_state(phone) == "wrong"
+        assert self.world.simulator.service.pairing.codes.state(phone) == "wrong"
 
 
 class Linked(Phase):

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from perene.sim import Simulator
-from perene.sim.pairing import PairingRefused
+from perene.sim.candidate import PairingRefused
 from perene.wire.jid import Jid
 from tests.unit.sim.client import Client, Clock, Identity
 

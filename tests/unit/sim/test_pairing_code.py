@@ -7,7 +7,7 @@ import pytest
 
 from perene.crypto import KeyPair, ctr_crypt, gcm_encrypt, hkdf, pbkdf2
 from perene.sim import Simulator
-from perene.sim.pairing import PairingRefused
+from perene.sim.candidate import PairingRefused
 from perene.wire.jid import SERVER_JID
 from perene.wire.node import Node
 from tests.unit.sim.client import Client, Clock
@@ -69,7 +69,7 @@ async def test_the_right_code_links_the_companion(simulator: Simulator) -> None:
     await client.register()
     by_code = ByCode(client)
     await by_code.hello()
-    assert simulator.service.pairing.code_state(PHONE) == "waiting"
+    assert simulator.service.pairing.codes.state(PHONE) == "waiting"
     simulator.enter_code(PHONE, "abcd-1234")
     await by_code.finish()
     await client.answer_pairing()
@@ -84,7 +84,7 @@ async def test_a_wrong_code_links_nothing_and_can_be_typed_again(simulator: Simu
     await by_code.hello()
     simulator.enter_code(PHONE, "WRONG999")
     await by_code.finish()
-    assert simulator.service.pairing.code_state(PHONE) == "wrong"
+    assert simulator.service.pairing.codes.state(PHONE) == "wrong"
     assert not [n for n in client.nodes if n.child("pair-success")]
     simulator.enter_code(PHONE, CODE)
     await by_code.finish()

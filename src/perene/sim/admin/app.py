@@ -4,8 +4,8 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from perene.sim.admin import evidence, faults, groups, people, phones, traffic, versions
+from perene.sim.candidate import PairingRefused
 from perene.sim.media import media_routes
-from perene.sim.pairing import PairingRefused
 from perene.sim.simulator import Simulator
 from perene.sim.web_version import web_version_routes
 

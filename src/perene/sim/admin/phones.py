@@ -32,7 +32,7 @@ async def enter_code(form: forms.Code, simulator: Running) -> Json:
     simulator.enter_code(form.phone, form.code)
     return {
         "phone": form.phone,
-        "pairing_code": simulator.service.pairing.code_state(form.phone),
+        "pairing_code": simulator.service.pairing.codes.state(form.phone),
     }
 
 

@@ -50,7 +50,7 @@ def account(simulator: Simulator, found: Account) -> Json:
         "addressing": found.addressing,
         "devices": [device(simulator, one) for one in found.devices.values()],
         "removed_devices": sorted(found.removed),
-        "pairing_code": simulator.service.pairing.code_state(found.phone),
+        "pairing_code": simulator.service.pairing.codes.state(found.phone),
     }
 
 
