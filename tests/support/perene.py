@@ -12,6 +12,7 @@ from perene.app.connections import OwnedStore
 from perene.core.account import ReachOutPolicy
 from perene.core.ids import SessionId
 from perene.core.notices import Observer
+from perene.core.policy import POLICIES
 from perene.core.sessions import Connection as State
 from perene.core.sessions import SessionOptions
 from perene.core.unit import Unit
@@ -27,9 +28,11 @@ from perene.supervisor.desks.account import AccountDesk
 from perene.supervisor.desks.events import EventFeed
 from perene.supervisor.desks.messages import MessageDesk
 from perene.supervisor.desks.sessions import SessionDesk
-from perene.supervisor.fleet.supervisor import Supervisor, Versions
+from perene.supervisor.fleet.owner import StoreOwner, Versions
+from perene.supervisor.fleet.supervisor import Supervisor
 from perene.supervisor.gate.start_gate import StartGate
 from perene.supervisor.session.live import LiveState
+from perene.supervisor.session.means import Means
 from perene.supervisor.storage.committer import Committer, Outcome, SavePolicy
 from tests.support.commits import Commits
 from tests.support.edges import WatchedMetrics, WatchedObserver, WatchedTransport
@@ -109,23 +112,33 @@ class Perene:
         self.gate = StartGate(self._clock, at_once=self.start_at_once, per_second=200)
         self.metrics = WatchedMetrics(self._time.ring)
         self.supervisor = Supervisor(
-            last_life=last_life,
-            store=self.store,
-            open_store=lambda session, epoch, lane: OwnedStore(self.store, session, epoch, lane),
-            committer=self.committer,
-            connect=self._connect,
-            clock=self._clock,
-            ring=self._committed,
-            rng=random.Random(self._seed),
-            versions=self.versions,
-            gate=self.gate,
-            metrics=self.metrics,
+            self.store, self._means(), ring=self._committed, last_life=last_life
         )
         self._open_desks()
         self._tasks = [
             asyncio.create_task(self.committer.run()),
             asyncio.create_task(self.supervisor.run()),
         ]
+
+    def _means(self) -> Means:
+        owner = StoreOwner(
+            store=self.store,
+            open_store=lambda session, epoch, lane: OwnedStore(self.store, session, epoch, lane),
+            committer=self.committer,
+            clock=self._clock,
+            policies=POLICIES,
+            versions=self.versions,
+            ring=self._committed,
+        )
+        return Means(
+            ownership=owner,
+            connect=self._connect,
+            gate=self.gate,
+            clock=self._clock,
+            rng=random.Random(self._seed),
+            metrics=self.metrics,
+            policies=POLICIES,
+        )
 
     def _open_desks(self) -> None:
         self.sessions = SessionDesk(self.store, self.supervisor, self._clock, ring=self._committed)

@@ -24,7 +24,7 @@ from perene.core.events import EventType
 from perene.core.ids import SessionId
 from perene.core.sessions import Connection as State
 from perene.sim import Settings, Simulator
-from perene.supervisor.fleet.supervisor import Versions
+from perene.supervisor.fleet.owner import Versions
 from tests.support.events import Events
 from tests.support.network import Network
 from tests.support.passing import PassingTime

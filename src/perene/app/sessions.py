@@ -19,10 +19,12 @@ from perene.settings import Settings
 from perene.store.store import Store
 from perene.supervisor.desks.account import AccountDesk
 from perene.supervisor.desks.events import EventFeed
+from perene.supervisor.fleet.owner import StoreOwner
 from perene.supervisor.fleet.supervisor import Supervisor
 from perene.supervisor.fleet.versions import ClientVersions
 from perene.supervisor.gate.start_gate import StartGate
 from perene.supervisor.metrics import Metrics
+from perene.supervisor.session.means import Means
 from perene.supervisor.storage.committer import Committer, SavePolicy
 
 log = structlog.stdlib.get_logger()
@@ -63,20 +65,26 @@ async def wire_sessions(
     await versions.load()
     hearings = Hearings(store, clock, hearing_with(settings.hearing_overrides))
     await hearings.load()
-    supervisor = Supervisor(
-        last_life=await _last_life(store),
+    policies = policies_with(settings.policy_overrides)
+    owner = StoreOwner(
         store=store,
         open_store=lambda session, epoch, lane: OwnedStore(store, session, epoch, lane),
         committer=committer,
-        connect=Connections(settings, versions, hearings, clock),
         clock=clock,
+        policies=policies,
+        versions=versions,
         ring=feed.ring,
+    )
+    means = Means(
+        ownership=owner,
+        connect=Connections(settings, versions, hearings, clock),
+        gate=StartGate(clock, at_once=settings.start_at_once, per_second=settings.start_per_second),
+        clock=clock,
         rng=random.Random(),  # noqa: S311  # jitter of delays, nothing secret
         metrics=metrics,
-        versions=versions,
-        gate=StartGate(clock, at_once=settings.start_at_once, per_second=settings.start_per_second),
-        policies=policies_with(settings.policy_overrides),
+        policies=policies,
     )
+    supervisor = Supervisor(store, means, ring=feed.ring, last_life=await _last_life(store))
     return Sessions(
         supervisor=supervisor,
         committer=committer,

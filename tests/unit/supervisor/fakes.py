@@ -10,11 +10,15 @@ from perene.core.errors import Conflict, NotFound, StaleEpoch, StorageError
 from perene.core.events import Event, EventType
 from perene.core.ids import Epoch, SessionId
 from perene.core.notices import Observer
+from perene.core.policy import POLICIES
 from perene.core.sessions import Desired, SessionOptions, SessionRecord
 from perene.core.unit import Committed, Unit
 from perene.engine.ports import SessionStore
+from perene.supervisor.fleet.owner import StoreOwner
 from perene.supervisor.fleet.supervisor import Supervisor
+from perene.supervisor.gate.start_gate import StartGate
 from perene.supervisor.metrics import Metrics
+from perene.supervisor.session.means import Means
 from perene.supervisor.storage.committer import Committer, Lane, SavePolicy
 from perene.supervisor.storage.store import OutageRow
 from tests.support.endings import STOPPED
@@ -292,16 +296,25 @@ class World:
 
     def another(self) -> Supervisor:
         """Return a supervisor as the next start of the service makes one."""
-        return Supervisor(
+        owner = StoreOwner(
             store=self.store,
             open_store=self._open,
             committer=self.committer,
-            connect=self._connect,
             clock=self.clock,
+            policies=POLICIES,
+            versions=None,
             ring=self.ring,
+        )
+        means = Means(
+            ownership=owner,
+            connect=self._connect,
+            gate=StartGate(self.clock, at_once=50, per_second=200),
+            clock=self.clock,
             rng=Even(),
             metrics=self.metrics,
+            policies=POLICIES,
         )
+        return Supervisor(self.store, means, ring=self.ring)
 
     async def engine(self, name: str, number: int = 1) -> FakeEngine:
         """Return a session's n-th connection (from 1) once it is made."""

@@ -1,27 +1,21 @@
 """Running the sessions' tasks beside each other: a bug ends one of them, and only for a while."""
 
 import asyncio
-import random
-from collections.abc import Mapping
 from datetime import timedelta
 
 import structlog
 
-from perene.core.causes import Cause, Local
-from perene.core.clock import Clock
+from perene.core.causes import Local
 from perene.core.errors import NotFound, StorageError
 from perene.core.events import Event, EventType
 from perene.core.ids import SessionId
 from perene.core.machines.inputs import Start
 from perene.core.machines.state import Absence
-from perene.core.policy import Policy
 from perene.core.schedules import Growth, Schedule
 from perene.core.sessions import Connection, Desired, SessionRecord
 from perene.core.unit import Unit
 from perene.supervisor.fleet.roster import Roster
-from perene.supervisor.gate.start_gate import StartGate
-from perene.supervisor.metrics import Metrics
-from perene.supervisor.session.ports import MakeEngine, Ownership
+from perene.supervisor.session.means import Means
 from perene.supervisor.session.task import SessionTask
 from perene.supervisor.storage.patient_reads import PatientReads
 
@@ -39,28 +33,12 @@ class TaskRunner:
     """
 
     def __init__(
-        self,
-        *,
-        roster: Roster,
-        reads: PatientReads,
-        ownership: Ownership,
-        connect: MakeEngine,
-        clock: Clock,
-        rng: random.Random,
-        gate: StartGate,
-        metrics: Metrics,
-        policies: Mapping[Cause, Policy],
-        closing: asyncio.Event,
+        self, roster: Roster, reads: PatientReads, means: Means, *, closing: asyncio.Event
     ) -> None:
         self._roster = roster
         self._reads = reads
-        self._ownership = ownership
-        self._connect = connect
-        self._clock = clock
-        self._rng = rng
-        self._gate = gate
-        self._metrics = metrics
-        self._policies = policies
+        self._means = means
+        self._clock = means.clock
         self._closing = closing
         self._group: asyncio.TaskGroup | None = None
         self._running: dict[SessionId, asyncio.Task[None]] = {}
@@ -110,18 +88,8 @@ class TaskRunner:
             await self.ended(task.session)
 
     def _new_task(self, record: SessionRecord, absence: Absence | None) -> SessionTask:
-        task = SessionTask(
-            record=record,
-            ownership=self._ownership,
-            connect=self._connect,
-            clock=self._clock,
-            rng=self._rng,
-            gate=self._gate,
-            tally=self._metrics,
-            policies=self._policies,
-            live=self._roster.known(record.id),
-            absence=absence,
-        )
+        live = self._roster.known(record.id)
+        task = SessionTask(record, self._means, live=live, absence=absence)
         self._roster.enter(task)
         return task
 
@@ -144,7 +112,7 @@ class TaskRunner:
                     await self._report_failure(task, error, failures)
                 if self._ends(task):
                     return
-                wait = _AFTER_A_BUG.wait(failures - 1, self._rng.random())
+                wait = _AFTER_A_BUG.wait(failures - 1, self._means.rng.random())
                 await task.rest(wait.total_seconds())
                 if self._ends(task):
                     return
@@ -171,7 +139,7 @@ class TaskRunner:
 
     async def _report_failure(self, task: SessionTask, error: Exception, failures: int) -> None:
         self.failures += 1
-        self._metrics.task_failed()
+        self._means.metrics.task_failed()
         task.live.moved(Connection.WAITING, error="Perene made a mistake; see the log.")
         epoch = task.state.epoch
         if epoch is None:
@@ -183,6 +151,6 @@ class TaskRunner:
         )
         unit = Unit(session=task.session, epoch=epoch, events=(event,))
         try:
-            await self._ownership.open_store(task.session, epoch).submit(unit)
+            await self._means.ownership.open_store(task.session, epoch).submit(unit)
         except Exception as unsaved:  # noqa: BLE001  # the bug may be here, too; the first is logged
             log.warning("failure_not_recorded", error=type(unsaved).__name__)

@@ -1,34 +1,27 @@
 """Many sessions under one task group: each desired one runs, whatever happens to the others."""
 
 import asyncio
-import random
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import datetime
 
 import structlog
 
-from perene.core.causes import Cause, Local
-from perene.core.clock import Clock
+from perene.core.causes import Local
 from perene.core.errors import NotFound, StorageError
 from perene.core.events import Event, EventType
 from perene.core.ids import SessionId
 from perene.core.machines.state import Absence
-from perene.core.policy import POLICIES, Policy
 from perene.core.sessions import Desired, SessionRecord
 from perene.supervisor.fleet.changes import Changes
 from perene.supervisor.fleet.monitor import Monitor
-from perene.supervisor.fleet.owner import StoreOwner, Versions
 from perene.supervisor.fleet.roster import Roster
 from perene.supervisor.fleet.runner import TaskRunner
 from perene.supervisor.fleet.wanted import Wanted
-from perene.supervisor.gate.start_gate import StartGate
-from perene.supervisor.metrics import Metrics
-from perene.supervisor.session.ports import MakeEngine
+from perene.supervisor.session.means import Means
 from perene.supervisor.session.task import SessionTask
-from perene.supervisor.storage.committer import Committer
 from perene.supervisor.storage.patient_reads import PatientReads
-from perene.supervisor.storage.store import OpenStore, Sessions
+from perene.supervisor.storage.store import Sessions
 
 log = structlog.stdlib.get_logger()
 
@@ -44,48 +37,21 @@ class Supervisor:
 
     def __init__(
         self,
-        *,
         store: Sessions,
-        open_store: OpenStore,
-        committer: Committer,
-        connect: MakeEngine,
-        clock: Clock,
+        means: Means,
+        *,
         ring: Callable[[], None],
-        rng: random.Random,
-        gate: StartGate | None = None,
-        metrics: Metrics | None = None,
-        versions: Versions | None = None,
-        policies: Mapping[Cause, Policy] = POLICIES,
         last_life: datetime | None = None,
     ) -> None:
-        metrics = metrics or Metrics()
+        clock = means.clock
         self._store = store
         self._clock = clock
         self._ring = ring
         self._closing = asyncio.Event()
         self._reads = PatientReads(store, clock, self._closing)
-        self.roster = Roster(metrics)
+        self.roster = Roster(means.metrics)
         """Who is there; for others to look at, and to note what they have read."""
-        self._runner = TaskRunner(
-            roster=self.roster,
-            reads=self._reads,
-            ownership=StoreOwner(
-                store=store,
-                open_store=open_store,
-                committer=committer,
-                clock=clock,
-                policies=policies,
-                versions=versions,
-                ring=ring,
-            ),
-            connect=connect,
-            clock=clock,
-            rng=rng,
-            gate=gate or StartGate(clock, at_once=50, per_second=200),
-            metrics=metrics,
-            policies=policies,
-            closing=self._closing,
-        )
+        self._runner = TaskRunner(self.roster, self._reads, means, closing=self._closing)
         self._monitor = Monitor(
             clock=clock, tasks=self.roster.tasks, astray=self._astray, guide=self._guide
         )

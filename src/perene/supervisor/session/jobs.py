@@ -20,10 +20,10 @@ from perene.core.machines.inputs import (
 )
 from perene.core.notices import Observer
 from perene.core.sessions import SessionRecord
-from perene.supervisor.gate.start_gate import StartGate
 from perene.supervisor.gate.turns import GaveWay, Priority, Turn
 from perene.supervisor.session.live import LiveState
-from perene.supervisor.session.ports import ClientVersion, Engine, MakeEngine, Ownership
+from perene.supervisor.session.means import Means
+from perene.supervisor.session.ports import ClientVersion, Engine
 
 log = structlog.stdlib.get_logger()
 
@@ -37,11 +37,9 @@ class SessionJobs:
 
     def __init__(
         self,
-        *,
         record: SessionRecord,
-        ownership: Ownership,
-        connect: MakeEngine,
-        gate: StartGate,
+        means: Means,
+        *,
         live: LiveState,
         observer: Observer,
         tell: Callable[[Input], None],
@@ -51,9 +49,9 @@ class SessionJobs:
         self._session = record.id
         self._options = record.options
         self._readable = record.readable
-        self._ownership = ownership
-        self._connect = connect
-        self._gate = gate
+        self._ownership = means.ownership
+        self._connect = means.connect
+        self._gate = means.gate
         self._live = live
         self._observer = observer
         self._tell = tell

@@ -4,41 +4,22 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Protocol
 
 import structlog
 
-from perene.core.causes import Cause
-from perene.core.clock import Clock
 from perene.core.errors import StaleEpoch, StorageError
 from perene.core.events import Event
-from perene.core.ids import Epoch, SessionId
+from perene.core.ids import Epoch
 from perene.core.machines.effects import Deed, Disconnected, OutageOver, Telling
 from perene.core.machines.session import Step
 from perene.core.machines.state import Down, Open, SessionState, is_asking
 from perene.core.outages import Outage, OutageEnd
 from perene.core.schedules import Growth, Schedule
 from perene.core.unit import Unit
-from perene.engine.ports import SessionStore
+from perene.supervisor.session.means import Means
 from perene.supervisor.session.telling import events_of, log_line
 
 log = structlog.stdlib.get_logger()
-
-
-class Tally(Protocol):
-    """Counts what happens to sessions; returns at once and raises nothing."""
-
-    def disconnected(self, cause: Cause) -> None: ...
-
-    def recovered(self, seconds: float) -> None: ...
-
-    def outage_ended(self, end: OutageEnd) -> None: ...
-
-
-class OpensStore(Protocol):
-    """Gives a session's store under an epoch."""
-
-    def open_store(self, session: SessionId, epoch: Epoch) -> SessionStore: ...
 
 
 _UNSAVED = 50
@@ -57,11 +38,11 @@ class SessionKeeper:
     epoch that the session had when this was made.
     """
 
-    def __init__(self, *, ownership: OpensStore, clock: Clock, tally: Tally, stored: Epoch) -> None:
-        self._ownership = ownership
+    def __init__(self, means: Means, *, stored: Epoch) -> None:
+        self._ownership = means.ownership
         self._last_known = stored
-        self._clock = clock
-        self._tally = tally
+        self._clock = means.clock
+        self._metrics = means.metrics
         self._unsaved: deque[Unit] = deque(maxlen=_UNSAVED)
         self._failures = 0
         self.again_at: float | None = None
@@ -127,13 +108,13 @@ class SessionKeeper:
     def _count(self, telling: Telling, after: SessionState) -> None:
         match telling:
             case Disconnected(decided=decided):
-                self._tally.disconnected(decided.verdict.cause)
+                self._metrics.disconnected(decided.verdict.cause)
             case OutageOver(outage=outage) if outage.end is not None:
-                self._tally.outage_ended(outage.end)
+                self._metrics.outage_ended(outage.end)
                 if outage.end is OutageEnd.RECOVERED and isinstance(after.connection, Open):
                     # It ends once the connection has proved stable, which it was open for already.
                     lasted = after.connection.since.wall - outage.began_at
-                    self._tally.recovered(lasted.total_seconds())
+                    self._metrics.recovered(lasted.total_seconds())
             case _:
                 pass
 

@@ -1,15 +1,12 @@
 """The task that owns one session: it feeds the machines of `core`, and has their effects done."""
 
 import asyncio
-import random
 from collections import deque
-from collections.abc import Mapping
 from typing import assert_never
 
 import structlog
 
-from perene.core.causes import Cause
-from perene.core.clock import Clock, happens_within, instant
+from perene.core.clock import happens_within, instant
 from perene.core.ids import SessionId
 from perene.core.machines.effects import (
     Acquire,
@@ -38,14 +35,13 @@ from perene.core.machines.state import Absence, Chances, Down, SessionState
 from perene.core.notices import Notice, Opened, PhoneLinked
 from perene.core.notices import PhoneSeen as PhoneNoticed
 from perene.core.outages import new_outage_id
-from perene.core.policy import POLICIES, Policy
 from perene.core.sessions import SessionRecord
 from perene.core.standing import Standing
-from perene.supervisor.gate.start_gate import StartGate
 from perene.supervisor.session.jobs import SessionJobs
-from perene.supervisor.session.keeper import SessionKeeper, Tally
+from perene.supervisor.session.keeper import SessionKeeper
 from perene.supervisor.session.live import LiveState
-from perene.supervisor.session.ports import Engine, MakeEngine, Ownership
+from perene.supervisor.session.means import Means
+from perene.supervisor.session.ports import Engine
 from perene.supervisor.session.showing import show, show_gone
 
 log = structlog.stdlib.get_logger()
@@ -59,15 +55,9 @@ class SessionTask:
 
     def __init__(
         self,
-        *,
         record: SessionRecord,
-        ownership: Ownership,
-        connect: MakeEngine,
-        clock: Clock,
-        rng: random.Random,
-        gate: StartGate,
-        tally: Tally,
-        policies: Mapping[Cause, Policy] = POLICIES,
+        means: Means,
+        *,
         live: LiveState | None = None,
         absence: Absence | None = None,
     ) -> None:
@@ -85,23 +75,14 @@ class SessionTask:
             absence=absence,
         )
         self.state = self._fresh
-        self._clock = clock
-        self._rng = rng
-        self._policies = policies
+        self._clock = means.clock
+        self._rng = means.rng
+        self._policies = means.policies
         self._inputs: deque[Input] = deque()
         self._arrived = asyncio.Event()
-        self._keeper = SessionKeeper(
-            ownership=ownership, clock=clock, tally=tally, stored=record.epoch
-        )
+        self._keeper = SessionKeeper(means, stored=record.epoch)
         self._jobs = SessionJobs(
-            record=record,
-            ownership=ownership,
-            connect=connect,
-            gate=gate,
-            live=self.live,
-            observer=self,
-            tell=self.tell,
-            ring=self._arrived.set,
+            record, means, live=self.live, observer=self, tell=self.tell, ring=self._arrived.set
         )
         self.live.paired = self.state.paired
         self.live.needs_pairing = record.was_linked and not self.state.paired

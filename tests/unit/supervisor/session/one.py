@@ -9,11 +9,13 @@ from perene.core.errors import StorageUnavailable
 from perene.core.events import EventType
 from perene.core.ids import Epoch, SessionId
 from perene.core.notices import Observer, Opened
+from perene.core.policy import POLICIES
 from perene.core.sessions import Connection, Desired, SessionOptions, SessionRecord
 from perene.core.unit import Committed, Unit
 from perene.engine.ports import SessionStore
 from perene.supervisor.gate.start_gate import StartGate
 from perene.supervisor.metrics import Metrics
+from perene.supervisor.session.means import Means
 from perene.supervisor.session.task import SessionTask
 from tests.support.units import ANA
 from tests.support.virtual_clock import START, VirtualClock
@@ -71,15 +73,16 @@ class OneSession:
             pn="5511900000001:7@s.whatsapp.net",
             standing=standing,
         )
-        self.task = SessionTask(
-            record=record,
+        means = Means(
             ownership=self,
             connect=self.connect,
+            gate=self.gate,
             clock=self.clock,
             rng=random.Random(1),
-            gate=self.gate,
-            tally=Metrics(),
+            metrics=Metrics(),
+            policies=POLICIES,
         )
+        self.task = SessionTask(record, means)
         self.running: asyncio.Task[None] | None = None
 
     # What the task needs
