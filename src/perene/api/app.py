@@ -54,27 +54,31 @@ def create_app(
         redirect_slashes=False,
     )
     app.state.ports = ports
+    _add_routes(app)
+    _add_docs(app)
+    problems.install(app)
+    # the last one added is the outermost
+    app.add_middleware(BodyLimit, max_bytes=max_body_bytes)
+    _require_keys(app, metrics_public=metrics_public)
+    app.add_middleware(HeadIsGet, endless=auth.PROTECTED + events.router.prefix)
+    app.add_middleware(LastResort)
+    return app
+
+
+def _add_routes(app: FastAPI) -> None:
     v1 = APIRouter(
         prefix=auth.PROTECTED,
         dependencies=auth.documentation,
         responses=documented(401, 422, 503),
     )
-    for router in (
-        sessions.router,
-        outages.router,
-        messages.router,
-        account.router,
-        alerts.router,
-        events.router,
-    ):
-        v1.include_router(router)
+    for part in (sessions, outages, messages, account, alerts, events):
+        v1.include_router(part.router)
     app.include_router(v1)
     app.include_router(health.router)
     app.include_router(metrics.router)
-    _add_docs(app)
-    problems.install(app)
-    # the last one added is the outermost
-    app.add_middleware(BodyLimit, max_bytes=max_body_bytes)
+
+
+def _require_keys(app: FastAPI, *, metrics_public: bool) -> None:
     with_key = (auth.DETAILED_HEALTH,) if metrics_public else (auth.DETAILED_HEALTH, auth.METRICS)
     from_memory: Collection[auth.ToldFromMemory] = (
         alerts.are_in_memory,
@@ -82,9 +86,6 @@ def create_app(
         lambda path, _: path in (auth.DETAILED_HEALTH, auth.METRICS),
     )
     app.add_middleware(auth.KeyRequired, paths=with_key, from_memory=from_memory)
-    app.add_middleware(HeadIsGet, endless=auth.PROTECTED + events.router.prefix)
-    app.add_middleware(LastResort)
-    return app
 
 
 def _operation_id(route: APIRoute) -> str:

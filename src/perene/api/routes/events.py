@@ -4,7 +4,7 @@ import re
 from enum import StrEnum
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from perene.api.auth import caller_of
 from perene.api.parameters import Limit
@@ -14,6 +14,7 @@ from perene.api.shapes.events import EventsOut
 from perene.api.streams import EventStream, Selection, frames, not_reached
 from perene.core.events import EventType
 from perene.core.ids import SESSION_ID, SessionId
+from perene.supervisor.ports import Events
 
 router = APIRouter(prefix="/events", tags=["events"])
 
@@ -25,6 +26,61 @@ class EventsFormat(StrEnum):
 
     SSE = "sse"
     JSON = "json"
+
+
+async def _position(
+    after: Annotated[
+        int | None,
+        Query(
+            ge=0,
+            le=_MAX_SEQ,
+            description="Read what comes behind this position; 0 reads everything. Without it a"
+            " stream begins with what happens next, a page with the oldest.",
+        ),
+    ] = None,
+    last_event_id: Annotated[
+        str | None,
+        Header(
+            alias="Last-Event-ID",
+            pattern=r"^[0-9]{1,18}$",
+            description="The id of the last event that was seen; wins over `after`.",
+        ),
+    ] = None,
+) -> int | None:
+    return int(last_event_id) if last_event_id is not None else after
+
+
+async def _selection(
+    session: Annotated[
+        str | None, Query(pattern=SESSION_ID, description="Only events of this session.")
+    ] = None,
+    types: Annotated[
+        list[EventType],
+        Query(alias="type", max_length=64, description="Only this type; can be repeated."),
+    ] = [],  # noqa: B006 # FastAPI copies a default, and wants it as it is
+) -> Selection:
+    return Selection(session=None if session is None else SessionId(session), types=types)
+
+
+async def _format(
+    request: Request,
+    form: Annotated[
+        EventsFormat | None,
+        Query(
+            alias="format",
+            description="A stream of server-sent events, or one page of JSON; without it the"
+            " header Accept decides, then sse.",
+        ),
+    ] = None,
+) -> EventsFormat:
+    return form or _accepted(request.headers.get("accept", ""))
+
+
+def _accepted(header: str) -> EventsFormat:
+    """Return JSON for a client that names it and not the stream."""
+    names = re.findall(r"[a-z-]+/[a-z0-9.+-]+", header.lower())
+    only_json = "application/json" in names and "text/event-stream" not in names
+    return EventsFormat.JSON if only_json else EventsFormat.SSE
 
 
 @router.get(
@@ -46,38 +102,9 @@ async def read_events(
     events: EventsPort,
     streams: StreamsPort,
     keys: KeysPort,
-    after: Annotated[
-        int | None,
-        Query(
-            ge=0,
-            le=_MAX_SEQ,
-            description="Read what comes behind this position; 0 reads everything. Without it a"
-            " stream begins with what happens next, a page with the oldest.",
-        ),
-    ] = None,
-    last_event_id: Annotated[
-        str | None,
-        Header(
-            alias="Last-Event-ID",
-            pattern=r"^[0-9]{1,18}$",
-            description="The id of the last event that was seen; wins over `after`.",
-        ),
-    ] = None,
-    session: Annotated[
-        str | None, Query(pattern=SESSION_ID, description="Only events of this session.")
-    ] = None,
-    types: Annotated[
-        list[EventType],
-        Query(alias="type", max_length=64, description="Only this type; can be repeated."),
-    ] = [],  # noqa: B006 # FastAPI copies a default, and wants it as it is
-    form: Annotated[
-        EventsFormat | None,
-        Query(
-            alias="format",
-            description="A stream of server-sent events, or one page of JSON; without it the"
-            " header Accept decides, then sse.",
-        ),
-    ] = None,
+    position: Annotated[int | None, Depends(_position)],
+    selection: Annotated[Selection, Depends(_selection)],
+    form: Annotated[EventsFormat, Depends(_format)],
     limit: Limit = 100,
     heartbeat_s: Annotated[
         float,
@@ -94,16 +121,8 @@ async def read_events(
     was restored. A stream then says so by an event `reset` with the new position as its id, and
     goes on from there; a page is refused with 409.
     """
-    position = int(last_event_id) if last_event_id is not None else after
-    selection = Selection(session=None if session is None else SessionId(session), types=types)
-    if (form or _accepted(request.headers.get("accept", ""))) is EventsFormat.JSON:
-        asked = position or 0
-        page = await events.after(
-            asked, session=selection.session, types=selection.types, limit=limit
-        )
-        if page.position < asked:
-            raise PositionAhead(not_reached(asked, page.position))
-        return Response(EventsOut.of(page).model_dump_json(), media_type="application/json")
+    if form is EventsFormat.JSON:
+        return await _page(events, position or 0, selection, limit)
     if position is None:
         position = await events.latest()
     caller = caller_of(request)
@@ -114,8 +133,8 @@ async def read_events(
     )
 
 
-def _accepted(header: str) -> EventsFormat:
-    """Return JSON for a client that names it and not the stream."""
-    names = re.findall(r"[a-z-]+/[a-z0-9.+-]+", header.lower())
-    only_json = "application/json" in names and "text/event-stream" not in names
-    return EventsFormat.JSON if only_json else EventsFormat.SSE
+async def _page(events: Events, asked: int, selection: Selection, limit: int) -> Response:
+    page = await events.after(asked, session=selection.session, types=selection.types, limit=limit)
+    if page.position < asked:
+        raise PositionAhead(not_reached(asked, page.position))
+    return Response(EventsOut.of(page).model_dump_json(), media_type="application/json")
