@@ -244,7 +244,9 @@ SESSION_RULES: tuple[Rule, ...] = (
         0,
         Severity.WARNING,
         "WhatsApp limits whom this account may write to (463 or 475).",
-        "Write only to people who wrote first, until the limit ends.",
+        "Write only to people who wrote first, until the limit ends; `GET …/account` shows it. If"
+        " the phone shows no restriction, a privacy token was missing: lift the limit with"
+        " `DELETE …/account/limit`.",
         resolve_after_s=600,
     ),
     _session(

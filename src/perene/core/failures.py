@@ -44,12 +44,17 @@ class Explanation:
 
 
 _LEAVE_IT: Final = (
-    "Do not send it again: each try makes the restriction longer. `GET …/account` says when new"
+    "Do not send it again: each try makes a restriction longer. `GET …/account` says when new"
     " chats may be begun; whoever writes first can be answered at once."
 )
 
 EXPLANATIONS: Final[Mapping[FailureCode, Explanation]] = {
-    FailureCode.TIME_LOCKED: Explanation(meaning=LIMIT_MEANINGS[TIME_LOCK], remedy=_LEAVE_IT),
+    FailureCode.TIME_LOCKED: Explanation(
+        meaning=LIMIT_MEANINGS[TIME_LOCK],
+        remedy=f"{_LEAVE_IT} If WhatsApp shows no restriction on the phone, it was the token, which"
+        " comes when the person writes: wait for that, or write from the phone, and lift the hold"
+        " on new chats with `DELETE …/account/limit`.",
+    ),
     FailureCode.NEW_CHAT_CAP: Explanation(meaning=LIMIT_MEANINGS[NEW_CHAT_CAP], remedy=_LEAVE_IT),
     FailureCode.REACH_OUT_LIMITED: Explanation(
         meaning="It was not sent: WhatsApp limits whom the account may write to, and this person"

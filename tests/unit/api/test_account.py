@@ -1,11 +1,12 @@
 """What an account may do, over HTTP."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import httpx
 import pytest
 
-from perene.core.account import BAN_MEANINGS, LIMIT_MEANINGS, Ban, Limit
+from perene.core.account import BAN_MEANINGS, LIMIT_MEANINGS, Ban, Limit, limit_meaning
 from perene.supervisor.ports import AccountView, ReachOutLimited
 from tests.unit.api.fakes import NOW, Fakes
 
@@ -51,6 +52,15 @@ async def test_limits_and_bans_are_shown_with_what_they_mean(
         "until": "2026-05-03T12:00:00Z",
     }
     assert (body["new_chats_24h"], body["allowance"], body["pause_s"]) == (7, 10, 30.0)
+
+
+async def test_a_lock_that_whatsapp_told_of_is_not_called_a_missing_token(
+    client: httpx.AsyncClient, fakes: Fakes
+):
+    view = limited()
+    fakes.accounts.view = replace(view, limits=[replace(view.limits[0], told=True)])
+    [limit] = (await client.get(URL)).json()["limits"]
+    assert limit["meaning"] == limit_meaning("463", told=True)
 
 
 async def test_a_person_may_say_that_a_limit_is_over(client: httpx.AsyncClient, fakes: Fakes):

@@ -46,6 +46,15 @@ def test_every_limit_code_has_a_meaning_and_so_has_an_unknown_one() -> None:
     assert "777" in limit_meaning("777")
 
 
+def test_a_refusal_with_463_may_be_for_want_of_a_token_but_a_lock_that_was_told_is_a_lock() -> None:
+    assert "privacy token" in limit_meaning("463")
+    assert "privacy token" not in limit_meaning("463", told=True)
+    refused = limit_event("463", NOW, hold=DAY)
+    told = limit_event("463", NOW, hold=DAY, told_until=NOW + DAY)
+    assert refused.payload["meaning"] == limit_meaning("463")
+    assert told.payload["meaning"] == limit_meaning("463", told=True)
+
+
 def test_a_limit_holds_new_chats_for_its_time_and_no_longer() -> None:
     state = limited(AccountLimits(), "463", NOW, NOW + DAY)
     refused = may_start_chat(state, NOW + MINUTE, POLICY)

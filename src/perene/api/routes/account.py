@@ -50,7 +50,7 @@ class AccountOut(BaseModel):
             limits=[
                 LimitOut(
                     code=limit.code,
-                    meaning=limit_meaning(limit.code),
+                    meaning=limit_meaning(limit.code, told=limit.told),
                     since=limit.at,
                     until=limit.until,
                     told=limit.told,

@@ -83,7 +83,8 @@ class AccountDesk:
     async def account(self, session: SessionId) -> AccountView:
         """Return what the session's account may do now. Raises NotFound."""
         record = await self._store.get_session(session)
-        limits = await self._with_started(record, await self._limits(session))
+        account = await self._account(session)
+        limits = await self._with_started(record, await self._limits(session, account))
         now = self._clock.now()
         verdict = may_start_chat(limits, now, self._policy)
         limit = limits.held(now)
@@ -103,7 +104,8 @@ class AccountDesk:
     async def lift(self, session: SessionId) -> AccountView:
         """Take a person's word that the limit is over. Raises NotFound."""
         await self._store.get_session(session)
-        if (await self._limits(session)).held(self._clock.now()) is not None:
+        account = await self._account(session)
+        if (await self._limits(session, account)).held(self._clock.now()) is not None:
             event = Event(
                 type=EventType.SESSION_LIMIT_LIFTED,
                 at=self._clock.now(),
@@ -117,15 +119,17 @@ class AccountDesk:
     async def admission(self, record: SessionRecord, to: str) -> AsyncGenerator[None]:
         """Admit a message to a bare JID, which is stored inside of this context.
 
-        Raises ReachOutLimited when it would begin a chat that may not be begun now. Costs no query
-        beyond a look for news of limits, unless the account is limited or its pace is set.
+        Raises ReachOutLimited when it would begin a chat that may not be begun now, and NotFound
+        for a session that was deleted meanwhile. Costs no query beyond a look for news of limits,
+        unless the account is new here, limited, or its pace is set.
         """
-        limits = await self._limits(record.id)
+        account = await self._account(record.id)
+        limits = await self._limits(record.id, account)
         now = self._clock.now()
         if not _reaches_out(record, to) or not (limits.held(now) or self._policy.paces):
             yield
             return
-        async with self._account(record.id).door:
+        async with account.door:
             standing = await self._store.chat_standing(record.id, to)
             if standing is not ChatStanding.ESTABLISHED and self._policy.paces:
                 limits = await self._with_started(record, limits)
@@ -137,8 +141,7 @@ class AccountDesk:
                 )
             yield
 
-    async def _limits(self, session: SessionId) -> AccountLimits:
-        account = self._account(session)
+    async def _limits(self, session: SessionId, account: _Account) -> AccountLimits:
         async with account.reading:
             more = True
             while more:
@@ -156,8 +159,22 @@ class AccountDesk:
         started = await self._store.chats_started(record.id, since, _own(record))
         return replace(limits, started=tuple(started))
 
-    def _account(self, session: SessionId) -> _Account:
-        return self._accounts.setdefault(session, _Account())
+    async def _account(self, session: SessionId) -> _Account:
+        """Return what is known of an account. Raises NotFound.
+
+        The session is looked for once its account is remembered: whoever deletes it later calls
+        `forget`, and nobody else would.
+        """
+        if (known := self._accounts.get(session)) is not None:
+            return known
+        account = self._accounts[session] = _Account()
+        try:
+            await self._store.get_session(session)
+        except BaseException:
+            if self._accounts.get(session) is account:
+                self.forget(session)
+            raise
+        return account
 
 
 def _reaches_out(record: SessionRecord, to: str) -> bool:
@@ -178,7 +195,7 @@ def _sentence(limits: AccountLimits, verdict: Verdict, now: datetime) -> str:
     until = (now + verdict.retry_after).isoformat(timespec="seconds")
     limit = limits.limit
     if verdict.refusal is Refusal.LIMITED and limit is not None:
-        return f"{limit_meaning(limit.code)} New chats wait until {until}."
+        return f"{limit_meaning(limit.code, told=limit.told)} New chats wait until {until}."
     if verdict.refusal is Refusal.ALLOWANCE:
         return f"As many chats were begun in 24 hours as are allowed; the next may be at {until}."
     return f"The pause between two new chats lasts until {until}."
