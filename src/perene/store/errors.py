@@ -95,6 +95,16 @@ class MissingMasterKey(RefusedToStart):
     remedy = "Restore the key file or set PERENE_MASTER_KEY; a new key could open nothing."
 
 
+class UnusableKeyFile(RefusedToStart):
+    """The key file cannot be read, or a new one cannot be written."""
+
+    code = "unusable_key_file"
+    remedy = (
+        "Run this as the user that the service runs with, and see that this user can read the file"
+        " and write in its directory."
+    )
+
+
 class ExposedKeyFile(RefusedToStart):
     """Other users of the machine can read the key file."""
 

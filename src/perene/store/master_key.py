@@ -4,10 +4,12 @@ import base64
 import binascii
 import os
 import stat
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from perene.store.errors import BadMasterKey, ExposedKeyFile, MissingMasterKey
+from perene.store.errors import BadMasterKey, ExposedKeyFile, MissingMasterKey, UnusableKeyFile
 from perene.store.sealing import KEY_SIZE
 
 _FOR_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
@@ -30,18 +32,23 @@ def find_master_key(value: str | None, file: Path, *, database_in_use: bool) -> 
 
     `database_in_use` says that the database was sealed already: a new key is never made then, and
     MissingMasterKey is raised. A file that others can read is refused, not mended: whoever read
-    it still has the key, and a person has to decide what follows. Raises BadMasterKey too.
+    it still has the key, and a person has to decide what follows. Raises BadMasterKey too, and
+    UnusableKeyFile.
     """
     if value is not None and value.strip():
         return parse_master_key(value)
-    try:
-        status = file.stat()
-    except FileNotFoundError:
-        if database_in_use:
-            raise MissingMasterKey(
-                f"the database holds sealed data and the key file {file} is missing"
-            ) from None
-        return _create(file)
+    with _told("read", file):
+        try:
+            return _read(file)
+        except FileNotFoundError:
+            pass
+    if database_in_use:
+        raise MissingMasterKey(f"the database holds sealed data and the key file {file} is missing")
+    return _create(file)
+
+
+def _read(file: Path) -> bytes:
+    status = file.stat()
     if status.st_mode & _FOR_OTHERS:
         mode = stat.S_IMODE(status.st_mode)
         raise ExposedKeyFile(f"the key file {file} has mode {mode:o}, and 600 is needed")
@@ -54,16 +61,28 @@ def find_master_key(value: str | None, file: Path, *, database_in_use: bool) -> 
 
 
 def write_master_key(file: Path, key: bytes) -> None:
-    """Replace the key file's content durably; after a crash it holds the old key or the new one."""
+    """Replace the key file's content durably; after a crash it holds the old key or the new one.
+
+    Raises UnusableKeyFile.
+    """
     fresh = file.with_name(f"{file.name}.new")
-    fresh.unlink(missing_ok=True)
-    _write(fresh, key)
-    fresh.replace(file)
-    _sync_directory(file.parent)
+    with _told("written", file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        fresh.unlink(missing_ok=True)
+        _write(fresh, key)
+        fresh.replace(file)
+        _sync_directory(file.parent)
+
+
+@contextmanager
+def _told(what: str, file: Path) -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UnusableKeyFile(f"the key file {file} cannot be {what} ({error.strerror})") from error
 
 
 def _create(file: Path) -> bytes:
-    file.parent.mkdir(parents=True, exist_ok=True)
     key = os.urandom(KEY_SIZE)
     # Only a whole file may ever have the final name: a crash must not leave half a key behind.
     write_master_key(file, key)

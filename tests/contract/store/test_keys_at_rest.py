@@ -20,6 +20,7 @@ from perene.store.errors import (
     ExposedKeyFile,
     MissingMasterKey,
     RefusedToStart,
+    UnusableKeyFile,
     WrongMasterKey,
 )
 from perene.store.keyring import rotate_master_key
@@ -271,6 +272,19 @@ def test_a_key_file_that_others_can_use_is_refused(url: str, key_file: Path, mod
     assert isinstance(refused, ExposedKeyFile)
     assert "chmod 600" in refused.remedy
     assert mode_of(key_file) == mode
+
+
+def test_a_key_file_that_cannot_be_read_refuses_the_start(url: str, key_file: Path) -> None:
+    key_file.mkdir(0o700)
+    refused = refusal(url, key_file)
+    assert isinstance(refused, UnusableKeyFile)
+    assert str(refused) == f"the key file {key_file} cannot be read (Is a directory)"
+
+
+def test_a_place_where_no_key_file_can_be_made_refuses_the_start(url: str, key_file: Path) -> None:
+    key_file.with_name("place").touch()
+    refused = refusal(url, key_file.with_name("place") / "master.key")
+    assert isinstance(refused, UnusableKeyFile)
 
 
 @pytest.mark.parametrize(
