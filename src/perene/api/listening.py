@@ -80,9 +80,10 @@ def listening_socket(host: str, port: int, *, most: int | None = None) -> Listen
     except OSError as error:
         # Python puts the address behind the reason, once more.
         reason = str(error.strerror).partition(" (while")[0]
+        free = "free it, or " if error.errno == errno.EADDRINUSE else ""
         raise RefusedToStart(
             f"Cannot listen on {host} port {port} ({reason}):"
-            " free it, or choose others with PERENE_HOST and PERENE_PORT."
+            f" {free}choose others with PERENE_HOST and PERENE_PORT."
         ) from error
     # Accepted connections inherit it. asyncio sets it only where a socket names its protocol,
     # which this one does not; without it each answer on a kept connection waits 40 ms for the

@@ -20,6 +20,7 @@ from perene.core.errors import (
     NotFound,
     PereneError,
     StorageUnavailable,
+    sentence,
 )
 from perene.supervisor.ports import ReachOutLimited
 
@@ -141,7 +142,7 @@ def problem_response(
         title=title_of(kind),
         status=status,
         code=error.code,
-        detail=str(error) or title_of(kind) + ".",
+        detail=sentence(str(error) or title_of(kind)),
         remedy=error.remedy,
         errors=list(errors),
         reference=reference,

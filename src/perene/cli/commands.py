@@ -12,7 +12,7 @@ from cyclopts import App, Parameter
 
 from perene import __version__
 from perene.cli.exits import FAILED, INTERRUPTED, REFUSED, TAKEN_OVER, UNREAD
-from perene.cli.writing import sentence
+from perene.core.errors import sentence
 
 AsJson = Annotated[bool, Parameter(name="--json", negative=())]
 _Rest = Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]
@@ -235,7 +235,8 @@ def main() -> None:
             stream.reconfigure(errors="replace")  # not every terminal can show every sign
     try:
         result = app(sys.argv[1:], result_action="return_value")
-        sys.stdout.flush()
+        if sys.stdout is not None:  # Python has none when it was closed before the start
+            sys.stdout.flush()
     except OSError as error:
         if error.errno not in _UNWRITABLE or error.filename is not None:
             raise

@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 
 from perene.cli.confirming import confirmed
 from perene.cli.exits import REFUSED, REFUSED_BY_SERVICE
-from perene.cli.writing import sentence, shown_moment, table
+from perene.cli.writing import shown_moment, table
 
 app = App(name="key", help="List, make and revoke API keys, at the machine of the service.")
 
@@ -136,7 +136,7 @@ def revoke(key: str, /, *, yes: Annotated[bool, Parameter(negative=())] = False)
 
 def _told(work: Callable[[], int]) -> int:
     """Do it and return the exit status, having printed what went wrong."""
-    from perene.core.errors import NotFound, PereneError, StorageUnavailable
+    from perene.core.errors import NotFound, PereneError, StorageUnavailable, sentence
 
     try:
         return work()

@@ -1,5 +1,6 @@
 """Linking a session to a phone from a terminal."""
 
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -33,7 +34,9 @@ class Pairing:
             body = {"id": self._session, "start": True} | ({"name": name} if name else {})
             found = self._service.post("/v1/sessions", body)
             print(f"Made the session {self._session}.")
-        if not found.get("paired") and text(found, "desired") != "running":
+        if found.get("paired"):
+            print("It was linked before; `perene session logout` comes before another phone.")
+        elif text(found, "desired") != "running":
             self._service.post(f"{self._path}/start")
 
     def by_qr(self) -> int:
@@ -45,6 +48,7 @@ class Pairing:
                 shown = drawing
                 sys.stdout.write(_CLEAR if sys.stdout.isatty() else "")
                 print(f"{drawing}Scan this with the phone: WhatsApp, Linked devices, Link a device")
+                self._warn_of_width(drawing)
                 sys.stdout.flush()
             time.sleep(_LOOK_S)
         return 0
@@ -64,6 +68,12 @@ class Pairing:
                     sys.stdout.flush()
             time.sleep(_LOOK_S)
         return 0
+
+    @staticmethod
+    def _warn_of_width(drawing: str) -> None:
+        needed, there = len(drawing.partition("\n")[0]), shutil.get_terminal_size().columns
+        if sys.stdout.isatty() and there < needed:
+            print(f"No phone can read it so: it needs {needed} columns, and there are {there}.")
 
     @staticmethod
     def _is_over(found: JsonObject, good_until: str) -> bool:

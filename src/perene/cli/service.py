@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import httpx2
 from cyclopts import Parameter
 
 from perene.cli.exits import REFUSED, REFUSED_BY_SERVICE
-from perene.cli.writing import sentence
+from perene.core.errors import sentence
 
 JsonObject: TypeAlias = Mapping[str, object]
 
@@ -109,9 +110,9 @@ class Service:
                 "See its log; `perene doctor` looks at what it needs.",
                 status=REFUSED,
             ) from error
-        except (httpx2.RequestError, httpx2.InvalidURL) as error:
+        except httpx2.RequestError as error:
             raise CannotAsk(
-                f"No service answers at {self._url}.",
+                f"No service answers at {self._url} ({_reason(error)}).",
                 "Start it with `perene serve`, or name another address with --url or PERENE_URL.",
                 status=REFUSED,
             ) from error
@@ -123,14 +124,22 @@ class Service:
 def open_service(reach: Reach) -> Service:
     """Return the service to ask; raises CannotAsk when there is no usable key or address."""
     url = reach.url or _url_here(os.environ)
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    if not _is_address(url):
         raise CannotAsk(
             f'"{url}" is not the address of a service.',
-            "Give one like http://127.0.0.1:8080 with --url or PERENE_URL.",
+            "Give one like http://127.0.0.1:8080 with --url or PERENE_URL; without them,"
+            " PERENE_HOST and PERENE_PORT tell it.",
             status=REFUSED,
         )
     return Service(url, _key(reach.api_key_file))
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = httpx2.URL(url)
+    except httpx2.InvalidURL:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.host)
 
 
 def _url_here(environ: Mapping[str, str]) -> str:
@@ -139,6 +148,11 @@ def _url_here(environ: Mapping[str, str]) -> str:
     host = _EVERYWHERE.get(host, host)
     port = environ.get("PERENE_PORT") or "8080"
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _reason(error: httpx2.RequestError) -> str:
+    """Return why nobody could be asked, as the system says it; it holds no key."""
+    return re.sub(r"^\[[^]]*\] | \(_ssl\.c:\d+\)$", "", str(error)) or type(error).__name__
 
 
 def asking(reach: Reach, ask: Callable[[Service], int | None]) -> int:
@@ -214,6 +228,10 @@ def _refusal(answer: httpx2.Response) -> CannotAsk:
     if code == "not_found":
         told_so = sentence(told.get("detail", ""))
         remedy = "`perene session list` shows the sessions that exist."
+        return CannotAsk(told_so, remedy, status=REFUSED_BY_SERVICE, code=code)
+    if code == "no_such_route":
+        told_so = f"There is nothing of this at {answer.url.copy_with(query=None)}."
+        remedy = "Give --url or PERENE_URL without a path, or update the older of the two."
         return CannotAsk(told_so, remedy, status=REFUSED_BY_SERVICE, code=code)
     if code == "storage_unavailable":
         # What the service advises is for programs that send messages.

@@ -109,7 +109,7 @@ class Turning:
         """Tell whether a state is no longer that from before the command."""
         if any(found.get(name) != self._before.get(name) for name in _MOVING):
             return True
-        return time.monotonic() - self._began >= _LINGER_S
+        return time.monotonic() - self._began >= min(_LINGER_S, self._wait_s)
 
     def _explain(self, found: JsonObject) -> None:
         if text(found, "last_error"):

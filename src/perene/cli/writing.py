@@ -24,12 +24,6 @@ def facts(pairs: Sequence[tuple[str, str]]) -> str:
     return "\n".join(f"{name.ljust(width)}  {value}" for name, value in told)
 
 
-def sentence(told: object) -> str:
-    """Return what an error says, so that it begins and ends as a sentence does."""
-    text = str(told)
-    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
-
-
 def span(time: timedelta) -> str:
     """Return a span of time in its two largest units: "4 min 10 s"; "0 s" for a negative one."""
     rest = max(0, round(time.total_seconds()))

@@ -14,6 +14,12 @@ class PereneError(Exception):
     remedy: ClassVar[str] = "This is a bug in Perene: report it with the log around this line."
 
 
+def sentence(told: object) -> str:
+    """Return what an error says, so that it begins and ends as a sentence does."""
+    text = str(told)
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+
+
 class RefusedToStart(PereneError):
     """The service cannot start safely; nothing was changed."""
 

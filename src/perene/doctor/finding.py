@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from perene.core.errors import PereneError, StorageUnavailable
+from perene.core.errors import PereneError, StorageUnavailable, sentence
 
 
 class Level(StrEnum):
@@ -49,9 +49,8 @@ def counted(number: int, noun: str, verb: str = "", one: str = "") -> str:
 
 def refusal(name: str, error: PereneError, *, level: Level = Level.FAIL) -> Finding:
     """Return what an error says, as sentences."""
-    text = str(error) or error.code
-    sentence = f"{text[0].upper()}{text[1:].rstrip('.')}."
     remedy = error.remedy
     if isinstance(error, StorageUnavailable):  # its own is for those who sent a request
         remedy = "Check that the database runs, can be reached, and has room."
-    return Finding(level=level, name=name, sentence=sentence, remedy=remedy)
+    told = sentence(str(error) or error.code)
+    return Finding(level=level, name=name, sentence=told, remedy=remedy)

@@ -125,7 +125,7 @@ class FakeGateway:
         try:
             return self.sessions[session]
         except KeyError:
-            raise NotFound("There is no such session.") from None
+            raise NotFound("there is no such session") from None
 
     async def start(self, session: SessionId) -> SessionView:
         return await self._want(session, Desired.RUNNING)

@@ -78,6 +78,7 @@ async def test_an_unknown_session_is_404(client: httpx.AsyncClient, method: str,
     response = await client.request(method, path)
     assert response.status_code == 404
     assert response.json()["code"] == "not_found"
+    assert response.json()["detail"] == "There is no such session."
 
 
 @pytest.mark.parametrize(

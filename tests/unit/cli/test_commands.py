@@ -165,3 +165,10 @@ def test_signs_that_a_terminal_cannot_show_are_replaced():
     )
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"10 ?" in done.stdout or b"?10 %" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["version", "policy"])
+def test_a_closed_output_brings_no_traceback(command: str):
+    script = f"exec '{sys.executable}' -m perene {command} >&-"
+    done = subprocess.run(["/bin/sh", "-c", script], check=False, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")

@@ -146,3 +146,26 @@ def test_a_number_may_be_written_as_people_write_it(
     offer(fakes, QR)
     meanwhile(lambda: link(fakes))
     assert "CODE-1234" in shell.read("session", "pair", "desk", "--phone", "+55 (11) 99999-1234")
+
+
+def test_who_asks_for_another_phone_is_told_that_one_is_linked(shell: Shell, fakes: Fakes):
+    fakes.gateway.add("desk")
+    printed = shell.read("session", "pair", "desk", "--phone", "5511999991234")
+    assert printed.startswith("It was linked before; `perene session logout` comes before another")
+
+
+@pytest.mark.parametrize(("columns", "told"), [(40, True), (200, False)])
+def test_a_terminal_that_is_too_narrow_for_the_code_is_told_of(
+    shell: Shell,
+    fakes: Fakes,
+    meanwhile: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    columns: int,
+    told: bool,
+):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    fakes.gateway.add("desk", paired=False)
+    offer(fakes, QR)
+    meanwhile(lambda: link(fakes))
+    assert ("and there are 40" in shell.read("session", "pair", "desk")) is told

@@ -207,10 +207,42 @@ def test_a_service_that_does_not_run_is_told(shell: Shell, monkeypatch: pytest.M
     assert "perene serve" in shell.err
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1:8080", "ftp://localhost", "http://"])
+@pytest.mark.parametrize(
+    "url", ["127.0.0.1:8080", "ftp://localhost", "http://", "http://[::1", "http://localhost:abc"]
+)
 def test_an_address_that_is_none_is_refused(shell: Shell, url: str):
     assert shell("session", "list", "--url", url) == 2
     assert "not the address" in shell.err
+
+
+def test_a_port_that_is_none_is_refused(shell: Shell, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PERENE_PORT", "abc")
+    assert shell("session", "list") == 2
+    assert '"http://127.0.0.1:abc" is not the address' in shell.err
+    assert "PERENE_PORT" in shell.err
+
+
+def test_an_address_with_a_path_too_many_is_told(shell: Shell, fakes: Fakes):
+    assert shell("session", "list", "--url", "http://127.0.0.1:8080/v1") == 1
+    assert "There is nothing of this at http://127.0.0.1:8080/v1/v1/sessions." in shell.err
+    assert "without a path" in shell.err
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        ("[Errno 111] Connection refused", "Connection refused"),
+        ("[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:992)", "wrong version number"),
+        ("", "ConnectError"),
+    ],
+)
+def test_why_no_service_answers_is_told(shell: Shell, error: str, reason: str):
+    def handle(request: httpx2.Request) -> httpx2.Response:
+        raise httpx2.ConnectError(error, request=request)
+
+    shell.answer_with(handle)
+    assert shell("session", "list") == 2
+    assert shell.err.startswith(f"No service answers at http://127.0.0.1:8080 ({reason}).")
 
 
 @pytest.mark.parametrize(

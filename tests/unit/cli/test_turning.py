@@ -187,3 +187,10 @@ def test_whoever_interrupts_the_wait_does_not_interrupt_the_session(
     told.shows(UNWANTED, STOPPED)
     assert shell("session", "start", "desk") == 130
     assert "goes on without this command" in shell.out
+
+
+def test_a_code_that_was_there_before_counts_at_the_end_of_a_short_wait(shell: Shell, told: Told):
+    told.shows(PAIRING)
+    printed = shell.read("session", "start", "desk", "--wait", "1")
+    assert "`perene session pair desk` shows the code" in printed
+    assert told.slept_s == pytest.approx(1)

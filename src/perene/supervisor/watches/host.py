@@ -107,7 +107,7 @@ class HostWatch:
     def open_files(self) -> ComponentHealth:
         """Tell how many files and sockets were open at the last look."""
         share = self.open_files_share
-        detail = None if share is None else f"{share:.0%} of the files that may be open are."
+        detail = None if share is None else f"{share:.0%} of those allowed are open."
         return ComponentHealth(name="open_files", ok=(share or 0) < _MANY_FILES, detail=detail)
 
     def disk(self) -> ComponentHealth:

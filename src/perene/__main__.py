@@ -1,0 +1,5 @@
+"""`python -m perene` is `perene`."""
+
+from perene.cli import main
+
+main()
