@@ -5,8 +5,10 @@ from datetime import timedelta
 import pytest
 
 from perene.core.events import EventType
+from perene.core.server_time import time_of
 from perene.core.sessions import Connection as State
 from perene.engine.keepalive import ANSWER_WITHIN_S
+from perene.supervisor.storage.janitor import Janitor
 from tests.support.watch import watched
 from tests.support.world import DESK, World
 
@@ -159,3 +161,45 @@ async def test_the_clock_is_all_that_alerts_tell_of(
         assert watch.pager.rules == {"clock_jump", "most_sessions_down"}
         await world.pass_time(60)
         assert watch.pager.rules == {"clock_jump", "most_sessions_down", "session_down"}
+
+
+YEARS = 365 * 86_400.0
+
+
+@pytest.mark.requirement("C3", "C4", "E8")
+@pytest.mark.parametrize("off_s", [-56 * YEARS, -6 * YEARS, 73 * YEARS])
+async def test_a_start_with_a_clock_that_lost_the_time_waits_for_the_right_one(
+    world: World, phone: str, off_s: float
+) -> None:
+    """No certificate is good in 1970, nor in 2099; what is lost meanwhile is time alone."""
+    ana = world.simulator.add_contact(name="Ana").account.phone
+    left = world.clock.now_elsewhere()
+    before = len(await world.events.seen())
+    await world.perene.stop()
+    world.simulator.send_text(ana, phone, "which year is it?")
+    world.clock.jump(off_s)
+    await world.perene.start()
+    await world.pass_time(HOUR)
+    live = world.perene.live()
+    assert live.connection is State.WAITING, "nobody has to act when it is right again"
+    assert "Check the clock" in (live.last_error or "")
+    janitor = Janitor(
+        world.perene.store,
+        world.clock,
+        retention=timedelta(days=90),
+        server_time=time_of(world.perene.supervisor.roster.times_told, world.clock),
+    )
+    await janitor.clean()
+    assert len(await world.events.seen()) >= before
+
+    world.clock.jump(-off_s)
+    await world.pass_time(HOUR, until=lambda: world.perene.state() is State.OPEN)
+    await world.pass_time(35)
+    assert world.perene.state() is State.OPEN
+    assert await world.stored.texts() == ["which year is it?"]
+    await janitor.clean()
+    assert len(await world.events.seen()) >= before
+    [outage] = (await world.perene.sessions.outages(DESK, cursor=None, limit=10)).items
+    assert abs(outage.began_at - left) < timedelta(minutes=1)
+    assert outage.ended_at is not None
+    assert outage.ended_at - outage.began_at < timedelta(hours=3)

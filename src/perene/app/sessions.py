@@ -10,7 +10,7 @@ from perene.app.connections import Connections, OwnedStore
 from perene.app.hearing import Hearings
 from perene.app.versions import client_versions
 from perene.core.account import ReachOutPolicy
-from perene.core.clock import Clock
+from perene.core.clock import EARLIEST, Clock
 from perene.core.errors import StorageError
 from perene.core.hearing import hearing_with
 from perene.core.ids import SessionId
@@ -98,7 +98,9 @@ async def wire_sessions(
 async def _last_life(store: Store) -> datetime | None:
     # Asked before anything is written in this run. When the database is late, nobody can tell.
     try:
-        return await store.last_life()
+        found = await store.last_life()
+        # One by a clock that had lost the time would make an outage of decades.
+        return None if found is None or found < EARLIEST else found
     except StorageError as error:
         log.warning("last_life_not_read", reason=str(error))
         return None

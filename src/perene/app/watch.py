@@ -13,6 +13,7 @@ from perene.app.sessions import Sessions
 from perene.app.versions import version_health
 from perene.core.clock import Clock
 from perene.core.ids import SessionId
+from perene.core.server_time import time_of
 from perene.delivery.alerts import AppriseNotifier, notifiers_for
 from perene.delivery.trial import Trial
 from perene.process.open_files import share_used
@@ -113,7 +114,12 @@ def wire_watch(
         database=DatabaseWatch(store.probe, sessions.committer, clock),
         limits=LimitWatch(sessions.feed, clock),
         twins=TwinWatch(aside.linked_accounts, clock),
-        janitor=Janitor(aside, clock, retention=timedelta(days=settings.retention_days)),
+        janitor=Janitor(
+            aside,
+            clock,
+            retention=timedelta(days=settings.retention_days),
+            server_time=time_of(sessions.supervisor.roster.times_told, clock),
+        ),
         keys=Keyholder(aside, clock),
     )
     alerting = Alerting(

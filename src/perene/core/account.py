@@ -140,8 +140,16 @@ class AccountLimits:
     started: tuple[datetime, ...] = field(default=())
 
     def held(self, now: datetime) -> Limit | None:
-        """Return the limit that forbids new chats at this moment."""
-        return self.limit if self.limit is not None and now < self.limit.until else None
+        """Return the limit that forbids new chats at this moment.
+
+        A hold of ours that begins later than it lasts is of a clock that was ahead, perhaps by
+        years: if WhatsApp still limits the account, the next refusal says so by the right one.
+        """
+        limit = self.limit
+        if limit is None or now >= limit.until:
+            return None
+        astray = not limit.told and limit.at - now > limit.until - limit.at
+        return None if astray else limit
 
     def banned(self, now: datetime) -> Ban | None:
         """Return the ban that is in force at this moment, as far as is known."""
@@ -183,7 +191,7 @@ def limited(
     earlier = state.limit
     if earlier is None:
         return replace(state, limit=Limit(code=code, at=now, until=until, told=told))
-    if not told and now < earlier.until:
+    if not told and state.held(now) is not None:
         until = earlier.until if earlier.told else max(until, earlier.until)
         told = earlier.told
     limit = Limit(code=code, at=now, until=until, told=told, count=earlier.count + 1)
@@ -268,7 +276,8 @@ def step(state: AccountLimits, event: Event) -> AccountLimits:
 
 
 def _recent(state: AccountLimits, now: datetime) -> tuple[datetime, ...]:
-    return tuple(at for at in state.started if at > now - DAY)
+    # Neither older than a day, nor begun under a clock that was ahead by more.
+    return tuple(at for at in state.started if abs(at - now) < DAY)
 
 
 def _moment(value: Json) -> datetime | None:

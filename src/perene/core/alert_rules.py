@@ -30,6 +30,8 @@ SIGNALS: Mapping[Scope, Mapping[str, str]] = {
         " banned, outdated, or wait for a person.",
         "sessions_down_share": "The same as a share of the sessions that could be connected.",
         "task_failures_last_hour": "Sessions' tasks that ended by a bug in the last hour.",
+        "clock_off_s": "By how much the machine's clock differs from WhatsApp's, in seconds, as the"
+        " last login told it.",
         "clock_jump_s": "Largest jump of the machine's clock in the last hour, in seconds.",
         "disk_free_bytes": "Room left where the data directory is, in bytes.",
         "inodes_share": "Inodes that are used where the data directory is, as a share of all; not"
@@ -329,6 +331,16 @@ SERVICE_RULES: tuple[Rule, ...] = (
         "The machine's clock jumped by {value:.0f} seconds.",
         "Check time synchronisation; certificates and bans are judged by this clock.",
         above=60,
+    ),
+    _service(
+        "clock_off",
+        "clock_off_s",
+        Severity.WARNING,
+        "The machine's clock differs from WhatsApp's by {value:.0f} seconds.",
+        "Check time synchronisation; certificates and bans are judged by this clock.",
+        above=60,
+        for_s=300,
+        held_back_by=("clock_jump",),
     ),
     _service(
         "disk_low",

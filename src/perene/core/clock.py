@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+EARLIEST = datetime(2026, 1, 1, tzinfo=UTC)
+"""Before this Perene did not exist: a clock that says so is wrong."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instant:

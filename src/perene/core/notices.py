@@ -5,6 +5,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+from perene.core.clock import Instant
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginStarted:
@@ -39,6 +41,14 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TimeTold:
+    """What the server said of the time at a login, which was `at` by our clocks."""
+
+    said: datetime
+    at: Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Alive:
     """The server has just proved to be there."""
 
@@ -67,7 +77,15 @@ class HearingDoubted:
 
 
 Notice = (
-    LoginStarted | QrShown | CodeShown | PhoneLinked | Opened | Alive | PhoneSeen | HearingDoubted
+    LoginStarted
+    | QrShown
+    | CodeShown
+    | PhoneLinked
+    | Opened
+    | TimeTold
+    | Alive
+    | PhoneSeen
+    | HearingDoubted
 )
 
 

@@ -47,11 +47,12 @@ class PrivacyToken:
 
     def is_due(self, now: datetime) -> bool:
         """Tell whether ours is to be given with the next message."""
-        return self.sent_at is None or _age(self.sent_at, now) > 0
+        # In a later bucket it was sent by a clock that was ahead: it may not be good for long.
+        return self.sent_at is None or _age(self.sent_at, now) != 0
 
     def is_held(self, now: datetime) -> bool:
         """Tell whether the person has a token of ours that is still good."""
-        return self.sent_at is not None and _age(self.sent_at, now) < _BUCKETS
+        return self.sent_at is not None and 0 <= _age(self.sent_at, now) < _BUCKETS
 
 
 def _age(at: datetime, now: datetime) -> int:

@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from perene.core.clock import EARLIEST
 from perene.doctor.finding import Finding, fail, ok, warn
 
 TOLERATED = timedelta(seconds=60)
-EARLIEST = datetime(2026, 1, 1, tzinfo=UTC)
-"""Before this Perene did not exist."""
 LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 
 _NAME = "clock"

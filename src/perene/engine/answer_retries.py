@@ -172,7 +172,7 @@ class RetryAnswers:
         now = self._clock.now()
         if ratchet.has_current:
             last = self._recreated.get(request.device)
-            if request.count < 2 or (last is not None and now - last < _RECREATE_AFTER):
+            if request.count < 2 or (last is not None and abs(now - last) < _RECREATE_AFTER):
                 return None
         self._recreated[request.device] = now
         while len(self._recreated) > _REMEMBERED:

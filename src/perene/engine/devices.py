@@ -71,7 +71,7 @@ class Devices:
         stale = [
             user
             for user in wanted
-            if (entry := self._lists.get(str(user))) is None or now - entry.at > _FRESH
+            if (entry := self._lists.get(str(user))) is None or abs(now - entry.at) > _FRESH
         ]
         for start in range(0, len(stale), _MAX_USERS):
             await self._ask(stale[start : start + _MAX_USERS])

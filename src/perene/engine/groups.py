@@ -41,7 +41,7 @@ class Groups:
     async def get(self, jid: Jid) -> Group:
         """Return a group. Raises QueryFailed (404, 403: not a member), QueryTimedOut."""
         known = self._groups.get(str(jid))
-        if known is not None and self._clock.now() - known.at < _FRESH:
+        if known is not None and abs(self._clock.now() - known.at) < _FRESH:
             return known
         group = await self._ask(jid)
         self._groups[str(jid)] = group

@@ -112,7 +112,7 @@ class Listening:
 
     def opened(self, success: Node) -> None:
         """The login succeeded. Call it before the first stanza of the queue is processed."""
-        said = _stamp(success)
+        said = server_stamp(success)
         self._ahead = self._now() - said if said is not None else timedelta()
         if abs(self._ahead) < _AGREED:
             self._ahead = timedelta()
@@ -136,7 +136,7 @@ class Listening:
             if kind is None:
                 answered = answered or (node.tag, node.attrs.get("class")) == ("ack", "message")
             elif "offline" in node.attrs:
-                self._took_queued(kind, _stamp(node))
+                self._took_queued(kind, server_stamp(node))
             else:
                 live[kind] += 1
         for kind, count in live.items():
@@ -236,6 +236,7 @@ class Listening:
         await asyncio.shield(committed)
 
 
-def _stamp(node: Node) -> datetime | None:
+def server_stamp(node: Node) -> datetime | None:
+    """Return when the server says that it sent a node, None if it does not."""
     seconds = small_number(node.attrs.get("t", ""), most=_LATEST)
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

@@ -6,14 +6,15 @@ from datetime import datetime
 import structlog
 
 from perene.core.causes import Local
+from perene.core.clock import instant
 from perene.core.events import Event, EventType
-from perene.core.notices import Opened
+from perene.core.notices import Opened, TimeTold
 from perene.core.unit import Profile
 from perene.engine import endings
 from perene.engine.draft import Draft
 from perene.engine.errors import QueryFailed, QueryTimedOut
 from perene.engine.line import Line
-from perene.engine.listening import Listening
+from perene.engine.listening import Listening, server_stamp
 from perene.engine.prekeys import PreKeys
 from perene.engine.welcome import Welcome
 from perene.wire.errors import JidError
@@ -55,6 +56,9 @@ class Login:
             return
         self._succeeded = True
         self._welcome.greeted()
+        said = server_stamp(node)
+        if said is not None:
+            self._observer.notice(TimeTold(said=said, at=instant(self._clock)))
         self._listening.opened(node)
         await self._keep_profile(node.attrs.get("lid"))
         if self.on_success is not None:

@@ -199,3 +199,35 @@ def test_a_time_without_a_zone_is_utc() -> None:
     limit = step(AccountLimits(), event).limit
     assert limit is not None
     assert limit.until == NOW + DAY
+
+
+YEAR = 365 * DAY
+
+
+def test_a_hold_by_a_clock_that_was_ahead_ends_when_that_is_right() -> None:
+    """It would last for as long as the clock was wrong: for decades."""
+    ahead = limited(AccountLimits(), "463", NOW + 73 * YEAR, NOW + 73 * YEAR + DAY)
+    assert ahead.held(NOW + 73 * YEAR) is not None
+    assert ahead.held(NOW) is None
+    again = limited(ahead, "463", NOW, NOW + DAY)
+    assert again.held(NOW + DAY - MINUTE) is not None
+    assert again.held(NOW + DAY) is None
+
+
+def test_a_hold_outlives_a_clock_that_is_set_back_by_hours() -> None:
+    state = limited(AccountLimits(), "463", NOW, NOW + DAY)
+    assert state.held(NOW - timedelta(hours=23)) is not None
+
+
+def test_the_end_that_whatsapp_named_stands_whatever_the_clock_was() -> None:
+    state = limited(AccountLimits(), "463", NOW + YEAR, NOW + YEAR + 3 * DAY, told=True)
+    assert state.held(NOW) is not None
+
+
+def test_chats_that_were_begun_by_a_clock_that_was_ahead_use_up_no_allowance() -> None:
+    policy = ReachOutPolicy(new_chats_per_day=1, new_chat_pause=timedelta(minutes=1))
+    state = AccountLimits(started=(NOW + 73 * YEAR,))
+    assert may_start_chat(state, NOW, policy).allowed
+    assert not may_start_chat(replace(state, started=(NOW,)), NOW + MINUTE, policy).allowed
+    back = NOW - timedelta(hours=1)
+    assert not may_start_chat(replace(state, started=(NOW,)), back, policy).allowed

@@ -37,6 +37,7 @@ ROWS: dict[str, tuple[float, float, str]] = {
     "most_sessions_down": (0.75, 0.5, "75 %"),
     "task_failures": (1, 0, "1 times"),
     "clock_jump": (3600, 0.2, "3600 seconds"),
+    "clock_off": (61.0, 60.0, "61 seconds"),
     "disk_low": (1.5 * GIB, 2 * GIB, "1.5 GiB"),
     "disk_full": (0.125 * GIB, GIB, "0.12 GiB"),
     "inodes_low": (0.96, 0.5, "96 %"),

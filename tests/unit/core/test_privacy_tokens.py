@@ -40,3 +40,9 @@ def test_a_change_keeps_what_it_does_not_name_and_an_older_token_changes_nothing
     assert older == ours
     newer = ours.changed(PrivacyToken(person="", token=b"new", given_at=MONDAY + WEEK))
     assert (newer.person, newer.token, newer.sent_at) == ("1@lid", b"new", MONDAY)
+
+
+def test_one_that_was_given_by_a_clock_that_was_ahead_is_given_again() -> None:
+    given = PrivacyToken(person="1@lid", sent_at=MONDAY + 3000 * WEEK)
+    assert given.is_due(MONDAY)
+    assert not given.is_held(MONDAY)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from perene.core.causes import Cause
-from perene.core.clock import Instant
+from perene.core.clock import EARLIEST, Instant
 from perene.core.machines.effects import Disconnected, OutageOver
 from perene.core.machines.inputs import Input, LoggedIn, Start
 from perene.core.machines.signals import (
@@ -95,7 +95,9 @@ def _of_absence(state: SessionState, now: Instant, chances: Chances) -> Outage |
     absence = state.absence
     if absence is None:
         return None
-    since = replace(now, wall=min(absence.since, now.wall))
+    # A clock that was set back must not have it begin later; one that lost the time knows nothing.
+    wall = absence.since if now.wall < EARLIEST else min(absence.since, now.wall)
+    since = replace(now, wall=wall)
     verdict = Verdict.of_local(absence.local, chances.policies)
     return replace(
         _begun(state, verdict, since, chances).lost(_loss(verdict, since)),

@@ -11,6 +11,7 @@ from perene.core.causes import Cause
 from perene.core.clock import Clock, Instant, instant
 from perene.core.ids import SessionId
 from perene.core.machines.outlook import Outlook
+from perene.core.server_time import server_time
 from perene.core.sessions import Connection
 from perene.supervisor.session.live import LiveState
 
@@ -190,7 +191,7 @@ class SignalSource:
             if runs:
                 signals[session] = numbers
         running = {session: live for session, live in lives.items() if session in signals}
-        signals[SERVICE] = self._of_service(running, now.monotonic)
+        signals[SERVICE] = self._of_service(running, now)
         self._looked_at = now.monotonic
         return signals
 
@@ -225,7 +226,9 @@ class SignalSource:
             "twins": float(self._twins(session)),
         }
 
-    def _of_service(self, lives: Mapping[SessionId, LiveState], now: float) -> Mapping[str, float]:
+    def _of_service(
+        self, lives: Mapping[SessionId, LiveState], now: Instant
+    ) -> Mapping[str, float]:
         able = [session for session, live in lives.items() if not _for_its_own_reason(live)]
         down = sum(
             (
@@ -235,6 +238,7 @@ class SignalSource:
             or self._memories[session].adrift_since is not None
             for session in able
         )
+        lines_lost = self._lines_lost.of(self._log_lines_lost(), now.monotonic)
         numbers = {
             "database_failing": float(self._database.failing),
             "database_taken": float(self._database_taken()),
@@ -242,18 +246,21 @@ class SignalSource:
             "sessions_down": float(down),
             "sessions_down_share": down / len(able) if able else 0.0,
             "task_failures_last_hour": float(
-                self._failures.of(self._supervisor.task_failures, now)
+                self._failures.of(self._supervisor.task_failures, now.monotonic)
             ),
-            "clock_jump_s": self._largest_jump(now),
+            "clock_jump_s": self._largest_jump(now.monotonic),
             "event_loop_lag_s": self._machine.lag_s,
-            "log_lines_lost_last_hour": float(self._lines_lost.of(self._log_lines_lost(), now)),
+            "log_lines_lost_last_hour": float(lines_lost),
             "key_missing": float(self._machine.key_missing),
         }
-        seldom = {
+        seldom: dict[str, float | None] = {
             "disk_free_bytes": self._machine.free_bytes,
             "inodes_share": self._machine.inodes_share,
             "open_files_share": self._machine.open_files_share,
         }
+        told = server_time((live.time_told for live in lives.values()), now)
+        if told is not None:
+            seldom["clock_off_s"] = abs((now.wall - told).total_seconds())
         return numbers | {name: float(seen) for name, seen in seldom.items() if seen is not None}
 
     def _largest_jump(self, now: float) -> float:

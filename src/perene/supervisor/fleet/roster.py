@@ -6,6 +6,7 @@ from datetime import datetime
 
 from perene.core.errors import NotFound
 from perene.core.ids import SessionId
+from perene.core.notices import TimeTold
 from perene.core.sessions import SessionRecord
 from perene.supervisor.metrics import Metrics
 from perene.supervisor.session.live import LiveState
@@ -37,6 +38,10 @@ class Roster:
     def lives(self) -> Mapping[SessionId, LiveState]:
         """The live half of every session, by its id."""
         return self._states
+
+    def times_told(self) -> Sequence[TimeTold | None]:
+        """Return what each session's last login told of the time."""
+        return [live.time_told for live in self._states.values()]
 
     @property
     def remembered(self) -> Sequence[Remembered] | None:

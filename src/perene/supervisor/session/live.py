@@ -17,6 +17,7 @@ from perene.core.notices import (
     PhoneLinked,
     PhoneSeen,
     QrShown,
+    TimeTold,
 )
 from perene.core.sessions import Connection
 from perene.supervisor.ports import QrView
@@ -43,6 +44,8 @@ class LiveState:
     ) -> None:
         self.connected_at: datetime | None = None
         self.alive_at: datetime | None = None
+        self.time_told: TimeTold | None = None
+        """What the server said of the time at the last login."""
         self.phone_seen_at: datetime | None = None
         self.phone_absent_days = 0
         self.last_error: str | None = None
@@ -98,6 +101,8 @@ class LiveState:
                 self.connected_at = self.alive_at = notice.at
                 self.last_error = None
                 self.qr = self.code_expires_at = None
+            case TimeTold():
+                self.time_told = notice
             case Alive():
                 self.alive_at = notice.at
             case PhoneSeen():

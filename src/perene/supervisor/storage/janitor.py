@@ -7,6 +7,7 @@ import structlog
 
 from perene.core.clock import Clock
 from perene.core.errors import StorageError
+from perene.core.server_time import ServerTime
 from perene.supervisor.ports import ComponentHealth
 
 log = structlog.stdlib.get_logger()
@@ -33,14 +34,23 @@ class Purging(Protocol):
 
 
 class Janitor:
-    """Keeps events, outages, alerts and what recognises repetitions for `retention` each."""
+    """Keeps events, outages, alerts and what recognises repetitions for `retention` each.
 
-    def __init__(self, store: Purging, clock: Clock, *, retention: timedelta) -> None:
+    How old something is, is judged by the earlier of two clocks: the machine's, and WhatsApp's as a
+    login told it. A machine whose clock has leapt to 2099 would remove everything; so nothing is
+    removed before the first login.
+    """
+
+    def __init__(
+        self, store: Purging, clock: Clock, *, retention: timedelta, server_time: ServerTime
+    ) -> None:
         self._store = store
         self._clock = clock
+        self._server_time = server_time
         self._retention = retention
         self._problem: str | None = None
         self._done_at: datetime | None = None
+        self._waits = False
 
     @property
     def failing(self) -> bool:
@@ -52,11 +62,17 @@ class Janitor:
         await self._clock.sleep(_FIRST_AFTER_S)
         while True:
             await self.clean()
-            await self._clock.sleep(_AGAIN_AFTER_S if self.failing else _EVERY_S)
+            soon = self.failing or self._waits
+            await self._clock.sleep(_AGAIN_AFTER_S if soon else _EVERY_S)
 
     async def clean(self) -> None:
         """Remove what is old, once. Never fails: what stays is removed by the next round."""
-        before = self._clock.now() - self._retention
+        told = self._server_time()
+        self._waits = told is None
+        if told is None:
+            self._problem = None
+            return
+        before = min(self._clock.now(), told) - self._retention
         try:
             gone = await self._store.purge(
                 ciphertexts_before=before,
@@ -77,6 +93,8 @@ class Janitor:
         """Tell whether old rows were removed, and when."""
         if self._problem is not None:
             detail = f"Old rows could not be removed: {self._problem}."
+        elif self._waits:
+            detail = "Old rows are removed once a login has told what the time is."
         elif self._done_at is None:
             detail = "Old rows are removed ten minutes after the start, then every day."
         else:

@@ -8,9 +8,10 @@ import pytest
 from perene.core.alert_rules import SIGNALS
 from perene.core.alerts import SERVICE, Scope
 from perene.core.causes import Cause
+from perene.core.clock import instant
 from perene.core.ids import SessionId
 from perene.core.machines.outlook import Outlook
-from perene.core.notices import Alive, HearingDoubted, Opened
+from perene.core.notices import Alive, HearingDoubted, Opened, TimeTold
 from perene.core.sessions import Connection
 from perene.supervisor.alerts.signals import Recent, SignalSource
 from perene.supervisor.session.live import LiveState
@@ -59,7 +60,10 @@ class Service:
 
 
 def test_every_signal_of_the_catalogue_is_supplied_and_none_besides() -> None:
-    signals = Service().source()
+    service = Service()
+    assert "clock_off_s" not in service.source()[SERVICE], "nobody has told the time"
+    service.live.notice(TimeTold(said=service.clock.now(), at=instant(service.clock)))
+    signals = service.source()
     assert set(signals[ONE]) == set(SIGNALS[Scope.SESSION])
     assert set(signals[SERVICE]) == set(SIGNALS[Scope.SERVICE])
 
@@ -72,6 +76,15 @@ def test_what_concerns_the_process_is_told_as_it_is() -> None:
     numbers = service.source()[SERVICE]
     assert (numbers["log_lines_lost_last_hour"], numbers["event_loop_lag_s"]) == (45, 8.5)
     assert not {"open_files_share", "inodes_share"} & numbers.keys(), "nobody knows"
+
+
+@pytest.mark.parametrize("off_s", [-3600.0, 0.0, 0.5, 86_400.0])
+async def test_how_wrong_the_clock_is_is_measured_by_what_whatsapp_said(off_s: float) -> None:
+    service = Service()
+    service.live.notice(TimeTold(said=service.clock.now(), at=instant(service.clock)))
+    await service.clock.advance(1000)
+    service.clock.jump(off_s)
+    assert service.source()[SERVICE]["clock_off_s"] == pytest.approx(abs(off_s))
 
 
 def test_a_stopped_session_has_no_numbers() -> None:

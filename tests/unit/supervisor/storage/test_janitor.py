@@ -3,9 +3,13 @@
 import asyncio
 from datetime import datetime, timedelta
 
+import pytest
 from structlog.testing import capture_logs
 
+from perene.core.clock import Instant, instant
 from perene.core.errors import StorageUnavailable
+from perene.core.notices import TimeTold
+from perene.core.server_time import server_time, time_of
 from perene.supervisor.storage.janitor import Janitor
 from tests.support.virtual_clock import START, VirtualClock
 
@@ -28,7 +32,7 @@ class Shelf:
 async def test_old_rows_are_removed_ten_minutes_after_the_start_and_then_every_day() -> None:
     clock = VirtualClock()
     shelf = Shelf(clock)
-    janitor = Janitor(shelf, clock, retention=timedelta(days=90))
+    janitor = Janitor(shelf, clock, retention=timedelta(days=90), server_time=clock.now)
     life = asyncio.create_task(janitor.run())
     await clock.until_asleep(600)
     await clock.advance(2 * 86_400)
@@ -50,7 +54,7 @@ async def test_a_round_that_fails_is_logged_told_and_repeated_within_an_hour() -
     clock = VirtualClock()
     shelf = Shelf(clock)
     shelf.failing = True
-    janitor = Janitor(shelf, clock, retention=timedelta(days=1))
+    janitor = Janitor(shelf, clock, retention=timedelta(days=1), server_time=clock.now)
     life = asyncio.create_task(janitor.run())
     await clock.until_asleep(600)
     with capture_logs() as lines:
@@ -64,3 +68,47 @@ async def test_a_round_that_fails_is_logged_told_and_repeated_within_an_hour() -
     assert not janitor.failing
     assert janitor.health().ok
     life.cancel()
+
+
+@pytest.mark.parametrize("years", [-56, -6, -0.001, 0.001, 1, 73])
+async def test_a_wrong_clock_of_the_machine_removes_nothing_that_is_not_old(years: float) -> None:
+    clock = VirtualClock()
+    shelf = Shelf(clock)
+    retention = timedelta(days=90)
+    janitor = Janitor(shelf, clock, retention=retention, server_time=clock.now_elsewhere)
+    clock.jump(years * 365 * 86_400)
+    await janitor.clean()
+    [(_, before)] = shelf.rounds
+    assert before["events_before"] == min(clock.now(), clock.now_elsewhere()) - retention
+
+
+async def test_nothing_is_removed_before_a_login_has_told_the_time() -> None:
+    clock = VirtualClock()
+    shelf, told = Shelf(clock), list[TimeTold | None]([None])
+    janitor = Janitor(
+        shelf, clock, retention=timedelta(days=90), server_time=time_of(lambda: told, clock)
+    )
+    life = asyncio.create_task(janitor.run())
+    await clock.until_asleep(600)
+    await clock.advance(86_400)
+    assert shelf.rounds == []
+    assert janitor.health().ok
+    assert "a login has told" in (janitor.health().detail or "")
+    told.append(TimeTold(said=clock.now(), at=instant(clock)))
+    await clock.advance(3600)
+    assert len(shelf.rounds) == 1, "within an hour"
+    assert "last removed" in (janitor.health().detail or "")
+    life.cancel()
+
+
+def test_the_time_is_counted_on_from_what_was_told_last() -> None:
+    def told(said_s: float, at_s: float) -> TimeTold:
+        return TimeTold(
+            said=START + timedelta(seconds=said_s), at=Instant(wall=START, monotonic=at_s)
+        )
+
+    now = Instant(wall=START + timedelta(days=9999), monotonic=110.0)
+    assert server_time([], now) is None
+    assert server_time([None], now) is None
+    found = server_time([told(50, 10), told(7, 100), None, told(99, 5)], now)
+    assert found == START + timedelta(seconds=17)
