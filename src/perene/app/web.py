@@ -35,8 +35,30 @@ def wire_server(
 ) -> HttpServer:
     """Make the HTTP server. It does not listen yet."""
     streams = Streams(limit=settings.max_event_streams)
-    store = store.aside()
-    ports = Ports(
+    ports = _ports(store.aside(), clock, metrics, sessions, watch, streams)
+    return HttpServer(
+        create_app(
+            ports,
+            max_body_bytes=settings.max_body_bytes,
+            metrics_public=settings.metrics_without_key,
+        ),
+        host=settings.host,
+        port=settings.port,
+        streams=streams,
+        shutdown_timeout_s=settings.shutdown_timeout_s,
+        most_connections=most_connections,
+    )
+
+
+def _ports(
+    store: Store,
+    clock: Clock,
+    metrics: Metrics,
+    sessions: Sessions,
+    watch: Watch,
+    streams: Streams,
+) -> Ports:
+    return Ports(
         gateway=SessionDesk(
             store, sessions.supervisor, clock, ring=sessions.feed.ring, forget=sessions.forget
         ),
@@ -57,16 +79,4 @@ def wire_server(
         alerts=watch.alerting,
         alert_trial=watch.trial,
         streams=streams,
-    )
-    return HttpServer(
-        create_app(
-            ports,
-            max_body_bytes=settings.max_body_bytes,
-            metrics_public=settings.metrics_without_key,
-        ),
-        host=settings.host,
-        port=settings.port,
-        streams=streams,
-        shutdown_timeout_s=settings.shutdown_timeout_s,
-        most_connections=most_connections,
     )

@@ -30,7 +30,7 @@ from perene.signal.messages import (
 )
 from perene.signal.points import agree
 from perene.signal.ratchet import Ratchet
-from perene.signal.state import MAX_RECEIVING, RatchetState, ReceivingChain
+from perene.signal.state import MAX_RECEIVING, PendingPreKey, RatchetState, ReceivingChain
 from perene.signal.x3dh import answer, ratchet_keys
 
 _MESSAGE_KEYS = 80  # AES key 32, MAC key 32, IV 16
@@ -99,15 +99,22 @@ def encrypt(ratchet: Ratchet, plaintext: bytes, local: LocalIdentity) -> Encrypt
     after = ratchet.with_current(advanced)
     if state.pending is None:
         return Encrypted(ratchet=after, kind="msg", data=data)
-    wrapped = PreKeyMessage(
+    return Encrypted(ratchet=after, kind="pkmsg", data=_wrapped(data, state, state.pending, local))
+
+
+def _wrapped(
+    data: bytes, state: RatchetState, pending: PendingPreKey, local: LocalIdentity
+) -> bytes:
+    """Add what lets a peer who has not answered yet begin the same state."""
+    message = PreKeyMessage(
         registration_id=local.registration_id,
-        pre_key_id=state.pending.pre_key_id,
-        signed_pre_key_id=state.pending.signed_pre_key_id,
+        pre_key_id=pending.pre_key_id,
+        signed_pre_key_id=pending.signed_pre_key_id,
         base_key=state.base_key,
         identity=local.key_pair.public,
         message=data,
     )
-    return Encrypted(ratchet=after, kind="pkmsg", data=build_pre_key_message(wrapped))
+    return build_pre_key_message(message)
 
 
 def decrypt_message(ratchet: Ratchet, data: bytes, local: LocalIdentity) -> Decrypted:

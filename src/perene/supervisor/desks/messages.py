@@ -68,21 +68,7 @@ class MessageDesk:
         request_hash: bytes,
     ) -> Accepted:
         record = await self._store.get_session(session)
-        own = record.lid or record.pn
-        if own is None or not record.has_credentials:
-            raise NotPaired(f"Session {session} is not linked to a phone.")
-        now = self._clock.now()
-        user = own.partition("@")[0].partition(":")[0]
-        sender = f"{user}@{own.partition('@')[2]}"
-        message_id = new_message_id(user, now)
-        message = Message(
-            key=MessageKey(chat=to, sender=sender, id=message_id, from_me=True),
-            kind="text",
-            text=text,
-            body=self._compose(text),
-            timestamp=now,
-            status=Status.QUEUED,
-        )
+        message = self._composed(record, to, text)
         try:
             async with self._admission(record, to):
                 queued = await self._store.queue_message(
@@ -100,6 +86,28 @@ class MessageDesk:
             raise
         self._wake(session)
         return Accepted(message=self._view(queued.message), repeated=not queued.created)
+
+    def _composed(self, record: SessionRecord, to: str, text: str) -> Message:
+        """Return the message to be queued; raises NotPaired."""
+        own = record.lid or record.pn
+        if own is None or not record.has_credentials:
+            raise NotPaired(f"Session {record.id} is not linked to a phone.")
+        now = self._clock.now()
+        device, _, server = own.partition("@")
+        user = device.partition(":")[0]
+        return Message(
+            key=MessageKey(
+                chat=to,
+                sender=f"{user}@{server}",
+                id=new_message_id(user, now),
+                from_me=True,
+            ),
+            kind="text",
+            text=text,
+            body=self._compose(text),
+            timestamp=now,
+            status=Status.QUEUED,
+        )
 
     async def list_messages(
         self,
