@@ -18,7 +18,8 @@ from perene.core.clock import SystemClock
 from perene.engine.channel import Channel
 from perene.engine.client_payload import ClientIdentity, client_payload
 from perene.engine.credentials import Credentials
-from perene.engine.transport import Endpoint, SocketTransport
+from perene.engine.endpoint import Endpoint
+from perene.engine.transport import SocketTransport
 from perene.wire.node import Node
 
 _VERSION = (2, 3000, 1045649367)

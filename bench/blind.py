@@ -22,7 +22,8 @@ from perene.engine.answers import receipt
 from perene.engine.channel import Channel
 from perene.engine.client_payload import ClientIdentity, client_payload
 from perene.engine.credentials import Credentials
-from perene.engine.transport import Endpoint, SocketTransport
+from perene.engine.endpoint import Endpoint
+from perene.engine.transport import SocketTransport
 from perene.store.store import Store
 from perene.wire.node import Node
 

@@ -11,11 +11,12 @@ from perene.core.notices import Notice
 from perene.engine.channel import Channel
 from perene.engine.client_payload import ClientIdentity, client_payload
 from perene.engine.credentials import Credentials
+from perene.engine.endpoint import Endpoint
 from perene.engine.errors import ConnectionEnded
 from perene.engine.intake import Intake
 from perene.engine.keepalive import ANSWER_WITHIN_S, Keepalive
 from perene.engine.queries import Queries
-from perene.engine.transport import Endpoint, SocketTransport
+from perene.engine.transport import SocketTransport
 from perene.sim import Simulator, serve
 from perene.wire.node import Node
 from tests.support.listening import listening

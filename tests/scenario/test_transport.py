@@ -14,9 +14,10 @@ from websockets.asyncio.server import serve as websockets_serve
 from perene.core.causes import Ending, Kind, Local
 from perene.crypto import KeyPair
 from perene.engine.channel import Channel
+from perene.engine.endpoint import Endpoint
 from perene.engine.errors import ConnectionEnded
 from perene.engine.probe import Trust, probe_endpoint
-from perene.engine.transport import Endpoint, SocketTransport
+from perene.engine.transport import SocketTransport
 from perene.sim import Simulator, serve
 from perene.sim.server import SimServer
 from tests.support.listening import Answer, listening

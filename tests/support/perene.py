@@ -20,9 +20,9 @@ from perene.engine.client_payload import ClientIdentity
 from perene.engine.config import EngineConfig
 from perene.engine.connection import Connection
 from perene.engine.content import readable_fields, text_message
+from perene.engine.endpoint import Endpoint
 from perene.engine.listening import HearingMemory
 from perene.engine.ports import SessionStore
-from perene.engine.transport import Endpoint
 from perene.store.store import Store
 from perene.supervisor.desks.account import AccountDesk
 from perene.supervisor.desks.events import EventFeed

@@ -11,8 +11,8 @@ from perene.core.unit import Committed, Unit
 from perene.engine.client_payload import ClientIdentity
 from perene.engine.config import EngineConfig
 from perene.engine.connection import Connection
+from perene.engine.endpoint import Endpoint
 from perene.engine.ports import SessionStore
-from perene.engine.transport import Endpoint
 from perene.settings import Settings
 from perene.store.session_store import SessionReader
 from perene.store.store import Store

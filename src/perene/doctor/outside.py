@@ -12,8 +12,9 @@ from perene.app import CLIENT_VERSION
 from perene.core.errors import PereneError
 from perene.doctor.finding import Finding, Level, fail, ok, refusal, warn
 from perene.engine.client_version import ClientVersion, fetch_version
+from perene.engine.endpoint import Endpoint
 from perene.engine.probe import Trust, probe_endpoint
-from perene.engine.transport import Endpoint, tls_context
+from perene.engine.tls import tls_context
 from perene.settings import Settings
 from perene.wire.certificates import WHATSAPP_ROOT_KEY
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 from perene.core.errors import PereneError
-from perene.engine.transport import tls_context
+from perene.engine.tls import tls_context
 
 ClientVersion = tuple[int, int, int]
 

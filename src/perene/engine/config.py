@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from perene.engine.client_payload import ClientIdentity
-from perene.engine.transport import Endpoint
+from perene.engine.endpoint import Endpoint
 
 FIRST_PRE_KEYS = 812
 """First supply, and the refill of an empty one (facts/protocol.md §1.6)."""

@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 from perene.core.causes import Ending, Local
 from perene.crypto import KeyPair
 from perene.engine.endings import local
+from perene.engine.endpoint import Endpoint
 from perene.engine.errors import ConnectionEnded
-from perene.engine.transport import Endpoint, SocketTransport, Transport
+from perene.engine.transport import SocketTransport, Transport
 from perene.engine.unreachable import unreachable
 from perene.wire.errors import CertificateError, WireError
 from perene.wire.frames import FrameReader, client_intro, frame
