@@ -7,23 +7,24 @@ for it until the service ends: uvicorn waits for a request, and for a reader, wi
 import asyncio
 import socket
 import struct
+from typing import ClassVar
 
 import structlog
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 log = structlog.stdlib.get_logger()
 
-SILENT_S = 60.0
-"""Whose turn it is to speak has so long for the next bytes of a request."""
-
-STUCK_S = 60.0
-"""Who is to read has so long to take anything of what was written."""
-
 _AT_ONCE = struct.pack("ii", 1, 0)
 
 
 class ClientConnection(H11Protocol):
     """uvicorn's connection with an end to each of its waits."""
+
+    silent_s: ClassVar[float] = 60.0
+    """Whose turn it is to speak has so long for the next bytes of a request."""
+
+    stuck_s: ClassVar[float] = 60.0
+    """Who is to read has so long to take anything of what was written."""
 
     _silence: asyncio.TimerHandle | None = None
     _stuck: asyncio.TimerHandle | None = None
@@ -68,7 +69,7 @@ class ClientConnection(H11Protocol):
         return cycle.response_complete or cycle.more_body
 
     def _listen(self) -> None:
-        self._silence = self.loop.call_later(SILENT_S, self._was_silent)
+        self._silence = self.loop.call_later(self.silent_s, self._was_silent)
 
     def _hear(self) -> None:
         if self._silence is not None:
@@ -83,9 +84,10 @@ class ClientConnection(H11Protocol):
 
     def _watch_reader(self) -> None:
         left = self.transport.get_write_buffer_size()
-        self._stuck = self.loop.call_later(STUCK_S, self._took_something_of, left)
+        self._stuck = self.loop.call_later(self.stuck_s, self.look, left)
 
-    def _took_something_of(self, before: int) -> None:
+    def look(self, before: int) -> None:
+        """Give up who has taken nothing since so many bytes were left."""
         if self.transport.get_write_buffer_size() < before:
             self._watch_reader()
         else:

@@ -39,7 +39,8 @@ class _Server(uvicorn.Server):
 class HttpServer:
     """Serves one application from `start` to `stop`, each called once.
 
-    `clock` measures what a request costs the event loop, so it is the machine's but in tests.
+    `clock` measures what a request costs the event loop, so it is the machine's but in tests;
+    `connection` says how patient it is with its clients.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class HttpServer:
         shutdown_timeout_s: float = 10,
         most_connections: int | None = None,
         clock: Clock | None = None,
+        connection: type[ClientConnection] = ClientConnection,
     ) -> None:
         self.app = app
         self._host = host
@@ -61,7 +63,7 @@ class HttpServer:
         self._server = _Server(
             uvicorn.Config(
                 Turns(app, clock or SystemClock()),
-                http=ClientConnection,
+                http=connection,
                 lifespan="off",
                 log_config=None,
                 access_log=False,

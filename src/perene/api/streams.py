@@ -35,10 +35,6 @@ log = structlog.stdlib.get_logger()
 PAGE = 100
 """Events that a stream holds at most: what it has read and its client has not taken yet."""
 
-SEND_TIMEOUT_S = 60.0
-"""A client that takes nothing for so long is given up, so that it frees its place."""
-
-
 CHUNK_BYTES = 64 * 1024
 """What is sent at once: each piece costs more than what is in it."""
 
@@ -52,15 +48,18 @@ _LONGEST_PAUSE_S = 1.0
 _KEPT = 256
 """Events whose form is kept for the streams that have yet to send them."""
 
-AGAIN_S = 2.0
-"""A stream that found no database asks again after so long."""
-
 
 @dataclass(slots=True)
 class Streams:
-    """Counts the open streams, and ends them all when the service stops."""
+    """Counts the open streams, and ends them all when the service stops.
+
+    A client that takes nothing for `send_within_s` is given up, so that it frees its place. A
+    stream that found no database asks again after `again_after_s`.
+    """
 
     limit: int = 256
+    send_within_s: float = 60.0
+    again_after_s: float = 2.0
     open: int = 0
     _closing: asyncio.Event = field(default_factory=asyncio.Event)
     _made: OrderedDict[int, tuple[StoredEvent, bytes]] = field(
@@ -135,7 +134,7 @@ async def frames(
                 log.warning("event_stream_waits", code=error.code, reason=str(error))
             waits = True
             yield b": waiting for the database\n\n"
-            await asyncio.sleep(AGAIN_S)
+            await asyncio.sleep(streams.again_after_s)
             continue
         finally:
             reading.cancel()
@@ -226,7 +225,7 @@ class EventStream(Response):
                 self._revoked(),
             )
             with contextlib.suppress(TimeoutError, OSError):
-                await _within(send({"type": "http.response.body", "body": b""}))
+                await self._within(send({"type": "http.response.body", "body": b""}))
         finally:
             self._streams.open -= 1
 
@@ -235,19 +234,18 @@ class EventStream(Response):
             async with contextlib.aclosing(self._frames) as frames:
                 async for content in frames:
                     message = {"type": "http.response.body", "body": content, "more_body": True}
-                    await _within(send(message))
+                    await self._within(send(message))
         except TimeoutError:
-            log.info("event_stream_given_up", waited_s=SEND_TIMEOUT_S)
+            log.info("event_stream_given_up", waited_s=self._streams.send_within_s)
         except OSError:
             pass  # the client is gone
         except PereneError as error:
             # The client comes back by itself, with the position that it has reached.
             log.warning("event_stream_ended", code=error.code)
 
-
-async def _within(sending: Awaitable[None]) -> None:
-    async with asyncio.timeout(SEND_TIMEOUT_S):
-        await sending
+    async def _within(self, sending: Awaitable[None]) -> None:
+        async with asyncio.timeout(self._streams.send_within_s):
+            await sending
 
 
 async def _disconnected(receive: Receive) -> None:

@@ -64,6 +64,10 @@ class Keyring:
         """Return a bundle of ours, to put into a retry receipt."""
         return self.public().take()
 
+    def lose_one_time_keys(self) -> None:
+        """Forget the one-time pre-keys that were handed out: who uses one is not understood."""
+        self._one_time.clear()
+
     def _another_pre_key(self) -> tuple[int, bytes]:
         key = PreKey.generate(self._next_id)
         self._next_id += 1

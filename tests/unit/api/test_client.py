@@ -3,12 +3,13 @@
 import asyncio
 import select
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import pytest
 
-from perene.api import HttpServer, client, create_app, streams
+from perene.api import HttpServer, create_app
+from perene.api.client import ClientConnection
 from perene.core.events import EventType
 from tests.unit.api.fakes import KEY, Fakes
 
@@ -16,9 +17,30 @@ SOON_S = 0.2
 LONG = "x" * 60_000
 
 
-@pytest.fixture
-async def port(fakes: Fakes) -> AsyncIterator[int]:
-    http = HttpServer(create_app(fakes.ports()), host="127.0.0.1", port=0, streams=fakes.streams)
+class QuickToJudgeReaders(ClientConnection):
+    """Whoever takes nothing is soon given up."""
+
+    stuck_s = SOON_S
+
+
+class QuickToJudgeWriters(ClientConnection):
+    """Whoever says nothing is soon given up."""
+
+    silent_s = SOON_S
+
+
+@asynccontextmanager
+async def serving(
+    fakes: Fakes, connection: type[ClientConnection] = ClientConnection
+) -> AsyncGenerator[int]:
+    """Serve with such patience; gives the port."""
+    http = HttpServer(
+        create_app(fakes.ports()),
+        host="127.0.0.1",
+        port=0,
+        streams=fakes.streams,
+        connection=connection,
+    )
     yield await http.start()
     await http.stop()
     assert fakes.streams.open == 0
@@ -46,47 +68,39 @@ async def hung_up(sock: socket.socket) -> bool:
 
 
 @pytest.mark.requirement("C1")
-async def test_a_stream_whose_reader_has_come_to_a_halt_keeps_no_socket(
-    fakes: Fakes, port: int, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(client, "STUCK_S", SOON_S)
-    monkeypatch.setattr(streams, "SEND_TIMEOUT_S", SOON_S)
+async def test_a_stream_whose_reader_has_come_to_a_halt_keeps_no_socket(fakes: Fakes):
+    fakes.streams.send_within_s = SOON_S
     for _ in range(200):
         await fakes.events.emit(EventType.MESSAGE_RECEIVED, text=LONG)
-    async with connected(port) as sock:
+    async with serving(fakes, QuickToJudgeReaders) as port, connected(port) as sock:
         ask(sock, "/v1/events?after=0")
         assert await hung_up(sock)
 
 
 @pytest.mark.requirement("C1")
-async def test_an_answer_that_nobody_takes_is_not_kept(
-    fakes: Fakes, port: int, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(client, "STUCK_S", SOON_S)
+async def test_an_answer_that_nobody_takes_is_not_kept(fakes: Fakes):
     for _ in range(200):
         await fakes.events.emit(EventType.MESSAGE_RECEIVED, text=LONG)
-    async with connected(port) as sock:
+    async with serving(fakes, QuickToJudgeReaders) as port, connected(port) as sock:
         ask(sock, "/v1/events?after=0&format=json&limit=500")
         assert await hung_up(sock)
 
 
-async def test_who_reads_slowly_gets_everything(
-    fakes: Fakes, port: int, monkeypatch: pytest.MonkeyPatch
-):
+async def test_who_reads_slowly_gets_everything(fakes: Fakes):
     """Who takes a part between any two looks is slow, and not stuck."""
-    monkeypatch.setattr(client, "STUCK_S", 0.5)
     looked = asyncio.Semaphore(0)
-    look = getattr(client.ClientConnection, "_took_something_of")  # noqa: B009  # not public
 
-    def look_and_tell(self: client.ClientConnection, before: int) -> None:
-        look(self, before)
-        looked.release()
+    class Looked(ClientConnection):
+        stuck_s = 0.5
 
-    monkeypatch.setattr(client.ClientConnection, "_took_something_of", look_and_tell)
+        def look(self, before: int) -> None:
+            super().look(before)
+            looked.release()
+
     for _ in range(300):
         await fakes.events.emit(EventType.MESSAGE_RECEIVED, text=LONG)
     whole, taken = 300 * len(LONG), 0
-    async with connected(port) as sock:
+    async with serving(fakes, Looked) as port, connected(port) as sock:
         ask(sock, "/v1/events?after=0&format=json&limit=500")
         sock.setblocking(False)
         # Of the second half the system itself may hold the rest: nobody looks any more.
@@ -110,24 +124,22 @@ async def test_who_reads_slowly_gets_everything(
         b"POST /v1/sessions HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{",
     ],
 )
-async def test_who_does_not_finish_a_request_keeps_no_socket(
-    port: int, monkeypatch: pytest.MonkeyPatch, said: bytes
-):
-    monkeypatch.setattr(client, "SILENT_S", SOON_S)
-    async with connected(port) as sock:
+async def test_who_does_not_finish_a_request_keeps_no_socket(fakes: Fakes, said: bytes):
+    async with serving(fakes, QuickToJudgeWriters) as port, connected(port) as sock:
         sock.sendall(said)
         assert await hung_up(sock)
 
 
-async def test_who_waits_for_an_answer_is_not_taken_for_silent(
-    fakes: Fakes, port: int, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(client, "SILENT_S", 0.05)
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(
-        f"GET /v1/events?heartbeat_s=1 HTTP/1.1\r\nHost: x\r\nX-Api-Key: {KEY}\r\n\r\n".encode()
-    )
-    async with asyncio.timeout(10):
-        await reader.readuntil(b"still here")
-    writer.close()
-    await fakes.events.nobody_waits()
+async def test_who_waits_for_an_answer_is_not_taken_for_silent(fakes: Fakes):
+    class Hasty(ClientConnection):
+        silent_s = 0.05
+
+    async with serving(fakes, Hasty) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(
+            f"GET /v1/events?heartbeat_s=1 HTTP/1.1\r\nHost: x\r\nX-Api-Key: {KEY}\r\n\r\n".encode()
+        )
+        async with asyncio.timeout(10):
+            await reader.readuntil(b"still here")
+        writer.close()
+        await fakes.events.nobody_waits()

@@ -140,10 +140,8 @@ async def test_a_slow_client_holds_up_nobody_else(app: FastAPI, fakes: Fakes):
         assert (await slow.event())["id"] == "1"
 
 
-async def test_a_client_that_takes_nothing_is_given_up(
-    app: FastAPI, fakes: Fakes, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(streams, "SEND_TIMEOUT_S", 0.05)
+async def test_a_client_that_takes_nothing_is_given_up(app: FastAPI, fakes: Fakes):
+    fakes.streams.send_within_s = 0.05
     for _ in range(5):
         await fakes.events.emit(RECEIVED)
     async with Stream(app, "/v1/events?after=0") as stream:
@@ -183,7 +181,7 @@ async def test_a_stream_waits_for_a_database_that_does_not_answer(
     app: FastAPI, fakes: Fakes, monkeypatch: pytest.MonkeyPatch
 ):
     after, failures = fakes.events.after, 3
-    monkeypatch.setattr(streams, "AGAIN_S", 0.0)
+    fakes.streams.again_after_s = 0.0
 
     async def fail(*asked: Any, **more: Any) -> EventPage:
         nonlocal failures

@@ -149,10 +149,10 @@ async def test_a_test_of_the_receivers_waits_for_no_alert_and_no_alert_waits_for
 async def test_a_database_that_dies_in_silence_is_seen_by_health_and_alerts(
     service: Wired, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def gone() -> None:
+    async def gone(*_: object, **__: object) -> None:
         raise StorageUnavailable("the disk is gone")
 
-    monkeypatch.setattr(service.watch.looks.database, "_probe", gone)
+    monkeypatch.setattr(service.store.database, "write", gone)
     await service.watch.looks.database.look()
     [database] = (await service.watch.vitals.health()).components
     assert not database.ok

@@ -124,7 +124,7 @@ async def test_a_third_retry_receipt_brings_keys(simulator: Simulator) -> None:
     await client.send_text(to, "one", "M1", to)
     for _ in range(2):
         simulator.lose_ratchets(contact.account.phone)
-        contact.party.desk.keyring._one_time.clear()
+        contact.party.desk.keyring.lose_one_time_keys()
         await client.send_text(to, "two", "M2", to)
     first, second = client.take("receipt", type="retry")
     assert first.child("keys") is None

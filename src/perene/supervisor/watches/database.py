@@ -14,7 +14,6 @@ from perene.supervisor.storage.committer import Committer
 log = structlog.stdlib.get_logger()
 
 _EVERY_S = 15.0
-_PATIENCE_S = 10.0
 _FRESH = timedelta(seconds=5)
 """For how long a save proves that the database can be written; less than the time to a look."""
 
@@ -24,15 +23,22 @@ class DatabaseWatch:
 
     `probe` writes a row of its own, and raises StorageError. It is not called right after a save,
     nor while one is under way, for traffic proves as much, and tells within its own time limit: an
-    outage without traffic is noticed by it, and the end of one that no session waits out.
+    outage without traffic is noticed by it, and the end of one that no session waits out. A probe
+    that takes longer than `patience_s` has failed.
     """
 
     def __init__(
-        self, probe: Callable[[], Awaitable[None]], committer: Committer, clock: Clock
+        self,
+        probe: Callable[[], Awaitable[None]],
+        committer: Committer,
+        clock: Clock,
+        *,
+        patience_s: float = 10.0,
     ) -> None:
         self._probe = probe
         self._committer = committer
         self._clock = clock
+        self._patience_s = patience_s
         self._problem: str | None = None
         self._saved_at: datetime | None = None
         self._probed_at: datetime | None = None
@@ -53,10 +59,10 @@ class DatabaseWatch:
         if self._committer.busy or self._saved_just_now():
             return
         try:
-            async with asyncio.timeout(_PATIENCE_S):
+            async with asyncio.timeout(self._patience_s):
                 await self._probe()
         except (StorageError, TimeoutError) as error:
-            reason = str(error) or f"no answer within {_PATIENCE_S:g} s"
+            reason = str(error) or f"no answer within {self._patience_s:g} s"
             if self._problem is None:
                 log.error("database_not_writable", reason=reason)
             self._problem = reason

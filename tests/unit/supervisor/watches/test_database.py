@@ -138,8 +138,7 @@ async def test_a_failed_save_that_nobody_repeats_is_forgotten_when_the_database_
         assert not rig.committer.failing
 
 
-async def test_a_probe_that_is_never_answered_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("perene.supervisor.watches.database._PATIENCE_S", 0.001)
+async def test_a_probe_that_is_never_answered_is_a_failure() -> None:
     clock = VirtualClock()
     never = asyncio.Event()
     committer = Rig().committer
@@ -147,7 +146,7 @@ async def test_a_probe_that_is_never_answered_is_a_failure(monkeypatch: pytest.M
     async def hang() -> None:
         await never.wait()
 
-    watch = DatabaseWatch(hang, committer, clock)
+    watch = DatabaseWatch(hang, committer, clock, patience_s=0.001)
     await watch.look()
     assert watch.failing
     assert "no answer" in (watch.health().detail or "")
