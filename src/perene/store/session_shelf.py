@@ -90,13 +90,15 @@ class SessionShelf(StoreBase):
         """Replace a session's options."""
         await self.database.write(sessions.set_options, self.keyring, session, options)
 
-    async def delete_session(self, session: SessionId, *, event: Event | None = None) -> None:
+    async def delete_session(
+        self, session: SessionId, *, event: Event | None = None, at_once: int = _DELETED_AT_ONCE
+    ) -> None:
         """Delete a session and everything of it; `event` is what remains in the outbox.
 
-        A little at a time, so that others are served in between. If it ends early, a part of what
-        the session had is gone, and it can be called again.
+        At most `at_once` rows at a time, so that others are served in between. If it ends early, a
+        part of what the session had is gone, and it can be called again.
         """
-        while await self.database.write(sessions.delete_some, session, limit=_DELETED_AT_ONCE):
+        while await self.database.write(sessions.delete_some, session, limit=at_once):
             pass
         key = await self.database.write(sessions.delete_session, session, event=event)
         self.keyring.forget(key)

@@ -98,8 +98,9 @@ class Upkeep(StoreBase):
         events_before: datetime | None = None,
         outages_before: datetime | None = None,
         alerts_before: datetime | None = None,
+        at_once: int = _PURGE_ROWS,
     ) -> int:
-        """Delete what is older than its limit, a little at a time; returns how many rows.
+        """Delete what is older than its limit, `at_once` rows at a time; returns how many.
 
         Outages count from their end and alerts from their resolution: open ones stay.
         """
@@ -112,12 +113,12 @@ class Upkeep(StoreBase):
             (sending.purge_idempotency_keys, idempotency_keys_before),
         ):
             if before is not None:
-                gone += await self._purge(fn, before)
+                gone += await self._purge(fn, before, at_once)
         return gone
 
-    async def _purge(self, fn: Callable[..., int], before: datetime) -> int:
+    async def _purge(self, fn: Callable[..., int], before: datetime, at_once: int) -> int:
         gone = 0
-        while found := await self.database.write(fn, before, limit=_PURGE_ROWS):
+        while found := await self.database.write(fn, before, limit=at_once):
             gone += found
         return gone
 

@@ -11,7 +11,6 @@ from perene.core.errors import Conflict
 from perene.core.ids import Epoch, SessionId
 from perene.core.messages import Status
 from perene.core.unit import AddressPair
-from perene.store import upkeep
 from perene.store.store import Store
 from tests.support.units import ANA, LID, ME, PN, START, key, message, status, unit
 
@@ -137,7 +136,6 @@ async def test_idempotency_keys_are_forgotten_after_their_time(store: Store) -> 
 async def test_old_idempotency_keys_are_purged_a_little_at_a_time(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upkeep, "_PURGE_ROWS", 2)
     purged, write = list[int](), store.database.write
 
     async def watched(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -149,5 +147,6 @@ async def test_old_idempotency_keys_are_purged_a_little_at_a_time(
             ANA, message(key(from_me=True)), idempotency_key=f"k{number}", request_hash=b"h"
         )
     monkeypatch.setattr(store.database, "write", watched)
-    assert await store.purge(idempotency_keys_before=START + timedelta(days=1)) == 5
+    later = START + timedelta(days=1)
+    assert await store.purge(idempotency_keys_before=later, at_once=2) == 5
     assert purged == [2, 2, 1, 0]

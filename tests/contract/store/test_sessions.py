@@ -27,7 +27,7 @@ from perene.core.unit import (
     SenderKeyWrite,
     Unit,
 )
-from perene.store import schema, session_shelf
+from perene.store import schema
 from perene.store.store import Store
 from tests.contract.store.make_golden import ALERT, OUTAGE, PRIVACY_TOKEN, STANDING
 from tests.support.units import (
@@ -229,7 +229,6 @@ async def test_a_deleted_session_leaves_nothing_but_the_news(store: Store) -> No
 async def test_a_session_with_much_in_it_is_deleted_a_little_at_a_time(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session_shelf, "_DELETED_AT_ONCE", 3)
     sizes, write = list[int](), store.database.write
 
     async def watched(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -255,7 +254,7 @@ async def test_a_session_with_much_in_it_is_deleted_a_little_at_a_time(
             ]
         )
     monkeypatch.setattr(store.database, "write", watched)
-    await store.delete_session(ANA)
+    await store.delete_session(ANA, at_once=3)
     assert await rows(store) == kept
     assert len(sizes) > 10
     # The last transaction takes the session itself, its credentials and its data key.

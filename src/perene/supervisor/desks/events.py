@@ -12,7 +12,7 @@ from perene.supervisor.storage.store import EventRow, Outbox
 
 T = TypeVar("T")
 
-SPAN = 20_000
+_SPAN = 20_000
 """Events among which those of some types are looked for at a time, some milliseconds.
 
 To look through all of a large outbox takes longer than the database may: it would fail each time,
@@ -28,8 +28,9 @@ class EventFeed:
     gets the same answer, if that reading was begun after the last ring.
     """
 
-    def __init__(self, store: Outbox) -> None:
+    def __init__(self, store: Outbox, *, span: int = _SPAN) -> None:
         self._store = store
+        self._span = span
         self._changed = asyncio.Event()
         self._reading: dict[tuple[Hashable, ...], asyncio.Task[Any]] = {}
 
@@ -59,8 +60,10 @@ class EventFeed:
         searched = seq
         while True:
             until = None
-            if types and last - searched > SPAN:
-                until = await self._store.reach(searched, count=SPAN, session=session, types=types)
+            if types and last - searched > self._span:
+                until = await self._store.reach(
+                    searched, count=self._span, session=session, types=types
+                )
             found += await self._store.events_after(
                 searched, limit=limit - len(found), session=session, types=types, until=until
             )

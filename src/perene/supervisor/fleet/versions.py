@@ -17,9 +17,6 @@ log = structlog.stdlib.get_logger()
 RETRY_AFTER_S = 600.0
 """Time between two looks that were in vain; a version is not mended within seconds."""
 
-STORE_PATIENCE_S = 5.0
-"""Time that the database gets: the version is worth more at once than remembered."""
-
 
 class VersionStore(Protocol):
     """What is remembered of the version over restarts. Both raise StorageError."""
@@ -34,7 +31,8 @@ class ClientVersions:
 
     An override is presented whatever happens. Else it is the newest of the release's own
     (`default`), the one found before (in the store), and the one found now by `fetch`, which
-    bounds its time itself and raises PereneError.
+    bounds its time itself and raises PereneError. The database gets `store_patience_s`: the version
+    is worth more at once than remembered.
     """
 
     def __init__(
@@ -46,7 +44,9 @@ class ClientVersions:
         override: ClientVersion | None,
         clock: Clock,
         endpoint: str,
+        store_patience_s: float = 5.0,
     ) -> None:
+        self._store_patience_s = store_patience_s
         self._store = store
         self._fetch = fetch
         self._override = override
@@ -65,7 +65,7 @@ class ClientVersions:
     async def load(self) -> None:
         """Take over what was found before. Never fails: without it the default will do."""
         try:
-            async with asyncio.timeout(STORE_PATIENCE_S):
+            async with asyncio.timeout(self._store_patience_s):
                 found = await self._store.client_version(self._endpoint)
         except (PereneError, TimeoutError) as error:
             log.warning("client_version_not_loaded", reason=str(error) or "no answer in time")
@@ -140,7 +140,7 @@ class ClientVersions:
 
     async def _save(self, version: ClientVersion) -> None:
         try:
-            async with asyncio.timeout(STORE_PATIENCE_S):
+            async with asyncio.timeout(self._store_patience_s):
                 await self._store.save_client_version(
                     self._endpoint, _text(version), self._clock.now()
                 )

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from perene.core.errors import StorageUnavailable
 from perene.core.events import Event, EventType
 from perene.core.ids import SessionId
-from perene.supervisor.desks import events
 from perene.supervisor.desks.events import EventFeed
 from perene.supervisor.ports import EventPage
 from tests.support.virtual_clock import START
@@ -137,7 +136,7 @@ def test_page_after_page_every_match_is_read_exactly_once(
         store = MemoryStore()
         for owner, kind in kinds:
             store.emit(fact(kind), owner)
-        feed, position, found = EventFeed(store), 0, list[int]()
+        feed, position, found = EventFeed(store, span=span), 0, list[int]()
         while True:
             page = await feed.after(position, session=session, types=types, limit=limit)
             assert page.position >= position
@@ -151,9 +150,7 @@ def test_page_after_page_every_match_is_read_exactly_once(
         for seq, (owner, kind) in enumerate(kinds, start=1)
         if session in (None, owner) and (not types or kind in types)
     ]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(events, "SPAN", span)
-        assert asyncio.run(read_all()) == expected
+    assert asyncio.run(read_all()) == expected
 
 
 async def test_nobody_waits_for_what_is_there(feed: EventFeed, store: MemoryStore) -> None:
@@ -267,9 +264,7 @@ async def test_a_reading_that_fails_fails_for_all_who_asked_and_for_nobody_later
 
 
 @pytest.mark.requirement("C1")
-async def test_what_is_seldom_is_looked_for_a_little_at_a_time(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_what_is_seldom_is_looked_for_a_little_at_a_time() -> None:
     spans: list[tuple[int, int]] = []
 
     class Watched(MemoryStore):
@@ -277,11 +272,10 @@ async def test_what_is_seldom_is_looked_for_a_little_at_a_time(
             spans.append((seq, query["until"] or len(self.outbox)))
             return await super().events_after(seq, **query)
 
-    monkeypatch.setattr(events, "SPAN", 10)
     store, seldom = Watched(), EventType.SESSION_BANNED
     for number in range(1, 96):
         store.emit(fact(seldom if number in {5, 17, 93} else EventType.MESSAGE_RECEIVED), ANA)
-    feed = EventFeed(store)
+    feed = EventFeed(store, span=10)
     page = await feed.after(0, session=None, types=(seldom,), limit=2)
     assert ([item.seq for item in page.items], page.position) == ([5, 17], 17)
     page = await feed.after(page.position, session=None, types=(seldom,), limit=2)
@@ -291,9 +285,7 @@ async def test_what_is_seldom_is_looked_for_a_little_at_a_time(
 
 
 @pytest.mark.requirement("C1")
-async def test_events_that_are_gone_or_of_others_cost_a_search_nothing(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_events_that_are_gone_or_of_others_cost_a_search_nothing() -> None:
     asked: list[int] = []
 
     class Old(MemoryStore):
@@ -309,7 +301,7 @@ async def test_events_that_are_gone_or_of_others_cost_a_search_nothing(
         async def last_seq(self) -> int:
             return 10**9
 
-    monkeypatch.setattr(events, "SPAN", 10)
-    page = await EventFeed(Old()).after(0, session=ANA, types=(EventType.SESSION_BANNED,), limit=10)
+    feed = EventFeed(Old(), span=10)
+    page = await feed.after(0, session=ANA, types=(EventType.SESSION_BANNED,), limit=10)
     assert (list(page.items), page.position) == ([], 10**9)
     assert asked == [0, 10**9 - 50]

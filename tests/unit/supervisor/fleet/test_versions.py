@@ -69,6 +69,7 @@ def versions(
     shelf: Shelf | None = None,
     override: tuple[int, int, int] | None = None,
     clock: VirtualClock | None = None,
+    store_patience_s: float = 5.0,
 ) -> ClientVersions:
     return ClientVersions(
         store=shelf or Shelf(),
@@ -77,6 +78,7 @@ def versions(
         override=override,
         clock=clock or VirtualClock(),
         endpoint=ENDPOINT,
+        store_patience_s=store_patience_s,
     )
 
 
@@ -202,12 +204,9 @@ async def test_the_database_is_not_needed() -> None:
     assert found.current() == NEW
 
 
-async def test_a_database_that_does_not_answer_is_not_waited_for(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("perene.supervisor.fleet.versions.STORE_PATIENCE_S", 0.01)
+async def test_a_database_that_does_not_answer_is_not_waited_for() -> None:
     shelf = Shelf()
     shelf.hanging = True
-    found = versions(Page(NEW), shelf=shelf)
+    found = versions(Page(NEW), shelf=shelf, store_patience_s=0.01)
     await found.load()
     assert await found.refresh(OLD) == NEW
