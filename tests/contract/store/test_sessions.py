@@ -211,6 +211,7 @@ async def test_a_deleted_session_leaves_nothing_but_the_news(store: Store) -> No
     await store.archive_credentials(ANA, Epoch(0), "unlinked")
     await store.commit([full()])
     await store.save_alerts([replace(ALERT, subject=ANA)])
+    await store.save_alert_conditions({(ALERT.rule, ANA): START})
     await store.save_hearing({ANA: b"learned"})
     during = await rows(store)
     emptied = {name for name in before if during[name] == before[name]}
