@@ -141,6 +141,18 @@ async def ending_of(endpoint: Endpoint) -> Ending:
     return ending
 
 
+async def test_a_name_server_that_is_silent_is_not_taken_for_a_firewall(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def hang(*question: object, **more: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", hang)
+    probed = await probe_endpoint(Endpoint(url="wss://chat.example/ws/chat"), timeout_s=0.01)
+    assert (probed.ok, probed.code) == (False, Local.DNS)
+    assert "name servers" in (probed.remedy or "")
+
+
 async def test_a_closed_port_refuses() -> None:
     ending = await ending_of(Endpoint(url=f"ws://127.0.0.1:{closed_port()}/ws/chat"))
     assert ending.code == Local.REFUSED

@@ -135,8 +135,11 @@ async def _resolve(target: tuple[str, int], timeout_s: float) -> float:
     """Return how long the name took, in milliseconds."""
     loop = asyncio.get_running_loop()
     began = time.perf_counter()
-    async with asyncio.timeout(timeout_s):
-        await loop.getaddrinfo(*target, type=socket.SOCK_STREAM)
+    try:
+        async with asyncio.timeout(timeout_s):
+            await loop.getaddrinfo(*target, type=socket.SOCK_STREAM)
+    except TimeoutError as error:  # it is the name servers that are silent, and no firewall
+        raise socket.gaierror(socket.EAI_AGAIN, "the resolver does not answer") from error
     return _since(began)
 
 
