@@ -1,15 +1,11 @@
 """Makes the HTTP application out of ports."""
 
 from collections.abc import Collection
-from pathlib import Path
 from typing import cast
 
 from fastapi import APIRouter, FastAPI
-from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import HTMLResponse
 from fastapi.routing import APIRoute
-from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel
 
 from perene import __version__
@@ -30,8 +26,8 @@ from perene.api.routes import (
 )
 from perene.api.shapes.events import EventsOut, StreamedOut
 from perene.api.shapes.sessions import QrOut
+from perene.docs_page import add_docs_page
 
-STATIC = Path(__file__).parent / "static"
 MAX_BODY_BYTES = 1024 * 1024
 
 
@@ -93,20 +89,7 @@ def _operation_id(route: APIRoute) -> str:
 
 
 def _add_docs(app: FastAPI) -> None:
-    app.mount("/static", StaticFiles(directory=STATIC), name="static")
-
-    async def docs() -> HTMLResponse:
-        return get_swagger_ui_html(
-            openapi_url="/openapi.json",
-            title="Perene: HTTP API",
-            swagger_js_url="/static/swagger-ui/swagger-ui-bundle.js",
-            swagger_css_url="/static/swagger-ui/swagger-ui.css",
-            swagger_favicon_url="/static/swagger-ui/favicon-32x32.png",
-            # null keeps the page from asking a validator on another host
-            swagger_ui_parameters={"validatorUrl": None, "persistAuthorization": True},
-        )
-
-    app.add_api_route("/docs", docs, include_in_schema=False)
+    add_docs_page(app, title="Perene: HTTP API")
     app.openapi = lambda: openapi_document(app)  # the way that FastAPI documents
 
 
@@ -117,8 +100,19 @@ def openapi_document(app: FastAPI) -> dict[str, object]:
             title=app.title, version=app.version, summary=app.summary, routes=app.routes
         )
         _add_schemas(document["components"]["schemas"], Problem, QrOut, EventsOut, StreamedOut)
+        for methods in document["paths"].values():
+            for operation in methods.values():
+                _summarise(operation)
         app.openapi_schema = document
     return cast("dict[str, object]", app.openapi_schema)
+
+
+def _summarise(operation: dict[str, str]) -> None:
+    """Let a route be summed up by the first sentences of its text, not by its function's name."""
+    first, _, rest = operation.pop("description").partition("\n\n")
+    operation["summary"] = " ".join(first.split()).rstrip(".")
+    if rest:
+        operation["description"] = rest
 
 
 def _add_schemas(schemas: dict[str, object], *models: type[BaseModel]) -> None:

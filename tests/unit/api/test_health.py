@@ -32,6 +32,14 @@ async def test_the_documentation_needs_no_other_host(client: httpx.AsyncClient):
     assert '"validatorUrl": null' in page
 
 
+async def test_every_route_is_summed_up_in_words(client: httpx.AsyncClient):
+    paths = (await client.get("/openapi.json")).json()["paths"]
+    routes = [route for methods in paths.values() for route in methods.values()]
+    assert [route for route in routes if route["summary"].istitle()] == []
+    code = paths["/v1/sessions/{session_id}/qr"]["get"]
+    assert code["summary"].startswith("Show the QR code to scan now")
+
+
 @pytest.mark.requirement("C16")
 async def test_detailed_health_shows_every_connection_and_every_component(
     client: httpx.AsyncClient,

@@ -1,5 +1,6 @@
 """Over real sockets: WebSocket and admin API on one port, plain and under TLS."""
 
+import re
 import ssl
 from collections.abc import AsyncIterator
 
@@ -134,6 +135,16 @@ async def test_a_qr_is_scanned_over_http(server: SimServer, admin: httpx.AsyncCl
     assert (await admin.post("/mock-phone/scan-qr", content="nonsense")).status_code == 400
     code = {"phone": "15550000009", "code": "ABCD1234"}
     assert (await admin.post("/mock-phone/enter-code", json=code)).status_code == 410
+
+
+async def test_the_documentation_needs_no_other_host(admin: httpx.AsyncClient) -> None:
+    page = (await admin.get("/docs")).text
+    assert "http://" not in page
+    assert "https://" not in page
+    files = re.findall(r'"(/admin/[^"]+\.(?:js|css|png))"', page)
+    assert len(files) == 3
+    for file in files:
+        assert (await admin.get(file.removeprefix("/admin"))).status_code == 200
 
 
 async def test_what_does_not_exist_is_404(admin: httpx.AsyncClient) -> None:

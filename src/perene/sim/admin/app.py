@@ -3,6 +3,7 @@
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
+from perene.docs_page import add_docs_page
 from perene.sim.admin import evidence, faults, groups, people, phones, traffic, versions
 from perene.sim.candidate import PairingRefused
 from perene.sim.media import media_routes
@@ -14,11 +15,12 @@ def admin_app(simulator: Simulator) -> FastAPI:
     """Return the API of a simulator, below /admin, described at /admin/docs."""
     app = FastAPI(
         title="Perene simulator",
-        docs_url="/admin/docs",
+        docs_url=None,
         redoc_url=None,
         openapi_url="/admin/openapi.json",
     )
     app.state.simulator = simulator
+    add_docs_page(app, title="Perene: the simulator", below="/admin")
     app.add_exception_handler(LookupError, _unknown)
     app.add_exception_handler(PairingRefused, _refused)
     for part in (phones, people, groups, evidence, faults, versions, traffic):
