@@ -6,17 +6,20 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Receiver:
-    """An HTTP server on this machine that keeps what is posted to it."""
+    """An HTTP server on this machine: keeps what is posted to it, and answers if it `goes_on`."""
 
     def __init__(self) -> None:
         self.posted: list[dict[str, str]] = []
         self.status = 200
+        self.goes_on = threading.Event()
+        self.goes_on.set()
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 receiver.posted.append(json.loads(body))
+                receiver.goes_on.wait()
                 self.send_response(receiver.status)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
@@ -39,6 +42,7 @@ class Receiver:
 
     def close(self) -> None:
         """Stop; a second time changes nothing."""
+        self.goes_on.set()
         self.server.shutdown()
         self.thread.join()
         self.server.server_close()

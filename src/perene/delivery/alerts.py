@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from perene.core.alerts import SERVICE, Alert, Severity
 from perene.delivery.addresses import Address, addresses
 from perene.delivery.outcomes import failure
-from perene.supervisor.alerts.tellings import NotTold
+from perene.supervisor.alerts.tellings import NotTold, ToldInPart
 
 TIMEOUT_S = 15.0
 """How long one message may take."""
@@ -29,6 +29,13 @@ MakeThread = Callable[[], Executor]
 """Makes one thread, which must not keep the process from its end: a receiver may hang in it."""
 
 
+_News = frozenset[tuple[str, bool]]
+"""What a message tells: the ids of alerts, and of each whether it is over."""
+
+_NO_NEWS = _News()
+"""What a test tells."""
+
+
 class AppriseNotifier:
     """One receiver. Messages are sent on a thread of its own, for apprise blocks."""
 
@@ -37,6 +44,7 @@ class AppriseNotifier:
         self._timeout_s = timeout_s
         # Its own: a receiver that hangs must take no thread from the database or the others.
         self._thread = thread
+        self._taken: tuple[_News, ToldInPart | None] = (_NO_NEWS, None)
 
     @property
     def name(self) -> str:
@@ -46,28 +54,41 @@ class AppriseNotifier:
     async def tell(
         self, alerts: Sequence[Alert], *, remedy: str, reasons: Mapping[str, str]
     ) -> None:
-        """Send one message; raise NotTold when the receiver did not take it in time."""
-        title, body = message(alerts, remedy, reasons)
-        await self.send(kind_of(alerts[0]), title, body)
+        """Send one message; raise NotTold when the receiver did not take it in time.
 
-    async def send(self, kind: str, title: str, body: str) -> None:
+        What it takes later than that is not sent again when it is told again.
+        """
+        title, body = message(alerts, remedy, reasons)
+        news = _News((alert.id, alert.resolved_at is not None) for alert in alerts)
+        await self.send(kind_of(alerts[0]), title, body, news=news)
+
+    async def send(self, kind: str, title: str, body: str, *, news: _News = _NO_NEWS) -> None:
         """Send a message of one of apprise's kinds; raise NotTold as `tell` does."""
         try:
             async with asyncio.timeout(self._timeout_s):
                 loop = asyncio.get_running_loop()
-                why_not = await loop.run_in_executor(self._thread, self._send, kind, title, body)
+                why_not = await loop.run_in_executor(
+                    self._thread, self._send, kind, title, body, news
+                )
         except TimeoutError:
             raise NotTold(f"no answer within {self._timeout_s:g} s") from None
         except Exception as error:  # noqa: BLE001  # a plugin raises anything, its address with it
             raise NotTold(f"the message was not sent ({type(error).__name__})") from None
-        if why_not:
-            raise NotTold(why_not)
+        if why_not is not None:
+            raise why_not from None
 
-    def _send(self, kind: str, title: str, body: str) -> str | None:
+    def _send(self, kind: str, title: str, body: str, news: _News) -> NotTold | None:
+        """Do so on the thread, where it is also known what came of messages that took too long."""
+        taken, in_part = self._taken
+        if news and news <= taken:
+            return in_part
         result = self.address.service.notify(
             body=body, title=title, notify_type=kind, body_format="text", log_level=logging.DEBUG
         )
-        return failure(result)
+        why_not = failure(result)
+        if why_not is None or isinstance(why_not, ToldInPart):
+            self._taken = news, why_not
+        return why_not
 
 
 def notifiers_for(urls: str, make_thread: MakeThread) -> list[AppriseNotifier]:

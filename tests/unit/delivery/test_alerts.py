@@ -79,6 +79,13 @@ async def test_a_receiver_that_is_gone_is_told_of_too(receiver: Receiver):
     assert str(refused.value) == "its host refused the connection"
 
 
+async def test_a_receiver_that_does_not_answer_is_told_of_too(receiver: Receiver):
+    receiver.goes_on.clear()
+    (notifier,) = notifiers_for(f"{receiver.url}?rto=0.2", a_thread)
+    with pytest.raises(NotTold, match=r"^its host did not answer in time$"):
+        await notifier.tell([ALERT], remedy="", reasons={})
+
+
 async def test_an_address_that_apprise_shall_not_mind_is_minded(receiver: Receiver):
     receiver.status = 404
     (notifier,) = notifiers_for(f"{receiver.url}?optional=yes", a_thread)

@@ -35,6 +35,10 @@ class NotTold(PereneError):
     remedy = "Check the address in PERENE_ALERT_URLS and whether its service can be reached."
 
 
+class ToldInPart(NotTold):
+    """A receiver took an alert for some of its recipients, who would be told again and again."""
+
+
 class Notifier(Protocol):
     """One receiver of alerts."""
 
@@ -46,7 +50,9 @@ class Notifier(Protocol):
     async def tell(
         self, alerts: Sequence[Alert], *, remedy: str, reasons: Mapping[str, str]
     ) -> None:
-        """Tell of alerts of one rule that all fired or all resolved. Raises NotTold.
+        """Tell of alerts of one rule that all fired or all resolved.
+
+        Raises NotTold; ToldInPart if it must not be tried again all the same.
 
         `reasons` say of subjects why they are as they are, as far as that is known.
         """
@@ -207,32 +213,35 @@ class AlertTellings:
     ) -> bool:
         notifier = group[0].notifier
         failure = await self._failure(notifier, [alerts[telling.alert] for telling in group])
-        notification = Notification(
-            at=self._clock.now(),
-            ok=failure is None,
-            detail=notifier.name if failure is None else f"{notifier.name}: {failure}",
-        )
-        for telling in group:
-            noted(telling.alert, notification)
-            if failure is not None:
-                self._tell_later(telling)
+        told = failure is None or isinstance(failure, ToldInPart)
+        notes: list[Notification] = []
         if failure is not None:
-            log.warning("alert_not_told", receiver=notifier.name, count=len(group), reason=failure)
-        return failure is None
+            reason = str(failure)
+            log.warning("alert_not_told", receiver=notifier.name, count=len(group), reason=reason)
+            detail = f"{notifier.name}: {reason}"
+            notes.append(Notification(at=self._clock.now(), ok=False, detail=detail))
+        if told:
+            notes.append(Notification(at=self._clock.now(), ok=True, detail=notifier.name))
+        for telling in group:
+            for note in notes:
+                noted(telling.alert, note)
+            if not told:
+                self._tell_later(telling)
+        return told
 
-    async def _failure(self, notifier: Notifier, alerts: Sequence[Alert]) -> str | None:
+    async def _failure(self, notifier: Notifier, alerts: Sequence[Alert]) -> NotTold | None:
         """Tell one receiver of alerts of one rule; return why that failed, None if it did not."""
         remedy = self._remedies.get(alerts[0].rule, "")
         try:
             async with asyncio.timeout(_TELL_TIMEOUT_S):
                 await notifier.tell(alerts, remedy=remedy, reasons=self._reasons(alerts))
         except NotTold as error:
-            return str(error)
+            return error
         except TimeoutError:
-            return "timed out"
+            return NotTold("timed out")
         except Exception:  # a receiver's library may raise anything, and silences no other
             log.exception("alert_notifier_failed", receiver=notifier.name)
-            return "failed"
+            return NotTold("failed")
         return None
 
     def _reasons(self, alerts: Sequence[Alert]) -> Mapping[str, str]:
