@@ -54,29 +54,22 @@ async def wire_sessions(
     # What the API asks keeps no session waiting; nor does what else can come later.
     aside = store.aside()
     feed = EventFeed(aside)
-    committer = Committer(
-        commit=store.commit,
-        clock=clock,
-        policy=_save_policy(settings),
-        on_commit=feed.ring,
-        measure=metrics.committed,
-    )
+    committer = _committer(settings, store, clock, metrics, feed)
     versions = client_versions(settings, store, clock)
     await versions.load()
     hearings = Hearings(store, clock, hearing_with(settings.hearing_overrides))
     await hearings.load()
     policies = policies_with(settings.policy_overrides)
-    owner = StoreOwner(
-        store=store,
-        open_store=lambda session, epoch, lane: OwnedStore(store, session, epoch, lane),
-        committer=committer,
-        clock=clock,
-        policies=policies,
-        versions=versions,
-        ring=feed.ring,
-    )
     means = Means(
-        ownership=owner,
+        ownership=StoreOwner(
+            store=store,
+            open_store=lambda session, epoch, lane: OwnedStore(store, session, epoch, lane),
+            committer=committer,
+            clock=clock,
+            policies=policies,
+            versions=versions,
+            ring=feed.ring,
+        ),
         connect=Connections(settings, versions, hearings, clock),
         gate=StartGate(clock, at_once=settings.start_at_once, per_second=settings.start_per_second),
         clock=clock,
@@ -106,12 +99,21 @@ async def _last_life(store: Store) -> datetime | None:
         return None
 
 
-def _save_policy(settings: Settings) -> SavePolicy:
-    return SavePolicy(
+def _committer(
+    settings: Settings, store: Store, clock: Clock, metrics: Metrics, feed: EventFeed
+) -> Committer:
+    policy = SavePolicy(
         attempts=settings.save_attempts,
         timeout_s=settings.save_timeout_s,
         wait_s=settings.save_wait_s,
         max_units=settings.commit_max_units,
+    )
+    return Committer(
+        commit=store.commit,
+        clock=clock,
+        policy=policy,
+        on_commit=feed.ring,
+        measure=metrics.committed,
     )
 
 

@@ -108,20 +108,7 @@ def wire_watch(
     log_lines_lost: Callable[[], int] = lambda: 0,
 ) -> Watch:
     """Make the parts that look at the service. Nothing runs yet."""
-    aside = store.aside()
-    looks = Looks(
-        host=_host_watch(settings, clock),
-        database=DatabaseWatch(store.probe, sessions.committer, clock),
-        limits=LimitWatch(sessions.feed, clock),
-        twins=TwinWatch(aside.linked_accounts, clock),
-        janitor=Janitor(
-            aside,
-            clock,
-            retention=timedelta(days=settings.retention_days),
-            server_time=time_of(sessions.supervisor.roster.times_told, clock),
-        ),
-        keys=Keyholder(aside, clock),
-    )
+    looks = _looks(settings, store, clock, sessions)
     alerting = Alerting(
         store=store,
         notifiers=_notifiers(settings, "perene-alerts"),
@@ -130,7 +117,23 @@ def wire_watch(
         clock=clock,
         reason=lambda session: reason_of(sessions.supervisor.roster.live(SessionId(session))),
     )
-    vitals = Vitals(
+    vitals = _vitals(sessions, looks, hold, alerting)
+    metrics.watch_sessions(vitals.count)
+    metrics.watch_alerts(alerting.firing)
+    metrics.watch_log(log_lines_lost)
+    metrics.watch_loop(lambda: looks.host.lag_s)
+    return Watch(
+        looks=looks,
+        alerting=alerting,
+        trial=Trial(_notifiers(settings, "perene-trial"), clock, host=socket.gethostname()),
+        vitals=vitals,
+        hearings=sessions.hearings,
+        clock=clock,
+    )
+
+
+def _vitals(sessions: Sessions, looks: Looks, hold: HoldWatch, alerting: Alerting) -> Vitals:
+    return Vitals(
         sessions.supervisor.roster,
         sessions.committer,
         database=looks.database.health,
@@ -145,17 +148,22 @@ def wire_watch(
             looks.janitor.health,
         ],
     )
-    metrics.watch_sessions(vitals.count)
-    metrics.watch_alerts(alerting.firing)
-    metrics.watch_log(log_lines_lost)
-    metrics.watch_loop(lambda: looks.host.lag_s)
-    return Watch(
-        looks=looks,
-        alerting=alerting,
-        trial=Trial(_notifiers(settings, "perene-trial"), clock, host=socket.gethostname()),
-        vitals=vitals,
-        hearings=sessions.hearings,
-        clock=clock,
+
+
+def _looks(settings: Settings, store: Store, clock: Clock, sessions: Sessions) -> Looks:
+    aside = store.aside()
+    return Looks(
+        host=_host_watch(settings, clock),
+        database=DatabaseWatch(store.probe, sessions.committer, clock),
+        limits=LimitWatch(sessions.feed, clock),
+        twins=TwinWatch(aside.linked_accounts, clock),
+        janitor=Janitor(
+            aside,
+            clock,
+            retention=timedelta(days=settings.retention_days),
+            server_time=time_of(sessions.supervisor.roster.times_told, clock),
+        ),
+        keys=Keyholder(aside, clock),
     )
 
 
@@ -177,9 +185,9 @@ def _signals(
         clock,
         janitor=looks.janitor,
         machine=looks.host,
-        limited=looks.limits.limited,
-        twins=looks.twins.twins,
-        database_taken=lambda: hold.taken is not None,
+        limits=looks.limits,
+        twins=looks.twins,
+        hold=hold,
         log_lines_lost=log_lines_lost,
     )
 

@@ -72,14 +72,43 @@ class Machine(Protocol):
         ...
 
 
-class _UnseenMachine:
-    """A machine that nobody looks at, and of which nothing is known to be wrong."""
+class Limits(Protocol):
+    """Which accounts WhatsApp limits, from memory."""
 
+    def limited(self, session: SessionId) -> bool: ...
+
+
+class Twins(Protocol):
+    """Which sessions are linked to the same account, from memory."""
+
+    def twins(self, session: SessionId) -> int: ...
+
+
+class Hold(Protocol):
+    """The service's hold on its database."""
+
+    @property
+    def taken(self) -> Exception | None:
+        """What says that another service has it."""
+        ...
+
+
+class _Unseen:
+    """What nobody looks at, and of which nothing is known to be wrong."""
+
+    failing = False
+    taken = None
     lag_s = 0.0
     free_bytes = None
     inodes_share = None
     open_files_share = None
     key_missing = False
+
+    def limited(self, session: SessionId) -> bool:
+        return False
+
+    def twins(self, session: SessionId) -> int:
+        return 0
 
 
 class Recent:
@@ -144,8 +173,7 @@ class _Memory:
 class SignalSource:
     """Makes the signals of one look; call it at each, for it counts what happened in between.
 
-    `limited`, `twins` and `database_taken` answer at once, from memory; so does `log_lines_lost`,
-    since the start.
+    Every part answers at once, from memory; so does `log_lines_lost`, since the start.
     """
 
     def __init__(
@@ -156,19 +184,19 @@ class SignalSource:
         *,
         janitor: Part | None = None,
         machine: Machine | None = None,
-        limited: Callable[[SessionId], bool] = lambda _: False,
-        twins: Callable[[SessionId], int] = lambda _: 0,
-        database_taken: Callable[[], bool] = lambda: False,
+        limits: Limits | None = None,
+        twins: Twins | None = None,
+        hold: Hold | None = None,
         log_lines_lost: Callable[[], int] = lambda: 0,
     ) -> None:
         self._supervisor = supervisor
         self._database = database
-        self._janitor = janitor
         self._clock = clock
-        self._machine: Machine = machine or _UnseenMachine()
-        self._limited = limited
-        self._twins = twins
-        self._database_taken = database_taken
+        self._janitor: Part = janitor or _Unseen()
+        self._machine: Machine = machine or _Unseen()
+        self._limits: Limits = limits or _Unseen()
+        self._twins: Twins = twins or _Unseen()
+        self._hold: Hold = hold or _Unseen()
         self._log_lines_lost = log_lines_lost
         self._memories: dict[SessionId, _Memory] = {}
         self._failures = Recent()
@@ -222,8 +250,8 @@ class SignalSource:
             "attempts_share": _share_made(live.outlook) if cause else 0.0,
             "heartbeat_age_s": alive_s if is_open else 0.0,
             "phone_absent_days": float(live.phone_absent_days),
-            "limited": float(self._limited(session)),
-            "twins": float(self._twins(session)),
+            "limited": float(self._limits.limited(session)),
+            "twins": float(self._twins.twins(session)),
         }
 
     def _of_service(
@@ -241,8 +269,8 @@ class SignalSource:
         lines_lost = self._lines_lost.of(self._log_lines_lost(), now.monotonic)
         numbers = {
             "database_failing": float(self._database.failing),
-            "database_taken": float(self._database_taken()),
-            "retention_failing": float(self._janitor is not None and self._janitor.failing),
+            "database_taken": float(self._hold.taken is not None),
+            "retention_failing": float(self._janitor.failing),
             "sessions_down": float(down),
             "sessions_down_share": down / len(able) if able else 0.0,
             "task_failures_last_hour": float(

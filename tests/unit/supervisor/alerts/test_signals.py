@@ -30,7 +30,7 @@ class Service:
         self.failing = False
         self.live = LiveState()
         self.live.moved(Connection.CONNECTING)
-        self.limited = False
+        self.is_limited = False
         self.free_bytes: int | None = 7
         self.lag_s = 8.5
         self.open_files_share: float | None = 0.25
@@ -44,7 +44,7 @@ class Service:
             janitor=self,
             machine=self,
             log_lines_lost=lambda: self.lines_lost,
-            limited=lambda session: self.limited and session == ONE,
+            limits=self,
         )
 
     @property
@@ -54,6 +54,9 @@ class Service:
     @property
     def lives(self) -> dict[SessionId, LiveState]:
         return {ONE: self.live}
+
+    def limited(self, session: SessionId) -> bool:
+        return self.is_limited and session == ONE
 
     def open(self) -> None:
         self.live.notice(Opened(at=self.clock.now()))
@@ -329,7 +332,7 @@ def test_parts_that_fail_are_told() -> None:
 def test_a_limited_account_is_told() -> None:
     service = Service()
     assert service.source()[ONE]["limited"] == 0
-    service.limited = True
+    service.is_limited = True
     assert service.source()[ONE]["limited"] == 1
 
 
