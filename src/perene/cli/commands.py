@@ -8,13 +8,14 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, validators
 
 from perene import __version__
 from perene.cli.exits import FAILED, INTERRUPTED, REFUSED, TAKEN_OVER, UNREAD
 from perene.core.errors import sentence
 
 AsJson = Annotated[bool, Parameter(name="--json", negative=())]
+_Port = Annotated[int, Parameter(validator=validators.Number(gte=0, lte=65535))]
 _Rest = Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]
 
 app = App(
@@ -174,7 +175,7 @@ def demo(*arguments: _Rest) -> int:
 def sim(
     *,
     host: str = "127.0.0.1",
-    port: int = 8081,
+    port: _Port = 8081,
     tls: bool = False,
     root_key_file: Path | None = None,
     seed: int | None = None,

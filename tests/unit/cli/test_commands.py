@@ -118,6 +118,14 @@ def test_the_simulator_starts_as_it_is_told(monkeypatch: pytest.MonkeyPatch):
     assert seen == [("127.0.0.1", 0, 7, True)]
 
 
+@pytest.mark.parametrize("port", ["-1", "65536", "http"])
+def test_a_simulator_is_given_no_port_that_is_none(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], port: str
+):
+    assert run(monkeypatch, "sim", "--port", port) == cli.REFUSED
+    assert "--port" in capsys.readouterr().err
+
+
 def test_a_simulator_that_cannot_start_says_why(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
