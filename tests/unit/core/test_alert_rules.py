@@ -4,9 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from perene.core.alert_looks import evaluate
 from perene.core.alert_overrides import WrongAlertRules, rules_with
 from perene.core.alert_rules import SHIPPED, SIGNALS
-from perene.core.alerts import SERVICE, Rule, Scope, Severity, evaluate, ranked
+from perene.core.alerts import SERVICE, Rule, Scope, Severity, ranked
 from perene.core.clock import Instant
 
 START = datetime(2026, 9, 1, 12, tzinfo=UTC)

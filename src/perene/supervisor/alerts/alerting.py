@@ -5,18 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
-from perene.core.alerts import (
-    SERVICE,
-    Alert,
-    Firing,
-    Key,
-    Rule,
-    Signals,
-    State,
-    conditions,
-    evaluate,
-    restored,
-)
+from perene.core.alert_looks import Firing, State, conditions, evaluate, restored
+from perene.core.alerts import SERVICE, Alert, Key, Rule, Signals
 from perene.core.clock import Clock, instant
 from perene.core.ids import SessionId
 from perene.supervisor.alerts.book import AlertBook, AlertStore

@@ -9,7 +9,8 @@ from typing import Protocol
 
 import structlog
 
-from perene.core.alerts import Alert, Conditions, Notification
+from perene.core.alert_looks import Conditions
+from perene.core.alerts import Alert, Notification
 from perene.core.clock import Clock
 from perene.core.errors import StorageError
 from perene.core.ids import SessionId

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from perene.core.alerts import SERVICE, Alert, Conditions, Rule, Scope, Severity
+from perene.core.alert_looks import Conditions
+from perene.core.alerts import SERVICE, Alert, Rule, Scope, Severity
 from perene.core.errors import StorageUnavailable
 from perene.core.ids import SessionId
 from perene.supervisor.alerts.alerting import Alerting

@@ -1,4 +1,4 @@
-"""What makes an alert fire and resolve, step by step, and what never happens whatever comes."""
+"""What makes an alert fire and resolve, look by look, and what never happens whatever comes."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -7,22 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perene.core.alerts import (
+from perene.core.alert_looks import (
     RESTORED_GRACE_S,
-    SERVICE,
-    Alert,
     Firing,
-    Key,
     Restored,
-    Rule,
-    Scope,
-    Severity,
-    Signals,
     States,
     conditions,
     evaluate,
     restored,
 )
+from perene.core.alerts import SERVICE, Alert, Key, Rule, Scope, Severity, Signals
 from perene.core.clock import Instant
 
 START = datetime(2026, 9, 1, 12, tzinfo=UTC)
