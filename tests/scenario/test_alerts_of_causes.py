@@ -44,6 +44,17 @@ def told(onlookers: Onlookers) -> list[tuple[str, bool]]:
     return [(one.rule, one.over) for one in onlookers.receiver.told if one.subject == DESK]
 
 
+async def locked_out(world: World) -> Onlookers:
+    """Have an account locked for ten minutes, and return who has watched it."""
+    phone = await world.user.pair()
+    onlookers = Onlookers(world)
+    await world.pass_time(60)
+    world.simulator.add_fault("refuse_login", phone=phone, reason=403)
+    world.simulator.disconnect(phone)
+    await world.pass_time(600)
+    return onlookers
+
+
 @pytest.mark.parametrize(
     ("trouble", "state", "rule"),
     [
@@ -94,12 +105,7 @@ async def test_an_outage_that_goes_on_is_told_again_only_as_it_gets_worse(world:
 
 
 async def test_the_general_rule_takes_over_from_the_one_that_said_more(world: World) -> None:
-    phone = await world.user.pair()
-    onlookers = Onlookers(world)
-    await world.pass_time(60)
-    world.simulator.add_fault("refuse_login", phone=phone, reason=403)
-    world.simulator.disconnect(phone)
-    await world.pass_time(600)
+    onlookers = await locked_out(world)
     await world.perene.sessions.start(DESK)
     await world.pass_time(120)
     assert told(onlookers) == [
@@ -114,12 +120,7 @@ async def test_the_general_rule_takes_over_from_the_one_that_said_more(world: Wo
 
 
 async def test_what_was_held_back_stays_so_over_a_restart(world: World) -> None:
-    phone = await world.user.pair()
-    onlookers = Onlookers(world)
-    await world.pass_time(60)
-    world.simulator.add_fault("refuse_login", phone=phone, reason=403)
-    world.simulator.disconnect(phone)
-    await world.pass_time(600)
+    onlookers = await locked_out(world)
     await world.perene.restart()
     await world.pass_time(HOUR_S)
     assert told(onlookers) == [("session_locked", False)]

@@ -28,6 +28,14 @@ def starts_again(life: Life, *, last_life: timedelta, local: Local = Local.SERVI
     life.begins_again(Absence(since=BEGAN + last_life, local=local))
 
 
+def is_away_for_a_minute(life: Life) -> timedelta:
+    """Let a session be stable, and its service be gone for a minute; return when it went."""
+    life.stays_up()
+    lived, life.passed = life.passed, life.passed + MINUTE
+    starts_again(life, last_life=lived)
+    return lived
+
+
 def over(life: Life) -> Sequence[Outage]:
     return [one.outage for one in life.told(OutageOver)]
 
@@ -118,9 +126,7 @@ def test_a_login_that_never_came_or_that_says_goodbye_is_none(life: Life, connec
 
 
 def test_what_goes_wrong_after_the_start_is_part_of_the_same_outage(life: Life) -> None:
-    life.stays_up()
-    lived, life.passed = life.passed, life.passed + MINUTE
-    starts_again(life, last_life=lived)
+    lived = is_away_for_a_minute(life)
     life.granted()
     life.give(CLOSED)
     outage = life.state.standing.outage
@@ -136,9 +142,7 @@ def test_what_goes_wrong_after_the_start_is_part_of_the_same_outage(life: Life) 
 def test_a_service_killed_again_before_the_session_was_stable_has_left_it_down_all_along(
     life: Life,
 ) -> None:
-    life.stays_up()
-    lived, life.passed = life.passed, life.passed + MINUTE
-    starts_again(life, last_life=lived)
+    lived = is_away_for_a_minute(life)
     life.opened()
     life.passed += MINUTE
     starts_again(life, last_life=life.passed)
@@ -149,9 +153,7 @@ def test_a_service_killed_again_before_the_session_was_stable_has_left_it_down_a
 def test_a_service_stopped_again_before_the_session_was_stable_knows_what_was_tried(
     life: Life,
 ) -> None:
-    life.stays_up()
-    lived, life.passed = life.passed, life.passed + MINUTE
-    starts_again(life, last_life=lived)
+    lived = is_away_for_a_minute(life)
     life.opened()
     life.passed += SECOND
     life.give(Stop(by_person=False), CLOSED)
@@ -187,9 +189,7 @@ def test_a_session_that_was_not_up_was_not_lost_with_its_service(life: Life, end
 
 
 def test_a_person_who_stops_it_ends_the_outage(life: Life) -> None:
-    life.stays_up()
-    lived, life.passed = life.passed, life.passed + MINUTE
-    starts_again(life, last_life=lived)
+    lived = is_away_for_a_minute(life)
     life.granted()
     life.give(Stop(by_person=True), CLOSED)
     assert [(one.began_at, one.end) for one in over(life)] == [(BEGAN + lived, OutageEnd.STOPPED)]
