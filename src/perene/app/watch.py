@@ -17,10 +17,11 @@ from perene.core.server_time import time_of
 from perene.delivery.alerts import AppriseNotifier, notifiers_for
 from perene.delivery.trial import Trial
 from perene.process.open_files import share_used
-from perene.process.room import room_at
+from perene.process.room import room_at, shares_disk
 from perene.process.threads import Threads
 from perene.settings import Settings
 from perene.settings.alert_rules import read_alert_rules
+from perene.store.inspection import sqlite_file
 from perene.store.instance_lock import InstanceLock
 from perene.store.store import Store
 from perene.supervisor.alerts.alerting import Alerting
@@ -121,6 +122,7 @@ def wire_watch(
     metrics.watch_sessions(vitals.count)
     metrics.watch_alerts(alerting.firing)
     metrics.watch_log(log_lines_lost)
+    metrics.watch_disks(lambda: looks.host.rooms)
     metrics.watch_loop(lambda: looks.host.lag_s)
     return Watch(
         looks=looks,
@@ -153,7 +155,7 @@ def _vitals(sessions: Sessions, looks: Looks, hold: HoldWatch, alerting: Alertin
 def _looks(settings: Settings, store: Store, clock: Clock, sessions: Sessions) -> Looks:
     aside = store.aside()
     return Looks(
-        host=_host_watch(settings, clock),
+        host=host_watch(settings, clock),
         database=DatabaseWatch(store.probe, sessions.committer, clock),
         limits=LimitWatch(sessions.feed, clock),
         twins=TwinWatch(aside.linked_accounts, clock),
@@ -192,10 +194,16 @@ def _signals(
     )
 
 
-def _host_watch(settings: Settings, clock: Clock) -> HostWatch:
+def host_watch(settings: Settings, clock: Clock) -> HostWatch:
+    """Make what looks at the machine; the data directory and the database must be there."""
+    file = sqlite_file(settings.database)
+    # Where a link leads to: SQLite keeps its journal there, too.
+    folder = None if file is None else file.resolve().parent
+    apart = folder is not None and not shares_disk(folder, settings.data_dir)
     return HostWatch(
         clock,
         room=lambda: room_at(settings.data_dir),
+        database_room=(lambda: room_at(folder)) if folder is not None and apart else None,
         key_missing=lambda: settings.master_key is None and not settings.master_key_path.exists(),
         open_files=share_used,
         # Not the loop's own threads: the process would wait at its end for a disk that stalls.

@@ -36,6 +36,9 @@ SIGNALS: Mapping[Scope, Mapping[str, str]] = {
         "disk_free_bytes": "Room left where the data directory is, in bytes.",
         "inodes_share": "Inodes that are used where the data directory is, as a share of all; not"
         " told by file systems without a limit of their own, as btrfs.",
+        "database_disk_free_bytes": "Room left where an SQLite database is, in bytes; only if that"
+        " is another file system than the data directory's.",
+        "database_inodes_share": "Inodes that are used there, as a share of all.",
         "event_loop_lag_s": "Longest time in the last minute for which everything stood still.",
         "open_files_share": "Files and sockets that are open, as a share of those that may be.",
         "log_lines_lost_last_hour": "Lines of the log that were not written in the last hour.",
@@ -109,6 +112,51 @@ _CAUSES = (*_LOST, "session_replaced", "session_outdated", "session_needs_pairin
 
 _COURSE = (*_CAUSES, "session_needs_attention", "session_attempts")
 """How far an outage has come, for causes without a rule of their own."""
+
+
+def _disk(place: str, kept: str) -> tuple[Rule, ...]:
+    """Return the rules about the file system in which something is kept."""
+    return (
+        _service(
+            f"{place}disk_low",
+            f"{place}disk_free_bytes",
+            Severity.WARNING,
+            f"{{gigabytes:.1f}} GiB are left where the {kept} is.",
+            f"Make room, or move the {kept}.",
+            below=2 * 1024**3,
+            for_s=60,
+            held_back_by=(f"{place}disk_full",),
+        ),
+        _service(
+            f"{place}disk_full",
+            f"{place}disk_free_bytes",
+            Severity.CRITICAL,
+            f"{{gigabytes:.2f}} GiB are left where the {kept} is; saving will fail soon.",
+            "Make room now.",
+            below=256 * 1024**2,
+        ),
+        _service(
+            f"{place}inodes_low",
+            f"{place}inodes_share",
+            Severity.WARNING,
+            f"{{percent:.0f}} % of the inodes are used where the {kept} is.",
+            "Find where many small files are (`df -i`, `du --inodes`) and remove them, or move the"
+            f" {kept}.",
+            above=0.95,
+            for_s=60,
+            held_back_by=(f"{place}inodes_full",),
+        ),
+        _service(
+            f"{place}inodes_full",
+            f"{place}inodes_share",
+            Severity.CRITICAL,
+            f"{{percent:.1f}} % of the inodes are used where the {kept} is; saving will fail soon,"
+            " whatever room there is.",
+            "Find where many small files are (`df -i`, `du --inodes`) and remove them now.",
+            above=0.99,
+        ),
+    )
+
 
 SESSION_RULES: tuple[Rule, ...] = (
     _session(
@@ -342,44 +390,8 @@ SERVICE_RULES: tuple[Rule, ...] = (
         for_s=300,
         held_back_by=("clock_jump",),
     ),
-    _service(
-        "disk_low",
-        "disk_free_bytes",
-        Severity.WARNING,
-        "{gigabytes:.1f} GiB are left where the data directory is.",
-        "Make room, or move the data directory.",
-        below=2 * 1024**3,
-        for_s=60,
-        held_back_by=("disk_full",),
-    ),
-    _service(
-        "disk_full",
-        "disk_free_bytes",
-        Severity.CRITICAL,
-        "{gigabytes:.2f} GiB are left where the data directory is; saving will fail soon.",
-        "Make room now.",
-        below=256 * 1024**2,
-    ),
-    _service(
-        "inodes_low",
-        "inodes_share",
-        Severity.WARNING,
-        "{percent:.0f} % of the inodes are used where the data directory is.",
-        "Find where many small files are (`df -i`, `du --inodes`) and remove them, or move the data"
-        " directory.",
-        above=0.95,
-        for_s=60,
-        held_back_by=("inodes_full",),
-    ),
-    _service(
-        "inodes_full",
-        "inodes_share",
-        Severity.CRITICAL,
-        "{percent:.1f} % of the inodes are used where the data directory is; saving will fail soon,"
-        " whatever room there is.",
-        "Find where many small files are (`df -i`, `du --inodes`) and remove them now.",
-        above=0.99,
-    ),
+    *_disk("", "data directory"),
+    *_disk("database_", "database"),
     _service(
         "event_loop_late",
         "event_loop_lag_s",

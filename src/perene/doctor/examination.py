@@ -2,17 +2,20 @@
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from perene.core.clock import Clock
+from perene.core.errors import PereneError
 from perene.doctor.clock import check_clock, newest_file
 from perene.doctor.finding import Finding, Level, ok, refusal, warn
 from perene.doctor.hold import check_hold
-from perene.doctor.machine import check_data_directory, check_disk, check_open_files, check_service
+from perene.doctor.machine import check_data_directory, check_disks, check_open_files, check_service
 from perene.doctor.outside import check_endpoint, check_version, server_time
 from perene.doctor.start import check_address, check_alerts, check_authorities
 from perene.doctor.stored import check_stored
 from perene.settings import Settings, WrongSetting, read_settings, unknown_variables
+from perene.store.inspection import sqlite_file
 
 _SETTINGS = "settings"
 
@@ -50,7 +53,7 @@ async def examine(settings: Settings, clock: Clock, *, offline: bool) -> Sequenc
         outside.append(await check_version(settings, stored.cached_version))
     return (
         check_data_directory(settings.data_dir),
-        check_disk(settings.data_dir),
+        *check_disks(settings.data_dir, _database_file(settings)),
         check_service(settings.data_dir),
         hold,
         *stored.findings,
@@ -61,3 +64,12 @@ async def examine(settings: Settings, clock: Clock, *, offline: bool) -> Sequenc
         check_authorities(settings),
         *outside,
     )
+
+
+def _database_file(settings: Settings) -> Path | None:
+    """Return the file of an SQLite database where links lead to, None for another kind."""
+    try:
+        file = sqlite_file(settings.database)
+    except PereneError:
+        return None  # the check of the database tells why
+    return None if file is None else file.resolve()

@@ -4,11 +4,12 @@ import os
 import resource
 import stat
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from perene.doctor.finding import Finding, counted, fail, ok, warn
 from perene.process.data_directory import is_held
-from perene.process.room import Room, room_at
+from perene.process.room import Room, room_at, shares_disk
 from perene.settings import Settings
 
 GIB = 1024**3
@@ -59,9 +60,21 @@ def check_data_directory(path: Path) -> Finding:
     return ok(name, f"{path} can be written, by its owner only.")
 
 
-def check_disk(path: Path, *, room: Room | None = None) -> Finding:
-    """Look what is left where the data is, of bytes and of inodes; `room` None to measure."""
-    name, place = "disk", existing(path)
+def check_disks(data_dir: Path, database: Path | None) -> Sequence[Finding]:
+    """Look at each file system that is written to; `database` is the file of an SQLite one."""
+    if database is None:
+        return (check_disk(data_dir),)
+    try:
+        if shares_disk(existing(data_dir), existing(database.parent)):
+            return (check_disk(data_dir),)
+    except OSError:
+        pass  # looked at by itself, it tells why it cannot be
+    return (check_disk(data_dir), check_disk(database.parent, name="database disk"))
+
+
+def check_disk(path: Path, *, name: str = "disk", room: Room | None = None) -> Finding:
+    """Look what is left at a path, of bytes and of inodes; `room` None to measure."""
+    place = existing(path)
     try:
         room = room_at(place) if room is None else room
     except OSError as error:

@@ -4,6 +4,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+DATA, DATABASE = "data directory", "database"
+"""What is kept in a file system that is looked at."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
@@ -19,6 +22,11 @@ class Room:
         if self.most_files <= 0:
             return None
         return min(1.0, max(0.0, 1 - self.free_files / self.most_files))
+
+
+def shares_disk(path: Path, other: Path) -> bool:
+    """Tell whether two paths that exist lie in one file system. Raises OSError; it may block."""
+    return path.stat().st_dev == other.stat().st_dev
 
 
 def room_at(path: Path) -> Room:

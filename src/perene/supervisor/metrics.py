@@ -23,6 +23,7 @@ from perene.core.causes import Cause
 from perene.core.notices import DeafOutcome
 from perene.core.outages import OutageEnd
 from perene.core.sessions import Connection
+from perene.process.room import Room
 
 # The time at which a series began is a series of its own otherwise, which doubles the page.
 disable_created_metrics()
@@ -120,6 +121,19 @@ EVENT_LOOP_LAG = Definition(
     kind=Kind.GAUGE,
     meaning="Longest time in the last minute for which everything stood still.",
 )
+DISK_FREE = Definition(
+    name="perene_disk_free_bytes",
+    kind=Kind.GAUGE,
+    meaning="Room left where the data directory is, and where an SQLite database is if that is"
+    " another file system.",
+    labels=("kept",),
+)
+INODES_USED = Definition(
+    name="perene_disk_inodes_used_ratio",
+    kind=Kind.GAUGE,
+    meaning="Inodes that are used there, 0 to 1; not told by file systems without such a limit.",
+    labels=("kept",),
+)
 LOG_LINES_LOST = Definition(
     name="perene_log_lines_lost_total",
     kind=Kind.COUNTER,
@@ -139,6 +153,8 @@ DEFINITIONS = (
     MESSAGES_STORED,
     ALERTS_FIRING,
     EVENT_LOOP_LAG,
+    DISK_FREE,
+    INODES_USED,
     LOG_LINES_LOST,
 )
 """Every metric of Perene's own; the usual ones of the process come with them."""
@@ -221,6 +237,24 @@ class Metrics:
     def watch_loop(self, lag_s: Callable[[], float]) -> None:
         """Show how late the event loop was; `lag_s` is called at each reading."""
         self.registry.register(_Looked(EVENT_LOOP_LAG, lambda: [((), lag_s())]))
+
+    def watch_disks(self, rooms: Callable[[], Mapping[str, Room]]) -> None:
+        """Show what is left of each disk, by what is kept there, at each reading."""
+        self.registry.register(
+            _Looked(
+                DISK_FREE, lambda: [((kept,), room.free_bytes) for kept, room in rooms().items()]
+            )
+        )
+        self.registry.register(
+            _Looked(
+                INODES_USED,
+                lambda: [
+                    ((kept,), room.files_share)
+                    for kept, room in rooms().items()
+                    if room.files_share is not None
+                ],
+            )
+        )
 
     def watch_log(self, lost: Callable[[], int]) -> None:
         """Show how many lines of the log were lost; `lost` is called at each reading."""

@@ -30,6 +30,7 @@ from perene.store.database import Database
 from perene.store.instance_lock import held_database
 from perene.store.store import Store
 from tests.support.full_disk import no_file_beyond
+from tests.support.other_disk import other_disk
 from tests.support.units import Bytes, unit
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
@@ -322,6 +323,17 @@ def test_a_file_is_no_data_directory(tmp_path: Path):
 )
 def test_room_on_the_disk_is_judged(tmp_path: Path, free: int, level: Level):
     assert check_disk(tmp_path, room=Room(free_bytes=free)).level is level
+
+
+async def test_a_database_on_a_disk_of_its_own_is_looked_at_too(tmp_path: Path, settings: Settings):
+    assert "database disk" not in await look(settings)
+    with other_disk() as folder:
+        (tmp_path / "link").symlink_to(folder)
+        for place in (folder, tmp_path / "link", folder / "not" / "there"):
+            url = SecretStr(f"sqlite:///{place}/perene.db")
+            found = await look(changed(settings, database_url=url))
+            assert str(settings.data_dir) in found["disk"].sentence
+            assert str(folder) in found["database disk"].sentence
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from perene.core.notices import DeafOutcome
 from perene.core.outages import OutageEnd
 from perene.core.sessions import Connection
 from perene.core.unit import Committed, Unit
+from perene.process.room import Room
 from perene.supervisor.metrics import DEFINITIONS, Kind, Metrics
 from perene.supervisor.session.live import LiveState
 from perene.supervisor.storage.committer import Committer, SavePolicy
@@ -91,11 +92,23 @@ def test_lost_lines_of_the_log_are_counted_when_they_are_read() -> None:
     assert shown(metrics)["perene_log_lines_lost_total", ()] == 7
 
 
+def test_each_disk_is_shown_by_what_is_kept_there() -> None:
+    metrics = Metrics()
+    rooms = {"data directory": Room(free_bytes=5), "database": Room(free_bytes=7, most_files=1)}
+    metrics.watch_disks(lambda: rooms)
+    found = shown(metrics)
+    assert found["perene_disk_free_bytes", (("kept", "data directory"),)] == 5
+    assert found["perene_disk_free_bytes", (("kept", "database"),)] == 7
+    assert found["perene_disk_inodes_used_ratio", (("kept", "database"),)] == 1
+    assert ("perene_disk_inodes_used_ratio", (("kept", "data directory"),)) not in found
+
+
 def test_every_defined_metric_is_shown_with_its_kind_and_meaning() -> None:
     metrics = Metrics()
     metrics.watch_sessions(dict)
     metrics.watch_alerts(dict)
     metrics.watch_log(int)
+    metrics.watch_disks(dict)
     metrics.watch_loop(float)
     text = metrics.exposition().decode()
     for metric in DEFINITIONS:
@@ -112,7 +125,7 @@ def test_names_follow_the_habits_of_prometheus() -> None:
 
 def test_no_label_can_grow_with_the_number_of_sessions() -> None:
     assert {label for metric in DEFINITIONS for label in metric.labels} <= {
-        *("from", "to", "state", "cause", "end", "outcome", "rule", "severity")
+        *("from", "to", "state", "cause", "end", "outcome", "rule", "severity", "kept")
     }
 
 

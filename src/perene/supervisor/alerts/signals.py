@@ -13,6 +13,7 @@ from perene.core.ids import SessionId
 from perene.core.machines.outlook import Outlook
 from perene.core.server_time import server_time
 from perene.core.sessions import Connection
+from perene.process.room import DATA, DATABASE, Room
 from perene.supervisor.session.live import LiveState
 
 _HOUR_S = 3600.0
@@ -58,10 +59,9 @@ class Machine(Protocol):
         ...
 
     @property
-    def free_bytes(self) -> int | None: ...
-
-    @property
-    def inodes_share(self) -> float | None: ...
+    def rooms(self) -> Mapping[str, Room]:
+        """What is left of each disk, by what is kept there: `DATA`, `DATABASE`."""
+        ...
 
     @property
     def open_files_share(self) -> float | None: ...
@@ -99,10 +99,12 @@ class _Unseen:
     failing = False
     taken = None
     lag_s = 0.0
-    free_bytes = None
-    inodes_share = None
     open_files_share = None
     key_missing = False
+
+    @property
+    def rooms(self) -> Mapping[str, Room]:
+        return {}
 
     def limited(self, session: SessionId) -> bool:
         return False
@@ -282,10 +284,12 @@ class SignalSource:
             "key_missing": float(self._machine.key_missing),
         }
         seldom: dict[str, float | None] = {
-            "disk_free_bytes": self._machine.free_bytes,
-            "inodes_share": self._machine.inodes_share,
             "open_files_share": self._machine.open_files_share,
         }
+        for name, place in ((DATA, ""), (DATABASE, "database_")):
+            if (room := self._machine.rooms.get(name)) is not None:
+                seldom[f"{place}disk_free_bytes"] = room.free_bytes
+                seldom[f"{place}inodes_share"] = room.files_share
         told = server_time((live.time_told for live in lives.values()), now)
         if told is not None:
             seldom["clock_off_s"] = abs((now.wall - told).total_seconds())

@@ -1,12 +1,12 @@
 """Looks at the machine now and then, so that health can be told from memory."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from typing import NamedTuple
 
 from perene.core.clock import Clock
-from perene.process.room import Room
+from perene.process.room import DATA, DATABASE, Room
 from perene.supervisor.ports import ComponentHealth
 
 _EVERY_S = 1.0
@@ -32,7 +32,7 @@ _KEPT = 60
 class _Seen(NamedTuple):
     """What a look found; `key_missing` is None when nobody can tell."""
 
-    room: Room | OSError
+    rooms: Mapping[str, Room | OSError]
     key_missing: bool | None
     open_files: float | None
 
@@ -40,10 +40,10 @@ class _Seen(NamedTuple):
 class HostWatch:
     """Measures how late the event loop runs, and looks at what it needs of the file system.
 
-    `room` returns what is left where the data is, `key_missing` whether the master key's
-    file is gone, `open_files` how much of what may be open is, None when nobody can tell; all may
-    block, and are called by a thread of `threads`. One that does not come back is not asked again
-    before it does.
+    `room` returns what is left where the data is, `database_room` where the database is if that is
+    a file in another file system, `key_missing` whether the master key's file is gone, `open_files`
+    how much of what may be open is, None when nobody can tell; all may block, and are called by a
+    thread of `threads`. One that does not come back is not asked again before it does.
     """
 
     def __init__(
@@ -53,19 +53,25 @@ class HostWatch:
         room: Callable[[], Room],
         key_missing: Callable[[], bool],
         threads: Executor,
+        database_room: Callable[[], Room] | None = None,
         open_files: Callable[[], float | None] = lambda: None,
         least_free_bytes: int = 256 * 1024**2,
     ) -> None:
         self._clock = clock
-        self._look_at_room = room
+        self._looks_at_room = {DATA: room}
+        if database_room is not None:
+            self._looks_at_room[DATABASE] = database_room
         self._key_missing = key_missing
         self._open_files = open_files
         self._threads = threads
         self._least = least_free_bytes
         self._lags: list[float] = []
         self._looking: asyncio.Future[_Seen] | None = None
-        self._room: Room | None = None
-        self._unseen: str | None = None
+        self._looking_at = DATA
+        """What the thread asks for, as long as it has not come back."""
+        self._unseen: dict[str, str] = {}
+        self.rooms: dict[str, Room] = {}
+        """What was left at the last look, by what is kept there; not of what could not be seen."""
         self.key_missing = False
         """Whether the key's file was gone at the last look."""
         self.open_files_share: float | None = None
@@ -88,16 +94,6 @@ class HostWatch:
         """The largest lag of the last minute, in seconds."""
         return max(self._lags, default=0.0)
 
-    @property
-    def free_bytes(self) -> int | None:
-        """What was free at the last look; None before the first, or when it failed."""
-        return None if self._room is None else self._room.free_bytes
-
-    @property
-    def inodes_share(self) -> float | None:
-        """How much of the inodes were used at the last look; None when nobody can tell."""
-        return None if self._room is None else self._room.files_share
-
     def event_loop(self) -> ComponentHealth:
         """Tell how late the event loop was at most in the last minute."""
         lag_s = self.lag_s
@@ -111,16 +107,26 @@ class HostWatch:
         return ComponentHealth(name="open_files", ok=(share or 0) < _MANY_FILES, detail=detail)
 
     def disk(self) -> ComponentHealth:
-        """Tell how much room the disk had at the last look."""
-        if self._room is None:
-            detail = self._unseen or "Not looked at yet."
-            return ComponentHealth(name="disk", ok=self._unseen is None, detail=detail)
-        free, share = self._room.free_bytes, self._room.files_share
-        detail = f"{free / 1024**2:.0f} MiB free."
-        if share is not None:
-            detail += f" {share:.0%} of the inodes are used."
-        well = free >= self._least and (share or 0) <= _MANY_INODES
+        """Tell how much room each disk had at the last look."""
+        told = {name: self._told(name) for name in self._looks_at_room}
+        if len(told) == 1:
+            detail = told[DATA]
+        else:
+            detail = " ".join(f"{name.capitalize()}: {words}" for name, words in told.items())
+        well = not self._unseen and all(map(self._suffices, self.rooms.values()))
         return ComponentHealth(name="disk", ok=well, detail=detail)
+
+    def _told(self, name: str) -> str:
+        room = self.rooms.get(name)
+        if room is None:
+            return self._unseen.get(name, "Not looked at yet.")
+        detail = f"{room.free_bytes / 1024**2:.0f} MiB free."
+        if room.files_share is not None:
+            detail += f" {room.files_share:.0%} of the inodes are used."
+        return detail
+
+    def _suffices(self, room: Room) -> bool:
+        return room.free_bytes >= self._least and (room.files_share or 0) <= _MANY_INODES
 
     async def _look(self) -> None:
         if self._looking is None:
@@ -130,7 +136,7 @@ class HostWatch:
             async with self._clock.limit(_PATIENCE_S):
                 seen = await asyncio.shield(self._looking)
         except TimeoutError:
-            self._not_seen("no answer")
+            self._not_seen(self._looking_at, "no answer")
             return
         finally:
             if self._looking.done():
@@ -138,23 +144,29 @@ class HostWatch:
         if seen.key_missing is not None:
             self.key_missing = seen.key_missing
         self.open_files_share = seen.open_files
-        if isinstance(seen.room, OSError):
-            self._not_seen(seen.room.strerror or "no answer")
-        else:
-            self._room, self._unseen = seen.room, None
+        for name, room in seen.rooms.items():
+            if isinstance(room, OSError):
+                self._not_seen(name, room.strerror or "no answer")
+            else:
+                self.rooms[name] = room
+                self._unseen.pop(name, None)
 
-    def _see(self) -> "_Seen":
+    def _see(self) -> _Seen:
         """Look at each by itself: where the disk tells nothing, the key may be gone with it."""
-        room: Room | OSError
+        rooms: dict[str, Room | OSError] = {}
+        for name, look in self._looks_at_room.items():
+            self._looking_at = name
+            try:
+                rooms[name] = look()
+            except OSError as error:
+                rooms[name] = error
+        self._looking_at = DATA
         try:
-            room = self._look_at_room()
-        except OSError as error:
-            room = error
-        try:
-            return _Seen(room, self._key_missing(), self._open_files())
+            return _Seen(rooms, self._key_missing(), self._open_files())
         except OSError:
-            return _Seen(room, None, self._open_files())
+            return _Seen(rooms, None, self._open_files())
 
-    def _not_seen(self, reason: str) -> None:
-        self._room = None
-        self._unseen = f"The data directory cannot be looked at ({reason})."
+    def _not_seen(self, name: str, reason: str) -> None:
+        self.rooms.pop(name, None)
+        what = "The data directory" if name == DATA else "The folder of the database"
+        self._unseen[name] = f"{what} cannot be looked at ({reason})."

@@ -13,6 +13,7 @@ from perene.core.ids import SessionId
 from perene.core.machines.outlook import Outlook
 from perene.core.notices import Alive, HearingDoubted, Opened, TimeTold
 from perene.core.sessions import Connection
+from perene.process.room import DATA, DATABASE, Room
 from perene.supervisor.alerts.signals import Recent, SignalSource
 from perene.supervisor.session.live import LiveState
 from tests.support.virtual_clock import VirtualClock
@@ -31,10 +32,12 @@ class Service:
         self.live = LiveState()
         self.live.moved(Connection.CONNECTING)
         self.is_limited = False
-        self.free_bytes: int | None = 7
         self.lag_s = 8.5
         self.open_files_share: float | None = 0.25
-        self.inodes_share: float | None = 0.5
+        self.rooms = {
+            DATA: Room(free_bytes=7, free_files=1, most_files=2),
+            DATABASE: Room(free_bytes=8, free_files=1, most_files=4),
+        }
         self.key_missing = False
         self.lines_lost = 0
         self.source = SignalSource(
@@ -75,10 +78,16 @@ def test_what_concerns_the_process_is_told_as_it_is() -> None:
     service = Service()
     service.lines_lost = 40
     assert service.source()[SERVICE]["log_lines_lost_last_hour"] == 40
-    service.lines_lost, service.open_files_share, service.inodes_share = 45, None, None
+    room = {"disk_free_bytes": 7, "inodes_share": 0.5}
+    room |= {"database_disk_free_bytes": 8, "database_inodes_share": 0.75}
+    assert room.items() <= service.source()[SERVICE].items()
+    service.lines_lost, service.open_files_share = 45, None
+    service.rooms = {DATA: Room(free_bytes=9)}
     numbers = service.source()[SERVICE]
     assert (numbers["log_lines_lost_last_hour"], numbers["event_loop_lag_s"]) == (45, 8.5)
-    assert not {"open_files_share", "inodes_share"} & numbers.keys(), "nobody knows"
+    assert numbers["disk_free_bytes"] == 9
+    unknown = {"open_files_share", *room} - {"disk_free_bytes"}
+    assert not unknown & numbers.keys(), "nobody knows"
 
 
 @pytest.mark.parametrize("off_s", [-3600.0, 0.0, 0.5, 86_400.0])

@@ -8,7 +8,7 @@ from datetime import datetime
 
 import pytest
 
-from perene.process.room import Room
+from perene.process.room import DATA, DATABASE, Room
 from perene.process.threads import Threads
 from perene.supervisor.watches.host import HostWatch
 from tests.support.record import PATIENCE_S
@@ -98,7 +98,7 @@ async def test_the_disk_is_looked_at_every_thirty_seconds_only() -> None:
 @pytest.mark.parametrize(("free", "ok"), [(1024 * MIB, True), (100 * MIB, False)])
 async def test_a_disk_is_well_while_it_has_room(free: int, ok: bool) -> None:
     watch, _ = await watched(0.0, free=free)
-    assert watch.free_bytes == free
+    assert watch.rooms[DATA].free_bytes == free
     assert watch.disk().ok is ok
 
 
@@ -116,14 +116,14 @@ async def test_a_disk_is_well_while_files_can_be_made(
     free_files: int, most_files: int, share: float | None, ok: bool
 ) -> None:
     watch, _ = await watched(0.0, free_files=free_files, most_files=most_files)
-    assert watch.inodes_share == (None if share is None else pytest.approx(share))
+    assert watch.rooms[DATA].files_share == (None if share is None else pytest.approx(share))
     assert watch.disk().ok is ok
     assert ("inodes" in (watch.disk().detail or "")) is (share is not None)
 
 
 async def test_a_disk_that_cannot_be_looked_at_is_not_well() -> None:
     watch, _ = await watched(0.0, free=OSError(5, "Input/output error"))
-    assert (watch.free_bytes, watch.inodes_share) == (None, None)
+    assert watch.rooms == {}
     assert not watch.disk().ok
     assert "Input/output error" in (watch.disk().detail or "")
 
@@ -157,7 +157,7 @@ async def test_a_key_file_that_cannot_be_looked_at_hides_no_full_disk() -> None:
             clock, room=lambda: Room(free_bytes=MIB), key_missing=refuse, threads=threads
         )
         await live(watch)
-    assert watch.free_bytes == MIB
+    assert watch.rooms[DATA].free_bytes == MIB
     assert not watch.key_missing
 
 
@@ -176,7 +176,7 @@ async def test_a_look_that_fails_by_a_bug_is_followed_by_another() -> None:
         with pytest.raises(ZeroDivisionError):
             await watch.run()
         await live(watch)
-    assert watch.free_bytes == 1024 * MIB
+    assert watch.rooms[DATA].free_bytes == 1024 * MIB
 
 
 async def test_a_disk_that_stalls_is_told_asked_once_and_looked_at_again_when_it_goes_on() -> None:
@@ -200,6 +200,69 @@ async def test_a_disk_that_stalls_is_told_asked_once_and_looked_at_again_when_it
         while not watch.disk().ok:
             await clock.advance(1)
     assert asked == 1
+    running.cancel()
+    await asyncio.wait((running,))
+
+
+@pytest.mark.parametrize(
+    ("left", "ok", "words"),
+    [
+        (Room(free_bytes=2048 * MIB), True, "Database: 2048 MiB free."),
+        (Room(free_bytes=100 * MIB), False, "Database: 100 MiB free."),
+        (Room(free_bytes=2048 * MIB, free_files=1, most_files=1000), False, "100% of the inodes"),
+        (OSError(5, "Input/output error"), False, "The folder of the database cannot be looked at"),
+    ],
+)
+async def test_a_database_on_a_disk_of_its_own_is_looked_at_too(
+    left: Room | OSError, ok: bool, words: str
+) -> None:
+    def look() -> Room:
+        if isinstance(left, OSError):
+            raise left
+        return left
+
+    with ThreadPoolExecutor(1) as threads:
+        watch = HostWatch(
+            LateClock(0.0),
+            room=lambda: Room(free_bytes=1024 * MIB),
+            database_room=look,
+            key_missing=lambda: False,
+            threads=threads,
+        )
+        await live(watch)
+    assert watch.rooms[DATA].free_bytes == 1024 * MIB
+    assert watch.rooms.get(DATABASE) == (left if isinstance(left, Room) else None)
+    assert watch.disk().ok is ok
+    detail = watch.disk().detail or ""
+    assert detail.startswith("Data directory: 1024 MiB free. Database: ")
+    assert words in detail
+
+
+async def test_the_disk_that_stalls_is_named() -> None:
+    may_end = threading.Event()
+
+    def stall() -> Room:
+        may_end.wait(PATIENCE_S)
+        return Room(free_bytes=1024 * MIB)
+
+    clock, threads = VirtualClock(), Threads(1, "look")
+    watch = HostWatch(
+        clock,
+        room=lambda: Room(free_bytes=1024 * MIB),
+        database_room=stall,
+        key_missing=lambda: False,
+        threads=threads,
+    )
+    running = asyncio.create_task(watch.run())
+    await clock.until_asleep(5)
+    await clock.advance(120)
+    detail = watch.disk().detail or ""
+    assert "The folder of the database cannot be looked at (no answer)." in detail
+    assert not watch.disk().ok
+    may_end.set()
+    async with asyncio.timeout(PATIENCE_S):
+        while not watch.disk().ok:
+            await clock.advance(1)
     running.cancel()
     await asyncio.wait((running,))
 
