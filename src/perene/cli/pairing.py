@@ -11,7 +11,8 @@ from perene.cli.session_text import text, words
 from perene.cli.writing import masked, moment
 
 _LOOK_S = 2.0
-_WAIT_FOR_CODE_S = "20"
+_WAIT_FOR_CODE_S = "5"
+"""Codes come within a second; who waits for longer is told why, and it is asked again."""
 _CLEAR = "\x1b[H\x1b[2J\x1b[3J"
 
 
@@ -106,7 +107,8 @@ class Pairing:
         )
 
     def _pairing_code(self, phone: str) -> str:
-        return text(self._service.post(f"{self._path}/pairing-code", {"phone": phone}), "code")
+        path = f"{self._path}/pairing-code?wait_s={_WAIT_FOR_CODE_S}"
+        return text(self._service.post(path, {"phone": phone}), "code")
 
     def _offered(self, found: JsonObject, ask: Callable[[], str]) -> str:
         """Return what is offered for pairing, "" while the chat server offers nothing yet."""

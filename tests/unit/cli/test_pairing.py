@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
+import httpx2
 import pytest
 
+from perene.cli.exits import INTERRUPTED
 from perene.core.ids import SessionId
 from tests.unit.api.fakes import QR, Fakes
-from tests.unit.cli.conftest import Shell
+from tests.unit.cli.conftest import Shell, json_answer
 
 DESK = SessionId("desk")
 
@@ -169,3 +171,30 @@ def test_a_terminal_that_is_too_narrow_for_the_code_is_told_of(
     offer(fakes, QR)
     meanwhile(lambda: link(fakes))
     assert ("and there are 40" in shell.read("session", "pair", "desk")) is told
+
+
+@pytest.mark.parametrize("how", [(), ("--phone", "5511999991234")])
+def test_who_waits_for_a_code_is_soon_told_why(
+    shell: Shell, meanwhile: Callable[..., None], how: tuple[str, ...]
+):
+    waits: list[str] = []
+    found = {"id": "desk", "paired": False, "desired": "running", "connection": "waiting"}
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        if "wait_s" not in request.url.params:
+            return json_answer({**found, "last_error": "The network is down."})
+        waits.append(request.url.params["wait_s"])
+        return httpx2.Response(
+            409,
+            json={"code": "pairing_not_ready"},
+            headers={"content-type": "application/problem+json"},
+        )
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    shell.answer_with(answer)
+    meanwhile(nothing, interrupt)
+    assert shell("session", "pair", "desk", *how) == INTERRUPTED
+    assert shell.out.count("Waiting for WhatsApp: The network is down.") == 1
+    assert waits == ["5", "5"]
