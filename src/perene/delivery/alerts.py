@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from datetime import UTC, datetime
+from functools import partial
 
 from perene.core.alerts import SERVICE, Alert, Severity
 from perene.delivery.addresses import Address, addresses
@@ -29,11 +30,11 @@ MakeThread = Callable[[], Executor]
 """Makes one thread, which must not keep the process from its end: a receiver may hang in it."""
 
 
-_News = frozenset[tuple[str, bool]]
-"""What a message tells: the ids of alerts, and of each whether it is over."""
+_News = tuple[str, bool]
+"""What is told of one alert: its id, and whether it is over."""
 
-_NO_NEWS = _News()
-"""What a test tells."""
+_REMEMBERED = 10_000
+"""News that a receiver took, the latest: enough for those that it took too late for us to know."""
 
 
 class AppriseNotifier:
@@ -44,7 +45,7 @@ class AppriseNotifier:
         self._timeout_s = timeout_s
         # Its own: a receiver that hangs must take no thread from the database or the others.
         self._thread = thread
-        self._taken: tuple[_News, ToldInPart | None] = (_NO_NEWS, None)
+        self._taken: dict[_News, ToldInPart | None] = {}
 
     @property
     def name(self) -> str:
@@ -58,18 +59,17 @@ class AppriseNotifier:
 
         What it takes later than that is not sent again when it is told again.
         """
-        title, body = message(alerts, remedy, reasons)
-        news = _News((alert.id, alert.resolved_at is not None) for alert in alerts)
-        await self.send(kind_of(alerts[0]), title, body, news=news)
+        await self._in_time(partial(self._tell, alerts, remedy, reasons))
 
-    async def send(self, kind: str, title: str, body: str, *, news: _News = _NO_NEWS) -> None:
+    async def send(self, kind: str, title: str, body: str) -> None:
         """Send a message of one of apprise's kinds; raise NotTold as `tell` does."""
+        await self._in_time(partial(self._send, kind, title, body))
+
+    async def _in_time(self, send: Callable[[], NotTold | None]) -> None:
         try:
             async with asyncio.timeout(self._timeout_s):
                 loop = asyncio.get_running_loop()
-                why_not = await loop.run_in_executor(
-                    self._thread, self._send, kind, title, body, news
-                )
+                why_not = await loop.run_in_executor(self._thread, send)
         except TimeoutError:
             raise NotTold(f"no answer within {self._timeout_s:g} s") from None
         except Exception as error:  # noqa: BLE001  # a plugin raises anything, its address with it
@@ -77,18 +77,25 @@ class AppriseNotifier:
         if why_not is not None:
             raise why_not from None
 
-    def _send(self, kind: str, title: str, body: str, news: _News) -> NotTold | None:
-        """Do so on the thread, where it is also known what came of messages that took too long."""
-        taken, in_part = self._taken
-        if news and news <= taken:
-            return in_part
+    def _tell(
+        self, alerts: Sequence[Alert], remedy: str, reasons: Mapping[str, str]
+    ) -> NotTold | None:
+        # Only the thread knows what came of a message that took too long; it is done with it now.
+        new = [alert for alert in alerts if _news(alert) not in self._taken]
+        if not new:
+            return next(filter(None, (self._taken[_news(alert)] for alert in alerts)), None)
+        why_not = self._send(kind_of(new[0]), *message(new, remedy, reasons))
+        if why_not is None or isinstance(why_not, ToldInPart):
+            self._taken |= {_news(alert): why_not for alert in new}
+            for old in list(self._taken)[:-_REMEMBERED]:
+                del self._taken[old]
+        return why_not
+
+    def _send(self, kind: str, title: str, body: str) -> NotTold | None:
         result = self.address.service.notify(
             body=body, title=title, notify_type=kind, body_format="text", log_level=logging.DEBUG
         )
-        why_not = failure(result)
-        if why_not is None or isinstance(why_not, ToldInPart):
-            self._taken = news, why_not
-        return why_not
+        return failure(result)
 
 
 def notifiers_for(urls: str, make_thread: MakeThread) -> list[AppriseNotifier]:
@@ -102,6 +109,10 @@ def notifiers_for(urls: str, make_thread: MakeThread) -> list[AppriseNotifier]:
 def kind_of(alert: Alert) -> str:
     """Return apprise's name for how bad an alert is; a resolved one is good."""
     return _NOTIFY_TYPES[alert.severity] if alert.resolved_at is None else _RESOLVED
+
+
+def _news(alert: Alert) -> _News:
+    return alert.id, alert.resolved_at is not None
 
 
 def message(alerts: Sequence[Alert], remedy: str, reasons: Mapping[str, str]) -> tuple[str, str]:

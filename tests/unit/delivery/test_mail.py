@@ -1,7 +1,7 @@
 """Alerts at a real mail server: what arrives, and what becomes of what it does not take."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -206,3 +206,29 @@ async def test_what_a_server_took_too_late_is_not_sent_again(server: MailServer)
         while (await engine.notes())[-1] != (True, "address 1"):
             await engine.look(900)
     assert len(server.mails) == 1
+
+
+async def test_what_comes_with_something_taken_too_late_is_sent_without_it(
+    server: MailServer,
+) -> None:
+    told = notifier(server.url(), timeout_s=0.5)
+    server.goes_on.clear()
+    with pytest.raises(NotTold, match="no answer"):
+        await told.tell([ALERT], remedy="", reasons={})
+    server.goes_on.set()
+    other = replace(ALERT, id="b", subject="desk")
+    patient = replace(other, id="c", subject="home", rule="session_deaf")
+    for alerts in ([patient], [ALERT, other]):
+        async with asyncio.timeout(10):
+            while not await is_told(told, alerts):
+                pass
+    subjects = [mail["Subject"].partition(":")[0] for mail in server.mails]
+    assert subjects == ["Session shop", "Session home", "Session desk"]
+
+
+async def is_told(told: AppriseNotifier, alerts: Sequence[Alert]) -> bool:
+    try:
+        await told.tell(alerts, remedy="", reasons={})
+    except NotTold:
+        return False
+    return True

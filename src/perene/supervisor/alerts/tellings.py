@@ -196,7 +196,7 @@ class AlertTellings:
         alerts: Mapping[str, Alert],
         noted: Callable[[str, Notification], None],
     ) -> None:
-        # A slow receiver needs its time for each message: what it took too late is told twice.
+        # A slow receiver needs its time for each message, and others wait for it at each look.
         began = self._clock.monotonic()
         for place, group in enumerate(groups):
             told = await self._tell(group, alerts, noted)
