@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import deaf, report
+from bench import deaf, deaf_findings, report
 from bench.baileys import Baileys
 from bench.blind import Blind
 from bench.contestant import Contestant
@@ -129,7 +129,7 @@ def _deaf(*, quick: bool) -> list[str]:
     found = deaf.measure_all(seeds=seeds, days=21 if quick else 35)
     return [
         *_section("Deaf connections", "Weeks of made-up traffic against the machine alone."),
-        *deaf.table(found, seeds=seeds),
+        *deaf_findings.table(found, seeds=seeds),
     ]
 
 

@@ -8,7 +8,8 @@ from datetime import timedelta
 
 import pytest
 
-from bench.deaf import Findings, run_deaf, run_quiet
+from bench.deaf import run_deaf, run_quiet
+from bench.deaf_findings import Findings
 from bench.deaf_phone import Habits
 from perene.core.hearing import HearingPolicy
 

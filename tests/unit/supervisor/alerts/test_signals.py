@@ -14,7 +14,8 @@ from perene.core.machines.outlook import Outlook
 from perene.core.notices import Alive, HearingDoubted, Opened, TimeTold
 from perene.core.sessions import Connection
 from perene.process.room import DATA, DATABASE, Room
-from perene.supervisor.alerts.signals import Recent, SignalSource
+from perene.supervisor.alerts.measures import Recent
+from perene.supervisor.alerts.signals import SignalSource
 from perene.supervisor.session.live import LiveState
 from tests.support.virtual_clock import VirtualClock
 
