@@ -1,6 +1,7 @@
 """The reference of alert rules, from the rules themselves."""
 
-from perene.core.alert_rules import SHIPPED, SIGNALS
+from perene.core.alert_rules import SHIPPED
+from perene.core.alert_signals import SIGNALS
 from perene.core.alerts import Rule
 
 ABOUT = """\

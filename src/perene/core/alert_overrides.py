@@ -22,7 +22,8 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from typing import TypeVar, cast
 
-from perene.core.alert_rules import SHIPPED, SIGNALS
+from perene.core.alert_rules import SHIPPED
+from perene.core.alert_signals import SIGNALS
 from perene.core.alerts import Rule, Scope, Severity, ranked
 from perene.core.errors import RefusedToStart
 

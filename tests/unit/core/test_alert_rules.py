@@ -6,7 +6,8 @@ import pytest
 
 from perene.core.alert_looks import evaluate
 from perene.core.alert_overrides import WrongAlertRules, rules_with
-from perene.core.alert_rules import SHIPPED, SIGNALS
+from perene.core.alert_rules import SHIPPED
+from perene.core.alert_signals import SIGNALS
 from perene.core.alerts import SERVICE, Rule, Scope, Severity, ranked
 from perene.core.clock import Instant
 

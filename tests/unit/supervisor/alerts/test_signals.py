@@ -5,7 +5,7 @@ from typing import Self
 
 import pytest
 
-from perene.core.alert_rules import SIGNALS
+from perene.core.alert_signals import SIGNALS
 from perene.core.alerts import SERVICE, Scope
 from perene.core.causes import Cause
 from perene.core.clock import instant
