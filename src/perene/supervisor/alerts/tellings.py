@@ -38,6 +38,9 @@ class NotTold(PereneError):
 class ToldInPart(NotTold):
     """A receiver took an alert for some of its recipients, who would be told again and again."""
 
+    code = "alert_told_in_part"
+    remedy = "Check the recipients that the address in PERENE_ALERT_URLS names."
+
 
 class Notifier(Protocol):
     """One receiver of alerts."""
