@@ -16,7 +16,7 @@ as it does over five round trips of 100 ms."""
 UNLIMITED = 10_000
 SETTINGS = ((10, UNLIMITED), (50, UNLIMITED), (100, UNLIMITED), (200, UNLIMITED))
 _HEADS = ("all open", "cut: median", "cut: last")
-LIMITS = ((50, 200),)
+LIMITS = ((50, 200), (100, 500))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

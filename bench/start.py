@@ -15,7 +15,7 @@ from bench.perene import Perene
 from bench.simulator import Simulator
 from bench.usage import cpu_seconds
 
-AT_ONCE = 50
+AT_ONCE = 100
 """Logins at the same time, as PERENE_START_AT_ONCE has it; the bare client keeps to it, too."""
 
 _CUT_EVERY_S = 0.1

@@ -175,7 +175,7 @@ class Settings(BaseSettings):
         description="Time to reach the chat server and finish the handshake, in seconds.",
     )
     start_at_once: int = Field(
-        default=50,
+        default=100,
         ge=1,
         le=10_000,
         description="Connections that log in at the same time on one way to WhatsApp (direct, or by"
@@ -184,7 +184,7 @@ class Settings(BaseSettings):
         " their way.",
     )
     start_per_second: float = Field(
-        default=200,
+        default=500,
         ge=0.1,
         le=10_000,
         description="Connections that are begun in a second, at most.",
