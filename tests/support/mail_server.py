@@ -14,7 +14,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 USER, PASSWORD = "bot", "s3cret-pass"
 
 
-@dataclass(slots=True)
+@dataclass  # without slots: aiosmtpd looks at all members, which Python 3.11.2 cannot have then
 class MailServer:
     """Keeps the mails that it took, unless it is told what to answer to a command instead.
 
