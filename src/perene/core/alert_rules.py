@@ -1,35 +1,12 @@
 """The rules that Perene ships: what is worth telling a person, and what to do about it."""
 
+from functools import partial
+
 from perene.core.alerts import Rule, Scope, Severity
 
 
-def _session(
-    name: str,
-    signal: str,
-    above: float,
-    severity: Severity,
-    sentence: str,
-    remedy: str,
-    *,
-    for_s: float = 0,
-    resolve_after_s: float = 60,
-    held_back_by: tuple[str, ...] = (),
-) -> Rule:
-    return Rule(
-        name=name,
-        scope=Scope.SESSION,
-        signal=signal,
-        above=above,
-        for_s=for_s,
-        resolve_after_s=resolve_after_s,
-        severity=severity,
-        sentence=sentence,
-        remedy=remedy,
-        held_back_by=held_back_by,
-    )
-
-
-def _service(
+def _rule(
+    scope: Scope,
     name: str,
     signal: str,
     severity: Severity,
@@ -44,7 +21,7 @@ def _service(
 ) -> Rule:
     return Rule(
         name=name,
-        scope=Scope.SERVICE,
+        scope=scope,
         signal=signal,
         above=above,
         below=below,
@@ -56,6 +33,8 @@ def _service(
         held_back_by=held_back_by,
     )
 
+
+_session, _service = partial(_rule, Scope.SESSION), partial(_rule, Scope.SERVICE)
 
 _OUTAGES = "Look at the session's outages, which hold the cause and every attempt."
 
@@ -117,151 +96,151 @@ SESSION_RULES: tuple[Rule, ...] = (
     _session(
         "session_down",
         "down_s",
-        300,
         Severity.WARNING,
         "Not connected for {minutes:.0f} minutes.",
         _OUTAGES,
+        above=300,
         held_back_by=(*_COURSE, "session_restarts", "session_down_long"),
     ),
     _session(
         "session_down_long",
         "down_s",
-        3600,
         Severity.CRITICAL,
         "Not connected for {minutes:.0f} minutes.",
         _OUTAGES,
+        above=3600,
         held_back_by=_COURSE,
     ),
     _session(
         "session_needs_attention",
         "needs_attention",
-        0,
         Severity.CRITICAL,
         "The session is down, and no attempt is made before a person acts.",
         "Read the session's last error, mend its cause, then restart the session.",
+        above=0,
         for_s=30,
         held_back_by=_CAUSES,
     ),
     _session(
         "session_banned",
         "banned",
-        0,
         Severity.CRITICAL,
         "WhatsApp banned the number.",
         "Stop sending to people who did not ask for it; wait for the end of a temporary ban,"
         " or appeal in the WhatsApp app.",
+        above=0,
     ),
     _session(
         "session_locked",
         "locked",
-        0,
         Severity.CRITICAL,
         "WhatsApp has locked the account or device.",
         "Open WhatsApp on the phone and do what it asks for; then start the session, and scan its"
         " QR code.",
+        above=0,
     ),
     _session(
         "session_replaced",
         "replaced",
-        0,
         Severity.CRITICAL,
         "The same credentials are connected elsewhere; Perene stays away.",
         "Stop the other program that uses this session, then restart the session here.",
+        above=0,
     ),
     _session(
         "session_needs_pairing",
         "needs_pairing",
-        0,
         Severity.CRITICAL,
         "The device is no longer linked to its phone.",
         "Scan the session's QR code, or enter a pairing code, on the phone; a session that needs"
         " attention has to be started first.",
+        above=0,
         held_back_by=_LOST,
     ),
     _session(
         "session_outdated",
         "outdated",
-        0,
         Severity.CRITICAL,
         "WhatsApp refuses the client version, and no newer one was accepted.",
         "Set PERENE_CLIENT_VERSION to the version that WhatsApp Web has now, or update Perene.",
+        above=0,
         for_s=120,
     ),
     _session(
         "session_deaf",
         "deaf",
-        2,
         Severity.WARNING,
         "The connection seemed to deliver nothing {value:.0f} times in an hour; it was reopened"
         " each time.",
         "Check the network and any proxy between Perene and WhatsApp.",
+        above=2,
         resolve_after_s=600,
     ),
     _session(
         "session_flapping",
         "reconnects_last_hour",
-        12,
         Severity.WARNING,
         "The connection was opened again {value:.0f} times in an hour.",
         _OUTAGES + " Check the network and any proxy.",
+        above=12,
         resolve_after_s=600,
     ),
     _session(
         "session_restarts",
         "restarts_515",
-        3,
         Severity.WARNING,
         "WhatsApp asked for a restart (515) {value:.0f} times in a row.",
         "Check that the phone is online and its WhatsApp is up to date; if the restarts go on,"
         " the credentials are set aside and a new QR code is offered.",
+        above=3,
     ),
     _session(
         "session_attempts",
         "attempts_share",
-        0.79,
         Severity.CRITICAL,
         "{percent:.0f} % of the attempts that this outage is given are used up.",
         _OUTAGES + " When all are used up, a person has to act.",
+        above=0.79,
         for_s=60,  # some outages have used up all before it helps to know of it
         held_back_by=(*_CAUSES, "session_needs_attention"),
     ),
     _session(
         "session_heartbeat",
         "heartbeat_age_s",
-        120,
         Severity.CRITICAL,
         "The connection counts as open, but gave no sign of life for {value:.0f} seconds.",
         "Restart the session. If it comes again, look for a blocked process: load, disk, database.",
+        above=120,
         resolve_after_s=30,
     ),
     _session(
         "session_phone_absent",
         "phone_absent_days",
-        0,
         Severity.CRITICAL,
         "The phone has not been heard of for {value:.0f} days; WhatsApp unlinks its devices after"
         " about 14.",
         "Open WhatsApp on the phone, with a network.",
+        above=0,
     ),
     _session(
         "session_limited",
         "limited",
-        0,
         Severity.WARNING,
         "WhatsApp limits whom this account may write to (463 or 475).",
         "Write only to people who wrote first, until the limit ends; `GET …/account` shows it. If"
         " the phone shows no restriction, a privacy token was missing: lift the limit with"
         " `DELETE …/account/limit`.",
+        above=0,
         resolve_after_s=600,
     ),
     _session(
         "session_linked_twice",
         "twins",
-        0,
         Severity.INFO,
         "The number is linked in other sessions, too ({value:.0f}); each receives every message.",
         "Log out the sessions that are not meant; `perene session show` names them. If it is meant,"
         " switch this rule off.",
+        above=0,
     ),
 )
 
