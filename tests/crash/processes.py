@@ -69,6 +69,16 @@ class Program:
         assert self._process is not None
         return self._process.pid
 
+    async def lives_for(self, seconds: float) -> None:
+        """Return after that time; AssertionError when the process ends by itself before."""
+        assert self._process is not None
+        try:
+            async with asyncio.timeout(seconds):
+                status = await self._process.wait()
+        except TimeoutError:
+            return
+        raise AssertionError(f"perene {self._arguments[0]} ended with {status}: see {self.log}")
+
     async def ended(self) -> int:
         """Return the exit status once the process has ended by itself."""
         assert self._process is not None
@@ -200,6 +210,25 @@ class Service(Program):
         response = await self.http.request(method, path, **options)
         assert response.is_success, f"{method} {path}: {response.status_code} {response.text}"
         return response.json()
+
+    async def news(self, **query: str | int) -> AsyncGenerator[bytes]:
+        """Follow the events: return nothing at once, then what comes, and a comment each second."""
+        assert self.http is not None
+        parameters = {"heartbeat_s": 1, **query}
+        async with self.http.stream("GET", "/v1/events", params=parameters) as stream:
+            assert stream.is_success, f"events: {stream.status_code}"
+            yield b""
+            async for told in stream.aiter_bytes():
+                yield told
+
+    async def connected(self, session: str) -> None:
+        """Return once a session has connected; TimeoutError when it does not."""
+        asked = {"type": "session.connected", "session": session, "after": 0}
+        async with asyncio.timeout(_STARTS_WITHIN_S):
+            async with contextlib.aclosing(self.news(**asked)) as news:
+                async for told in news:
+                    if b"session.connected" in told:
+                        return
 
     async def pair(self, simulator: Simulator, session: str) -> str:
         """Create a session and let a phone scan its code; return the phone's number."""

@@ -1,10 +1,11 @@
 """A crash run from beginning to end: traffic, kills, calm, and the verdict."""
 
 import asyncio
+import contextlib
 import json
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,7 +15,6 @@ from tests.crash.processes import Service, Simulator
 from tests.crash.verdict import Evidence, collect, expected_at, problems, readers_of
 
 _SETTLES_WITHIN_S = 120.0
-_LOOK_EVERY_S = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +86,7 @@ async def _meet(service: Service, simulator: Simulator, wanted: Plan) -> World:
         contacts += [one["phone"] for one in await simulator.ask("POST", "/contacts", json=form)]
     sessions = {name: await service.pair(simulator, name) for name in ("ana", "rui")}
     for name in sessions:
-        await _until(lambda name=name: _is_open(service, name), f"session {name} did not connect")
+        await service.connected(name)
     group = await simulator.ask(
         "POST",
         "/groups",
@@ -145,21 +145,23 @@ async def _kill_amid_traffic(
 
 
 async def _live_and_die(service: Service, kill: Kill) -> None:
-    """Let the process live for as long as was drawn. The delays are the experiment itself."""
+    """Let the process live for as long as was drawn, and no longer."""
     if kill.serving:
         await service.greeted()
-    await asyncio.sleep(kill.delay_s)
+    await service.lives_for(kill.delay_s)
     await service.kill()
 
 
 async def _settled(service: Service, simulator: Simulator, world: World, traffic: Traffic) -> str:
     """Wait until nothing is under way any more; return what still is when patience ends."""
-    deadline = time.monotonic() + _SETTLES_WITHIN_S
-    while True:
-        still = await _under_way(service, simulator, world, traffic)
-        if not still or time.monotonic() > deadline:
-            return still
-        await asyncio.sleep(_LOOK_EVERY_S)
+    still = "the service tells nothing"
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_SETTLES_WITHIN_S), contextlib.aclosing(service.news()) as news:
+            async for _ in news:
+                still = await _under_way(service, simulator, world, traffic)
+                if not still:
+                    break
+    return still
 
 
 async def _under_way(service: Service, simulator: Simulator, world: World, traffic: Traffic) -> str:
@@ -184,13 +186,6 @@ async def _under_way(service: Service, simulator: Simulator, world: World, traff
         if any(one["status"] == "queued" for one in newest["items"]):
             return f"messages of session {session} are still queued"
     return ""
-
-
-async def _until(condition: Callable[[], Awaitable[bool]], otherwise: str) -> None:
-    deadline = time.monotonic() + _SETTLES_WITHIN_S
-    while not await condition():
-        assert time.monotonic() < deadline, otherwise
-        await asyncio.sleep(_LOOK_EVERY_S)
 
 
 def _keep(folder: Path, world: World, traffic: Traffic, evidence: Evidence) -> None:
