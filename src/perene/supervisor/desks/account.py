@@ -170,7 +170,7 @@ class AccountDesk:
         account = self._accounts[session] = _Account()
         try:
             await self._store.get_session(session)
-        except BaseException:
+        except BaseException:  # a request that is cancelled must leave nothing behind either
             if self._accounts.get(session) is account:
                 self.forget(session)
             raise
