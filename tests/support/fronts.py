@@ -135,6 +135,24 @@ class TlsFront(Front):
         await super()._talk(first, reader, writer)
 
 
+class SlowToNotice(Front):
+    """Ends the server's side of a connection only when it ends itself, as a busy server does."""
+
+    async def _talk(self, first: bytes, reader: Reader, writer: Writer) -> None:
+        back, forth = await asyncio.open_unix_connection(self.upstream)
+        forth.write(first)
+        answers = asyncio.create_task(_pipe(back, writer))
+        with contextlib.closing(forth):
+            try:
+                with contextlib.suppress(asyncio.IncompleteReadError, OSError):
+                    while (message := await _message(reader))[0] != _END:
+                        forth.write(message[1])
+                await asyncio.Event().wait()
+            finally:
+                answers.cancel()
+                await asyncio.gather(answers, return_exceptions=True)
+
+
 class TransactionPooler(Front):
     """Gives each transaction a connection that is free: the one used last, or the one used first.
 

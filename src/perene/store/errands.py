@@ -108,17 +108,24 @@ class Errand:
         self._cut = self._let_go = None
 
 
-def within(limit_s: float, work: Callable[[], T]) -> T:
+def within(limit_s: float, work: Callable[[], T], *, on: object = None) -> T:
     """Do something in the calling thread, which waits on PostgreSQL no longer than so.
 
-    Raises StorageUnavailable after it; else what the work raises.
+    `on` is the driver's connection that it begins with, if that was opened before. Raises
+    StorageUnavailable after the time; else what the work raises.
     """
     errand = Errand()
+
+    def begin() -> T:
+        if on is not None:
+            errand.hold(on)
+        return work()
+
     alarm = threading.Timer(limit_s, errand.give_up)
     alarm.daemon = True
     alarm.start()
     try:
-        return errand.do(work)
+        return errand.do(begin)
     except Exception as error:  # what comes of the cut is of no interest
         if errand.unwanted:
             raise silence(limit_s) from error

@@ -8,6 +8,7 @@ A server that is silent has it wait for as long as it holds the lock, for to giv
 is to give up the lock. Only to take it, or to let it go, has a limit.
 """
 
+import contextlib
 import threading
 from typing import Any, Final
 
@@ -42,9 +43,13 @@ _WHO = text(
     f" a.backend_start AS since {_HELD}"
 )
 _TAKE = text(f"SELECT pg_try_advisory_lock({_KEYS[0]}, {_KEYS[1]})")
+_UNLOCK = text(f"SELECT pg_advisory_unlock({_KEYS[0]}, {_KEYS[1]})")
 _STANDBY = text("SELECT pg_is_in_recovery()")
 _LIMIT_S: Final = 10.0
 """How long taking the lock may take."""
+
+_UNLOCK_S: Final = 2.0
+"""How long letting it go may take; who ends waits for it."""
 
 _TRIES: Final = 3
 """Who has let go between two questions is not asked for its name; then it can be taken."""
@@ -96,6 +101,7 @@ class ServerLock:
         self._released = True
         self._asking.give_up()
         with self._using:
+            self._unlock()
             self._drop()
 
     def _check(self) -> None:
@@ -163,6 +169,17 @@ class ServerLock:
         found = connection.execute(_WHO).first()
         if found is not None and found.name == self._name:
             connection.execute(_END, {"pid": found.pid})
+
+    def _unlock(self) -> None:
+        """Have the next one find it free: the server notices only some time after the close."""
+        connection = self._connection
+        if connection is None:
+            return
+
+        line = connection.connection.dbapi_connection
+        # If that is in vain, the close that follows lets go as well.
+        with contextlib.suppress(StorageError, exc.DBAPIError):
+            within(_UNLOCK_S, lambda: connection.execute(_UNLOCK), on=line)
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None

@@ -21,6 +21,7 @@ from perene.store.instance_lock import InstanceLock, find_holder, held_database
 from perene.store.server_lock import ServerLock
 from perene.store.store import Store
 from tests.plugins.postgres import Postgres, running_postgres
+from tests.support.fronts import SlowToNotice, standing, through
 from tests.support.full_disk import no_file_beyond
 from tests.support.units import ANA, ManualClock
 
@@ -198,6 +199,23 @@ async def test_who_lost_the_hold_acquires_no_session(
                 await store.acquire(ANA)
     finally:
         await store.close()
+
+
+@pytest.mark.requirement("D9", "E6")
+@on_postgres
+def test_what_was_let_go_is_free_at_once_even_if_the_server_is_slow_to_notice(
+    server: Server, postgres: Postgres
+) -> None:
+    front = SlowToNotice(postgres.folder / ".s.PGSQL.5432")
+    with standing(front):
+        with (
+            held_database(through(front, server.url)),
+            pytest.raises(DatabaseInUse),
+            held_database(server.url),
+        ):
+            pytest.fail("both hold it")
+        with held_database(server.url) as lock:
+            assert lock.keep() is False
 
 
 @pytest.mark.requirement("D9")
