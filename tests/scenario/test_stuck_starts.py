@@ -21,6 +21,7 @@ from tests.support.world import World
 SESSIONS = 100
 STUCK = 60
 PER_SECOND = 200
+"""Fewer than are shipped, as these are few sessions."""
 AWAY_S = 120.0
 NAMES = [SessionId(f"s{number}") for number in range(SESSIONS)]
 
@@ -50,6 +51,7 @@ async def test_sessions_that_can_open_do_not_wait_for_those_that_are_stuck(
     ) as world:
         chance = random.Random(seed)  # nothing secret
         await world.user.pair_many(SESSIONS)
+        world.perene.start_per_second = PER_SECOND
         await perene_restarts(world, MANY, Weather.STALLING_CONNECT, chance)
         for stall in STALLS:
             await perene_restarts(world, FEW, stall, chance)

@@ -39,6 +39,7 @@ from tests.support.edges import WatchedMetrics, WatchedObserver, WatchedTranspor
 from tests.support.network import Network
 from tests.support.passing import PassingTime
 from tests.support.record import PATIENCE_S
+from tests.support.shipped import START_AT_ONCE, START_PER_SECOND
 from tests.support.storage import Storage
 
 DESK = SessionId("desk")
@@ -74,8 +75,10 @@ class Perene:
         """Where a live client version is found; a change counts from the next start."""
         self.policy = ReachOutPolicy()
         """How new chats are paced; a change counts from the next start."""
-        self.start_at_once = 50
+        self.start_at_once = START_AT_ONCE
         """Places at the start gate; a change counts from the next start."""
+        self.start_per_second = START_PER_SECOND
+        """How many the gate lets begin in a second; a change counts from the next start."""
         self._time = time
         self._clock = time.clock
         self._network = network
@@ -109,7 +112,9 @@ class Perene:
         self.committer = Committer(
             commit=self._commit, clock=self._clock, policy=SavePolicy(), on_commit=self._committed
         )
-        self.gate = StartGate(self._clock, at_once=self.start_at_once, per_second=200)
+        self.gate = StartGate(
+            self._clock, at_once=self.start_at_once, per_second=self.start_per_second
+        )
         self.metrics = WatchedMetrics(self._time.ring)
         self.supervisor = Supervisor(
             self.store, self._means(), ring=self._committed, last_life=last_life

@@ -22,6 +22,7 @@ from perene.supervisor.session.means import Means
 from perene.supervisor.storage.committer import Committer, Lane, SavePolicy
 from perene.supervisor.storage.store import OutageRow
 from tests.support.endings import STOPPED
+from tests.support.shipped import START_AT_ONCE, START_PER_SECOND
 from tests.support.virtual_clock import START, VirtualClock
 
 PN = "5511900000001:7@s.whatsapp.net"
@@ -308,7 +309,7 @@ class World:
         means = Means(
             ownership=owner,
             connect=self._connect,
-            gate=StartGate(self.clock, at_once=50, per_second=200),
+            gate=StartGate(self.clock, at_once=START_AT_ONCE, per_second=START_PER_SECOND),
             clock=self.clock,
             rng=Even(),
             metrics=self.metrics,
