@@ -22,11 +22,13 @@ from perene.supervisor.session.means import Means
 from perene.supervisor.storage.committer import Committer, Lane, SavePolicy
 from perene.supervisor.storage.store import OutageRow
 from tests.support.endings import STOPPED
-from tests.support.shipped import START_AT_ONCE, START_PER_SECOND
 from tests.support.virtual_clock import START, VirtualClock
 
 PN = "5511900000001:7@s.whatsapp.net"
 LID = "100000000000099:7@lid"
+
+BEGUN_AT_ONCE = 20
+"""So many sessions a world's gate lets begin in one moment: a tenth of those of a second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -309,7 +311,7 @@ class World:
         means = Means(
             ownership=owner,
             connect=self._connect,
-            gate=StartGate(self.clock, at_once=START_AT_ONCE, per_second=START_PER_SECOND),
+            gate=StartGate(self.clock, at_once=50, per_second=10 * BEGUN_AT_ONCE),
             clock=self.clock,
             rng=Even(),
             metrics=self.metrics,

@@ -1,6 +1,7 @@
 """A supervisor that lives, for the tests of what it does meanwhile."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
@@ -9,7 +10,7 @@ from perene.core.outages import Outage
 from perene.core.standing import Standing
 from perene.supervisor.fleet.supervisor import Supervisor
 from tests.support.endings import LOST
-from tests.unit.supervisor.fakes import FakeEngine, World
+from tests.unit.supervisor.fakes import BEGUN_AT_ONCE, FakeEngine, World
 
 ANA, BOB, CAT = SessionId("ana"), SessionId("bob"), SessionId("cat")
 
@@ -20,11 +21,15 @@ async def begin(world: World) -> "asyncio.Task[None]":
     return life
 
 
-async def begin_many(world: World, sessions: int) -> "asyncio.Task[None]":
-    """Begin with more sessions than are started at once: s0, s1 and so on."""
-    for number in range(sessions):
-        world.store.add(f"s{number}")
-    return await begin(world)
+async def begin_many(
+    world: World, *, waiting: int
+) -> tuple["asyncio.Task[None]", Sequence[SessionId]]:
+    """Begin with so many sessions more than begin in one moment; return those that wait, too."""
+    names = [f"s{number}" for number in range(BEGUN_AT_ONCE + waiting)]
+    for name in names:
+        world.store.add(name)
+    life = await begin(world)
+    return life, [SessionId(name) for name in names[BEGUN_AT_ONCE:]]
 
 
 async def end(world: World, life: "asyncio.Task[None]") -> None:

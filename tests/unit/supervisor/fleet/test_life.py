@@ -6,7 +6,6 @@ import pytest
 
 from perene.core.errors import StorageUnavailable
 from perene.core.events import EventType
-from perene.core.ids import SessionId
 from perene.core.sessions import Connection, Desired
 from tests.support.endings import LOST, STOPPED
 from tests.unit.supervisor.fakes import World
@@ -66,8 +65,7 @@ async def test_a_session_that_was_stopped_stays_stopped_when_the_service_starts(
 
 
 async def test_a_session_that_is_stopped_while_others_start_is_not_started(world: World) -> None:
-    life = await begin_many(world, 21)
-    last = SessionId("s20")
+    life, (last,) = await begin_many(world, waiting=1)
     await world.supervisor.stop(last)
     await world.clock.advance(0.2)
     await turns()
@@ -76,19 +74,19 @@ async def test_a_session_that_is_stopped_while_others_start_is_not_started(world
 
 
 async def test_a_session_that_is_deleted_while_others_start_is_passed_over(world: World) -> None:
-    life = await begin_many(world, 22)
-    await world.supervisor.delete(SessionId("s20"))
+    life, (deleted, last) = await begin_many(world, waiting=2)
+    await world.supervisor.delete(deleted)
     await world.clock.advance(0.2)
-    await world.engine("s21")
+    await world.engine(last)
     await end(world, life)
 
 
 async def test_a_session_that_was_started_meanwhile_is_not_started_twice(world: World) -> None:
-    life = await begin_many(world, 21)
-    await world.supervisor.start(SessionId("s20"))
+    life, (last,) = await begin_many(world, waiting=1)
+    await world.supervisor.start(last)
     await world.clock.advance(0.2)
     await turns()
-    assert len(world.engines[SessionId("s20")]) == 1
+    assert len(world.engines[last]) == 1
     await end(world, life)
 
 
