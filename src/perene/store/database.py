@@ -22,7 +22,8 @@ from sqlalchemy import Connection, Engine, exc
 
 from perene.core.errors import PereneError, StorageError, StorageUnavailable
 from perene.process.threads import Threads
-from perene.store.engines import describe, make_engine, parse_url, prepare_file, sqlite_files
+from perene.store.database_url import describe, parse_url, prepare_file, sqlite_files
+from perene.store.engines import make_engine
 from perene.store.errands import Crew, Errand, silence, within
 from perene.store.errors import CannotConnect, UnreadableDatabase, UnsuitableDatabase
 from perene.store.failures import classify, is_database_error, refusal

@@ -15,7 +15,7 @@ from perene.core.twins import twins
 from perene.store import schema
 from perene.store.client_versions import read_client_version
 from perene.store.database import Database
-from perene.store.engines import parse_url
+from perene.store.database_url import parse_url
 from perene.store.keyring import check_master, in_use
 from perene.store.migrations import VERSION_TABLE, version
 from perene.store.twins import read_accounts

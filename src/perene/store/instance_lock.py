@@ -11,7 +11,7 @@ from typing import Protocol
 
 from sqlalchemy import Connection
 
-from perene.store.engines import describe, parse_url, prepare_file
+from perene.store.database_url import describe, parse_url, prepare_file
 from perene.store.errors import DatabaseInUse
 from perene.store.file_lock import FileLock, file_holder
 from perene.store.holder import Holder

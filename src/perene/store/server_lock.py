@@ -15,7 +15,8 @@ from typing import Any, Final
 from sqlalchemy import URL, Connection, Engine, Row, exc, text
 
 from perene.core.errors import DatabaseTaken, StorageError, StorageUnavailable
-from perene.store.engines import describe, make_lock_engine
+from perene.store.database_url import describe
+from perene.store.engines import make_lock_engine
 from perene.store.errands import Errand, within
 from perene.store.errors import CannotConnect, PooledByTransaction
 from perene.store.failures import classify, is_database_error

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import Connection, Engine, event, make_url
 
 from perene.core.errors import DatabaseTaken, NotFound, StorageUnavailable
-from perene.store.engines import parse_url
+from perene.store.database_url import parse_url
 from perene.store.errors import CannotConnect, DatabaseInUse
 from perene.store.instance_lock import InstanceLock, find_holder, held_database
 from perene.store.server_lock import ServerLock

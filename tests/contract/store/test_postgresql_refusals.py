@@ -9,7 +9,7 @@ from sqlalchemy import URL, Connection, insert, make_url, select, text
 from perene.core.errors import StorageUnavailable
 from perene.store import schema
 from perene.store.database import Database
-from perene.store.engines import describe, parse_url
+from perene.store.database_url import describe, parse_url
 from perene.store.errors import CannotConnect, UnsuitableDatabase
 from perene.store.failures import classify
 from perene.store.instance_lock import held_database

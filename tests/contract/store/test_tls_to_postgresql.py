@@ -19,7 +19,7 @@ from perene.doctor import Finding, Level
 from perene.doctor.stored import check_stored
 from perene.settings import Settings
 from perene.store.database import Database
-from perene.store.engines import parse_url
+from perene.store.database_url import parse_url
 from perene.store.errors import CannotConnect
 from perene.store.failures import classify
 from perene.store.instance_lock import held_database
