@@ -23,7 +23,7 @@ from sqlalchemy import Connection, Engine, exc
 from perene.core.errors import PereneError, StorageError, StorageUnavailable
 from perene.process.threads import Threads
 from perene.store.database_url import describe, parse_url, prepare_file, sqlite_files
-from perene.store.engines import make_engine
+from perene.store.engines import STATEMENT_S, make_engine
 from perene.store.errands import Crew, Errand, silence, within
 from perene.store.errors import CannotConnect, UnreadableDatabase, UnsuitableDatabase
 from perene.store.failures import classify, is_database_error, refusal
@@ -84,20 +84,29 @@ class Database:
         self._closed = threading.Event()
 
     @classmethod
-    def open(cls, url: str, *, migrate: bool = True, limit_s: float = LIMIT_S) -> "Database":
+    def open(
+        cls,
+        url: str,
+        *,
+        migrate: bool = True,
+        limit_s: float = LIMIT_S,
+        statement_s: float = STATEMENT_S,
+    ) -> "Database":
         """Connect, and bring the schema up to date; returns a usable database or raises.
 
         `url` is `sqlite:///path` or `postgresql://user:password@host/name`; nothing that is asked
-        later takes longer than `limit_s`. Raises CannotConnect, UnsuitableDatabase,
-        UnreadableDatabase, NewerSchema, or OlderSchema when `migrate` is false and a migration is
-        due (EmptyDatabase when it is the first one); nothing was changed then.
+        later takes longer than `limit_s`, and no statement than `statement_s`, see STATEMENT_S.
+        Raises CannotConnect, UnsuitableDatabase, UnreadableDatabase, NewerSchema, or OlderSchema
+        when `migrate` is false and a migration is due (EmptyDatabase when it is the first one);
+        nothing was changed then.
         Blocking: call it before the event loop runs, or in a thread. Only a migration may take
         longer than the limit.
         """
         parsed = parse_url(url)
         prepare_file(parsed)
         files = sqlite_files(parsed)
-        writer = make_engine(parsed, readers=0, files=files)
+        engine = partial(make_engine, parsed, files=files, statement_s=statement_s)
+        writer = engine(readers=0)
         try:
             if not within(limit_s, lambda: is_up_to_date(writer)):
                 bring_up_to_date(writer, migrate=migrate)
@@ -113,7 +122,7 @@ class Database:
             if isinstance(found, PereneError) and found is not error:
                 raise UnreadableDatabase(f"cannot read {describe(parsed)}: {found}") from error
             raise
-        reader = make_engine(parsed, readers=_READERS + _READERS_ASIDE, files=files)
+        reader = engine(readers=_READERS + _READERS_ASIDE)
         return cls(writer, reader, limit_s=limit_s, files=files)
 
     def aside(self) -> "Database":

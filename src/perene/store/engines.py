@@ -2,7 +2,7 @@
 
 import sqlite3
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 import psycopg
@@ -26,20 +26,28 @@ from perene.store import errands
 from perene.store.failures import is_spoilt
 from perene.store.sqlite_files import SqliteFiles
 
-# How long a statement waits for another process's write, and how long a dead server is waited for.
-# Shorter than the 10 s that requirement E1 gives one attempt at saving. None of these limits holds
-# against a server that accepts what is sent and answers nothing: see `errands` for what does.
-_WAIT_S = 8
+STATEMENT_S: Final = 8.0
+"""How long a statement waits for another process's write, and how long a dead server is waited for.
+
+Shorter than the 10 s that requirement E1 gives one attempt at saving. None of these limits holds
+against a server that accepts what is sent and answers nothing: see `errands` for what does."""
 
 # A client that vanished in a transaction, behind a network that swallows everything, holds its
 # locks no longer. None of ours is silent for so long between two statements.
 _SILENT_TRANSACTION_MS = 20_000
 
 
-def make_engine(url: URL, *, readers: int, files: SqliteFiles | None = None) -> Engine:
+def make_engine(
+    url: URL,
+    *,
+    readers: int,
+    files: SqliteFiles | None = None,
+    statement_s: float = STATEMENT_S,
+) -> Engine:
     """Make the engine of the one writer (`readers=0`) or of so many readers.
 
-    `files` are looked at before each transaction of the writer and each new connection.
+    `files` are looked at before each transaction of the writer and each new connection. Of
+    `statement_s` see STATEMENT_S.
     """
     options: dict[str, Any] = {
         "poolclass": QueuePool,
@@ -53,9 +61,9 @@ def make_engine(url: URL, *, readers: int, files: SqliteFiles | None = None) -> 
         options |= {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None}
     if url.get_backend_name() == "sqlite":
         # The threads of one pool pass connections on to each other, one at a time.
-        options["connect_args"] = {"timeout": _WAIT_S, "check_same_thread": False}
+        options["connect_args"] = {"timeout": statement_s, "check_same_thread": False}
     else:
-        options["connect_args"] = _postgres_options(url)
+        options["connect_args"] = _postgres_options(url, statement_s)
     engine = create_engine(_existing(url), **options)
     if files is not None:
         _stay_with(engine, files, writing=not readers)
@@ -63,7 +71,7 @@ def make_engine(url: URL, *, readers: int, files: SqliteFiles | None = None) -> 
     if url.get_backend_name() == "sqlite":
         _tune_sqlite(engine, writing=not readers)
     else:
-        _settle(engine, default_transaction_read_only="on" if readers else "off")
+        _settle(engine, statement_s, default_transaction_read_only="on" if readers else "off")
         _replace_spoilt(engine)
     return engine
 
@@ -114,21 +122,22 @@ def make_lock_engine(url: URL, name: str) -> Engine:
         isolation_level="AUTOCOMMIT",
         hide_parameters=True,
         # Before a pooler that changes connections is found out, what was prepared would be missed.
-        connect_args=_postgres_options(url) | {"application_name": name, "prepare_threshold": None},
+        connect_args=_postgres_options(url, STATEMENT_S)
+        | {"application_name": name, "prepare_threshold": None},
     )
-    _settle(engine, **alive)
+    _settle(engine, STATEMENT_S, **alive)
     _replace_spoilt(engine)
     _tell_errands(engine, ping=False)
     return engine
 
 
-def _postgres_options(url: URL) -> dict[str, Any]:
+def _postgres_options(url: URL, statement_s: float) -> dict[str, Any]:
     options: dict[str, Any] = {
         "connect_timeout": 5,
         "keepalives_idle": 10,
         "keepalives_interval": 3,
         "keepalives_count": 3,
-        "tcp_user_timeout": _WAIT_S * 1000,
+        "tcp_user_timeout": int(statement_s * 1000),
         "application_name": "perene",
         "client_encoding": "UTF8",
     }
@@ -138,15 +147,15 @@ def _postgres_options(url: URL) -> dict[str, Any]:
     return options
 
 
-def _settle(engine: Engine, **more: str | int) -> None:
+def _settle(engine: Engine, statement_s: float, **more: str | int) -> None:
     """Give each connection of PostgreSQL our limits, whatever the URL and the server say.
 
     As a word of its own, not as options of the start: a pooler lets none of these through.
     """
     settings: dict[str, str | int] = {
-        "statement_timeout": int(_WAIT_S * 1000),
+        "statement_timeout": int(statement_s * 1000),
         # Less, so that a lock that is not released is told as what it is.
-        "lock_timeout": int(_WAIT_S * 900),
+        "lock_timeout": int(statement_s * 900),
         "idle_in_transaction_session_timeout": _SILENT_TRANSACTION_MS,
         **more,
     }

@@ -7,7 +7,7 @@ keys go, and the next message to each peer and group begins with new keys.
 """
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Final, Protocol
 
 from sqlalchemy import Connection, delete, select, tuple_
 
@@ -22,7 +22,8 @@ from perene.store.schema import ratchets, sender_key_holders, sender_keys
 Place = tuple[str, int]
 """The name and device of the last ratchet that was looked at."""
 
-_AT_ONCE = 500
+AT_ONCE: Final = 500
+"""Ratchets that one transaction looks at, so that no commit waits long for it."""
 
 
 class Renewal(Protocol):
@@ -43,10 +44,13 @@ def renew_keys(
     session_id: SessionId,
     renewal: Renewal,
     after: Place | None = None,
+    *,
+    limit: int = AT_ONCE,
 ) -> Place | None:
     """Retire the next ratchets behind `after`; return behind which to go on, None at the end.
 
-    The first call gives up our own sender keys, too. To do it again changes nothing more.
+    At most `limit` are looked at. The first call gives up our own sender keys, too. To do it again
+    changes nothing more.
     """
     owned = own_session(connection, keyring, session_id, None)
     if after is None:
@@ -67,7 +71,7 @@ def renew_keys(
     if after is not None:
         query = query.where(place > after)
     found = connection.execute(
-        query.order_by(ratchets.c.name, ratchets.c.device).limit(_AT_ONCE)
+        query.order_by(ratchets.c.name, ratchets.c.device).limit(limit)
     ).all()
 
     def changed() -> Iterator[tuple[int, str, int, bytes]]:
@@ -82,4 +86,4 @@ def renew_keys(
                 yield owned.key, row.name, row.device, sealed
 
     RATCHET.run(connection, list(changed()))
-    return (found[-1].name, found[-1].device) if len(found) == _AT_ONCE else None
+    return (found[-1].name, found[-1].device) if len(found) == limit else None

@@ -23,7 +23,7 @@ from perene.store import (
 )
 from perene.store.api_keys import ApiKey
 from perene.store.base import StoreBase
-from perene.store.renewal import Place, Renewal, renew_keys
+from perene.store.renewal import AT_ONCE, Place, Renewal, renew_keys
 
 # One purge transaction holds the writer for milliseconds, so that no commit waits long for it.
 _PURGE_ROWS = 2000
@@ -50,12 +50,14 @@ class Upkeep(StoreBase):
         """Return when a service is known to have run on this database last, None if never."""
         return await self.database.read(outbox.last_life)
 
-    async def renew_keys(self, session: SessionId, renewal: Renewal) -> None:
-        """Never again send with the keys that a session has: see `renewal`."""
+    async def renew_keys(
+        self, session: SessionId, renewal: Renewal, *, at_once: int = AT_ONCE
+    ) -> None:
+        """Never again send with the keys that a session has, `at_once` at a time: see `renewal`."""
         after: Place | None = None
         while True:
             after = await self.database.write(
-                renew_keys, self.keyring, session, renewal, after=after
+                renew_keys, self.keyring, session, renewal, after=after, limit=at_once
             )
             if after is None:
                 return

@@ -259,11 +259,10 @@ async def test_sqlite_is_set_up_to_lose_nothing(tmp_path: Path) -> None:
 
 
 async def test_a_locked_database_is_unavailable_and_works_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr("perene.store.engines._WAIT_S", 0.05)
     path = tmp_path / "perene.db"
-    database = Database.open(f"sqlite:///{path}")
+    database = Database.open(f"sqlite:///{path}", statement_s=0.05)
     with sqlite3.connect(path, isolation_level=None) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(StorageUnavailable, match="SQLITE_BUSY"):

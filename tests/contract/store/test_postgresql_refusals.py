@@ -165,9 +165,8 @@ def test_a_migration_may_take_longer_than_any_other_statement(
         connection.execute(text("SELECT pg_sleep(0.3)"))
         migrating.append(revision)
 
-    monkeypatch.setattr("perene.store.engines._WAIT_S", 0.1)
     monkeypatch.setattr("perene.store.migrations.upgrade", upgrade)
-    Database.open(postgres_url).close_now()
+    Database.open(postgres_url, statement_s=0.1).close_now()
     assert migrating
 
 
@@ -246,10 +245,9 @@ async def test_why_a_connection_was_lost_is_told(database: Database) -> None:
 
 
 async def test_a_lock_that_is_not_released_is_told_as_what_it_is(
-    postgres_url: str, monkeypatch: pytest.MonkeyPatch, ask: Callable[[str], object]
+    postgres_url: str, ask: Callable[[str], object]
 ) -> None:
-    monkeypatch.setattr("perene.store.engines._WAIT_S", 0.5)
-    database = Database.open(postgres_url)
+    database = Database.open(postgres_url, statement_s=0.5)
     ask("BEGIN")
     ask("LOCK TABLE counters")
     with pytest.raises(StorageUnavailable, match="another transaction keeps it locked, 55P03"):

@@ -8,7 +8,6 @@ import pytest
 from perene.core.events import Event, EventType
 from perene.core.ids import Epoch, SessionId
 from perene.core.unit import HolderChange, Profile, RatchetWrite, SenderKeyWrite
-from perene.store import renewal
 from perene.store.store import Store
 from tests.support.units import ANA, Bytes, unit
 
@@ -53,14 +52,13 @@ async def filled(store: Store, session: SessionId, ratchets: int) -> None:
 
 @pytest.mark.parametrize("at_once", [1, 4, 5, 500])
 async def test_ratchets_are_retired_and_own_sender_keys_given_up(
-    store: Store, monkeypatch: pytest.MonkeyPatch, at_once: int
+    store: Store, at_once: int
 ) -> None:
-    monkeypatch.setattr(renewal, "_AT_ONCE", at_once)
     await filled(store, ANA, ratchets=12)
     await filled(store, RUI, ratchets=1)
 
     for _ in range(2):  # to begin anew changes nothing more
-        await store.renew_keys(ANA, Retiring())
+        await store.renew_keys(ANA, Retiring(), at_once=at_once)
 
         reader = store.reader(ANA, Epoch(0))
         addresses = [f"{n}.{n % 3}" for n in range(12)]
