@@ -6,16 +6,12 @@ it, and neither is noticed by a session or by another stream.
 
 import asyncio
 import contextlib
-import json
-from collections import OrderedDict
 from collections.abc import (
     AsyncGenerator,
     Awaitable,
     Callable,
     Collection,
     Coroutine,
-    Iterable,
-    Iterator,
 )
 from dataclasses import dataclass, field
 
@@ -23,20 +19,17 @@ import structlog
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from perene.api.event_frames import SharedFrames, chunks, opening, reset
 from perene.api.problems import TooManyStreams
-from perene.api.shapes.events import EventOut
 from perene.core.errors import PereneError, StorageUnavailable
 from perene.core.events import EventType
 from perene.core.ids import SessionId
-from perene.supervisor.ports import EventPage, Events, StoredEvent
+from perene.supervisor.ports import EventPage, Events
 
 log = structlog.stdlib.get_logger()
 
 PAGE = 100
 """Events that a stream holds at most: what it has read and its client has not taken yet."""
-
-CHUNK_BYTES = 64 * 1024
-"""What is sent at once: each piece costs more than what is in it."""
 
 PAUSE_PER_STREAM_S = 0.002
 """Between two pages of a stream, for each one that is open: together they must leave the sessions
@@ -44,9 +37,6 @@ most of the time. 250 streams get what is new twice a second, a few at once."""
 
 _FEW = 10
 _LONGEST_PAUSE_S = 1.0
-
-_KEPT = 256
-"""Events whose form is kept for the streams that have yet to send them."""
 
 
 @dataclass(slots=True)
@@ -60,27 +50,14 @@ class Streams:
     limit: int = 256
     send_within_s: float = 60.0
     again_after_s: float = 2.0
+    frames: SharedFrames = field(default_factory=SharedFrames)
     open: int = 0
     _closing: asyncio.Event = field(default_factory=asyncio.Event)
-    _made: OrderedDict[int, tuple[StoredEvent, bytes]] = field(
-        default_factory=OrderedDict[int, tuple[StoredEvent, bytes]]
-    )
 
     @property
     def pause_s(self) -> float:
         """How long each stream rests after a page."""
         return min(_LONGEST_PAUSE_S, max(0, self.open - _FEW) * PAUSE_PER_STREAM_S)
-
-    def frame(self, item: StoredEvent) -> bytes:
-        """Return what `frame` does, made once for all streams that send it soon."""
-        made = self._made.get(item.seq)
-        if made is not None and made[0] is item:
-            return made[1]
-        content = frame(item)
-        self._made[item.seq] = (item, content)
-        if len(self._made) > _KEPT:
-            self._made.popitem(last=False)
-        return content
 
     def check_room(self) -> None:
         """Raise TooManyStreams when no further one may be opened."""
@@ -118,9 +95,7 @@ async def frames(
     A database that is away or silent is waited for: to end the stream would only let its client
     come back to the same database. Close it when it is not needed any more.
     """
-    # Without an event there is no data, and so nothing is told by this; but it is remembered as
-    # the last id, by a client that loses its connection before the first event.
-    yield f": reading from here\nid: {position}\nretry: 2000\n\n".encode()
+    yield opening(position)
     streams, waits = streams or Streams(), False
     while True:
         reading = asyncio.create_task(_next_page(events, position, selection))
@@ -142,21 +117,10 @@ async def frames(
         if page.position < position:
             log.warning("event_stream_reset", asked=position, position=page.position)
             yield reset(asked=position, position=page.position)
-        for chunk in _chunks(streams.frame(item) for item in page.items):
+        for chunk in chunks(streams.frames.of(item) for item in page.items):
             yield chunk
         position = page.position
         await asyncio.sleep(streams.pause_s)
-
-
-def _chunks(contents: Iterable[bytes]) -> Iterator[bytes]:
-    chunk = bytearray()
-    for content in contents:
-        chunk += content
-        if len(chunk) >= CHUNK_BYTES:
-            yield bytes(chunk)
-            chunk.clear()
-    if chunk:
-        yield bytes(chunk)
 
 
 async def _next_page(events: Events, position: int, selection: Selection) -> EventPage:
@@ -168,28 +132,6 @@ async def _next_page(events: Events, position: int, selection: Selection) -> Eve
         if page.position != position:
             return page
         await events.wait_for_new(position)
-
-
-def frame(item: StoredEvent) -> bytes:
-    """Return one event in the form of a stream. JSON has no bare line break, so one line does."""
-    data = EventOut.of(item).model_dump_json()
-    return f"id: {item.seq}\nevent: {item.event.type}\ndata: {data}\n\n".encode()
-
-
-def reset(*, asked: int, position: int) -> bytes:
-    """Return what tells a client that its position is not one of this outbox, and its new one."""
-    data = json.dumps(
-        {"asked": asked, "position": position, "detail": not_reached(asked, position)}
-    )
-    return f"id: {position}\nevent: reset\ndata: {data}\n\n".encode()
-
-
-def not_reached(asked: int, position: int) -> str:
-    """Say in a sentence that the events do not reach a position."""
-    return (
-        f"The events reach to {position} only, and not to {asked}: the database was probably"
-        " restored from a backup."
-    )
 
 
 class EventStream(Response):

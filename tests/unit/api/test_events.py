@@ -11,6 +11,7 @@ import pytest
 from fastapi import FastAPI
 
 from perene.api import create_app, streams
+from perene.api.event_frames import CHUNK_BYTES, SharedFrames
 from perene.core.errors import StorageUnavailable
 from perene.core.events import EventType
 from perene.supervisor.ports import EventPage, StoredEvent
@@ -217,24 +218,24 @@ async def test_a_stream_shows_that_it_lives_while_the_database_is_silent(
 
 
 async def test_streams_share_the_form_of_an_event_and_send_a_page_in_few_pieces(
-    fakes: Fakes, monkeypatch: pytest.MonkeyPatch
+    fakes: Fakes,
 ):
     made: list[int] = []
 
     def counted(item: StoredEvent) -> bytes:
         made.append(item.seq)
-        return b"x" * (streams.CHUNK_BYTES // 40)
+        return b"x" * (CHUNK_BYTES // 40)
 
-    monkeypatch.setattr(streams, "frame", counted)
+    shared = streams.Streams(frames=SharedFrames(counted))
     for _ in range(streams.PAGE):
         await fakes.events.emit(RECEIVED)
     everything = streams.Selection(session=None, types=())
     for _ in range(3):
-        content = streams.frames(fakes.events, 0, everything, 60, fakes.streams)
+        content = streams.frames(fakes.events, 0, everything, 60, shared)
         async with aclosing(content) as pieces:
             await anext(pieces)
             sizes = [len(await anext(pieces)) for _ in range(3)]
-        assert sum(sizes) == streams.PAGE * (streams.CHUNK_BYTES // 40)
+        assert sum(sizes) == streams.PAGE * (CHUNK_BYTES // 40)
     assert made == list(range(1, streams.PAGE + 1))
 
 

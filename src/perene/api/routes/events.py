@@ -7,11 +7,12 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from perene.api.auth import caller_of
+from perene.api.event_frames import not_reached
 from perene.api.parameters import Limit
 from perene.api.ports import EventsPort, KeysPort, StreamsPort
 from perene.api.problems import PositionAhead, documented
 from perene.api.shapes.events import EventsOut
-from perene.api.streams import EventStream, Selection, frames, not_reached
+from perene.api.streams import EventStream, Selection, frames
 from perene.core.events import EventType
 from perene.core.ids import SESSION_ID, SessionId
 from perene.supervisor.ports import Events
