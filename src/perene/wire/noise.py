@@ -54,16 +54,17 @@ MAX_COUNTER: Final = (1 << 32) - 1
 class NoiseTransport:
     """Encrypts and decrypts frames after the handshake, each direction under its own key.
 
-    Order matters: every ciphertext must be decrypted once, in the order it was made.
+    Order matters: every ciphertext must be decrypted once, in the order it was made. Both
+    directions have carried `counter` frames already: none after a handshake.
     """
 
     __slots__ = ("_read_counter", "_read_key", "_write_counter", "_write_key")
 
-    def __init__(self, *, write_key: bytes, read_key: bytes) -> None:
+    def __init__(self, *, write_key: bytes, read_key: bytes, counter: int = 0) -> None:
         self._write_key = write_key
         self._read_key = read_key
-        self._write_counter = 0
-        self._read_counter = 0
+        self._write_counter = counter
+        self._read_counter = counter
 
     def encrypt(self, plaintext: bytes) -> bytes:
         """Seal the next frame to send, 16 bytes longer; raises CounterExhausted."""

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perene.engine import client_version
 from perene.engine.client_version import (
     MAX_PAGE_BYTES,
     VersionNotFound,
@@ -154,13 +153,16 @@ async def test_what_is_no_page_is_told(answer: bytes, problem: str) -> None:
             await fetch_version(f"{origin}/sw.js")
 
 
-async def test_a_page_that_is_too_large_is_not_read_to_its_end(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(client_version, "MAX_PAGE_BYTES", 1000)
-    async with serving(lambda _: page(b"x" * 2000)) as origin:
-        with pytest.raises(VersionNotFound, match="larger than 1000"):
-            await fetch_version(f"{origin}/sw.js")
+async def test_a_page_without_end_is_read_up_to_its_limit() -> None:
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(page(b""))
+        while True:
+            writer.write(bytes(64 * 1024))
+            await writer.drain()
+
+    async with listening(answer) as port:
+        with pytest.raises(VersionNotFound, match=f"larger than {MAX_PAGE_BYTES} bytes"):
+            await fetch_version(f"http://127.0.0.1:{port}/sw.js")
 
 
 async def test_a_compressed_page_is_not_unfolded() -> None:

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from perene.crypto import KeyPair
-from perene.wire import noise
 from perene.wire.certificates import issue_chain
 from perene.wire.errors import (
     BadClientEphemeral,
@@ -30,7 +29,7 @@ from perene.wire.errors import (
     ServerStaticUndecryptable,
     WrongLeafKey,
 )
-from perene.wire.noise import ClientHandshake, NoiseTransport, ServerHandshake
+from perene.wire.noise import MAX_COUNTER, ClientHandshake, NoiseTransport, ServerHandshake
 from perene.wire.proto.wa_pb2 import HandshakeMessage
 
 NOW = datetime(2026, 8, 21, 12, tzinfo=UTC)
@@ -222,9 +221,10 @@ def test_a_frame_that_is_changed_repeated_or_out_of_order_does_not_decrypt() -> 
     assert theirs.decrypt(second) == b"2"
 
 
-def test_no_nonce_is_used_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(noise, "MAX_COUNTER", 1)
-    ours, theirs = joined()
+def test_no_nonce_is_used_twice() -> None:
+    one, other = bytes(32), bytes([1]) * 32
+    ours = NoiseTransport(write_key=one, read_key=other, counter=MAX_COUNTER - 1)
+    theirs = NoiseTransport(write_key=other, read_key=one, counter=MAX_COUNTER - 1)
     for _ in range(2):
         theirs.decrypt(ours.encrypt(b""))
     with pytest.raises(CounterExhausted):
