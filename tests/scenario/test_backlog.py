@@ -7,7 +7,6 @@ import pytest
 
 from perene.core.events import EventType
 from perene.core.sessions import Connection as State
-from perene.engine import answers, intake
 from tests.support.world import World
 
 MESSAGES = 600
@@ -15,11 +14,11 @@ MESSAGES = 600
 
 @pytest.mark.requirement("C2", "C13")
 async def test_a_socket_left_unread_while_nothing_is_stored_is_no_dead_connection(
-    tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, template: Path
 ) -> None:
-    monkeypatch.setattr(intake, "MAX_WAITING", 100)
-    monkeypatch.setattr(answers, "MAX_WAITING", 100)
-    async with World.open(tmp_path, template) as world:
+    async with World.open(
+        tmp_path, template, max_stanzas_waiting=100, max_answers_waiting=100
+    ) as world:
         phone = await world.user.pair()
         await world.pass_time(35)
         ana = world.simulator.add_contact(name="Ana").account.phone

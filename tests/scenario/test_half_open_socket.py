@@ -80,7 +80,7 @@ async def test_a_socket_that_takes_nothing_more_is_found_by_the_keepalive() -> N
             queries=queries,
             clock=clock,
             observer=Nobody(),
-            reading=Intake(channel, queries),
+            reading=Intake(channel, queries, max_waiting=10),
             writing=channel,
             silence_s=10,
             heartbeat_s=30,

@@ -12,10 +12,6 @@ from perene.engine.errors import ConnectionEnded
 from perene.engine.stanza import Envelope
 from perene.wire.node import Node
 
-MAX_WAITING = 2000
-"""Answers that may wait for their commit before no further stanza is taken from the socket. The
-server resends what is not answered, so nothing is lost while we wait; memory is bounded."""
-
 MAX_BURST = 64
 """Nodes that leave together; a query of ours waits behind no more than these."""
 
@@ -78,13 +74,16 @@ def unread(node: Node, envelope: Envelope, *, online: bool) -> tuple[Node, ...]:
 class Answers:
     """The ordered way out: what was put first leaves first, each after its own commit.
 
-    Messages of ours take the same way, because their ratchet is committed in the same order.
+    Messages of ours take the same way, because their ratchet is committed in the same order. Up to
+    `max_waiting` answers may wait before there is no `room` for those of further stanzas: the
+    server resends what is not answered, so nothing is lost while we wait, and memory is bounded.
     """
 
-    def __init__(self, channel: Channel, clock: Clock, *, delay_s: float) -> None:
+    def __init__(self, channel: Channel, clock: Clock, *, delay_s: float, max_waiting: int) -> None:
         self._channel = channel
         self._clock = clock
         self._delay_s = delay_s
+        self._max_waiting = max_waiting
         self._delayed: asyncio.TaskGroup | None = None
         self._waiting: deque[tuple[asyncio.Future[Committed] | None, tuple[Node, ...]]] = deque()
         self._changed = asyncio.Event()
@@ -98,7 +97,7 @@ class Answers:
         self._waiting.append((commit, nodes))
         self._idle.clear()
         self._changed.set()
-        if len(self._waiting) >= MAX_WAITING:
+        if len(self._waiting) >= self._max_waiting:
             self._room.clear()
 
     def put_delayed(self, commit: "asyncio.Future[Committed]", *nodes: Node) -> None:
@@ -121,7 +120,7 @@ class Answers:
         self.put(commit, *nodes)
 
     async def room(self) -> None:
-        """Wait until fewer than MAX_WAITING answers are queued."""
+        """Wait until fewer than `max_waiting` answers are queued."""
         await self._room.wait()
 
     async def drained(self) -> None:
@@ -146,7 +145,7 @@ class Answers:
                     self._raise_failure(commit)
                 await self._channel.send(*self._take_committed())
                 await asyncio.sleep(0)  # a socket that takes all of it would let nobody in between
-                if len(self._waiting) < MAX_WAITING:
+                if len(self._waiting) < self._max_waiting:
                     self._room.set()
             self._idle.set()
 

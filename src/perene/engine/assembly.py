@@ -51,13 +51,18 @@ def assemble(
     work = WorkQueue()
     line = Line(
         stage=stage,
-        answers=Answers(channel, clock, delay_s=config.retry_delay_s),
+        answers=Answers(
+            channel,
+            clock,
+            delay_s=config.retry_delay_s,
+            max_waiting=config.max_answers_waiting,
+        ),
         queries=Queries(channel.send, config.query_timeout_s, clock),
         later=work.later,
         clock=clock,
         observer=observer,
     )
-    intake = Intake(channel, line.queries)
+    intake = Intake(channel, line.queries, max_waiting=config.max_stanzas_waiting)
     keepalive = Keepalive(
         queries=line.queries,
         clock=clock,

@@ -15,7 +15,9 @@ class EngineConfig:
 
     Clients wait 60 to 75 s for the answer to a query (facts/protocol.md §1.7). `mark_online`
     decides whether senders see a second tick at once (C7: off). `first_pre_keys` is how many
-    one-time pre-keys a new device offers.
+    one-time pre-keys a new device offers. `max_stanzas_waiting` bounds what was read and not
+    processed, `max_answers_waiting` the answers that wait for their commit; then the socket is left
+    alone.
     """
 
     endpoint: Endpoint
@@ -32,4 +34,6 @@ class EngineConfig:
     drain_timeout_s: float = 10.0
     limit_hold_s: float = 24 * 3600.0
     first_pre_keys: int = FIRST_PRE_KEYS
+    max_stanzas_waiting: int = 1000
+    max_answers_waiting: int = 2000
     mark_online: bool = False

@@ -9,9 +9,6 @@ from perene.engine.channel import Channel
 from perene.engine.queries import Queries
 from perene.wire.node import Node
 
-MAX_WAITING = 1000
-"""Stanzas read but not processed before the socket is left alone; TCP then slows the server."""
-
 MAX_BATCH = 200
 """Stanzas per batch: enough to share one look-up, few enough to keep latency low."""
 
@@ -20,12 +17,14 @@ class Intake:
     """Reads the channel ahead of the processing.
 
     Answers to queries and the server's last words do not wait behind a backlog of messages, so a
-    keepalive is never starved by offline delivery (field.md: adiwajshing/Baileys#1292).
+    keepalive is never starved by offline delivery (field.md: adiwajshing/Baileys#1292). While
+    `max_waiting` stanzas wait for the processing, the socket is left alone; TCP slows the server.
     """
 
-    def __init__(self, channel: Channel, queries: Queries) -> None:
+    def __init__(self, channel: Channel, queries: Queries, *, max_waiting: int) -> None:
         self._channel = channel
         self._queries = queries
+        self._max_waiting = max_waiting
         self._waiting: deque[Node] = deque()
         self._arrived = asyncio.Event()
         self._taken = asyncio.Event()
@@ -77,7 +76,7 @@ class Intake:
                     return
         self._waiting.append(node)
         self._arrived.set()
-        if len(self._waiting) >= MAX_WAITING and not self.is_paused:
+        if len(self._waiting) >= self._max_waiting and not self.is_paused:
             self._room.clear()
             self.pauses += 1
 
@@ -88,6 +87,6 @@ class Intake:
             await self._arrived.wait()
         nodes = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_BATCH))]
         self._taken.set()
-        if len(self._waiting) < MAX_WAITING:
+        if len(self._waiting) < self._max_waiting:
             self._room.set()
         return nodes

@@ -8,13 +8,14 @@ import pytest
 from perene.core.causes import Local
 from perene.core.errors import StaleEpoch, StorageError, StorageUnavailable
 from perene.core.unit import Committed
-from perene.engine.answers import MAX_BURST, MAX_WAITING, Answers, acknowledge, receipt
+from perene.engine.answers import MAX_BURST, Answers, acknowledge, receipt
 from perene.engine.endings import ending_of
 from perene.wire.node import Node
 from tests.support.virtual_clock import VirtualClock
 from tests.unit.engine.fakes import Wire
 
 DONE = Committed(new_messages=0)
+MAX_WAITING = 200
 
 
 def commit() -> "asyncio.Future[Committed]":
@@ -27,7 +28,7 @@ class Desk:
     def __init__(self) -> None:
         self.wire = Wire()
         self.clock = VirtualClock()
-        self.answers = Answers(self.wire, self.clock, delay_s=0.5)  # pyright: ignore[reportArgumentType]  # all that is used of a channel
+        self.answers = Answers(self.wire, self.clock, delay_s=0.5, max_waiting=MAX_WAITING)  # pyright: ignore[reportArgumentType]  # all that is used of a channel
         self.task = asyncio.create_task(self.answers.run())
 
     @property

@@ -97,7 +97,7 @@ class Pinging:
         self.stage = stage_on(self.store)
         self.wire = Wire()
         clock = VirtualClock()
-        self.answers = Answers(cast("Channel", self.wire), clock, delay_s=0)
+        self.answers = Answers(cast("Channel", self.wire), clock, delay_s=0, max_waiting=10)
         self.queries = Queries(self.wire.send, 60.0, clock)
         self.ping = PhonePing(
             line_on(self.stage, queries=self.queries, clock=clock, answers=self.answers)

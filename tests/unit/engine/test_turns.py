@@ -71,7 +71,7 @@ async def test_answers_that_the_socket_takes_at_once_do_not_leave_in_one_go(
     others: Others,
 ) -> None:
     wire = Wire()
-    answers = Answers(wire, VirtualClock(), delay_s=0.5)  # pyright: ignore[reportArgumentType]  # all that is used of a channel
+    answers = Answers(wire, VirtualClock(), delay_s=0.5, max_waiting=10 * MAX_BURST)  # pyright: ignore[reportArgumentType]  # all that is used of a channel
     for number in range(10 * MAX_BURST):
         answers.put(None, Node("ack", {"id": str(number)}))
     leaving = asyncio.create_task(answers.run())
