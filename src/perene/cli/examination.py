@@ -8,6 +8,7 @@ from dataclasses import asdict
 from perene.cli.exits import REFUSED_BY_SERVICE
 from perene.core.clock import SystemClock
 from perene.doctor import Finding, Level, examine, examine_settings
+from perene.process.event_loop import EventLoop
 
 
 def run(*, offline: bool, raw: bool) -> int:
@@ -15,7 +16,9 @@ def run(*, offline: bool, raw: bool) -> int:
     first, settings = examine_settings()
     findings = [first]
     if settings is not None:
-        findings += asyncio.run(examine(settings, SystemClock(), offline=offline))
+        # The service's own, so that both go the same way to the same address.
+        with asyncio.Runner(loop_factory=EventLoop) as runner:
+            findings += runner.run(examine(settings, SystemClock(), offline=offline))
     print(_json(findings) if raw else _lines(findings))
     failed = any(finding.level is Level.FAIL for finding in findings)
     return REFUSED_BY_SERVICE if failed else 0

@@ -1,4 +1,4 @@
-"""The event loop of the service: nobody else waits for a resolver, and no timer is in a hurry.
+"""The event loop of the service: it waits for no resolver, no silent address, and hurries no timer.
 
 Whatever stops everything for a while (a process that is stopped, a machine that swaps, a long
 computation) makes every timer of that while due at once. asyncio would let them go off before it
@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from contextvars import Context
 from typing import Any
 
+from perene.process.dialling import Address, first_connected, in_turn, is_literal
 from perene.process.threads import Threads
 
-Address = tuple[Any, ...]
 LookUp = Callable[..., Sequence[Address]]
 
 _THREADS = 32
@@ -73,7 +73,9 @@ class Names:
 
 
 class EventLoop(asyncio.SelectorEventLoop):
-    """An event loop that asks `Names`, and after standing still lets everybody read first."""
+    """An event loop that asks `Names`, connects to the first address that answers (`dialling`), and
+    after standing still lets everybody read first.
+    """
 
     def __init__(self, names: Names | None = None) -> None:
         super().__init__()
@@ -105,6 +107,31 @@ class EventLoop(asyncio.SelectorEventLoop):
         flags: int = 0,
     ) -> Any:
         return await self._names.find(host, port, family, type, proto, flags)
+
+    async def create_connection(
+        self,
+        protocol_factory: Callable[[], Any],
+        host: Any = None,
+        port: Any = None,
+        *,
+        ssl: Any = None,
+        server_hostname: str | None = None,
+        **options: Any,
+    ) -> Any:
+        """Connect as asyncio does, but to several addresses at a time where a name has several."""
+        if host is None or is_literal(host) or options.get("local_addr") is not None:
+            return await super().create_connection(
+                protocol_factory, host, port, ssl=ssl, server_hostname=server_hostname, **options
+            )
+        question = {name: options.pop(name, 0) for name in ("family", "proto", "flags")}
+        found = await self.getaddrinfo(host, port, type=socket.SOCK_STREAM, **question)
+        return await super().create_connection(
+            protocol_factory,
+            sock=await first_connected(in_turn(found)),
+            ssl=ssl,
+            server_hostname=host if ssl and server_hostname is None else server_hostname,
+            **options,
+        )
 
 
 class _Alarm:

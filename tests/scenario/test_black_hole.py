@@ -1,0 +1,163 @@
+"""A name has several addresses, and one leads nowhere: dials reach the server by another."""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+from typing import TypeVar
+
+import pytest
+
+from perene.core.causes import Local
+from perene.engine.client_version import fetch_version
+from perene.engine.endpoint import Endpoint
+from perene.engine.errors import ConnectionEnded
+from perene.engine.probe import ProbeResult, Trust, probe_endpoint
+from perene.engine.transport import SocketTransport
+from perene.process.dialling import Address
+from perene.process.event_loop import EventLoop, Names
+from perene.sim import Simulator, serve
+from tests.scenario.test_transport import ConnectProxy, closed_port
+from tests.support.listening import listening
+
+T = TypeVar("T")
+
+AT_ONCE_S = 5.0
+"""Far more than a quarter of a second, and far less than the time limit of a dial."""
+
+
+def at(port: int) -> Address:
+    return socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)
+
+
+def nowhere() -> Address:
+    """An address that no machine can reach: no TCP connection leads to many at once."""
+    return socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("ff02::1", 443, 0, 0)
+
+
+@pytest.fixture
+def hole() -> Iterator[Address]:
+    """An address that takes no connection and refuses none: its queue is full."""
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        waiting = [socket.socket() for _ in range(4)]
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(full.getsockname())
+        yield at(full.getsockname()[1])
+        for one in waiting:
+            one.close()
+
+
+def live(scenario: Callable[[], Awaitable[T]], addresses: Callable[[], Sequence[Address]]) -> T:
+    """Run in the service's event loop, in which every name has these addresses."""
+
+    async def run() -> T:
+        return await scenario()
+
+    loop = EventLoop(Names(lambda *_: addresses()))
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        return runner.run(run())
+
+
+@pytest.mark.requirement("C4")
+def test_every_way_to_the_server_goes_round_a_black_hole(hole: Address, tmp_path: Path) -> None:
+    found: list[Address] = [hole]
+
+    async def scenario() -> tuple[str | None, ProbeResult]:
+        running = await serve(Simulator(seed=1), "127.0.0.1", 0, tls=True)
+        found.append(at(running.port))
+        authority = tmp_path / "ca.pem"
+        authority.write_bytes(running.simulator.certificate or b"")
+        url = f"wss://web.whatsapp.com:{running.port}/ws/chat"
+        endpoint = Endpoint(url=url, ca_file=str(authority))
+        trust = Trust(root_key=running.root_key, now=datetime.now(UTC))
+
+        transport = await SocketTransport.dial(endpoint)
+        tls = transport.tls
+        await transport.close()
+        probed = await probe_endpoint(endpoint, timeout_s=AT_ONCE_S, trust=trust)
+        await fetch_version(
+            f"https://web.whatsapp.com:{running.port}/sw.js",
+            ca_file=str(authority),
+            timeout_s=AT_ONCE_S,
+        )
+        await running.close()
+        return tls, probed
+
+    began = monotonic()
+    tls, probed = live(scenario, lambda: found)
+    assert monotonic() - began < AT_ONCE_S
+    assert tls == "TLSv1.3"
+    assert probed.ok
+    assert probed.connect_ms is not None
+
+
+def test_a_proxy_is_reached_round_a_black_hole(hole: Address) -> None:
+    found: list[Address] = [hole]
+    proxy = ConnectProxy()
+
+    async def scenario() -> None:
+        running = await serve(Simulator(seed=1), "127.0.0.1", 0)
+        async with listening(proxy.answer) as port:
+            found.append(at(port))
+            endpoint = Endpoint(url=running.ws_url, proxy="http://proxy.example:3128")
+            transport = await SocketTransport.dial(endpoint)
+            await transport.close()
+        await running.close()
+        assert proxy.targets == [f"127.0.0.1:{running.port}"]
+
+    began = monotonic()
+    live(scenario, lambda: found)
+    assert monotonic() - began < AT_ONCE_S
+
+
+async def refused(url: str, limit_s: float = AT_ONCE_S) -> ConnectionEnded:
+    with pytest.raises(ConnectionEnded) as ended:
+        await SocketTransport.dial(Endpoint(url=url, connect_timeout_s=limit_s))
+    return ended.value
+
+
+def test_one_address_refuses_and_another_is_out_of_reach() -> None:
+    async def scenario() -> ConnectionEnded:
+        return await refused("ws://chat.example/ws/chat")
+
+    ended = live(scenario, lambda: [nowhere(), at(closed_port())])
+    assert ended.ending.code == Local.REFUSED
+
+
+def test_one_address_refuses_and_another_is_silent(hole: Address) -> None:
+    async def scenario() -> ConnectionEnded:
+        return await refused("ws://chat.example/ws/chat", limit_s=0.5)
+
+    ended = live(scenario, lambda: [hole, at(closed_port())])
+    assert ended.ending.code == Local.CONNECT_TIMEOUT
+
+
+def test_a_server_whose_certificate_is_anothers_is_none_by_any_address() -> None:
+    found: list[Address] = []
+
+    async def scenario() -> ConnectionEnded:
+        running = await serve(Simulator(seed=1), "127.0.0.1", 0, tls=True)
+        found.extend([at(closed_port()), at(running.port)])
+        ended = await refused(f"wss://chat.example:{running.port}/ws/chat")
+        await running.close()
+        return ended
+
+    assert live(scenario, lambda: found).ending.code == Local.TLS
+
+
+def test_dials_that_are_given_up_leave_no_socket(hole: Address) -> None:
+    def held() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    async def scenario() -> None:
+        before = held()
+        for _ in range(20):
+            await refused("ws://chat.example/ws/chat", limit_s=0.01)
+        assert held() == before
+
+    live(scenario, lambda: [hole, hole])
