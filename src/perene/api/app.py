@@ -4,7 +4,6 @@ from collections.abc import Collection
 from typing import cast
 
 from fastapi import APIRouter, FastAPI
-from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
@@ -26,7 +25,7 @@ from perene.api.routes import (
 )
 from perene.api.shapes.events import EventsOut, StreamedOut
 from perene.api.shapes.sessions import QrOut
-from perene.docs_page import add_docs_page
+from perene.docs_page import add_docs_page, describe
 
 MAX_BODY_BYTES = 1024 * 1024
 
@@ -96,23 +95,10 @@ def _add_docs(app: FastAPI) -> None:
 def openapi_document(app: FastAPI) -> dict[str, object]:
     """Return the OpenAPI document, made once."""
     if app.openapi_schema is None:
-        document = get_openapi(
-            title=app.title, version=app.version, summary=app.summary, routes=app.routes
-        )
+        document = describe(app)
         _add_schemas(document["components"]["schemas"], Problem, QrOut, EventsOut, StreamedOut)
-        for methods in document["paths"].values():
-            for operation in methods.values():
-                _summarise(operation)
         app.openapi_schema = document
     return cast("dict[str, object]", app.openapi_schema)
-
-
-def _summarise(operation: dict[str, str]) -> None:
-    """Let a route be summed up by the first sentences of its text, not by its function's name."""
-    first, _, rest = operation.pop("description").partition("\n\n")
-    operation["summary"] = " ".join(first.split()).rstrip(".")
-    if rest:
-        operation["description"] = rest
 
 
 def _add_schemas(schemas: dict[str, object], *models: type[BaseModel]) -> None:

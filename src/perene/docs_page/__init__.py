@@ -1,9 +1,11 @@
 """The page on which people read an HTTP API, and try it; it needs no other host."""
 
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
@@ -31,3 +33,21 @@ def add_docs_page(app: FastAPI, *, title: str, below: str = "") -> None:
         )
 
     app.add_api_route(f"{below}/docs", docs, include_in_schema=False)
+
+
+def describe(app: FastAPI) -> dict[str, Any]:
+    """Return the OpenAPI document of an application, each route with a summary that people read.
+
+    It is the first paragraph of the route's text, which every route must have. FastAPI's own would
+    be the name of the function.
+    """
+    document = get_openapi(
+        title=app.title, version=app.version, summary=app.summary, routes=app.routes
+    )
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            first, _, rest = operation.pop("description").partition("\n\n")
+            operation["summary"] = " ".join(first.split()).rstrip(".")
+            if rest:
+                operation["description"] = rest
+    return document

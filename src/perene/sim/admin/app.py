@@ -1,9 +1,11 @@
 """Makes the admin API of a simulator."""
 
+from functools import cache, partial
+
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from perene.docs_page import add_docs_page
+from perene.docs_page import add_docs_page, describe
 from perene.sim.admin import evidence, faults, groups, people, phones, traffic, versions
 from perene.sim.candidate import PairingRefused
 from perene.sim.media import media_routes
@@ -15,6 +17,7 @@ def admin_app(simulator: Simulator) -> FastAPI:
     """Return the API of a simulator, below /admin, described at /admin/docs."""
     app = FastAPI(
         title="Perene simulator",
+        summary="A WhatsApp server for tests: its people, what goes wrong, and what came of it.",
         docs_url=None,
         redoc_url=None,
         openapi_url="/admin/openapi.json",
@@ -23,10 +26,11 @@ def admin_app(simulator: Simulator) -> FastAPI:
     add_docs_page(app, title="Perene: the simulator", below="/admin")
     app.add_exception_handler(LookupError, _unknown)
     app.add_exception_handler(PairingRefused, _refused)
-    for part in (phones, people, groups, evidence, faults, versions, traffic):
+    for part in (phones, people, groups, faults, evidence, versions, traffic):
         app.include_router(part.router)
     app.include_router(media_routes(simulator.media))
     app.include_router(web_version_routes(simulator.world, simulator.web_version))
+    app.openapi = cache(partial(describe, app))  # to replace it is the way that FastAPI documents
     return app
 
 

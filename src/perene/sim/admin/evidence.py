@@ -7,12 +7,12 @@ from perene.sim.admin import reports
 from perene.sim.admin.parameters import Running
 from perene.sim.admin.reports import Json
 
-router = APIRouter(prefix="/admin")
+router = APIRouter(prefix="/admin", tags=["evidence"])
 
 
 @router.get("/stats")
 async def stats(simulator: Running) -> Json:
-    """Sums over all companions, what people counted, reused keys, unknown queries."""
+    """Show sums over all companions, what people counted, reused keys, unknown queries."""
     return reports.stats(simulator)
 
 
@@ -24,7 +24,7 @@ async def forget_media(simulator: Running) -> Json:
 
 @router.get("/certificate", response_class=PlainTextResponse)
 async def certificate(simulator: Running) -> str:
-    """The TLS certificate as PEM, for clients that take one to trust."""
+    """Show the TLS certificate as PEM, for clients that take one to trust."""
     if simulator.certificate is None:
         raise LookupError("the simulator was started without TLS")
     return simulator.certificate.decode()
@@ -32,5 +32,5 @@ async def certificate(simulator: Running) -> str:
 
 @router.get("/root-key")
 async def root_key(simulator: Running) -> Json:
-    """The public root key that clients must trust."""
+    """Show the public root key that clients must trust."""
     return {"root_key": simulator.root_key.hex()}

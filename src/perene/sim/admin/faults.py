@@ -9,12 +9,12 @@ from perene.sim.admin.parameters import Number, Running
 from perene.sim.admin.reports import Json
 from perene.sim.faults import KINDS
 
-router = APIRouter(prefix="/admin")
+router = APIRouter(prefix="/admin", tags=["faults"])
 
 
 @router.get("/faults")
 async def faults(simulator: Running) -> Json:
-    """Every kind of fault, and those that are still to happen."""
+    """Show every kind of fault, and those that are still to happen."""
     return {
         "kinds": KINDS,
         "pending": [reports.fault(one) for one in simulator.faults.pending()],
@@ -23,7 +23,7 @@ async def faults(simulator: Running) -> Json:
 
 @router.post("/faults", status_code=201)
 async def add(form: forms.NewFault, simulator: Running) -> Json:
-    """Plan a fault."""
+    """Plan a fault, for a number, a device or anybody; `GET /admin/faults` says what each does."""
     details = form.model_dump(exclude={"kind"}, exclude_none=True)
     return reports.fault(simulator.add_fault(form.kind, **details))
 
@@ -37,7 +37,7 @@ async def clear(simulator: Running) -> Json:
 
 @router.delete("/faults/{number}")
 async def cancel(number: int, simulator: Running) -> Json:
-    """Forget one fault."""
+    """Forget one fault that is still to happen."""
     if not simulator.faults.cancel(number):
         raise HTTPException(404, "no such fault")
     return {}

@@ -6,7 +6,7 @@ from perene.sim.admin import forms, reports
 from perene.sim.admin.parameters import Running
 from perene.sim.admin.reports import Json
 
-router = APIRouter(prefix="/admin")
+router = APIRouter(prefix="/admin", tags=["groups"])
 
 
 @router.post("/groups")
@@ -18,11 +18,11 @@ async def create(form: forms.NewGroup, simulator: Running) -> Json:
 
 @router.get("/groups")
 async def groups(simulator: Running) -> list[Json]:
-    """All groups."""
+    """List the groups, and who is in them."""
     return [reports.group(found) for found in simulator.world.groups]
 
 
 @router.post("/groups/{jid}/participants")
 async def participants(jid: str, form: forms.ParticipantChange, simulator: Running) -> Json:
-    """Add, remove, promote or demote; everybody concerned is notified."""
+    """Add people to a group, remove, promote or demote them; everybody concerned is notified."""
     return reports.group(simulator.change_group(jid, form.change, form.phones, form.by))

@@ -6,7 +6,7 @@ from perene.sim.admin import forms, reports
 from perene.sim.admin.parameters import Number, Running
 from perene.sim.admin.reports import Json
 
-router = APIRouter(prefix="/admin")
+router = APIRouter(prefix="/admin", tags=["people"])
 
 
 @router.post("/contacts")
@@ -22,26 +22,26 @@ async def add_contacts(form: forms.NewContacts, simulator: Running) -> list[Json
 
 @router.get("/accounts")
 async def accounts(simulator: Running) -> list[Json]:
-    """Everybody, with their devices and counters."""
+    """List everybody, with their devices and counters."""
     return [reports.account(simulator, found) for found in simulator.directory]
 
 
 @router.get("/accounts/{phone}")
 async def account(phone: str, simulator: Running) -> Json:
-    """One account, with its devices and counters."""
+    """Show one account, with its devices and counters."""
     return reports.account(simulator, simulator.person(phone).account)
 
 
 @router.get("/accounts/{phone}/delivered")
 async def delivered(phone: str, simulator: Running, device: Number = None) -> list[Json]:
-    """The messages that were passed on to a companion, in order, each once."""
+    """List the messages that were passed on to a companion, in order, each once."""
     return reports.delivered(simulator, phone, device)
 
 
 @router.get("/accounts/{phone}/inbox")
 @router.get("/contacts/{phone}/inbox")
 async def inbox(phone: str, simulator: Running) -> Json:
-    """What somebody has read, what was counted, and the receipts for what they sent."""
+    """Show what somebody has read, what was counted, and the receipts for what they sent."""
     return reports.inbox(simulator, phone)
 
 

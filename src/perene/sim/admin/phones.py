@@ -7,7 +7,7 @@ from perene.sim.admin.parameters import Phone, Running
 from perene.sim.admin.reports import Json
 from perene.sim.phone import PastMessage
 
-router = APIRouter(prefix="/admin")
+router = APIRouter(prefix="/admin", tags=["phones"])
 
 
 @router.post("/mock-phone/scan-qr")

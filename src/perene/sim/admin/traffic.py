@@ -10,7 +10,7 @@ from perene.sim.admin.parameters import Running
 from perene.sim.admin.reports import Json
 from perene.sim.traffic import Traffic, TrafficPlan
 
-router = APIRouter(prefix="/admin/traffic")
+router = APIRouter(prefix="/admin/traffic", tags=["traffic"])
 
 
 async def _of_number(number: str, simulator: Running) -> Traffic:
@@ -31,12 +31,12 @@ async def prepare(form: NewTraffic, simulator: Running) -> Json:
 
 @router.post("/{number}/fire", status_code=202)
 async def fire(load: Load, simulator: Running) -> Json:
-    """Begin to send it, as fast as the client takes it."""
+    """Begin to send a prepared load, as fast as the client takes it."""
     load.begin(simulator.service)
     return reports.traffic(load)
 
 
 @router.get("/{number}")
 async def progress(load: Load) -> Json:
-    """How far it is. Times are seconds since the first stanza was sent."""
+    """Show how far a load is. Times are seconds since the first stanza was sent."""
     return reports.traffic(load)

@@ -6,12 +6,12 @@ from perene.sim.admin import forms
 from perene.sim.admin.parameters import Running
 from perene.sim.admin.reports import Json
 
-router = APIRouter(prefix="/admin")
+router = APIRouter(prefix="/admin", tags=["versions"])
 
 
 @router.post("/minimum-version")
 async def minimum_version(form: forms.Version, simulator: Running) -> Json:
-    """Refuse older clients with 405."""
+    """Refuse clients that are older than a version, with 405."""
     simulator.require_version(form.version)
     return {"version": form.version}
 
