@@ -3,6 +3,7 @@
 import base64
 import os
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from pydantic import SecretStr, ValidationError
@@ -104,6 +105,43 @@ def test_a_wrong_value_is_told_in_one_sentence(
     with pytest.raises(WrongSetting) as caught:
         read_settings()
     assert str(caught.value) == f'{name} is "{value}", which cannot be used: give {give}.'
+
+
+def test_a_user_without_a_home_is_asked_for_a_path(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("HOME", raising=False)
+    # As in a container that is given a number in place of a user.
+    monkeypatch.setattr("pwd.getpwuid", Mock(side_effect=KeyError("no such user")))
+    with pytest.raises(WrongSetting) as caught:
+        read_settings()
+    assert str(caught.value) == (
+        "PERENE_DATA_DIR: ~/.local/share/perene lies in a home directory that nobody knows;"
+        " give a path without ~."
+    )
+
+
+def test_a_path_with_the_home_of_nobody_is_told(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PERENE_TLS_CA_FILE", "~nobody-of-this-name/ca.pem")
+    with pytest.raises(
+        WrongSetting, match=r"^PERENE_TLS_CA_FILE: ~nobody-of-this-name/ca.pem lies"
+    ):
+        read_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PERENE_DATA_DIR", b"/srv/d\xe4ta"),
+        ("PERENE_MASTER_KEY_FILE", b"/srv/d\xe4ta/key"),
+        ("PERENE_DATABASE_URL", b"sqlite:////srv/d\xe4ta/perene.db"),
+    ],
+)
+def test_a_path_of_bytes_that_are_no_text_is_told(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: bytes
+):
+    monkeypatch.setenv(name, os.fsdecode(value))
+    with pytest.raises(WrongSetting) as caught:
+        read_settings()
+    assert str(caught.value) == f"{name}: it is not UTF-8; give another, or set LC_ALL=C.UTF-8."
 
 
 @pytest.mark.parametrize("name", ["PERENE_MASTER_KEY", "PERENE_DATABASE_URL", "PERENE_PROXY"])

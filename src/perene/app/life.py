@@ -1,7 +1,6 @@
 """The life of the service: until a signal, or until a part of it ends; then everything drains."""
 
 import asyncio
-import signal
 
 import structlog
 
@@ -9,6 +8,7 @@ from perene.api import HttpServer
 from perene.app.sessions import Sessions
 from perene.app.watch import Watch
 from perene.core.errors import ServiceFailed
+from perene.process.signals import signalled
 from perene.settings import Settings
 from perene.supervisor.watches.hold import HoldWatch
 
@@ -68,12 +68,3 @@ async def tell_of_the_end(watch: Watch) -> None:
             await watch.alerting.look()
     except TimeoutError:
         log.warning("end_not_told", limit_s=_LAST_LOOK_S)
-
-
-async def signalled() -> None:
-    """Return at the first SIGTERM or SIGINT."""
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
-    await stopping.wait()

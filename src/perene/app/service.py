@@ -17,7 +17,7 @@ from perene.process import collector
 from perene.process.data_directory import held_data_directory
 from perene.process.log_writer import LineWriter, errors_aside
 from perene.process.logs import setup_logs
-from perene.process.threads import Threads
+from perene.process.threads import Threads, in_thread
 from perene.settings import Settings, unknown_variables
 from perene.settings.alert_rules import read_alert_rules
 from perene.settings.tls_authorities import count_authorities
@@ -31,7 +31,7 @@ log = structlog.stdlib.get_logger()
 
 
 async def serve(settings: Settings) -> None:
-    """Run the service until SIGTERM or SIGINT, then drain.
+    """Run the service until SIGTERM, SIGHUP or SIGINT, then drain.
 
     Draining takes no more stanzas, commits and answers those that were taken, and closes every
     connection in order. Raises RefusedToStart before anything was changed; after it drained
@@ -45,7 +45,7 @@ async def serve(settings: Settings) -> None:
             log.warning("unknown_setting", detail=sentence)
         # Before the database is opened: opening may migrate it, under the feet of its service.
         with held_data_directory(settings.data_dir), held_database(settings.database) as lock:
-            store = await asyncio.to_thread(_open_store, settings, lock)
+            store = await in_thread(_open_store, settings, lock)
             try:
                 await _run(settings, store, lock, errors)
             finally:

@@ -43,12 +43,19 @@ app.command(
 
 @app.command
 def serve() -> int:
-    """Run the service until SIGTERM or Ctrl-C.
+    """Run the service until SIGTERM, SIGHUP or Ctrl-C.
 
     Everything is set by PERENE_… variables; docs/reference/settings.md lists them. The exit status
     is 1 when it ended by a bug, 2 when something keeps it from starting, 3 when another service
     took its database.
     """
+    from perene.process.signals import ending_at_once
+
+    with ending_at_once(interrupted=INTERRUPTED):
+        return _serve()
+
+
+def _serve() -> int:
     import asyncio
 
     from perene.process import collector

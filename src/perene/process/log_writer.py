@@ -18,6 +18,8 @@ from typing import TextIO, cast
 
 import structlog
 
+from perene.process.threads import started
+
 log = structlog.stdlib.get_logger()
 
 _MOST_WAITING = 8 * 2**20
@@ -37,7 +39,7 @@ class LineWriter(io.TextIOBase):
 
     When too much waits, what comes is lost, and counted, until half of that is written; a line of
     the log then says how much it was. So is what cannot be written at all. `stream` may be None,
-    as `sys.stderr` is where it was closed.
+    as `sys.stderr` is where it was closed. Raises NoMoreThreads.
     """
 
     def __init__(self, stream: TextIO | None, *, most_waiting: int = _MOST_WAITING) -> None:
@@ -53,8 +55,8 @@ class LineWriter(io.TextIOBase):
         self._deadline: float | None = None
         # Reentrant: what the garbage collector ends within may have something to tell.
         self._changed = threading.Condition(threading.RLock())
-        self._thread = threading.Thread(target=self._live, name="perene-log", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._live, name="perene-log", daemon=True)
+        self._thread = started(thread)
 
     def write(self, text: str, /) -> int:
         """Have a text written, or count it as lost; returns at once and raises nothing."""

@@ -4,6 +4,7 @@ import base64
 import binascii
 import ipaddress
 import re
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
@@ -38,8 +39,22 @@ def check_key(value: str) -> str:
     return value
 
 
+def local_path(value: Path) -> Path:
+    """Return a path without ~, of which the system and SQLite can both be told."""
+    try:
+        path = value.expanduser()
+    except RuntimeError:
+        # A user that a container was given by number alone has none, nor has one that is not there.
+        raise Explained(
+            f"{value} lies in a home directory that nobody knows; give a path without ~."
+        ) from None
+    _check_text(str(path))
+    return path
+
+
 def check_database(value: SecretStr) -> SecretStr:
     """Return the address of a database of a kind that is supported."""
+    _check_text(value.get_secret_value())
     schemes = frozenset({"sqlite", "postgresql", "postgres"})
     _check_address(value.get_secret_value(), schemes, needs_host=False)
     return value
@@ -62,6 +77,13 @@ def check_web_address(value: str) -> str:
     """Return the address of a page."""
     _check_address(value, frozenset({"http", "https"}), needs_host=True)
     return value
+
+
+def _check_text(value: str) -> None:
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # bytes that the locale of this process has no letters for
+        raise Explained("it is not UTF-8; give another, or set LC_ALL=C.UTF-8.") from None
 
 
 def _check_address(url: str, schemes: frozenset[str], *, needs_host: bool) -> None:

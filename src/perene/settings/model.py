@@ -21,6 +21,7 @@ from perene.settings.checks import (
     check_web_address,
     is_loopback,
     key_of_32_bytes,
+    local_path,
     secret_key,
 )
 from perene.settings.inherited import InheritedSource
@@ -39,7 +40,7 @@ def _give(what: str) -> JsonDict:
     return {"give": what}
 
 
-_HomePath = Annotated[Path, AfterValidator(Path.expanduser)]
+_LocalPath = Annotated[Path, AfterValidator(local_path)]
 
 
 class Settings(BaseSettings):
@@ -50,7 +51,7 @@ class Settings(BaseSettings):
     )
 
     # --- where things are ---
-    data_dir: _HomePath = Field(
+    data_dir: _LocalPath = Field(
         default=Path("~/.local/share/perene"),
         validate_default=True,
         description="Directory of the database and the master key; made with mode 700.",
@@ -68,7 +69,7 @@ class Settings(BaseSettings):
         " that PERENE_MASTER_KEY_FILE names.",
         json_schema_extra=_give("32 random bytes in hex or base64"),
     )
-    master_key_file: _HomePath | None = Field(
+    master_key_file: _LocalPath | None = Field(
         default=None,
         description="File of the master key, made on first start with mode 600; the default is"
         " master.key in the data directory.",
@@ -160,7 +161,7 @@ class Settings(BaseSettings):
         description="Whether the chat server's TLS certificate is checked. The Noise certificate"
         " always is.",
     )
-    tls_ca_file: _HomePath | None = Field(
+    tls_ca_file: _LocalPath | None = Field(
         default=None,
         description="PEM file with the authorities to trust for TLS besides the system's. It is"
         " read anew when it has changed.",
@@ -320,7 +321,7 @@ class Settings(BaseSettings):
         " Without any, alerts are only logged and kept.",
         json_schema_extra=_give("addresses as mailtos://… or json://host/path"),
     )
-    alert_rules_file: _HomePath | None = Field(
+    alert_rules_file: _LocalPath | None = Field(
         default=None,
         description="TOML file that changes, switches off or adds alert rules.",
         json_schema_extra=_give("a path of a TOML file"),

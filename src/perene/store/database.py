@@ -21,7 +21,7 @@ import structlog
 from sqlalchemy import Connection, Engine, exc
 
 from perene.core.errors import PereneError, StorageError, StorageUnavailable
-from perene.process.threads import Threads
+from perene.process.threads import NoMoreThreads, Threads
 from perene.store.database_url import describe, parse_url, prepare_file, sqlite_files
 from perene.store.engines import STATEMENT_S, make_engine
 from perene.store.errands import Crew, Errand, silence, within
@@ -211,12 +211,19 @@ class Database:
             if left:
                 log.error("database_left_hanging", threads=left)
                 return
-            # To close the last connection to a file can take a disk that answers, too.
-            closing = Threads(1, "perene-close")
-            closing.submit(self._writer.dispose)
-            closing.submit(self._reader.dispose)
+            try:
+                # To close the last connection to a file can take a disk that answers, too.
+                closing = Threads(1, "perene-close")
+            except NoMoreThreads:
+                self._dispose()
+                return
+            closing.submit(self._dispose)
             if closing.end(self.limit_s):
                 log.error("database_left_hanging", threads=1)
+
+    def _dispose(self) -> None:
+        self._writer.dispose()
+        self._reader.dispose()
 
     async def _ask(
         self,

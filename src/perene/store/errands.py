@@ -31,7 +31,7 @@ from typing import TypeVar
 import psycopg
 
 from perene.core.errors import StorageUnavailable
-from perene.process.threads import Threads
+from perene.process.threads import Threads, started
 
 T = TypeVar("T")
 
@@ -112,7 +112,7 @@ def within(limit_s: float, work: Callable[[], T], *, on: object = None) -> T:
     """Do something in the calling thread, which waits on PostgreSQL no longer than so.
 
     `on` is the driver's connection that it begins with, if that was opened before. Raises
-    StorageUnavailable after the time; else what the work raises.
+    StorageUnavailable after the time; else NoMoreThreads, or what the work raises.
     """
     errand = Errand()
 
@@ -123,7 +123,7 @@ def within(limit_s: float, work: Callable[[], T], *, on: object = None) -> T:
 
     alarm = threading.Timer(limit_s, errand.give_up)
     alarm.daemon = True
-    alarm.start()
+    started(alarm)
     try:
         return errand.do(begin)
     except Exception as error:  # what comes of the cut is of no interest
