@@ -61,44 +61,45 @@ def states() -> st.SearchStrategy[Bytes | None]:
     return st.none() | st.binary(min_size=1, max_size=3).map(Bytes)
 
 
-def units_of(people: Sequence[str], *, pairs: bool) -> st.SearchStrategy[Unit]:
-    """Draw units; without pairs, each person keeps to one address."""
-    keys = message_keys(people)
+Fields = dict[str, st.SearchStrategy[Any]]
+"""Fields of a unit, and what they are drawn from."""
+
+
+def key_material() -> Fields:
+    """Draw what is kept of keys: the session's own, those with peers and groups, and pre-keys."""
+    addresses, groups = st.sampled_from(ADDRESSES), st.sampled_from(GROUPS)
     pre_keys = st.integers(1, 4)
-    # Pairs that agree: numbers that change hands are told apart in test_one_conversation.
-    paired = st.sampled_from(list(map(_pair, PNS, LIDS)))
-    return st.builds(
-        unit,
-        credentials=st.none() | st.binary(max_size=3).map(Bytes),
-        ratchets=tuples(
-            st.builds(RatchetWrite, address=st.sampled_from(ADDRESSES), state=states())
+    return {
+        "credentials": st.none() | st.binary(max_size=3).map(Bytes),
+        "ratchets": tuples(st.builds(RatchetWrite, address=addresses, state=states())),
+        "sender_keys": tuples(
+            st.builds(SenderKeyWrite, group=groups, address=addresses, state=states())
         ),
-        sender_keys=tuples(
-            st.builds(
-                SenderKeyWrite,
-                group=st.sampled_from(GROUPS),
-                address=st.sampled_from(ADDRESSES),
-                state=states(),
-            )
-        ),
-        holders=tuples(
+        "holders": tuples(
             st.builds(
                 HolderChange,
-                group=st.sampled_from(GROUPS),
-                added=tuples(st.sampled_from(ADDRESSES)),
-                removed=tuples(st.sampled_from(ADDRESSES)),
+                group=groups,
+                added=tuples(addresses),
+                removed=tuples(addresses),
                 forget_all=st.booleans(),
             )
         ),
-        pre_keys_added=tuples(st.builds(PreKeyWrite, id=pre_keys, private=st.binary(max_size=2))),
-        pre_keys_uploaded=tuples(pre_keys),
-        pre_keys_consumed=tuples(pre_keys),
-        address_pairs=tuples(paired, 1) if pairs else st.just(()),
-        messages=tuples(st.builds(message, keys, text=st.text(max_size=3), body=st.binary())),
-        status_changes=tuples(
+        "pre_keys_added": tuples(
+            st.builds(PreKeyWrite, id=pre_keys, private=st.binary(max_size=2))
+        ),
+        "pre_keys_uploaded": tuples(pre_keys),
+        "pre_keys_consumed": tuples(pre_keys),
+    }
+
+
+def conversation(keys: st.SearchStrategy[MessageKey]) -> Fields:
+    """Draw messages, and what becomes of them."""
+    return {
+        "messages": tuples(st.builds(message, keys, text=st.text(max_size=3), body=st.binary())),
+        "status_changes": tuples(
             st.builds(status, ids, st.sampled_from([s for s in Status if s != Status.RECEIVED]))
         ),
-        ledger=tuples(
+        "ledger": tuples(
             st.builds(
                 entry,
                 keys,
@@ -107,7 +108,19 @@ def units_of(people: Sequence[str], *, pairs: bool) -> st.SearchStrategy[Unit]:
                 retries=st.integers(0, 3),
             )
         ),
-        ciphertexts=tuples(st.sampled_from([b"1" * 32, b"2" * 32, b"3" * 32])),
+        "ciphertexts": tuples(st.sampled_from([b"1" * 32, b"2" * 32, b"3" * 32])),
+    }
+
+
+def units_of(people: Sequence[str], *, pairs: bool) -> st.SearchStrategy[Unit]:
+    """Draw units; without pairs, each person keeps to one address."""
+    # Pairs that agree: numbers that change hands are told apart in test_one_conversation.
+    paired = st.sampled_from(list(map(_pair, PNS, LIDS)))
+    return st.builds(
+        unit,
+        **key_material(),
+        **conversation(message_keys(people)),
+        address_pairs=tuples(paired, 1) if pairs else st.just(()),
         events=tuples(st.builds(event), 1),
     )
 

@@ -17,6 +17,7 @@ from perene.core.ids import Epoch, MessageId
 from perene.core.messages import Fate, Status
 from perene.core.sessions import SessionRecord
 from perene.core.unit import AddressPair, HolderChange
+from perene.store.session_store import SessionReader
 from perene.store.store import Store
 from tests.contract.store.make_golden import LOST, RECEIVED, SENT, WHOLE
 from tests.support.units import ANA, GROUP, LID, PN, START, entry, key, message, status, unit
@@ -57,6 +58,15 @@ def plans(store: Store) -> Iterator[dict[str, list[str]]]:
 
 async def use_everything(store: Store) -> None:
     """Do what a session's owner and the API do in a day."""
+    await write_everything(store)
+    await read_as_the_owner(store.reader(ANA, Epoch(0)))
+    await read_as_the_api(store)
+    await store.purge(ciphertexts_before=START, events_before=START, idempotency_keys_before=START)
+    await store.purge(outages_before=START, alerts_before=START)
+    await store.delete_session(ANA)
+
+
+async def write_everything(store: Store) -> None:
     under_pn = [key("A", chat=PN), key("B", chat=GROUP, sender=PN), key("C", chat=PN, from_me=True)]
     messages = tuple(message(one) for one in under_pn)
     await store.commit(
@@ -76,7 +86,9 @@ async def use_everything(store: Store) -> None:
             unit(pre_keys_consumed=(7,)),
         ]
     )
-    reader = store.reader(ANA, Epoch(0))
+
+
+async def read_as_the_owner(reader: SessionReader) -> None:
     await reader.credentials()
     await reader.ratchets(["1.0", "2.1"])
     await reader.ratchet_addresses(["1", "2"])
@@ -91,6 +103,9 @@ async def use_everything(store: Store) -> None:
     await reader.address_pairs([PN, LID])
     await reader.own_message(MessageId("SENT"))
     await reader.queued_messages(9)
+
+
+async def read_as_the_api(store: Store) -> None:
     await store.find_messages(ANA, MessageId("A"))
     await store.list_messages(ANA, cursor=9)
     await store.list_messages(ANA, chat=PN, cursor=9)
@@ -102,9 +117,6 @@ async def use_everything(store: Store) -> None:
     await store.reach(0, count=9, session=ANA, types=(EventType.MESSAGE_SENT,))
     await store.outages(ANA, limit=9)
     await store.outages(ANA, before=9, limit=9)
-    await store.purge(ciphertexts_before=START, events_before=START, idempotency_keys_before=START)
-    await store.purge(outages_before=START, alerts_before=START)
-    await store.delete_session(ANA)
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
