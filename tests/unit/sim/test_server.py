@@ -166,49 +166,63 @@ async def test_faults_are_listed_planned_and_cancelled(admin: httpx.AsyncClient)
     assert (await admin.post("/faults", json={"kind": "nonsense"})).status_code == 422
 
 
-async def test_people_groups_and_endings_are_driven_over_http(
+async def test_a_group_is_made_changed_and_written_to_over_http(
     server: SimServer, admin: httpx.AsyncClient
 ) -> None:
     client = await Client.online(server.simulator)
     phone = client.me.phone
     one, two = (await admin.post("/contacts", json={"count": 2, "addressing": "pn"})).json()
-    made = (
-        await admin.post(
-            "/groups", json={"subject": "g", "creator": one["phone"], "members": [phone]}
-        )
-    ).json()
-    changed = await admin.post(
-        f"/groups/{made['jid']}/participants", json={"change": "add", "phones": [two["phone"]]}
-    )
-    assert changed.json()["participants"] == {
+    form = {"subject": "g", "creator": one["phone"], "members": [phone]}
+    made = (await admin.post("/groups", json=form)).json()
+    joined = {"change": "add", "phones": [two["phone"]]}
+    changed = (await admin.post(f"/groups/{made['jid']}/participants", json=joined)).json()
+    assert changed["participants"] == {
         one["phone"]: "superadmin",
         phone: "member",
         two["phone"]: "member",
     }
-    assert (await admin.get("/groups")).json() == [changed.json()]
+    assert (await admin.get("/groups")).json() == [changed]
     body = {"to": made["jid"], "text": "hi all"}
     await admin.post(f"/accounts/{two['phone']}/send", json=body)
     await client.read()
     assert client.texts() == ["hi all"]
+
+
+async def test_what_people_are_and_do_is_changed_over_http(
+    server: SimServer, admin: httpx.AsyncClient
+) -> None:
+    phone = (await Client.online(server.simulator)).me.phone
+    (one,) = (await admin.post("/contacts", json={"addressing": "pn"})).json()
     patch = {"online": False, "auto_read": True, "addressing": "lid", "name": "X", "resends": False}
     changed = (await admin.patch(f"/accounts/{one['phone']}", json=patch)).json()
     assert (changed["name"], changed["addressing"]) == ("X", "lid")
     history = [{"chat": one["phone"], "id": "A", "text": "old", "time": 1}]
     assert (await admin.post(f"/accounts/{phone}/history", json=history)).json() == {"messages": 1}
-    await admin.post(f"/accounts/{one['phone']}/lose-ratchets")
-    await admin.post(f"/accounts/{one['phone']}/new-identity")
     assert (await admin.post(f"/accounts/{phone}/read", json={"ids": ["A"]})).json() == {"read": 0}
+    for loss in ("lose-ratchets", "new-identity"):
+        assert (await admin.post(f"/accounts/{one['phone']}/{loss}")).status_code == 200
+    assert len((await admin.get("/accounts")).json()) == 2
+
+
+async def test_clients_are_refused_and_ended_over_http(
+    server: SimServer, admin: httpx.AsyncClient
+) -> None:
+    phone = (await Client.online(server.simulator)).me.phone
     assert (await admin.post("/minimum-version", json={"version": [9]})).status_code == 200
     assert (await admin.post("/disconnect", json={"phone": phone})).json() == {"ended": 1}
     assert (await admin.post("/ban", json={"phone": phone, "seconds": 60})).status_code == 200
     assert (await admin.delete("/faults")).status_code == 200
     account = (await admin.delete(f"/accounts/{phone}/device")).json()
     assert account["removed_devices"] == [1]
-    assert len((await admin.get("/accounts")).json()) == 3
     stanza = {"tag": "ib", "children": [{"tag": "dirty", "text": "x"}, {"tag": "a", "hex": "00"}]}
     given = await admin.post(f"/accounts/{phone}/stanza", json=stanza)
     assert given.status_code == 404
     assert (await admin.post(f"/accounts/{phone}/ping")).json() == {"pinged": 0}
+
+
+async def test_what_clients_trust_and_fetch_is_told_over_http(
+    server: SimServer, admin: httpx.AsyncClient
+) -> None:
     assert (await admin.get("/certificate")).status_code == 404
     assert (await admin.delete("/media")).json() == {"forgotten": 0}
     root = (await admin.get("/root-key")).json()["root_key"]

@@ -40,6 +40,20 @@ class FakeStore:
         return future
 
 
+def record_of(standing: str | None) -> SessionRecord:
+    """Return what is stored of a paired session that shall run."""
+    return SessionRecord(
+        id=ANA,
+        name=None,
+        desired=Desired.RUNNING,
+        epoch=Epoch(0),
+        created_at=START,
+        has_credentials=True,
+        pn="5511900000001:7@s.whatsapp.net",
+        standing=standing,
+    )
+
+
 class OneSession:
     """A session task and everything around it."""
 
@@ -63,16 +77,6 @@ class OneSession:
         self.destroyed = 0
         self.versions: list[bool] = []
         """What each look for a newer client version finds; nothing when it is empty."""
-        record = SessionRecord(
-            id=ANA,
-            name=None,
-            desired=Desired.RUNNING,
-            epoch=Epoch(0),
-            created_at=START,
-            has_credentials=True,
-            pn="5511900000001:7@s.whatsapp.net",
-            standing=standing,
-        )
         means = Means(
             ownership=self,
             connect=self.connect,
@@ -82,7 +86,7 @@ class OneSession:
             metrics=Metrics(),
             policies=POLICIES,
         )
-        self.task = SessionTask(record, means)
+        self.task = SessionTask(record_of(standing), means)
         self.running: asyncio.Task[None] | None = None
 
     # What the task needs

@@ -100,6 +100,47 @@ async def test_a_save_that_goes_well_says_nothing() -> None:
     assert logged == []
 
 
+class FatefulStore:
+    """Saves units, but for the second one of each lane, which meets the lane's fate."""
+
+    def __init__(self, fates: Sequence[str]) -> None:
+        self.saved: list[str] = []
+        self._struck = {f"{lane}.1": fate for lane, fate in enumerate(fates)}
+        self._stale: set[str] = set()
+
+    async def commit(self, units: Sequence[Unit]) -> Sequence[Outcome]:
+        names = [one.peer_messages[0].id for one in units]
+        fates = [self._struck.get(name, "ok") for name in names]
+        if "down" in fates:
+            raise StorageUnavailable("down")
+        if "poison" in fates:
+            raise StorageError("refused")
+        self._stale.clear()
+        return [self._outcome(name, fate) for name, fate in zip(names, fates, strict=True)]
+
+    def _outcome(self, name: str, fate: str) -> Outcome:
+        lane = name.partition(".")[0]
+        if fate == "stale" or lane in self._stale:
+            # A store refuses every unit of an owner that is stale.
+            self._stale.add(lane)
+            return StaleEpoch("taken over")
+        self.saved.append(name)
+        return Committed(new_messages=0)
+
+
+async def submit_all(committer: Committer, plan: Sequence[int]) -> list[tuple[str, bool]]:
+    """Submit units, each in the lane that `plan` names; return their names, and who was saved."""
+    lanes = [committer.lane() for _ in range(4)]
+    counts = [0] * 4
+    futures: list[tuple[str, asyncio.Future[Committed]]] = []
+    for lane in plan:
+        future = lanes[lane].submit(numbered(lane, counts[lane]))
+        futures.append((f"{lane}.{counts[lane]}", future))
+        counts[lane] += 1
+    await committer.drained()
+    return [(name, future.exception() is None) for name, future in futures]
+
+
 @given(
     plan=st.lists(st.integers(0, 3), min_size=1, max_size=40),
     fates=st.lists(st.sampled_from(["ok", "down", "poison", "stale"]), min_size=4, max_size=4),
@@ -108,45 +149,15 @@ async def test_a_save_that_goes_well_says_nothing() -> None:
 def test_each_lane_is_saved_as_an_unbroken_beginning_in_its_order(
     plan: list[int], fates: list[str], at_once: int
 ) -> None:
-    """`plan` names the lane of each unit; a lane's fate strikes its second unit."""
-    saved: list[str] = []
+    store = FatefulStore(fates)
 
-    async def commit(units: Sequence[Unit]) -> Sequence[Outcome]:
-        names = [one.peer_messages[0].id for one in units]
-        struck = {f"{lane}.1": fate for lane, fate in enumerate(fates)}
-        if any(struck.get(name) == "down" for name in names):
-            raise StorageUnavailable("down")
-        if any(struck.get(name) == "poison" for name in names):
-            raise StorageError("refused")
-        outcomes: list[Outcome] = []
-        stale: set[str] = set()
-        for name in names:
-            lane = name.partition(".")[0]
-            if struck.get(name) == "stale" or lane in stale:
-                # A store refuses every unit of an owner that is stale.
-                stale.add(lane)
-                outcomes.append(StaleEpoch("taken over"))
-            else:
-                saved.append(name)
-                outcomes.append(Committed(new_messages=0))
-        return outcomes
+    async def save() -> list[tuple[str, bool]]:
+        async with running(store.commit, SavePolicy(max_units=at_once)) as committer:
+            return await submit_all(committer, plan)
 
-    async def submit_all() -> list[tuple[str, bool]]:
-        policy = SavePolicy(max_units=at_once)
-        async with running(commit, policy) as committer:
-            lanes = [committer.lane() for _ in range(4)]
-            counts = [0] * 4
-            futures: list[tuple[str, asyncio.Future[Committed]]] = []
-            for lane in plan:
-                future = lanes[lane].submit(numbered(lane, counts[lane]))
-                futures.append((f"{lane}.{counts[lane]}", future))
-                counts[lane] += 1
-            await committer.drained()
-            return [(name, future.exception() is None) for name, future in futures]
-
-    ended = asyncio.run(submit_all())
+    ended = asyncio.run(save())
     for lane in range(4):
         own = [good for name, good in ended if name.startswith(f"{lane}.")]
         assert own == sorted(own, reverse=True)
-        names = [name for name in saved if name.startswith(f"{lane}.")]
+        names = [name for name in store.saved if name.startswith(f"{lane}.")]
         assert names == [f"{lane}.{number}" for number in range(sum(own))]
