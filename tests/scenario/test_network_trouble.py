@@ -265,6 +265,23 @@ async def test_a_connection_that_only_seems_to_stand_is_noticed_and_replaced(
     assert [end["cause"] for end in await desk.ends()] == [cause]
 
 
+async def look_and_leave(app: FastAPI) -> None:
+    """Ask for what is told of the session, and open streams and close them, several times each."""
+    client = httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=app),
+        base_url="http://perene",
+        headers={"Authorization": f"Bearer {KEY}"},
+    )
+    async with client:
+        for path in ("/v1/sessions", "/v1/sessions/desk", "/v1/sessions/desk/outages"):
+            for _ in range(5):
+                assert (await client.get(path)).status_code == 200
+    for _ in range(5):
+        async with Stream(app, "/v1/events?after=0") as stream:
+            assert stream.status == 200
+            await stream.event()
+
+
 @pytest.fixture
 def app(desk: Desk) -> FastAPI:
     """Return the HTTP API over the world of the desk."""
@@ -280,24 +297,11 @@ def app(desk: Desk) -> FastAPI:
 @pytest.mark.requirement("C1")
 async def test_who_watches_the_trouble_and_leaves_changes_nothing(desk: Desk, app: FastAPI) -> None:
     world = desk.world
-    client = httpx.AsyncClient(
-        transport=httpx.ASGITransport(app=app),
-        base_url="http://perene",
-        headers={"Authorization": f"Bearer {KEY}"},
-    )
     await desk.network.down()
     await world.pass_time(10 * MINUTE)
     before, epoch = list(desk.dials), (await world.perene.sessions.session(DESK)).record.epoch
 
-    async with client:
-        for path in ("/v1/sessions", "/v1/sessions/desk", "/v1/sessions/desk/outages"):
-            for _ in range(5):
-                assert (await client.get(path)).status_code == 200
-        streams = [Stream(app, "/v1/events?after=0") for _ in range(5)]
-        for stream in streams:
-            async with stream:
-                assert stream.status == 200
-                await stream.event()
+    await look_and_leave(app)
     await world.settled()
 
     assert desk.dials == before, "nobody who looks makes an attempt"

@@ -5,23 +5,20 @@ hangs on these is shown elsewhere, and a half-open connection is noticed here wi
 database does its work where it is asked, without threads.
 """
 
-import contextlib
 import heapq
 import itertools
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from perene.core.alert_rules import SHIPPED
-from perene.core.causes import Cause
 from perene.core.ids import SessionId
 from perene.core.outages import Outage, OutageEnd
 from perene.core.sessions import Connection as State
 from perene.sim import Settings
-from perene.sim.candidate import PairingRefused
-from perene.supervisor.ports import AlreadyPaired, NotRunning, PairingNotReady
+from tests.soak.person import Action, Person
 from tests.soak.plan import DAY, HOUR, Dice, Plan
 from tests.soak.talk import Talk
 from tests.soak.troubles import Disasters, Troubles
@@ -40,8 +37,6 @@ GRACE = 3 * DAY
 
 GRAIN = 1e-5
 """Moments as near as this are the same: the clock counts in microseconds."""
-
-Action = Callable[[], Awaitable[None]]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -95,17 +90,17 @@ class Soak:
         self._phones: dict[SessionId, str] = {}
         self._agenda: list[tuple[float, int, Action]] = []
         self._numbers = itertools.count()
-        self._needed: set[SessionId] = set()
         self._calm = False
         self._talk = Talk(world)
         self._truth = Truth(world)
+        self._person = Person(world, self._names, self._phones, later=self._at)
         self._onlookers = Onlookers(world, rules=_RULES)
         self._outcome = Outcome()
 
     async def run(self) -> Outcome:
         began = time.monotonic()
         phones = await self._world.user.pair_many(self._plan.sessions)
-        self._phones = dict(zip(self._names, phones, strict=True))
+        self._phones.update(zip(self._names, phones, strict=True))
         start = self._world.clock.monotonic()
         self._plan_everything()
         await self._live(until=start + self._plan.seconds)
@@ -213,50 +208,10 @@ class Soak:
         self._outcome.looks += 1
         self._outcome.problems += await disagreements(onlooker, self._truth, self._names)
 
-    # --- the person -------------------------------------------------------------------------------
-
     async def _person_looks(self) -> None:
-        """Somebody starts what was stopped, and scans what asks for it, at the second look."""
         self._at(HOUR if self._calm else PERSON_LOOKS_S, self._person_looks)
-        if not self._world.perene.is_up or self._world.storage.is_ill:
-            return
-        states = {name: self._world.perene.state(name) for name in self._names}
-        uncoded = {name for name in self._names if self._waits_for_its_phone(name)}
-        needy = {name for name, state in states.items() if state in _NEEDS_A_PERSON} | uncoded
-        for name in [name for name in self._names if name in needy & self._needed]:
-            if states[name] is State.PAIRING:
-                await self._scan(name)
-            elif name in uncoded:
-                await self._ask_for_a_code(name)
-            else:
-                await self._world.perene.sessions.start(name)
-        self._needed = needy
-
-    def _waits_for_its_phone(self, session: SessionId) -> bool:
-        """Tell whether a session shows no code at present, because nobody scanned the last."""
-        live = self._world.perene.live(session)
-        return live.connection is State.WAITING and live.outlook.cause is Cause.PAIRING_EXPIRED
-
-    async def _ask_for_a_code(self, session: SessionId) -> None:
-        """Whoever asks for a code gets one at once; a moment later it is scanned."""
-        with contextlib.suppress(PairingNotReady, NotRunning, AlreadyPaired):
-            await self._world.perene.sessions.current_qr(session, wait_s=0)
-        self._at(_SCANS_AFTER_S, lambda: self._scan(session))
-
-    async def _scan(self, session: SessionId) -> None:
-        if not self._world.perene.is_up:
-            return
-        qr = self._world.perene.live(session).qr
-        if qr is None:
-            return
-        phone, simulator = self._phones[session], self._world.simulator
-        simulator.set_online(phone, online=True)
-        for companion in simulator.person(phone).account.companions:
-            simulator.unlink(phone, companion.id)
-        try:
-            simulator.scan_qr(qr.text, phone)
-        except PairingRefused:
-            return  # the code was over; the next look finds another
+        if self._world.perene.is_up and not self._world.storage.is_ill:
+            await self._person.looks()
 
     # --- the end ----------------------------------------------------------------------------------
 
@@ -270,38 +225,15 @@ class Soak:
             outcome.problems += [
                 f"{name} is {state}" for name, state in down.items() if state != State.OPEN.value
             ]
-        # A quiet session may be deaf for days before it can be noticed: counted, not hidden.
-        sessions = world.simulator.service.gatekeeper.sessions.values()
-        unnoticed = sum(session.deaf for session in sessions)
-        if world.perene.is_up and unnoticed:
-            await world.perene.restart()
-            await world.pass_time(HOUR, until=self._all_open)
-        # A last message to each: the server may still hold one back, to deliver it behind another.
-        for fault in world.simulator.faults.pending():
-            world.simulator.faults.cancel(fault.id)
-        for name in self._names:
-            self._talk.receive(name, self._phones[name], 0)
-        await world.pass_time(6 * HOUR)
-        await self._talk.answered()
-        await world.settled()
+        unnoticed = await self._end_deafness()
+        await self._deliver_the_rest()
         outcome.problems += await self._talk.problems(self._names)
-        for name in self._names:
-            page = await world.perene.sessions.outages(name, cursor=None, limit=1000)
-            outcome.outages += page.items
-        live = {name: world.perene.state(name) for name in self._names}
-        outcome.problems += [
-            f"{one.session}: the outage of {one.began_at:%d %H:%M} ({one.cause}) never ended"
-            for one in outcome.outages
-            if one.ended_at is None and live[one.session] is State.OPEN
-        ]
+        outcome.problems += await self._wrong_outages()
         most = world.network.most_at_once
         outcome.problems += [
             f"{name} had {most[name]} connections" for name in most if most[name] > 1
         ]
-        outcome.problems += await untrue(self._truth, self._names)
-        outcome.problems += alerts_untrue(self._truth, self._onlookers.receiver.told)
-        counted = self._onlookers.counted()
-        outcome.problems += await counts_untrue(self._truth, self._names, counted)
+        outcome.problems += await self._untold()
         evidence = world.simulator.evidence
         outcome.problems += [f"a message key was used twice: {one}" for one in evidence.reused_keys]
         outcome.connections, outcome.dials = len(world.network.handshakes), len(world.network.dials)
@@ -312,11 +244,55 @@ class Soak:
             "deaf in the end, and not noticed": unnoticed,
         }
 
+    async def _end_deafness(self) -> int:
+        """Connect deaf sessions anew; return how many there were, counted and not hidden.
 
-_SCANS_AFTER_S = 30.0
+        A quiet session may be deaf for days before it can be noticed.
+        """
+        world = self._world
+        sessions = world.simulator.service.gatekeeper.sessions.values()
+        unnoticed = sum(session.deaf for session in sessions)
+        if world.perene.is_up and unnoticed:
+            await world.perene.restart()
+            await world.pass_time(HOUR, until=self._all_open)
+        return unnoticed
+
+    async def _deliver_the_rest(self) -> None:
+        """Send a last message to each: behind it comes what the server holds back until another."""
+        world = self._world
+        for fault in world.simulator.faults.pending():
+            world.simulator.faults.cancel(fault.id)
+        for name in self._names:
+            self._talk.receive(name, self._phones[name], 0)
+        await world.pass_time(6 * HOUR)
+        await self._talk.answered()
+        await world.settled()
+
+    async def _wrong_outages(self) -> list[str]:
+        """Collect the outages; tell of those that never ended, of sessions that are up."""
+        world = self._world
+        for name in self._names:
+            page = await world.perene.sessions.outages(name, cursor=None, limit=1000)
+            self._outcome.outages += page.items
+        live = {name: world.perene.state(name) for name in self._names}
+        return [
+            f"{one.session}: the outage of {one.began_at:%d %H:%M} ({one.cause}) never ended"
+            for one in self._outcome.outages
+            if one.ended_at is None and live[one.session] is State.OPEN
+        ]
+
+    async def _untold(self) -> list[str]:
+        """Compare what was told of sessions, in alerts and in numbers, with what was true."""
+        counted = self._onlookers.counted()
+        return [
+            *await untrue(self._truth, self._names),
+            *alerts_untrue(self._truth, self._onlookers.receiver.told),
+            *await counts_untrue(self._truth, self._names, counted),
+        ]
+
+
 _RULES = [rule for rule in SHIPPED if rule.name != "session_heartbeat"]
 """With an hour between two pings there is no proof of life for long."""
-_NEEDS_A_PERSON = (State.NEEDS_ATTENTION, State.PAIRING, State.STOPPED)
 
 
 def recovered_in_s(outcome: Outcome) -> list[float]:
