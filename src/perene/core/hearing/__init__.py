@@ -1,5 +1,6 @@
 """Whether an open connection still hears (requirement F3); `machine` says how it is told."""
 
+from perene.core.hearing.due import next_deadline
 from perene.core.hearing.events import (
     Answered,
     Closed,
@@ -18,7 +19,7 @@ from perene.core.hearing.events import (
     StanzaKind,
     Ticked,
 )
-from perene.core.hearing.machine import next_deadline, step
+from perene.core.hearing.machine import step
 from perene.core.hearing.memory import parse, serialize
 from perene.core.hearing.overrides import NUMBERS, hearing_with
 from perene.core.hearing.policy import HearingPolicy

@@ -20,6 +20,18 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
+from perene.core.hearing.doubt import doubt
+from perene.core.hearing.due import (
+    ask_again_due,
+    ask_due,
+    doubted_due,
+    first,
+    reopen_due,
+    routine_due,
+    silence_due,
+    untaken_due,
+    waiting_due,
+)
 from perene.core.hearing.events import (
     COUNTED,
     Answered,
@@ -37,19 +49,7 @@ from perene.core.hearing.events import (
     StanzaKind,
     Ticked,
 )
-from perene.core.hearing.state import (
-    Hearing,
-    Phase,
-    Silence,
-    Suspicion,
-    ask_again_due,
-    ask_due,
-    doubt,
-    reopen_due,
-    routine_due,
-    set_back,
-    untaken_due,
-)
+from perene.core.hearing.state import Hearing, Phase, Silence, Suspicion, set_back
 from perene.core.hearing.verdict import confirmed, explained_for, false_alarm
 
 _SECOND = timedelta(seconds=1)
@@ -88,47 +88,6 @@ def step(state: Hearing, event: HearingEvent, now: datetime) -> Stepped:
             return _closed(state, now), ()
         case _:
             assert_never(event)
-
-
-def next_deadline(state: Hearing) -> datetime | None:
-    """Return when `Ticked` is owed, None while only an event can change anything."""
-    match state.phase:
-        case Phase.PROVING:
-            return state.prove_by
-        case Phase.LISTENING:
-            suspected = _suspected_due(state)
-            if suspected is not None and state.quiet_until is not None:
-                suspected = max(suspected, state.quiet_until)
-            began = state.replies.began
-            return _first(suspected, None if began is None else began + state.policy.receipts)
-        case Phase.WAITING:
-            return _waiting_due(state)
-        case Phase.CLOSED | Phase.PROBING | Phase.REOPENING:
-            return None
-        case _:
-            assert_never(state.phase)
-
-
-def _suspected_due(state: Hearing) -> datetime | None:
-    return _first(_silence_due(state), untaken_due(state)) if state.policy.watches else None
-
-
-def _waiting_due(state: Hearing) -> datetime | None:
-    again = ask_again_due(state)
-    return _first(reopen_due(state), routine_due(state)) if again is None else again
-
-
-def _silence_due(state: Hearing) -> datetime | None:
-    return _first(_doubted_due(state), routine_due(state))
-
-
-def _doubted_due(state: Hearing) -> datetime | None:
-    due = _first(ask_due(state), reopen_due(state))
-    return due if due is None or state.try_after is None else max(due, state.try_after)
-
-
-def _first(*times: datetime | None) -> datetime | None:
-    return min((time for time in times if time is not None), default=None)
 
 
 def _opened(state: Hearing, now: datetime) -> Hearing:
@@ -233,7 +192,7 @@ def _due(state: Hearing, now: datetime) -> Stepped:
 
 
 def _waited(state: Hearing, now: datetime) -> Stepped:
-    due = _waiting_due(state)
+    due = waiting_due(state)
     if due is None or now < due:
         return state, ()
     given_up = reopen_due(state)
@@ -244,12 +203,12 @@ def _waited(state: Hearing, now: datetime) -> Stepped:
 
 
 def _suspect(state: Hearing, now: datetime) -> Stepped:
-    untaken, silence = untaken_due(state), _silence_due(state)
+    untaken, silence = untaken_due(state), silence_due(state)
     if untaken is not None and now >= untaken:
         return _probe(state, Reason.UNANSWERED, now, ask_phone=False)
     if silence is None or now < silence:
         return state, ()
-    asked, doubted = _first(ask_due(state), routine_due(state)), _doubted_due(state)
+    asked, doubted = first(ask_due(state), routine_due(state)), doubted_due(state)
     return _probe(
         state,
         Reason.SILENCE,
