@@ -17,7 +17,8 @@ SIGNALS: Mapping[Scope, Mapping[str, str]] = {
         "reconnects_last_hour": "Connections that were opened again in the last hour.",
         "restarts_515": "Restarts in a row that the server asked for (515).",
         "attempts_share": "Attempts made, as a share of the limit of this outage; 0 without one.",
-        "heartbeat_age_s": "Seconds since the open connection last proved to be alive.",
+        "heartbeat_age_s": "Seconds since the open connection last proved to be alive, or could"
+        " have done so anew, after everything stood still.",
         "phone_absent_days": "Days of the phone's absence that were warned of: 12, then 14.",
         "limited": "1 when WhatsApp lately refused to send to new people (463, 475).",
         "twins": "Other sessions that are linked to the same account.",

@@ -1,5 +1,6 @@
 """The numbers that alert rules watch, read from what is in memory."""
 
+import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -59,6 +60,11 @@ class Machine(Protocol):
         ...
 
     @property
+    def awake_s(self) -> float:
+        """For how long everything has been going on since it last stood still."""
+        ...
+
+    @property
     def rooms(self) -> Mapping[str, Room]:
         """What is left of each disk, by what is kept there: `DATA`, `DATABASE`."""
         ...
@@ -99,6 +105,7 @@ class _Unseen:
     failing = False
     taken = None
     lag_s = 0.0
+    awake_s = math.inf
     open_files_share = None
     key_missing = False
 
@@ -189,6 +196,8 @@ class SignalSource:
         memory = self._memories[session]
         outage_s = memory.outage.of(live.outlook.outage_began_at, now, new_since=memory.looked_at)
         alive_s = memory.heartbeat.of(live.alive_at, now, new_since=self._looked_at)
+        # While everything stood still nobody was asked, and nobody could have been heard.
+        alive_s = min(alive_s, self._machine.awake_s)
         if live.reopened != memory.openings:
             memory.openings, memory.adrift_since = live.reopened, None  # it was up since
         if live.connection not in _DOWN or live.outlook.cause is Cause.PAIRING_EXPIRED:

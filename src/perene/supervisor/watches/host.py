@@ -1,6 +1,7 @@
 """Looks at the machine now and then, so that health can be told from memory."""
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from typing import NamedTuple
@@ -18,6 +19,9 @@ _PATIENCE_S = 5.0
 
 _SLOW_S = 1.0
 """An event loop that is as late as this keeps sessions from answering in time."""
+
+_STOOD_STILL_S = 10.0
+"""An event loop that is as late as this has heard nobody for a while, however well they were."""
 
 _MANY_FILES = 0.9
 """A share above which sessions, requests and alerts soon find none left."""
@@ -66,6 +70,8 @@ class HostWatch:
         self._threads = threads
         self._least = least_free_bytes
         self._lags: list[float] = []
+        self._due_at: float | None = None
+        self._woke_at = -math.inf
         self._looking: asyncio.Future[_Seen] | None = None
         self._looking_at = DATA
         """What the thread asks for, as long as it has not come back."""
@@ -84,15 +90,30 @@ class HostWatch:
             if number % _DISK_EVERY == 0:
                 await self._look()
             number += 1
-            began = self._clock.monotonic()
+            self._due_at = self._clock.monotonic() + _EVERY_S
             await self._clock.sleep(_EVERY_S)
-            self._lags.append(max(0.0, self._clock.monotonic() - began - _EVERY_S))
+            lag_s = self._late_s()
+            self._due_at = None
+            self._lags.append(lag_s)
             del self._lags[:-_KEPT]
+            if lag_s > _STOOD_STILL_S:
+                self._woke_at = self._clock.monotonic()
 
     @property
     def lag_s(self) -> float:
         """The largest lag of the last minute, in seconds."""
         return max(self._lags, default=0.0)
+
+    @property
+    def awake_s(self) -> float:
+        """How long everything has been going on since it last stood still, in seconds."""
+        if self._late_s() > _STOOD_STILL_S:
+            return 0.0
+        return self._clock.monotonic() - self._woke_at
+
+    def _late_s(self) -> float:
+        """Return by how much the present round is late."""
+        return 0.0 if self._due_at is None else max(0.0, self._clock.monotonic() - self._due_at)
 
     def event_loop(self) -> ComponentHealth:
         """Tell how late the event loop was at most in the last minute."""

@@ -1,5 +1,6 @@
 """The numbers that rules watch, as they come out of live states."""
 
+import math
 from datetime import timedelta
 from typing import Self
 
@@ -34,6 +35,7 @@ class Service:
         self.live.moved(Connection.CONNECTING)
         self.is_limited = False
         self.lag_s = 8.5
+        self.awake_s = math.inf
         self.open_files_share: float | None = 0.25
         self.rooms = {
             DATA: Room(free_bytes=7, free_files=1, most_files=2),
@@ -215,6 +217,17 @@ async def test_an_open_session_tells_its_last_heartbeat_and_its_reconnections() 
     assert (signals["heartbeat_age_s"], signals["reconnects_last_hour"]) == (20, 2)
     await service.clock.advance(3600)
     assert service.source()[ONE]["reconnects_last_hour"] == 0
+
+
+async def test_nobody_is_held_silent_for_a_time_in_which_everything_stood_still() -> None:
+    service = Service()
+    service.open()
+    service.source()
+    await service.clock.advance(1200)
+    service.awake_s = 0.5
+    assert service.source()[ONE]["heartbeat_age_s"] == 0.5
+    service.awake_s = 130
+    assert service.source()[ONE]["heartbeat_age_s"] == 130, "it is asked again since"
 
 
 @pytest.mark.parametrize("jump_s", [-3600, 3600])

@@ -1,6 +1,7 @@
 """The machine is looked at now and then: how late the event loop is, what room the disk has."""
 
 import asyncio
+import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, nullcontext
@@ -37,6 +38,9 @@ class LateClock:
 
     def limit(self, seconds: float) -> AbstractAsyncContextManager[object]:
         return nullcontext(seconds)
+
+    def stand_still(self, seconds: float) -> None:
+        self._time += seconds
 
 
 async def watched(
@@ -88,6 +92,20 @@ async def test_an_event_loop_that_is_very_late_is_not_well() -> None:
 async def test_a_lag_is_forgotten_after_a_minute() -> None:
     watch, _ = await watched(1.5, *[0.0] * 60)
     assert watch.lag_s == 0
+
+
+async def test_since_when_everything_goes_on_is_told_after_it_stood_still() -> None:
+    never, _ = await watched(1.5, 0.0)
+    assert never.awake_s == math.inf
+    watch, _ = await watched(120.0, 0.0, 0.5)
+    assert watch.awake_s == pytest.approx(2.5)
+    clock = LateClock()
+    with ThreadPoolExecutor(1) as threads:
+        room = Room(free_bytes=MIB)
+        watch = HostWatch(clock, room=lambda: room, key_missing=lambda: False, threads=threads)
+        await live(watch)
+    clock.stand_still(120.0)
+    assert watch.awake_s == 0, "whoever asks first after it must not take it for silence"
 
 
 async def test_the_disk_is_looked_at_every_thirty_seconds_only() -> None:
