@@ -47,15 +47,24 @@ from perene.core.machines.inputs import (
     NotAcquired,
     PhoneAccepted,
     PhoneSeen,
+    Relieved,
     Restart,
     Start,
     Stop,
     VersionFound,
 )
 from perene.core.machines.session import new_session, next_deadline, step
-from perene.core.machines.state import Absence, Chances, Claiming, Down, Held, SessionState
+from perene.core.machines.state import (
+    Absence,
+    Chances,
+    Claiming,
+    Down,
+    Held,
+    SessionState,
+    Waiting,
+)
 from perene.core.outages import OutageId
-from perene.core.policy import POLICIES, SLOWLY, STABLE_AFTER, Count, Reaction
+from perene.core.policy import POLICIES, SLOWLY, STABLE_AFTER, Count, Reaction, Relief
 from perene.core.standing import Standing
 
 BEGAN = datetime(2026, 11, 21, tzinfo=UTC)
@@ -333,6 +342,14 @@ class Lives(RuleBasedStateMachine):
             self.in_vain[policy.count] += 1
             wait = min(schedule.wait(earlier, 0.0), SLOWLY.wait(0, 0.0))
             self.not_before = self.seconds + wait.total_seconds()
+
+    @rule(by=st.sampled_from(Relief))
+    def what_many_wait_for_comes(self, by: Relief) -> None:
+        """A wait may have lost its reason by it; no other is shortened."""
+        waiting = self.state.connection
+        if isinstance(waiting, Waiting) and by in POLICIES[waiting.cause].relief:
+            self.not_before = None
+        self.give(Relieved(by=by))
 
     @rule(seconds=st.sampled_from([0.0, 1.0, 31.0, 4000.0, 90_000.0]), jitter=st.floats(0, 1))
     def time_passes(self, seconds: float, jitter: float) -> None:

@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from websockets.asyncio.server import ServerConnection
@@ -16,7 +17,7 @@ from perene.crypto import KeyPair
 from perene.engine.channel import Channel
 from perene.engine.endpoint import Endpoint
 from perene.engine.errors import ConnectionEnded
-from perene.engine.probe import Trust, probe_endpoint
+from perene.engine.probe import Trust, is_reached, probe_endpoint
 from perene.engine.transport import SocketTransport
 from perene.sim import Simulator, serve
 from perene.sim.server import SimServer
@@ -278,3 +279,29 @@ async def test_a_look_at_a_good_endpoint_measures_the_way_and_logs_nobody_in(
     assert found.dns_ms is not None
     assert found.connect_ms is not None
     assert not running.simulator.evidence.events
+
+
+@pytest.mark.requirement("C3")
+async def test_whether_a_server_takes_connections_is_told_by_the_first_hop(
+    server: SimServer,
+) -> None:
+    nobody = f"http://127.0.0.1:{closed_port()}"
+    reached = {
+        "a server": Endpoint(url=server.ws_url),
+        "a proxy": Endpoint(url="wss://nowhere.invalid/ws", proxy=f"http://{_host(server)}"),
+    }
+    unreached = {
+        "a closed port": Endpoint(url=nobody.replace("http", "ws")),
+        "a name without an address": Endpoint(url="wss://nowhere.invalid/ws"),
+        "a proxy that is away": Endpoint(url=server.ws_url, proxy=nobody),
+        "a port that can be none": Endpoint(url="wss://127.0.0.1:99999/ws"),
+    }
+    for what, endpoint in reached.items():
+        assert await is_reached(endpoint, timeout_s=10), what
+    for what, endpoint in unreached.items():
+        assert not await is_reached(endpoint, timeout_s=10), what
+    assert not server.simulator.evidence.events
+
+
+def _host(server: SimServer) -> str:
+    return urlsplit(server.ws_url).netloc

@@ -41,6 +41,11 @@ class Weather(Enum):
     IMPOSTOR = "impostor"
 
 
+_UNREACHED = frozenset(
+    {Weather.DOWN, Weather.DNS_BROKEN, Weather.REFUSING, Weather.STALLING_CONNECT}
+)
+
+
 class Wire:
     """One connection to the simulator: it carries, it is reset, or it only seems to carry.
 
@@ -214,6 +219,10 @@ class Network:
     def is_connected(self, session: str) -> bool:
         """Tell whether a session has a connection: a dial is none yet."""
         return bool(self._open_wires(session))
+
+    async def is_reached(self) -> bool:
+        """Tell whether a connection to the server can be made, as the weather of all is."""
+        return self.weather not in _UNREACHED
 
     # --- dialling ---------------------------------------------------------------------------------
 

@@ -117,7 +117,11 @@ class Perene:
         )
         self.metrics = WatchedMetrics(self._time.ring)
         self.supervisor = Supervisor(
-            self.store, self._means(), ring=self._committed, last_life=last_life
+            self.store,
+            self._means(),
+            ring=self._committed,
+            reach=self._network.is_reached,
+            last_life=last_life,
         )
         self._open_desks()
         self._tasks = [

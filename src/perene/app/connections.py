@@ -13,12 +13,16 @@ from perene.engine.config import EngineConfig
 from perene.engine.connection import Connection
 from perene.engine.endpoint import Endpoint
 from perene.engine.ports import SessionStore
+from perene.engine.probe import is_reached
 from perene.settings import Settings
 from perene.store.session_store import SessionReader
 from perene.store.store import Store
 from perene.supervisor.fleet.versions import ClientVersions
 from perene.supervisor.storage.committer import Lane
 from perene.wire.certificates import WHATSAPP_ROOT_KEY
+
+_REACH_S = 5.0
+"""WhatsApp's servers answer within a second, if the network is there."""
 
 
 class OwnedStore(SessionReader):
@@ -56,6 +60,10 @@ class Connections:
             observer=observer,
             hearing=self._hearings.of(store.session),
         )
+
+    async def reach(self) -> bool:
+        """Tell whether WhatsApp's server takes connections on the service's own way."""
+        return await is_reached(self._endpoint(SessionOptions()), timeout_s=_REACH_S)
 
     def config(self, options: SessionOptions) -> EngineConfig:
         """Return how a session with these options connects; its own go before the settings."""

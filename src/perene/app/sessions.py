@@ -60,6 +60,7 @@ async def wire_sessions(
     hearings = Hearings(store, clock, hearing_with(settings.hearing_overrides))
     await hearings.load()
     policies = policies_with(settings.policy_overrides)
+    connect = Connections(settings, versions, hearings, clock)
     means = Means(
         ownership=StoreOwner(
             store=store,
@@ -70,14 +71,16 @@ async def wire_sessions(
             versions=versions,
             ring=feed.ring,
         ),
-        connect=Connections(settings, versions, hearings, clock),
+        connect=connect,
         gate=StartGate(clock, at_once=settings.start_at_once, per_second=settings.start_per_second),
         clock=clock,
         rng=random.Random(),  # noqa: S311  # jitter of delays, nothing secret
         metrics=metrics,
         policies=policies,
     )
-    supervisor = Supervisor(store, means, ring=feed.ring, last_life=await _last_life(store))
+    supervisor = Supervisor(
+        store, means, ring=feed.ring, reach=connect.reach, last_life=await _last_life(store)
+    )
     return Sessions(
         supervisor=supervisor,
         committer=committer,

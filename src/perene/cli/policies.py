@@ -12,7 +12,7 @@ from perene.core.causes import Cause
 from perene.core.hearing import NUMBERS, HearingPolicy
 from perene.core.policy import POLICIES, Policy, Reaction
 
-_COLUMNS = ("CAUSE", "REACTION", "SCHEDULE", "LIMIT", "THEN", "SENTENCE")
+_COLUMNS = ("CAUSE", "REACTION", "SCHEDULE", "SOONER BY", "LIMIT", "THEN", "SENTENCE")
 _NUMBER_COLUMNS = ("DEAF CONNECTIONS", "NUMBER", "MEANING")
 _CHANGED = "*"
 
@@ -33,6 +33,7 @@ def policies_json(policies: Mapping[Cause, Policy], hearing: HearingPolicy) -> s
         cause: {
             "reaction": policy.reaction,
             "schedule": None if policy.schedule is None else policy.schedule.describe(),
+            "sooner_by": sorted(policy.relief),
             "limit": policy.limit,
             "then": None if policy.limit is None else policy.then,
             "sets_credentials_aside": policy.archive,
@@ -76,6 +77,7 @@ def _row(cause: Cause, policy: Policy) -> tuple[str, ...]:
         str(cause),  # as PERENE_POLICIES names it
         "nothing" if policy.reaction is Reaction.NONE else words(policy.reaction),
         schedule + _CHANGED * ("schedule" in changed),
+        ", ".join(sorted(policy.relief)),
         limit + _CHANGED * ("limit" in changed),
         then,
         policy.sentence,

@@ -53,12 +53,21 @@ class Count(StrEnum):
     SAVES = "saves"
 
 
+class Relief(StrEnum):
+    """What can take the reason from a wait before its time (decision 11)."""
+
+    WAY = "way"
+    """The way to WhatsApp is open again."""
+    CLOCK = "clock"
+    """The clock of this machine was set: certificates may be good that were not, and not else."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """What follows from one cause, and the sentence that a person reads.
 
     `archive` sets the credentials aside at once. `holds` keeps a wait or a stop over a restart of
-    the service; everything else is tried anew then.
+    the service; everything else is tried anew then. `relief` is what ends a wait before its time.
     """
 
     reaction: Reaction
@@ -69,6 +78,7 @@ class Policy:
     then: Exhausted = Exhausted.GO_ON_SLOWLY
     archive: bool = False
     holds: bool = False
+    relief: frozenset[Relief] = frozenset()
 
 
 STABLE_AFTER = timedelta(seconds=30)
@@ -105,6 +115,11 @@ def _retry(sentence: str, schedule: Schedule = _NETWORK, **more: object) -> Poli
     return replace(policy, **more)
 
 
+def _way(sentence: str, schedule: Schedule = _NETWORK, **more: object) -> Policy:
+    """Something on the way to WhatsApp is wrong."""
+    return _retry(sentence, schedule, **({"relief": frozenset({Relief.WAY})} | more))
+
+
 def _stop(sentence: str, *, archive: bool = False, holds: bool = False) -> Policy:
     return Policy(reaction=Reaction.STOP, sentence=sentence, archive=archive, holds=holds)
 
@@ -120,28 +135,29 @@ POLICIES: Mapping[Cause, Policy] = {
         sentence="WhatsApp asked for a new stream (515); the session logs in anew.",
     ),
     Cause.STREAM_ENDED: _retry("WhatsApp ended the stream, to begin it anew."),
-    Cause.NETWORK: _retry("The network connection was lost."),
-    Cause.DNS: _retry("The name of WhatsApp's server could not be resolved; check the DNS."),
-    Cause.UNREACHABLE: _retry(
+    Cause.NETWORK: _way("The network connection was lost."),
+    Cause.DNS: _way("The name of WhatsApp's server could not be resolved; check the DNS."),
+    Cause.UNREACHABLE: _way(
         "WhatsApp's server could not be reached; check the network and any firewall."
     ),
-    Cause.TLS: _retry(
+    Cause.TLS: _way(
         "TLS could not be made: the server's certificate is not one to trust, or the file of those"
-        " to trust cannot be read. `perene doctor` tells which."
+        " to trust cannot be read. `perene doctor` tells which.",
+        relief=frozenset(Relief),
     ),
-    Cause.PROXY: _retry("The proxy did not make the connection; check its address and password."),
+    Cause.PROXY: _way("The proxy did not make the connection; check its address and password."),
     Cause.OPEN_FILES: _retry(
         "This machine lets Perene open no more files and sockets; raise the limit of open files."
     ),
-    Cause.HANDSHAKE_TIMEOUT: _retry("The server did not complete the handshake."),
-    Cause.KEEPALIVE: _retry("The server no longer answered keepalives."),
-    Cause.HALF_OPEN: _retry("The socket took nothing more, though nobody had closed it."),
+    Cause.HANDSHAKE_TIMEOUT: _way("The server did not complete the handshake."),
+    Cause.KEEPALIVE: _way("The server no longer answered keepalives."),
+    Cause.HALF_OPEN: _way("The socket took nothing more, though nobody had closed it."),
     Cause.DEAF: _retry("The connection answered, but delivered nothing."),
     Cause.MALFORMED: _retry("One side sent something that the other could not read."),
-    Cause.CLOCK_JUMP: _retry(
+    Cause.CLOCK_JUMP: _way(
         "The machine's clock jumped, or it slept, and the connection did not survive it."
     ),
-    Cause.SERVER_UNAVAILABLE: _retry(
+    Cause.SERVER_UNAVAILABLE: _way(
         "WhatsApp's server refused the connection for now, or had an error of its own."
     ),
     Cause.RATE_LIMITED: _retry("WhatsApp asked for fewer connections.", _RATE_LIMITED, holds=True),
@@ -195,11 +211,12 @@ POLICIES: Mapping[Cause, Policy] = {
         "WhatsApp refused the login for a reason of its own, which its code tells; check for a"
         " newer Perene, then start this session."
     ),
-    Cause.UNTRUSTED_SERVER: _retry(
+    Cause.UNTRUSTED_SERVER: _way(
         "The server could not prove that it is WhatsApp; nothing was sent to it. Check the clock,"
         " a proxy on the way, and with a simulator PERENE_NOISE_ROOT_KEY.",
         _SLOW,
         count=Count.UNTRUSTED,
+        relief=frozenset(Relief),
     ),
     Cause.STORAGE: Policy(
         reaction=Reaction.RETRY,

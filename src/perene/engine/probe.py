@@ -103,6 +103,20 @@ async def probe_endpoint(
     return replace(result, ok=True)
 
 
+async def is_reached(endpoint: Endpoint, *, timeout_s: float) -> bool:
+    """Tell whether the first hop to the server takes connections; not a byte is sent.
+
+    Never raises for the network. `timeout_s` bounds each of the two steps, name and connection.
+    """
+    try:
+        target = _first_hop(endpoint)
+        await _resolve(target, timeout_s)
+        await _connect(target, timeout_s)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 async def _prove(transport: Transport, trust: Trust, timeout_s: float) -> None:
     """Return when the server has shown its certificate; raise ConnectionEnded otherwise."""
     reader = FrameReader()

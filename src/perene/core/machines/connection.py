@@ -17,6 +17,7 @@ from perene.core.machines.inputs import (
     LoggedIn,
     LogOut,
     PhoneAccepted,
+    Relieved,
     Restart,
     Start,
     Stop,
@@ -71,8 +72,8 @@ def step(state: SessionState, heard: Input | Signal, now: Instant, chances: Chan
         case Connecting(), LoggedIn(at=at):
             standing = replace(state.standing, held=None).without_ban()
             return Moved(state=replace(state, connection=Open(since=at), standing=standing))
-        case _, Due():
-            return _due(state, now)
+        case _, Due() | Relieved():
+            return _due(state, heard, now, chances)
         case ((Connecting() | Open() | Draining()), Ended()):
             return _ended(state, heard, now, chances)
         case FindingVersion(), VersionFound(found=found):
@@ -92,10 +93,14 @@ def stable_at(connection: Open) -> float | None:
     return connection.since.later(STABLE_AFTER)
 
 
-def _due(state: SessionState, now: Instant) -> Moved:
+def _due(state: SessionState, heard: Due | Relieved, now: Instant, chances: Chances) -> Moved:
+    """A deadline has come, or a wait has lost its reason before."""
     match state.connection:
         case Open() as connection if has_come(stable_at(connection), now):
             return _stable(state, connection)
+        case Waiting(cause=cause) if isinstance(heard, Relieved):
+            over = heard.by in chances.policies[cause].relief
+            return claim(state) if over else Moved(state=state)
         case Waiting(until=until, cause=Cause.OUTDATED) if has_come(until, now):
             looking = replace(state, connection=FindingVersion())
             return Moved(state=looking, out=(FindVersion(),))

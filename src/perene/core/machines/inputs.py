@@ -6,6 +6,7 @@ from datetime import datetime
 from perene.core.causes import Ending
 from perene.core.clock import Instant
 from perene.core.ids import Epoch
+from perene.core.policy import Relief
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +95,13 @@ class PhoneSeen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Relieved:
+    """What many may have waited for has come."""
+
+    by: Relief
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Due:
     """The deadline has come."""
 
@@ -112,5 +120,6 @@ Input = (
     | Destroyed
     | VersionFound
     | PhoneSeen
+    | Relieved
     | Due
 )

@@ -29,6 +29,7 @@ class Monitor:
 
     `tasks` are those that live, by their sessions; `astray` tells which sessions may not be where
     they are wanted, and `guide` has one do what is stored. It does not wait for who changes that.
+    `clock_set` is called when the wall clock has jumped.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Monitor:
         tasks: Mapping[SessionId, SessionTask],
         astray: Callable[[], Collection[SessionId]],
         guide: Callable[[SessionId], Awaitable[None]],
+        clock_set: Callable[[], None],
     ) -> None:
         self.clock_jump_s = 0.0
         """The last jump of the wall clock, in seconds."""
@@ -45,6 +47,7 @@ class Monitor:
         self._tasks = tasks
         self._astray = astray
         self._guide = guide
+        self._clock_set = clock_set
 
     async def run(self) -> None:
         """Look until this is cancelled."""
@@ -76,6 +79,7 @@ class Monitor:
         log.warning("clock_jumped", seconds=round(jump_s, 1))
         for task in list(self._tasks.values()):
             task.check()
+        self._clock_set()
 
     def _look_at_tasks(self) -> None:
         for task in list(self._tasks.values()):

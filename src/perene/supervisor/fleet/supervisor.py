@@ -1,7 +1,7 @@
 """Many sessions under one task group: each desired one runs, whatever happens to the others."""
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 from datetime import datetime
 
@@ -18,6 +18,7 @@ from perene.supervisor.fleet.monitor import Monitor
 from perene.supervisor.fleet.roster import Roster
 from perene.supervisor.fleet.runner import TaskRunner
 from perene.supervisor.fleet.wanted import Wanted
+from perene.supervisor.fleet.way_back import WayBack
 from perene.supervisor.session.means import Means
 from perene.supervisor.session.task import SessionTask
 from perene.supervisor.storage.patient_reads import PatientReads
@@ -29,7 +30,8 @@ log = structlog.stdlib.get_logger()
 class Supervisor:
     """Drives every session to its stored desire. `run` is its life; the rest is called meanwhile.
 
-    `ring` is called when an event was committed that no unit carried. Browsers, API clients and
+    `ring` is called when an event was committed that no unit carried; `reach` tells whether
+    WhatsApp's server takes connections, and raises nothing. Browsers, API clients and
     event streams have no part in a session's life: they read, and ask for desires (C1).
     `last_life` is when the service is known to have run last before, None if nobody knows:
     sessions that were up count as down since this one began then.
@@ -41,6 +43,7 @@ class Supervisor:
         means: Means,
         *,
         ring: Callable[[], None],
+        reach: Callable[[], Awaitable[bool]],
         last_life: datetime | None = None,
     ) -> None:
         clock = means.clock
@@ -52,8 +55,13 @@ class Supervisor:
         self.roster = Roster(means.metrics)
         """Who is there; for others to look at, and to note what they have read."""
         self._runner = TaskRunner(self.roster, self._reads, means, closing=self._closing)
+        self._way_back = WayBack(clock=clock, rng=means.rng, tasks=self.roster.tasks, reach=reach)
         self._monitor = Monitor(
-            clock=clock, tasks=self.roster.tasks, astray=self._astray, guide=self._guide
+            clock=clock,
+            tasks=self.roster.tasks,
+            astray=self._astray,
+            guide=self._guide,
+            clock_set=self._way_back.clock_set,
         )
         self._absence = Absence(since=last_life or clock.now(), local=Local.SERVICE_ENDED)
         self._changes = Changes()
@@ -71,8 +79,10 @@ class Supervisor:
                 log.warning("sessions_not_read", reason=str(error))
                 return  # the service is closing, and nothing has begun
             monitor = group.create_task(self._monitor.run(), name="monitor")
+            finding = group.create_task(self._way_back.run(), name="way back")
             await self._closing.wait()
             monitor.cancel()
+            finding.cancel()
             for task in list(self.roster.tasks.values()):
                 task.stop(by_person=False)
 

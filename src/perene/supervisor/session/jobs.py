@@ -70,6 +70,11 @@ class SessionJobs:
 
     # --- deeds ----------------------------------------------------------------------------------
 
+    @property
+    def route(self) -> str | None:
+        """The proxy that is the session's own, None for the service's way."""
+        return self._options.proxy
+
     def take_options(self, record: SessionRecord) -> None:
         """Connect with the options that were read by now, from the next connection on."""
         self._options, self._readable = record.options, record.readable

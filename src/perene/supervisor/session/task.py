@@ -26,15 +26,17 @@ from perene.core.machines.inputs import (
     LogOut,
     PhoneAccepted,
     PhoneSeen,
+    Relieved,
     Restart,
     Start,
     Stop,
 )
 from perene.core.machines.session import new_session, next_deadline, step
-from perene.core.machines.state import Absence, Chances, Down, SessionState
+from perene.core.machines.state import Absence, Chances, Down, Open, SessionState, Waiting
 from perene.core.notices import Notice, Opened, PhoneLinked
 from perene.core.notices import PhoneSeen as PhoneNoticed
 from perene.core.outages import new_outage_id
+from perene.core.policy import Relief
 from perene.core.sessions import SessionRecord
 from perene.core.standing import Standing
 from perene.supervisor.session.jobs import SessionJobs
@@ -119,6 +121,10 @@ class SessionTask:
         if self.engine is not None:
             self.engine.check()
 
+    def relieve(self, by: Relief) -> None:
+        """What many may have waited for has come."""
+        self.tell(Relieved(by=by))
+
     def wake_sender(self) -> None:
         """There may be a message to send."""
         if self.engine is not None:
@@ -133,6 +139,26 @@ class SessionTask:
     def engine(self) -> Engine | None:
         """The connection of this moment."""
         return self._jobs.engine
+
+    @property
+    def route(self) -> str | None:
+        """Its way to WhatsApp: the service's own, or a proxy that is the session's."""
+        return self._jobs.route
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is logged in."""
+        return isinstance(self.state.connection, Open)
+
+    @property
+    def is_stable(self) -> bool:
+        """Whether it has been logged in for long enough to count."""
+        return isinstance(self.state.connection, Open) and self.state.connection.stable
+
+    def waits_for(self, relief: Relief) -> bool:
+        """Tell whether it waits for something of which this may be the end."""
+        connection = self.state.connection
+        return isinstance(connection, Waiting) and relief in self._policies[connection.cause].relief
 
     @property
     def overdue_s(self) -> float:

@@ -4,9 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from perene.core.causes import Ending, Local
-from perene.core.machines.effects import Disconnected
-from perene.core.machines.inputs import Start
+from perene.core.causes import Ending, Local, classify
+from perene.core.machines.effects import Acquire, Connect, Disconnected
+from perene.core.machines.inputs import Relieved, Start
+from perene.core.policy import POLICIES, Relief
 from tests.support.endings import LOST, failure, local, stream_error
 from tests.unit.core.machines.life import Life
 
@@ -93,3 +94,47 @@ def test_after_its_limit_no_cause_is_tried_faster_than_before(code: Local, minut
         life.granted()
     assert waits == sorted(waits)
     assert waits[-1] == timedelta(minutes=minutes)
+
+
+@pytest.mark.requirement("C3", "C5")
+@pytest.mark.parametrize("relief", Relief)
+@pytest.mark.parametrize(
+    "ending", [*NOTICED_HERE, *TOLD_BY_WHATSAPP], ids=lambda ending: f"{ending.kind}-{ending.code}"
+)
+def test_a_wait_ends_early_by_what_may_have_put_its_cause_right_and_by_nothing_else(
+    ending: Ending, relief: Relief
+) -> None:
+    life = Life(Start(by_person=False))
+    life.granted()
+    for _ in range(3):
+        wait_after(life, ending)
+        life.comes_due()
+        life.granted()
+    wait_after(life, ending)
+    before = life.state
+    followed = life.give(Relieved(by=relief))
+    if relief not in POLICIES[classify(ending)].relief:
+        assert (followed, life.state) == ((), before)
+        return
+    assert [type(effect) for effect in followed] == [Acquire]
+    (connect,) = [effect for effect in life.granted() if isinstance(effect, Connect)]
+    assert connect.attempt == 4, "it counts as the one that was due later"
+
+
+@pytest.mark.requirement("C5", "F10")
+def test_what_whatsapp_itself_told_to_wait_for_is_waited_for() -> None:
+    """Nobody's network has anything to do with a ban, a limit, or a restart of the stream."""
+    relieved = {cause.value for cause, policy in POLICIES.items() if policy.relief}
+    assert relieved == {
+        "network",
+        "dns",
+        "unreachable",
+        "tls",
+        "proxy",
+        "handshake_timeout",
+        "keepalive",
+        "half_open",
+        "clock_jump",
+        "server_unavailable",
+        "untrusted_server",
+    }
