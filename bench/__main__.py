@@ -172,17 +172,18 @@ def _idle(folder: Path, extent: Extent) -> list[str]:
 
 def _start(folder: Path, sessions: int) -> list[str]:
     print(f"load of the machine before: {machine_load():.2f}", flush=True)
-    with Simulator.started(folder) as simulator:
-        found = measure_start(simulator, folder / "start", sessions=sessions, rounds=_STARTS)
-    return [
-        *_section(
-            "Start of many sessions",
-            f"{sessions} sessions log in from nothing, {AT_ONCE} at a time, in {_STARTS} rounds; "
-            "in turns with it, a bare client does nothing but the handshake, the login and its two "
-            "queries.",
-        ),
-        *report.start_table(found),
-    ]
+    what = (
+        f"{sessions} sessions log in from nothing, {AT_ONCE} at a time, in {_STARTS} rounds; "
+        "in turns with it, a bare client does nothing but the handshake, the login and its two "
+        "queries."
+    )
+    lines: list[str] = []
+    for tls, title in ((False, ""), (True, ", over TLS")):
+        with Simulator.started(folder, tls=tls) as simulator:
+            place = folder / f"start{title}"
+            found = measure_start(simulator, place, sessions=sessions, rounds=_STARTS)
+        lines += [*_section(f"Start of many sessions{title}", what), *report.start_table(found)]
+    return lines
 
 
 def _gate(folder: Path, sessions: int) -> list[str]:

@@ -1,8 +1,9 @@
 """The bare cost of logging in: handshake, login and two queries on the wire, and nothing else.
 
-    python -m bench.bare URL ROOT_KEY CREDENTIALS AT_ONCE
+    python -m bench.bare URL ROOT_KEY CREDENTIALS AT_ONCE CA_FILE
 
-CREDENTIALS holds the credentials of a Perene session in each line, in hex. Socket, handshake and
+CREDENTIALS holds the credentials of a Perene session in each line, in hex; CA_FILE is "" unless the
+server speaks TLS. Socket, handshake and
 codec are the engine's own; nothing is stored, and no stanza but the login's is looked at. It prints
 the seconds from the first dial to the last login. It imports no more than that takes, because its
 own start counts, too.
@@ -30,8 +31,10 @@ _QUERIES = (
 )
 
 
-async def _main(url: str, root_key: bytes, credentials: Sequence[bytes], at_once: int) -> None:
-    endpoint, clock = Endpoint(url=url), SystemClock()
+async def _main(
+    endpoint: Endpoint, root_key: bytes, credentials: Sequence[bytes], at_once: int
+) -> None:
+    clock = SystemClock()
     places = asyncio.Semaphore(at_once)
     channels: list[Channel] = []
 
@@ -71,7 +74,7 @@ if __name__ == "__main__":
     lines = Path(sys.argv[3]).read_text().splitlines()
     asyncio.run(
         _main(
-            sys.argv[1],
+            Endpoint(url=sys.argv[1], ca_file=sys.argv[5] or None),
             bytes.fromhex(sys.argv[2]),
             [bytes.fromhex(line) for line in lines],
             int(sys.argv[4]),

@@ -41,7 +41,7 @@ def log_in_all(simulator: Simulator, credentials: Path, at_once: int) -> Start:
     server = cpu_seconds([simulator.pid])
     began = time.monotonic()
     with subprocess.Popen(
-        [*command, str(credentials), str(at_once)],
+        [*command, str(credentials), str(at_once), str(simulator.ca_file or "")],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=environment(),

@@ -70,6 +70,7 @@ class Perene:
             PERENE_ENDPOINT=simulator.url,
             PERENE_NOISE_ROOT_KEY=simulator.root_key,
             PERENE_DATABASE_URL=database or "",
+            PERENE_TLS_CA_FILE=str(simulator.ca_file or ""),
             **(settings or {}),
         )
         log = folder / "log"

@@ -38,29 +38,39 @@ class Load:
 class Simulator:
     """A simulator that runs; its clock times every load."""
 
-    def __init__(self, *, pid: int, url: str, http: httpx.Client, root_key: str) -> None:
+    def __init__(
+        self, *, pid: int, url: str, http: httpx.Client, root_key: str, ca_file: Path | None
+    ) -> None:
         self.pid = pid
         self.url = url
         self.root_key = root_key
+        self.ca_file = ca_file
+        """Whom a client is to trust, None without TLS."""
         self._http = http
 
     @classmethod
     @contextmanager
-    def started(cls, folder: Path) -> Generator["Simulator"]:
+    def started(cls, folder: Path, *, tls: bool = False) -> Generator["Simulator"]:
         """Run a simulator until the block ends."""
         log = folder / "sim.log"
+        command = [PERENE, "sim", "--port", "0", "--seed", "1", *(["--tls"] if tls else [])]
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [PERENE, "sim", "--port", "0", "--seed", "1"],
+                command,
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
         with stopping(process):
-            url = _wait_for(log, r"ws://127\.0\.0\.1:\d+\S*")
-            base = url.replace("ws://", "http://").replace("/ws/chat", "/admin")
-            with httpx.Client(base_url=base, timeout=_PATIENCE_S) as http:
+            url = _wait_for(log, r"wss?://127\.0\.0\.1:\d+\S*")
+            base = url.replace("ws", "http", 1).replace("/ws/chat", "/admin")
+            # The certificate is its own; it is asked for here.
+            with httpx.Client(base_url=base, timeout=_PATIENCE_S, verify=False) as http:  # noqa: S501
+                ca_file = None
+                if tls:
+                    ca_file = folder / "sim.pem"
+                    ca_file.write_text(http.get("/certificate").text)
                 root = http.get("/root-key").json()["root_key"]
-                yield cls(pid=process.pid, url=url, http=http, root_key=root)
+                yield cls(pid=process.pid, url=url, http=http, root_key=root, ca_file=ca_file)
 
     def scan(self, qr: str) -> None:
         """Have a new phone scan a QR code."""
