@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from perene.core.clock import Clock
 from perene.core.notices import Observer
-from perene.engine.answer_retries import RetryAnswers
 from perene.engine.answers import Answers
 from perene.engine.channel import Channel
 from perene.engine.config import EngineConfig
@@ -20,14 +19,15 @@ from perene.engine.listening import HearingMemory, Listening
 from perene.engine.login import Login
 from perene.engine.notifications import Notifications
 from perene.engine.offline import OfflineDelivery
-from perene.engine.phone import PhoneWatch
 from perene.engine.phone_ping import PhonePing
+from perene.engine.phone_watch import PhoneWatch
 from perene.engine.prekeys import PreKeys
 from perene.engine.privacy_tokens import PrivacyTokens
 from perene.engine.queries import Queries
 from perene.engine.reach_out import ReachOut
 from perene.engine.receipts import OwnMessages
 from perene.engine.receive import Receiver
+from perene.engine.retry_answers import RetryAnswers
 from perene.engine.send import Sender
 from perene.engine.sending import SendLoop
 from perene.engine.stage import Stage

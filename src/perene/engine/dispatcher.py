@@ -5,7 +5,6 @@ from collections.abc import Collection, Sequence
 
 import structlog
 
-from perene.engine.answer_retries import RetryAnswers
 from perene.engine.answers import UNKNOWN_STANZA, acknowledge
 from perene.engine.foresight import Foresight
 from perene.engine.incoming import digests_of
@@ -15,10 +14,11 @@ from perene.engine.listening import Listening
 from perene.engine.login import Login
 from perene.engine.notifications import Notifications
 from perene.engine.offline import OfflineDelivery
-from perene.engine.phone import PhoneWatch
 from perene.engine.phone_ping import PhonePing
+from perene.engine.phone_watch import PhoneWatch
 from perene.engine.receipts import OwnMessages
 from perene.engine.receive import Receiver
+from perene.engine.retry_answers import RetryAnswers
 from perene.engine.stanza import MESSAGES
 from perene.engine.welcome import Welcome
 from perene.wire.node import Node

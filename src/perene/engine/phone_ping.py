@@ -3,9 +3,9 @@
 A phone that nobody writes to sends its companions nothing, and then cannot be told from one that
 is off. But a phone answers a companion's request for an app-state key by itself, without its owner
 (mautrix-whatsapp pkg/connector/phoneping.go `sendHackyPhonePing`, 2026-08-21). Its answer, and its
-receipt for the request, are sightings like any other (see `engine.phone`); one that is off gets
-the request when it is back. The answer comes out of the queue of the session, so it also shows that
-a connection still hears (see `engine.listening`).
+receipt for the request, are sightings like any other (see `phone_watch`); one that is off gets the
+request when it is back. The answer comes out of the queue of the session, so it also shows that a
+connection still hears (see `listening`).
 """
 
 from collections import deque

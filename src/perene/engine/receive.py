@@ -18,7 +18,7 @@ from perene.engine.draft import Draft
 from perene.engine.incoming import Incoming, digests_of, identify, message_of, told_of
 from perene.engine.line import Line
 from perene.engine.reading import READABLE, read_parts
-from perene.engine.resend import RetryRequests
+from perene.engine.retry_requests import RetryRequests
 from perene.engine.stanza import read_envelope
 from perene.engine.unreadable import Unreadable
 from perene.wire.errors import WireError

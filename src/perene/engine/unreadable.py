@@ -9,7 +9,7 @@ from perene.engine.decrypt import REASONS, RetryReason
 from perene.engine.draft import Draft
 from perene.engine.incoming import Incoming, told_of
 from perene.engine.line import Line
-from perene.engine.resend import RetryRequests
+from perene.engine.retry_requests import RetryRequests
 from perene.engine.stanza import MAX_ID
 from perene.signal.errors import SignalError
 from perene.wire.errors import WireError

@@ -6,7 +6,7 @@ import pytest
 
 from perene.core.notices import Notice, PhoneSeen
 from perene.engine.credentials import Credentials
-from perene.engine.phone import AT_MOST_EVERY, PhoneWatch
+from perene.engine.phone_watch import AT_MOST_EVERY, PhoneWatch
 from perene.wire.node import Node
 from tests.support.virtual_clock import START, VirtualClock
 from tests.unit.engine.fakes import MemoryStore, line_on, paired, stage_on

@@ -6,7 +6,7 @@ from perene.core.messages import Fate
 from perene.engine.bundles import next_key_id
 from perene.engine.decrypt import RetryReason
 from perene.engine.draft import Draft
-from perene.engine.resend import RetryRequests
+from perene.engine.retry_requests import RetryRequests
 from perene.engine.stage import Stage
 from perene.wire.node import Node
 from tests.support.units import entry, key
