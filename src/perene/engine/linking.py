@@ -49,8 +49,11 @@ class Linking:
         self._codes: QrCodes | None = None
         self._ready = asyncio.Event()
         self._by_code: pairing_code.CodePairing | None = None
-        self._replaced_secrets: deque[bytes] = deque(maxlen=_MISTYPED)
+        """What the newest pairing code was made with."""
         self._code_until = datetime.min.replace(tzinfo=UTC)
+        """Until when it can be typed."""
+        self._replaced_secrets: deque[bytes] = deque(maxlen=_MISTYPED)
+        """Those of QR codes that were shown before a code was typed, and may be scanned yet."""
 
     def offer(self, iq: Node) -> None:
         """Take the server's `<pair-device>`: answer it, and start showing codes."""

@@ -105,9 +105,12 @@ class Listening:
         self._phone_ping = phone_ping
         self._began = memory.counted_from(line.clock)
         self._ahead = timedelta()
-        self._performing: list[HearingEffect] = []
+        """By how much our clock is ahead of the server's, as its login told; 0 if they agree."""
+        self._to_perform: list[HearingEffect] = []
         self._due = asyncio.Event()
+        """Set when there is something to perform."""
         self._asked_of: Hearing | None = None
+        """The state whose deadline is the one below: to ask for it costs milliseconds."""
         self._deadline_of_it: datetime | None = None
 
     def opened(self, success: Node) -> None:
@@ -157,8 +160,8 @@ class Listening:
             deadline = self._deadline()
             if deadline is not None and self._now() >= deadline:
                 self._step(hearing.Ticked())
-            while self._performing:
-                await self._perform(self._performing.pop(0))
+            while self._to_perform:
+                await self._perform(self._to_perform.pop(0))
             await self._wait()
 
     def _deadline(self) -> datetime | None:
@@ -181,7 +184,7 @@ class Listening:
     def _step(self, event: HearingEvent) -> None:
         self._memory.state, effects = hearing.step(self._memory.state, event, self._now())
         if effects:
-            self._performing.extend(effects)
+            self._to_perform.extend(effects)
             self._due.set()
 
     async def _perform(self, effect: HearingEffect) -> None:

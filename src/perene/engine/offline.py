@@ -22,6 +22,7 @@ _MOST_IDLE_PULLS = 30
 """After a minute without a stanza there is nothing to come (ibid.: 60 s)."""
 
 _MOST = 10**9
+"""A count beyond this is not believed."""
 
 
 class OfflineDelivery:
@@ -32,6 +33,7 @@ class OfflineDelivery:
         self._clock = clock
         self._left_in_batch = 0
         self._coming = asyncio.Event()
+        """Set from a pull on, until nothing more is to come."""
         self.expected = 0
         self.received = 0
         self.done = False

@@ -67,6 +67,7 @@ class Receiver:
         digests = digests_of(node)
         pending = [self._stage.in_flight[d] for d in digests if d in self._stage.in_flight]
         if digests and all(d in known or d in self._stage.in_flight for d in digests):
+            # Read before, and delivered again; what is not committed yet is answered once it is.
             answer = delivered(node, envelope, online=self._online)
             self._answers.put(pending[-1] if pending else None, *answer)
             return

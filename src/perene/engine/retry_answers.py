@@ -75,8 +75,11 @@ class RetryAnswers:
         self._groups = groups
         self._cached = cached
         self._recent: OrderedDict[MessageId, Message] = OrderedDict()
+        """Messages that were asked for lately."""
         self._counts: OrderedDict[tuple[Jid, MessageId], int] = OrderedDict()
+        """How often each device has asked for each message."""
         self._recreated: OrderedDict[Jid, datetime] = OrderedDict()
+        """When a device without usable keys last made us build a fresh ratchet."""
 
     async def answer(self, node: Node) -> None:
         """Send the message again to the device that asked, then acknowledge the receipt.

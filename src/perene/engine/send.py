@@ -127,7 +127,11 @@ class Sender:
                     FailureCode.NO_KEYS, "no device of the recipient could be encrypted for"
                 )
             node = message_stanza(
-                message, chat, Node("participants", {}, sealed.nodes), *token, *_proof(sealed, own)
+                message,
+                chat,
+                Node("participants", {}, sealed.nodes),
+                *token,
+                *_introduction(sealed, own),
             )
             self._answers.put(draft.submit(), node)
         await self._tokens.wrote_to(chat)
@@ -180,7 +184,7 @@ class Sender:
                 chat,
                 *((Node("participants", {}, sealed.nodes),) if sealed.nodes else ()),
                 enc,
-                *_proof(sealed, own),
+                *_introduction(sealed, own),
                 phash=participant_hash(devices.values()),
                 addressing_mode=group.addressing_mode,
             )
@@ -229,5 +233,6 @@ class Sender:
             return {}
 
 
-def _proof(sealed: Sealed, own: Credentials) -> tuple[Node, ...]:
+def _introduction(sealed: Sealed, own: Credentials) -> tuple[Node, ...]:
+    """Return our device identity if somebody needs it, who hears from this device first."""
     return (device_identity(own),) if sealed.first_contact else ()

@@ -56,12 +56,18 @@ class SendLoop:
         self._wake = asyncio.Event()
         self._wake.set()
         self._busy = asyncio.Event()
+        """Set while there may be messages on the wire."""
         self._on_wire: dict[MessageId, float] = {}
+        """Messages that wait for the server's answer, and the monotonic second each left at."""
         self._overdue: Counter[MessageId] = Counter()
+        """How often the answer to a message was waited for in vain."""
         self._held: dict[str, float] = {}
+        """Chats to which nothing is sent, and until which monotonic second."""
         self._failures: Counter[str] = Counter()
+        """How often in a row the server did not say where a chat's message is to go."""
         self._tasks: asyncio.TaskGroup
-        self._looked = False
+        self._backlog_known = False
+        """Whether the queue was looked at that an earlier connection has left."""
 
     def wake(self) -> None:
         """Look into the queue again."""
@@ -110,14 +116,14 @@ class SendLoop:
                 fresh = await self._fresh(_FAR, before)
             if not fresh:
                 break
-            if not self._looked:
+            if not self._backlog_known:
                 # Queued before this connection, perhaps before the account was limited.
                 await self._reach_out.recall()
-                self._looked = True
+                self._backlog_known = True
             for message in fresh[:WINDOW]:
                 if not self._is_held(message):
                     await self._send(message)
-        self._looked = True
+        self._backlog_known = True
 
     async def _fresh(self, limit: int, before: set[MessageId]) -> list[Message]:
         """Return what may be sent among the first messages of the queue."""

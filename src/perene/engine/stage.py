@@ -45,11 +45,17 @@ class Stage:
         self.sender_keys: OrderedDict[SenderKeyName, SenderKeyRecord] = OrderedDict()
         self.holders = Holders(store)
         self.consumed: set[int] = set()
-        self._pre_keys: dict[int, bytes] = {}
-        self._strangers: set[str] = set()
+        """Pre-keys that were used up, and that the store still has: it is not committed yet."""
         self.in_flight: dict[bytes, asyncio.Future[Committed]] = {}
+        """By the hashes of ciphertexts that were read: the commits that their units wait for."""
+        self._pre_keys: dict[int, bytes] = {}
+        """Those that the batch of stanzas at hand names."""
+        self._strangers: set[str] = set()
+        """Signal names in that batch of which the store has nothing."""
         self._fates: dict[MessageKey, LedgerEntry] = {}
+        """Fates of inbound messages that are not committed yet."""
         self._uncommitted: dict[object, int] = {}
+        """By the keys of ratchets, sender keys and holders: how many units change one, and wait."""
 
     async def load_ratchets(self, addresses: Iterable[Address]) -> None:
         """Read many ratchets in one go, so that a draft finds them at hand. Hold the lock."""

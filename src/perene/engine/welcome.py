@@ -32,7 +32,9 @@ class Welcome:
         """Return when there is nothing more to come; raises ConnectionEnded if it is overdue."""
         await self._in_time(self._greeted, "The server neither let us in nor refused us.")
         await self._linked.wait()
-        await self._in_time(asyncio.Event(), "The server did not restart the stream after linking.")
+        # The restart ends the connection, and this with it.
+        never = asyncio.Event()
+        await self._in_time(never, "The server did not restart the stream after linking.")
 
     async def _in_time(self, event: asyncio.Event, otherwise: str) -> None:
         try:

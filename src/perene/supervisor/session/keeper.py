@@ -40,7 +40,7 @@ class SessionKeeper:
 
     def __init__(self, means: Means, *, stored: Epoch) -> None:
         self._ownership = means.ownership
-        self._last_known = stored
+        self._last_epoch = stored
         self._clock = means.clock
         self._metrics = means.metrics
         self._unsaved: deque[Unit] = deque(maxlen=_UNSAVED)
@@ -55,7 +55,7 @@ class SessionKeeper:
     async def keep(self, before: SessionState, taken: Step) -> None:
         """Log, count and commit a step; nothing is written for one that changed nothing."""
         owned_anew = before.epoch != taken.state.epoch
-        self._last_known = taken.state.epoch or self._last_known
+        self._last_epoch = taken.state.epoch or self._last_epoch
         tellings = [effect for effect in taken.effects if not isinstance(effect, Deed)]
         for telling in tellings:
             log_line(telling)
@@ -84,7 +84,7 @@ class SessionKeeper:
         if epoch is None and isinstance(state.connection, Down):
             # Nobody will ask for another epoch: it was not ours in this run, or the database has
             # not said whether it still is.
-            epoch = self._last_known
+            epoch = self._last_epoch
         if epoch is not None:
             await self._commit(epoch)
 

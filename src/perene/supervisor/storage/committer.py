@@ -115,7 +115,7 @@ class Committer:
         """Whether a unit waits, or a transaction is under way."""
         return not self._idle.is_set()
 
-    def forget_failure(self) -> None:
+    def another_wrote(self) -> None:
         """The database took a write of somebody else: an outage that nobody waits out is over.
 
         That a row was changed proves nothing of a full disk, nor of a table that is locked: what

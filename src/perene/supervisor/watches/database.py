@@ -69,7 +69,7 @@ class DatabaseWatch:
             return
         self._probed_at = self._clock.now()
         failed, self._problem = self.failing, None
-        self._committer.forget_failure()
+        self._committer.another_wrote()
         if failed and not self.failing:
             log.info("database_writable")
 
