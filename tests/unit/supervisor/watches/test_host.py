@@ -257,9 +257,10 @@ async def test_a_database_on_a_disk_of_its_own_is_looked_at_too(
 
 
 async def test_the_disk_that_stalls_is_named() -> None:
-    may_end = threading.Event()
+    asked, may_end = threading.Event(), threading.Event()
 
     def stall() -> Room:
+        asked.set()
         may_end.wait(PATIENCE_S)
         return Room(free_bytes=1024 * MIB)
 
@@ -273,6 +274,7 @@ async def test_the_disk_that_stalls_is_named() -> None:
     )
     running = asyncio.create_task(watch.run())
     await clock.until_asleep(5)
+    assert await asyncio.to_thread(asked.wait, PATIENCE_S)  # the other disk has answered by then
     await clock.advance(120)
     detail = watch.disk().detail or ""
     assert "The folder of the database cannot be looked at (no answer)." in detail
