@@ -110,6 +110,7 @@ DIALS = [
     dial(Weather.REFUSING, "unreachable", "refused"),
     dial(Weather.TLS_BROKEN, "tls", "tls"),
     dial(Weather.PROXY_REFUSING, "proxy", "proxy"),
+    dial(Weather.HTTP_REDIRECTED, "unreachable", "intercepted"),
     dial(Weather.HTTP_FORBIDDEN, "server_unavailable", "http_refused"),
     replace(dial(Weather.HTTP_RATE_LIMITED, "rate_limited", "http_refused"), wait=RATE_LIMITED),
     dial(Weather.HTTP_UNAVAILABLE, "server_unavailable", "http_refused"),

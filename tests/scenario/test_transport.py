@@ -221,6 +221,28 @@ async def test_an_http_status_is_told(status: str) -> None:
     assert ending.attributes == {"status": status[:3]}
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "200 OK",
+        "302 Found\r\nLocation: http://portal.example/login",
+        "307 Temporary Redirect\r\nLocation: /ws/chat",
+        "511 Network Authentication Required",
+    ],
+)
+async def test_a_page_to_log_in_to_is_not_taken_for_the_server(answer: str) -> None:
+    async with listening(answering(answer)) as port:
+        ending = await ending_of(Endpoint(url=f"ws://127.0.0.1:{port}/ws/chat"))
+    assert ending.code == Local.INTERCEPTED
+    assert ending.attributes == {"status": answer[:3]}
+    assert "in the server's place" in ending.sentence
+
+
+async def upgrade_wrongly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n")
+
+
 async def test_a_silent_server_runs_into_the_time_limit() -> None:
     async with listening(stay_silent) as port:
         endpoint = Endpoint(url=f"ws://127.0.0.1:{port}/ws/chat", connect_timeout_s=0.3)
@@ -234,6 +256,7 @@ async def test_a_silent_server_runs_into_the_time_limit() -> None:
         (hang_up, "The server hung up before it answered."),
         (talk_nonsense, "What answered does not speak HTTP/1.1."),
         (talk_http_of_old, "What answered does not speak HTTP/1.1."),
+        (upgrade_wrongly, "What answered does not speak WebSocket."),
     ],
 )
 async def test_what_is_no_web_server_is_unreachable(answer: Answer, sentence: str) -> None:

@@ -33,6 +33,7 @@ class Weather(Enum):
     PROXY_REFUSING = "proxy refusing"
     HTTP_FORBIDDEN = "http 403"
     HTTP_RATE_LIMITED = "http 429"
+    HTTP_REDIRECTED = "http 302"
     HTTP_UNAVAILABLE = "http 503"
     STALLING_CONNECT = "stalling connect"
     STALLING_HANDSHAKE = "stalling handshake"
@@ -313,6 +314,8 @@ def _error(weather: Weather) -> Exception | None:
             return InvalidProxyStatus(Response(407, "Proxy Authentication Required", Headers()))
         case Weather.HTTP_FORBIDDEN:
             return InvalidStatus(Response(403, "Forbidden", Headers()))
+        case Weather.HTTP_REDIRECTED:
+            return InvalidStatus(Response(302, "Found", Headers()))
         case Weather.HTTP_RATE_LIMITED:
             return InvalidStatus(Response(429, "Too Many Requests", Headers()))
         case Weather.HTTP_UNAVAILABLE:

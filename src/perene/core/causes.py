@@ -32,6 +32,8 @@ class Local(StrEnum):
     CONNECT_TIMEOUT = "connect_timeout"
     PROXY = "proxy"
     HTTP_REFUSED = "http_refused"
+    INTERCEPTED = "intercepted"
+    """Somebody on the way answered in the server's place."""
     UNREACHABLE = "unreachable"
     OPEN_FILES = "open_files"
     SOCKET_CLOSED = "socket_closed"
@@ -163,6 +165,7 @@ LOCALS: Mapping[str, Cause] = {
     Local.CONNECT_TIMEOUT: Cause.UNREACHABLE,
     Local.PROXY: Cause.PROXY,
     Local.HTTP_REFUSED: Cause.SERVER_UNAVAILABLE,
+    Local.INTERCEPTED: Cause.UNREACHABLE,
     Local.UNREACHABLE: Cause.UNREACHABLE,
     Local.OPEN_FILES: Cause.OPEN_FILES,
     Local.SOCKET_CLOSED: Cause.NETWORK,

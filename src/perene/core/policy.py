@@ -136,13 +136,18 @@ POLICIES: Mapping[Cause, Policy] = {
     ),
     Cause.STREAM_ENDED: _retry("WhatsApp ended the stream, to begin it anew."),
     Cause.NETWORK: _way("The network connection was lost."),
-    Cause.DNS: _way("The name of WhatsApp's server could not be resolved; check the DNS."),
+    Cause.DNS: _way(
+        "The name of WhatsApp's server could not be resolved; check this machine's network and its"
+        " name servers."
+    ),
     Cause.UNREACHABLE: _way(
-        "WhatsApp's server could not be reached; check the network and any firewall."
+        "WhatsApp's server could not be reached; check the network, any firewall, and whether the"
+        " network wants a login on a page of its own."
     ),
     Cause.TLS: _way(
-        "TLS could not be made: the server's certificate is not one to trust, or the file of those"
-        " to trust cannot be read. `perene doctor` tells which.",
+        "TLS could not be made: the server's certificate is not one to trust (a network that wants"
+        " a login, or a firewall that opens TLS, shows its own), or the file of those to trust"
+        " cannot be read. `perene doctor` tells which.",
         relief=frozenset(Relief),
     ),
     Cause.PROXY: _way("The proxy did not make the connection; check its address and password."),

@@ -22,11 +22,14 @@ from perene.wire.noise import ClientHandshake
 _PORTS = {"ws": 80, "http": 80, "wss": 443, "https": 443}
 
 _REMEDIES: Mapping[str, str] = {
-    Local.DNS: "Check the host in PERENE_ENDPOINT and the name servers of this machine.",
+    Local.DNS: (
+        "Check the host in PERENE_ENDPOINT, and the network and the name servers of this machine."
+    ),
     Local.REFUSED: "Check the port in PERENE_ENDPOINT, and that a server runs there.",
     Local.TLS: (
         "Check PERENE_TLS_CA_FILE and the clock of this machine; a proxy or firewall that opens"
-        " TLS needs its authority there."
+        " TLS needs its authority there, and a network that wants a login on a page of its own"
+        " shows its own certificate until then."
     ),
     Local.CONNECT_TIMEOUT: "Check that a firewall lets connections to the server out.",
     Local.OPEN_FILES: "Raise the limit of open files: `ulimit -n`, or LimitNOFILE= of systemd.",
@@ -34,6 +37,10 @@ _REMEDIES: Mapping[str, str] = {
     Local.HTTP_REFUSED: (
         "Check the path in PERENE_ENDPOINT; if it is right, the server refuses at the moment, or"
         " refuses this machine's address."
+    ),
+    Local.INTERCEPTED: (
+        "Log in to the network if it wants that on a page of its own; have a firewall or filter on"
+        " the way let WhatsApp through; check the path in PERENE_ENDPOINT."
     ),
     Local.CERTIFICATE: (
         "Check PERENE_NOISE_ROOT_KEY, which a simulator prints when it starts and which WhatsApp"

@@ -34,6 +34,13 @@ class Transport(Protocol):
 _TLS = SharedTls()
 
 
+class _Upgrade(connect):
+    """Asks for a WebSocket and follows no redirect: whoever sends one is not the chat server."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
+
+
 class SocketTransport:
     """A WebSocket, without compression: every frame is encrypted, and would not shrink."""
 
@@ -46,7 +53,7 @@ class SocketTransport:
         tls = _TLS.of(endpoint)
         try:
             async with asyncio.timeout(endpoint.connect_timeout_s):
-                socket = await connect(
+                socket = await _Upgrade(
                     endpoint.url,
                     origin=ORIGIN,  # pyright: ignore[reportArgumentType]  # a NewType of str
                     additional_headers={"Cache-Control": "no-cache", "Pragma": "no-cache"},

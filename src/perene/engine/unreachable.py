@@ -4,8 +4,10 @@ import errno
 import re
 import socket
 import ssl
+from http import HTTPStatus
 
 from websockets.exceptions import (
+    InvalidHandshake,
     InvalidMessage,
     InvalidProxy,
     InvalidProxyStatus,
@@ -37,8 +39,7 @@ def unreachable(error: Exception, *, proxied: bool) -> ConnectionEnded:
 def _read(error: Exception, *, proxied: bool) -> tuple[Local, str, int | None]:
     match error:
         case InvalidStatus():
-            status = error.response.status_code
-            return Local.HTTP_REFUSED, f"The server answered with HTTP status {status}.", status
+            return _of_status(error.response.status_code)
         case InvalidProxyStatus():
             status = error.response.status_code
             return Local.PROXY, f"The proxy answered with HTTP status {status}.", status
@@ -50,6 +51,8 @@ def _read(error: Exception, *, proxied: bool) -> tuple[Local, str, int | None]:
             if isinstance(error.__cause__, EOFError):
                 return Local.UNREACHABLE, "The server hung up before it answered.", None
             return Local.UNREACHABLE, "What answered does not speak HTTP/1.1.", None
+        case InvalidHandshake():
+            return Local.UNREACHABLE, "What answered does not speak WebSocket.", None
         case socket.gaierror() | UnicodeError():  # the latter for what can be no name
             return _without_address(error, proxied=proxied)
         case ssl.SSLError():
@@ -61,6 +64,18 @@ def _read(error: Exception, *, proxied: bool) -> tuple[Local, str, int | None]:
         case _:
             reason = type(error).__name__
             return Local.UNREACHABLE, f"The server could not be reached ({reason}).", None
+
+
+def _of_status(status: int) -> tuple[Local, str, int | None]:
+    """Read what came in place of an upgrade.
+
+    A chat server refuses by 4xx or 5xx. A page, a redirect, or 511 "Network Authentication
+    Required" (RFC 6585 §6) comes from a captive portal, or a filter on the way.
+    """
+    if status // 100 in (2, 3) or status == HTTPStatus.NETWORK_AUTHENTICATION_REQUIRED:
+        sentence = f"Something on the way answered in the server's place (HTTP status {status})."
+        return Local.INTERCEPTED, sentence, status
+    return Local.HTTP_REFUSED, f"The server answered with HTTP status {status}.", status
 
 
 def _without_address(error: Exception, *, proxied: bool) -> tuple[Local, str, int | None]:

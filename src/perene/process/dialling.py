@@ -29,6 +29,10 @@ Connect = Callable[[Address], Awaitable[socket.socket]]
 NEXT_AFTER_S = 0.25
 """How long an address is waited for alone (RFC 8305 §5 and §8)."""
 
+LAST_FOR_S = 10.0
+"""How long a silent address is waited for when the others have failed. A lost packet is sent again
+after 1, 3 and 7 s; who waits on for a black hole misses that the others are there again."""
+
 
 def is_literal(host: str) -> bool:
     """Tell whether this is an address, so that nobody needs to be asked for any."""
@@ -71,18 +75,19 @@ async def first_connected(
     *,
     connect: Connect = connected,
     next_after_s: float = NEXT_AFTER_S,
+    last_for_s: float = LAST_FOR_S,
 ) -> socket.socket:
     """Return a socket to the first address that answers; there must be one address at least.
 
     Raises OSError when none does: the one error that all have, or one that lists them in the form
-    of asyncio. Bounds no time: an address that never answers is waited for until cancelled.
-    Whatever happens, no other socket is left open, and no task.
+    of asyncio. While all are silent it waits until cancelled. Whatever happens, no other socket is
+    left open, and no task.
     """
     if len(addresses) == 1:
         return await connect(addresses[0])
     race = _Race(connect)
     try:
-        await race.run(addresses, next_after_s)
+        await race.run(addresses, next_after_s, last_for_s)
     except BaseException:
         if race.won is not None:
             race.won.close()
@@ -100,8 +105,10 @@ class _Race:
         self.failures: list[OSError] = []
         self._connect = connect
 
-    async def run(self, addresses: Sequence[Address], next_after_s: float) -> None:
-        """Return when one attempt has won, or all have failed."""
+    async def run(
+        self, addresses: Sequence[Address], next_after_s: float, last_for_s: float
+    ) -> None:
+        """Return when one attempt has won, or all have failed or are hopeless."""
         async with asyncio.TaskGroup() as group:
             under_way: set[asyncio.Task[None]] = set()
             for address in addresses:
@@ -109,8 +116,10 @@ class _Race:
                 under_way = await self._news(under_way, next_after_s)
                 if self.won is not None:
                     break
-            while under_way and self.won is None:
-                under_way = await self._news(under_way, None)
+            hopeless = False
+            while under_way and self.won is None and not hopeless:
+                left = await self._news(under_way, last_for_s if self.failures else None)
+                hopeless, under_way = left == under_way, left
             for attempt in under_way:
                 attempt.cancel()
 

@@ -148,6 +148,28 @@ async def test_a_dial_that_is_cancelled_leaves_no_socket_and_no_task(
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
+async def test_a_silent_address_is_not_waited_for_long_when_the_others_have_failed(
+    ways: Ways,
+) -> None:
+    ways.let_fail(4, errno.ECONNREFUSED)
+    with pytest.raises(ConnectionRefusedError):
+        await first_connected(
+            [SIX[0], FOUR[0]], connect=ways.connect, next_after_s=LATER_S, last_for_s=LATER_S
+        )
+    assert ways.left == []
+
+
+async def test_while_all_are_silent_nobody_gives_up(ways: Ways) -> None:
+    dial = asyncio.create_task(
+        first_connected([SIX[0], FOUR[0]], connect=ways.connect, next_after_s=LATER_S, last_for_s=0)
+    )
+    await ways.tried_all(2)
+    _, waiting = await asyncio.wait([dial], timeout=10 * LATER_S)
+    assert waiting
+    ways.let_open(4)
+    assert await dial is ways.sockets["192.0.2.4"]
+
+
 async def test_when_none_answers_for_one_reason_that_is_told(ways: Ways) -> None:
     for number in (1, 4):
         ways.let_fail(number, errno.ECONNREFUSED)
