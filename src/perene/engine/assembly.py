@@ -12,7 +12,7 @@ from perene.engine.devices import Devices
 from perene.engine.dispatcher import Dispatcher
 from perene.engine.groups import Groups
 from perene.engine.intake import Intake
-from perene.engine.keepalive import Keepalive
+from perene.engine.keepalive import FIRST_SILENCE_S, Keepalive
 from perene.engine.line import Line
 from perene.engine.linking import Linking
 from perene.engine.listening import HearingMemory, Listening
@@ -70,6 +70,7 @@ def assemble(
         reading=intake,
         writing=channel,
         silence_s=config.keepalive_s,
+        first_silence_s=FIRST_SILENCE_S,
         heartbeat_s=config.heartbeat_s,
     )
     intake.on_any = keepalive.heard

@@ -14,6 +14,16 @@ from perene.wire.node import Node
 ANSWER_WITHIN_S = 20.0
 """WhatsApp Web's own deadline (facts/protocol.md §1.7)."""
 
+FIRST_SILENCE_S = 5.0
+"""Silence after a login until the first ping. With the time for its answer that is less than the
+30 s after which a connection counts as stable: where large packets vanish (a path whose MTU nobody
+tells), a login works, all that follows is dead, and the count of attempts would begin anew each
+time."""
+
+PATIENCE_S = 300.0
+"""How long a connection that brings something may leave every ping unanswered. On a slow link the
+answer comes behind what was sent before it: a megabyte takes 130 s at 64 kbit/s."""
+
 BEATS = 2
 """Pings within the time that may pass without a proof: a single one may be answered late."""
 
@@ -39,7 +49,8 @@ class Keepalive:
 
     `heard` is called for everything that arrives; a busy connection needs no ping for silence. The
     heartbeat does not depend on that, nor on the processing: twice in `heartbeat_s`, every 15 s by
-    default, the server is asked to prove that it is there (requirements A5, C2).
+    default, the server is asked to prove that it is there (requirements A5, C2). The first ping
+    comes after a silence of `first_silence_s` already.
     """
 
     def __init__(
@@ -52,6 +63,7 @@ class Keepalive:
         writing: Writing,
         silence_s: float,
         heartbeat_s: float,
+        first_silence_s: float | None = None,
     ) -> None:
         self._queries = queries
         self._clock = clock
@@ -59,9 +71,12 @@ class Keepalive:
         self._reading = reading
         self._writing = writing
         self._silence_s = silence_s
+        self._first_silence_s = min(silence_s, first_silence_s or silence_s)
         self._beat_s = heartbeat_s / BEATS
         self._heard_at = clock.monotonic()
         self._asked_at = clock.monotonic()
+        self._answered_at = clock.monotonic()
+        self._is_first = True
         self._hurried = asyncio.Event()
 
     def heard(self) -> None:
@@ -75,7 +90,8 @@ class Keepalive:
     async def run(self) -> None:
         """Keep on until cancelled; raises ConnectionEnded when no answer comes."""
         while True:
-            due = min(self._heard_at + self._silence_s, self._asked_at + self._beat_s)
+            silence_s = self._first_silence_s if self._is_first else self._silence_s
+            due = min(self._heard_at + silence_s, self._asked_at + self._beat_s)
             wait = due - self._clock.monotonic()
             if wait > 0 and not self._hurried.is_set():
                 await happens_within(self._clock, self._hurried, wait)
@@ -84,12 +100,14 @@ class Keepalive:
             self._hurried.clear()
             # The beat counts from question to question: answers that take long slow nothing down.
             self._asked_at = self._clock.monotonic()
+            self._is_first = False
             if await self._is_answered(hurried=hurried):
-                self._heard_at = self._clock.monotonic()
+                self._heard_at = self._answered_at = self._clock.monotonic()
                 self._observer.notice(Alive(at=self._clock.now()))
 
     async def _is_answered(self, *, hurried: bool) -> bool:
-        """Ask for a proof. False if there is none, but the answer may lie in the socket unread.
+        """Ask for a proof. False if there is none, but the answer may lie in the socket unread, or
+        be on its way behind what still arrives.
 
         Raises ConnectionEnded if the server had its chance.
         """
@@ -97,13 +115,23 @@ class Keepalive:
         try:
             await self._queries.ask("w:p", "get", Node("ping"), timeout_s=ANSWER_WITHIN_S)
         except QueryTimedOut as error:
-            if paused or self._reading.pauses > pauses:
+            if paused or self._reading.pauses > pauses or self._is_arriving:
                 return False
             raise self._ending(hurried=hurried or self._hurried.is_set()) from error
         except QueryFailed:
             # Any answer proves that somebody is there.
             return True
         return True
+
+    @property
+    def _is_arriving(self) -> bool:
+        """Whether something came after the question, which has not gone on for too long.
+
+        The server hears us then: without our acknowledgements TCP would soon send nothing more.
+        That is no proof of one that has stopped to read.
+        """
+        patient = self._clock.monotonic() < self._answered_at + PATIENCE_S
+        return self._heard_at > self._asked_at and patient and not self._writing.is_stuck
 
     def _ending(self, *, hurried: bool) -> ConnectionEnded:
         if hurried:

@@ -8,9 +8,15 @@ import pytest
 
 from perene.core.causes import Local
 from perene.core.notices import Alive, Notice
+from perene.core.policy import STABLE_AFTER
 from perene.engine import endings
 from perene.engine.errors import ConnectionEnded, QueryFailed, QueryTimedOut
-from perene.engine.keepalive import ANSWER_WITHIN_S, Keepalive
+from perene.engine.keepalive import (
+    ANSWER_WITHIN_S,
+    FIRST_SILENCE_S,
+    PATIENCE_S,
+    Keepalive,
+)
 from perene.engine.queries import Queries
 from perene.wire.node import Node
 from tests.support.virtual_clock import START, VirtualClock
@@ -116,7 +122,7 @@ async def test_the_end_of_the_connection_ends_every_question(line: Line) -> None
 class Pulse(Line):
     """A keepalive over such a line."""
 
-    def __init__(self) -> None:
+    def __init__(self, first_silence_s: float | None = None) -> None:
         super().__init__()
         self.notices: list[Notice] = []
         self.pauses = 0
@@ -130,6 +136,7 @@ class Pulse(Line):
             writing=self,
             silence_s=10.0,
             heartbeat_s=30.0,
+            first_silence_s=first_silence_s,
         )
         self.task = asyncio.create_task(self.keepalive.run())
 
@@ -204,9 +211,68 @@ async def test_no_answer_ends_the_connection(pulse: Pulse) -> None:
     assert caught.value.ending.code == Local.KEEPALIVE
 
 
-async def unanswered(pulse: Pulse) -> str:
-    """Let the next ping have no answer; return the code of what follows."""
+async def test_who_is_dead_from_the_login_is_found_before_it_counts_as_stable() -> None:
+    pulse = Pulse(first_silence_s=FIRST_SILENCE_S)
+    began = pulse.clock.monotonic()
+    await pulse.clock.until_asleep(FIRST_SILENCE_S)
+    await pulse.clock.advance(FIRST_SILENCE_S)
+    assert await unanswered(pulse) == Local.KEEPALIVE
+    assert pulse.clock.monotonic() - began < STABLE_AFTER.total_seconds()
+
+
+async def test_only_the_first_silence_is_shorter() -> None:
+    pulse = Pulse(first_silence_s=FIRST_SILENCE_S)
+    await pulse.clock.until_asleep(FIRST_SILENCE_S)
+    await pulse.clock.advance(FIRST_SILENCE_S)
+    pulse.answer(await pulse.asked(1))
+    await pulse.clock.until_asleep(10)
+    await pulse.clock.advance(9)
+    assert len(pulse.wire.sent) == 1
+    pulse.task.cancel()
+
+
+@pytest.mark.requirement("C2")
+async def test_an_answer_behind_what_still_arrives_is_waited_for(pulse: Pulse) -> None:
+    await pulse.clock.until_asleep(10)
+    await pulse.clock.advance(10)
+    for number in range(1, 6):
+        await pulse.asked(number)
+        await pulse.clock.until_asleep(ANSWER_WITHIN_S)
+        await pulse.clock.advance(ANSWER_WITHIN_S / 2)
+        pulse.keepalive.heard()
+        await pulse.clock.advance(ANSWER_WITHIN_S / 2)
+    assert pulse.notices == []
+    assert await unanswered(pulse, 6) == Local.KEEPALIVE, "nothing more came"
+
+
+async def test_who_sends_but_never_answers_is_given_up_at_last(pulse: Pulse) -> None:
+    await pulse.clock.until_asleep(10)
+    await pulse.clock.advance(10)
+    while not pulse.task.done() and pulse.clock.monotonic() < 2 * PATIENCE_S:
+        await pulse.clock.advance(1)
+        pulse.keepalive.heard()
+    with pytest.raises(ConnectionEnded):
+        await pulse.task
+    assert pulse.clock.monotonic() <= PATIENCE_S + ANSWER_WITHIN_S
+
+
+async def test_who_sends_but_takes_nothing_more_is_given_up_at_once(pulse: Pulse) -> None:
+    await pulse.clock.until_asleep(10)
+    pulse.is_stuck = True
+    await pulse.clock.advance(10)
     await pulse.asked(1)
+    await pulse.clock.until_asleep(ANSWER_WITHIN_S)
+    await pulse.clock.advance(1)
+    pulse.keepalive.heard()
+    await pulse.clock.advance(ANSWER_WITHIN_S - 1)
+    with pytest.raises(ConnectionEnded) as caught:
+        await pulse.task
+    assert caught.value.ending.code == Local.HALF_OPEN
+
+
+async def unanswered(pulse: Pulse, number: int = 1) -> str:
+    """Let the next ping have no answer; return the code of what follows."""
+    await pulse.asked(number)
     await pulse.clock.until_asleep(ANSWER_WITHIN_S)
     await pulse.clock.advance(ANSWER_WITHIN_S)
     with pytest.raises(ConnectionEnded) as caught:
