@@ -73,10 +73,17 @@ class Listening(socket.socket):
 
 
 def listening_socket(host: str, port: int, *, most: int | None = None) -> Listening:
-    """Return a socket that listens; RefusedToStart says why there is none."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    """Return a socket that listens; RefusedToStart says why there is none.
+
+    "::" stands for every address of this machine, those of IPv4 included.
+    """
     try:
-        sock = socket.create_server((host, port), family=family, backlog=512)
+        sock = socket.create_server(
+            (host, port),
+            family=_family(host),
+            backlog=512,
+            dualstack_ipv6=host == "::" and socket.has_dualstack_ipv6(),
+        )
     except OSError as error:
         # Python puts the address behind the reason, once more.
         reason = str(error.strerror).partition(" (while")[0]
@@ -90,3 +97,12 @@ def listening_socket(host: str, port: int, *, most: int | None = None) -> Listen
     # acknowledgement of its own headers.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return Listening(sock, most=most)
+
+
+def _family(host: str) -> socket.AddressFamily:
+    """Return IPv6 for an address of it, and for a name that has no other."""
+    if ":" in host:
+        return socket.AF_INET6
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    families = {family for family, *_ in found}
+    return socket.AF_INET if socket.AF_INET in families else socket.AF_INET6

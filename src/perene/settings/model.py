@@ -81,7 +81,9 @@ class Settings(BaseSettings):
         default="127.0.0.1",
         min_length=1,
         description="Address to listen on.",
-        json_schema_extra=_give("an IP address or host name of this machine"),
+        json_schema_extra=_give(
+            "an IP address or host name of this machine; :: for all, IPv4 and IPv6"
+        ),
     )
     port: int = Field(
         default=8080,

@@ -89,3 +89,53 @@ def test_any_number_is_taken_where_there_is_no_limit() -> None:
         for _ in range(20):
             held.enter_context(socket.create_connection(listening.getsockname()))
             held.enter_context(listening.accept()[0])
+
+
+@pytest.mark.parametrize(
+    ("host", "reached"),
+    [
+        ("::", {"127.0.0.1", "::1"}),
+        ("0.0.0.0", {"127.0.0.1"}),  # noqa: S104  # what is tried
+        ("::1", {"::1"}),
+        ("127.0.0.1", {"127.0.0.1"}),
+        ("a-name-of-both", {"127.0.0.1"}),
+        ("a-name-of-ipv6", {"::1"}),
+    ],
+)
+def test_a_host_stands_for_the_addresses_that_it_names(
+    host: str, reached: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {"a-name-of-both": ["::1", "127.0.0.1"], "a-name-of-ipv6": ["::1"]}
+    look_up = socket.getaddrinfo
+
+    def found(name: str, *question: Any, **more: Any) -> list[Any]:
+        return [
+            one
+            for address in names.get(name, [name])
+            for one in look_up(address, *question, **more)
+        ]
+
+    monkeypatch.setattr(socket, "getaddrinfo", found)
+    bind = socket.socket.bind
+
+    def bound(one: socket.socket, address: tuple[str, int]) -> None:
+        """Bind by name as the system does, which knows other names."""
+        mine = [at for at in names.get(address[0], address[:1]) if (":" in at) == _is_six(one)]
+        bind(one, (mine[0], address[1]))
+
+    monkeypatch.setattr(socket.socket, "bind", bound)
+    with listening_socket(host, 0) as listening:
+        port = listening.getsockname()[1]
+        assert {at for at in ("127.0.0.1", "::1") if _answers(at, port)} == reached
+
+
+def _is_six(one: socket.socket) -> bool:
+    return one.family == socket.AF_INET6
+
+
+def _answers(address: str, port: int) -> bool:
+    try:
+        socket.create_connection((address, port), timeout=10).close()
+    except ConnectionRefusedError:
+        return False
+    return True
