@@ -46,6 +46,17 @@ DESK = SessionId("desk")
 """The session of scenarios that need but one."""
 
 
+def engine_config(root_key: bytes, **changed: Any) -> EngineConfig:
+    """Return how connections of a world are made; nothing of it is delayed unless changed."""
+    config = EngineConfig(
+        endpoint=Endpoint(url="memory:"),
+        root_key=root_key,
+        client=ClientIdentity(version=(2, 3000, 1)),
+        retry_delay_s=0.0,
+    )
+    return replace(config, **changed)
+
+
 class Perene:
     """Real engine, store, committer, supervisor and desks, made anew at each `start`.
 
@@ -86,15 +97,7 @@ class Perene:
         self._folder = folder
         self._url = url
         self._seed = seed
-        self._config = replace(
-            EngineConfig(
-                endpoint=Endpoint(url="memory:"),
-                root_key=root_key,
-                client=ClientIdentity(version=(2, 3000, 1)),
-                retry_delay_s=0.0,
-            ),
-            **config,
-        )
+        self._config = engine_config(root_key, **config)
         self._tasks: list[asyncio.Task[None]] = []
 
     # --- its life ---------------------------------------------------------------------------------
