@@ -2,10 +2,9 @@
 
 import sqlite3
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-import psycopg
 from sqlalchemy import (
     URL,
     Connection,
@@ -23,8 +22,12 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from perene.store import errands
+from perene.store.driver import is_psycopg_error
 from perene.store.failures import is_spoilt
 from perene.store.sqlite_files import SqliteFiles
+
+if TYPE_CHECKING:
+    import psycopg
 
 STATEMENT_S: Final = 8.0
 """How long a statement waits for another process's write, and how long a dead server is waited for.
@@ -162,7 +165,7 @@ def _settle(engine: Engine, statement_s: float, **more: str | int) -> None:
     calls = ", ".join("set_config(%s, %s, false)" for _ in settings)
     values = [str(value) for pair in settings.items() for value in pair]
 
-    def on_connect(connection: psycopg.Connection, _record: object) -> None:
+    def on_connect(connection: "psycopg.Connection", _record: object) -> None:
         autocommit, connection.autocommit = connection.autocommit, True
         connection.execute(f"SELECT {calls}".encode(), values).close()
         connection.autocommit = autocommit
@@ -202,7 +205,7 @@ def _tell_errands(engine: Engine, *, ping: bool) -> None:
         if ping and entry.info.setdefault("used", False):
             try:
                 engine.dialect.do_ping(connection)
-            except psycopg.Error as error:
+            except engine.dialect.loaded_dbapi.Error as error:
                 raise exc.DisconnectionError("the idle connection is dead") from error
         entry.info["used"] = True
 
@@ -215,7 +218,7 @@ def _replace_spoilt(engine: Engine) -> None:
 
     def on_error(context: ExceptionContext) -> None:
         error = context.original_exception
-        if isinstance(error, psycopg.Error) and is_spoilt(error):
+        if is_psycopg_error(error) and is_spoilt(error):
             context.is_disconnect = True
 
     event.listen(engine, "handle_error", on_error)

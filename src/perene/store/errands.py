@@ -28,10 +28,9 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-import psycopg
-
 from perene.core.errors import StorageUnavailable
 from perene.process.threads import Threads, started
+from perene.store.driver import is_psycopg_connection
 
 T = TypeVar("T")
 
@@ -92,9 +91,11 @@ class Errand:
             match connection:
                 case sqlite3.Connection():
                     self._cut = lambda: _interrupt(connection)
-                case psycopg.Connection():
+                case _ if is_psycopg_connection(connection):
+                    from psycopg import Error
+
                     # Who is closed already needs no cut; who has no descriptor left goes without.
-                    with contextlib.suppress(psycopg.Error, OSError):
+                    with contextlib.suppress(Error, OSError):
                         # One of its own: the driver may close its one at any moment, and the
                         # system give the number to somebody else.
                         line = socket.socket(fileno=os.dup(connection.fileno()))

@@ -7,12 +7,15 @@ are cut out here, so that a log of the chained exception holds no numbers and no
 import re
 import sqlite3
 from collections.abc import Sequence
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-import psycopg
 from sqlalchemy import exc
 
 from perene.core.errors import StorageError, StorageUnavailable, UnreadableState
+from perene.store.driver import is_psycopg_error
+
+if TYPE_CHECKING:
+    import psycopg
 
 # SQLSTATE classes that go away by themselves or by an operator: connection, resources, operator
 # intervention, system error, rollback by deadlock or serialisation; and "read-only transaction",
@@ -20,7 +23,8 @@ from perene.core.errors import StorageError, StorageUnavailable, UnreadableState
 _PASSING_CLASSES = frozenset({"08", "53", "57", "58", "40"})
 _READ_ONLY_TRANSACTION = "25006"
 _LOCK_NOT_AVAILABLE = "55P03"
-_MISSING_RIGHT = "42501"
+MISSING_RIGHT = "42501"
+"""The code of a refusal for want of a right."""
 _BY_POOLER = "08P01"
 
 # A server that is another one than it was, or a pooler that gave the connection to somebody else:
@@ -113,7 +117,7 @@ def classify(error: Exception) -> StorageError:
         return StorageUnavailable("no database connection became free in time")
     original = error.orig if isinstance(error, exc.DBAPIError) else error
     lost = isinstance(error, exc.DBAPIError) and error.connection_invalidated
-    if isinstance(original, psycopg.Error) and not (lost and original.sqlstate is None):
+    if is_psycopg_error(original) and not (lost and original.sqlstate is None):
         _cut(error, original)
         return _classify_postgres(original, lost=lost)
     if lost:
@@ -125,7 +129,7 @@ def classify(error: Exception) -> StorageError:
 
 def is_database_error(error: Exception) -> bool:
     """Tell whether an exception comes from SQLAlchemy or from a driver."""
-    return isinstance(error, exc.SQLAlchemyError | sqlite3.Error | psycopg.Error)
+    return isinstance(error, exc.SQLAlchemyError | sqlite3.Error) or is_psycopg_error(error)
 
 
 def _classify_sqlite(error: sqlite3.Error) -> StorageError:
@@ -143,21 +147,21 @@ def refusal(error: Exception) -> str:
     """Return in whose words PostgreSQL refused what it could do for another user or in another
     place: a right, a schema or a table that is somebody else's; "" for everything else."""
     original = error.orig if isinstance(error, exc.DBAPIError) else error
-    state = original.sqlstate if isinstance(original, psycopg.Error) else None
+    state = original.sqlstate if is_psycopg_error(original) else None
     if state is None or not state.startswith(("42", "3F")):
         return ""
     # Names of tables and schemas, no values.
     return f"{cast('psycopg.Error', original).diag.message_primary} ({state})"
 
 
-def is_spoilt(error: psycopg.Error) -> bool:
+def is_spoilt(error: "psycopg.Error") -> bool:
     """Tell whether a connection is of no more use, though both ends keep it open."""
     # Cached plans of a table that was changed meanwhile; the code alone stands for much else.
     outdated = error.diag.source_function == "RevalidateCachedQuery"
     return error.sqlstate in _SPOILT or outdated
 
 
-def _classify_postgres(error: psycopg.Error, *, lost: bool) -> StorageError:
+def _classify_postgres(error: "psycopg.Error", *, lost: bool) -> StorageError:
     state = error.sqlstate
     if state is None:
         return _no_connection(error)
@@ -166,22 +170,24 @@ def _classify_postgres(error: psycopg.Error, *, lost: bool) -> StorageError:
     told = f"{reason}, {state}" if reason else state
     if lost and not is_spoilt(error):
         return StorageUnavailable(f"the connection to the database was lost ({told})")
-    passing = state[:2] in _PASSING_CLASSES or state in (_LOCK_NOT_AVAILABLE, _MISSING_RIGHT)
+    passing = state[:2] in _PASSING_CLASSES or state in (_LOCK_NOT_AVAILABLE, MISSING_RIGHT)
     if passing or is_spoilt(error):
         return StorageUnavailable(f"the database cannot be used at this moment ({told})")
     where = error.diag.constraint_name or type(error).__name__
     return StorageError(f"the database refused a statement ({state}, {where})")
 
 
-def _no_connection(error: psycopg.Error) -> StorageError:
+def _no_connection(error: "psycopg.Error") -> StorageError:
+    from psycopg import OperationalError  # there, or this would be none of its errors
+
     found = _words(error)
-    if found or isinstance(error, psycopg.OperationalError):
+    if found or isinstance(error, OperationalError):
         told = f"no connection: {found}" if found else "no connection"
         return StorageUnavailable(f"the database cannot be used at this moment ({told})")
     return StorageError(f"the database refused a statement ({type(error).__name__})")
 
 
-def _words(error: psycopg.Error) -> str:
+def _words(error: "psycopg.Error") -> str:
     said = str(error)
     return next((why for words, why in _CONNECTION_REASONS if re.search(words, said)), "")
 
@@ -190,7 +196,7 @@ def _reason(code: str, reasons: Sequence[tuple[str, str]]) -> str:
     return next((why for prefix, why in reasons if code.startswith(prefix)), "")
 
 
-def _cut(error: Exception, original: psycopg.Error) -> None:
+def _cut(error: Exception, original: "psycopg.Error") -> None:
     primary = original.diag.message_primary
     if primary is not None:
         original.args = (primary,)

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-import psycopg
 from sqlalchemy import Connection, exc, func, select, text
 
 from perene.core.errors import StorageError
@@ -16,9 +15,13 @@ from perene.store import schema
 from perene.store.client_versions import read_client_version
 from perene.store.database import Database
 from perene.store.database_url import parse_url
+from perene.store.failures import MISSING_RIGHT
 from perene.store.keyring import check_master, in_use
 from perene.store.migrations import VERSION_TABLE, version
 from perene.store.twins import read_accounts
+
+if TYPE_CHECKING:
+    import psycopg
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,5 +118,5 @@ def _try_to_grow(connection: Connection) -> None:
             connection.execute(_FILL_TRIAL)
     except exc.ProgrammingError as error:
         # Its user may write to the tables, and make none: enough until the next migration.
-        if not isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
+        if getattr(error.orig, "sqlstate", None) != MISSING_RIGHT:
             raise
