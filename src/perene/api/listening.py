@@ -8,6 +8,7 @@ import weakref
 import structlog
 
 from perene.core.errors import RefusedToStart
+from perene.process.dialling import is_literal
 
 log = structlog.stdlib.get_logger()
 
@@ -101,8 +102,8 @@ def listening_socket(host: str, port: int, *, most: int | None = None) -> Listen
 
 def _family(host: str) -> socket.AddressFamily:
     """Return IPv6 for an address of it, and for a name that has no other."""
-    if ":" in host:
-        return socket.AF_INET6
+    if is_literal(host):  # no resolver is asked, which may hang
+        return socket.AF_INET6 if ":" in host else socket.AF_INET
     found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     families = {family for family, *_ in found}
     return socket.AF_INET if socket.AF_INET in families else socket.AF_INET6

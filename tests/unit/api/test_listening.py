@@ -139,3 +139,12 @@ def _answers(address: str, port: int) -> bool:
     except ConnectionRefusedError:
         return False
     return True
+
+
+def test_an_address_needs_no_resolver(monkeypatch: pytest.MonkeyPatch) -> None:
+    def asked(*question: object, **more: object) -> None:
+        raise AssertionError("an address was looked up")
+
+    monkeypatch.setattr(socket, "getaddrinfo", asked)
+    for host in ("127.0.0.1", "::1", "::"):
+        listening_socket(host, 0).close()
