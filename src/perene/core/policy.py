@@ -154,8 +154,14 @@ POLICIES: Mapping[Cause, Policy] = {
     Cause.OPEN_FILES: _retry(
         "This machine lets Perene open no more files and sockets; raise the limit of open files."
     ),
-    Cause.HANDSHAKE_TIMEOUT: _way("The server did not complete the handshake."),
-    Cause.KEEPALIVE: _way("The server no longer answered keepalives."),
+    Cause.HANDSHAKE_TIMEOUT: _way(
+        "The server did not complete the handshake. If that goes on, check the network, and that"
+        " large packets pass (its MTU)."
+    ),
+    Cause.KEEPALIVE: _way(
+        "The server no longer answered keepalives. If that goes on, check the network, and that"
+        " large packets pass (its MTU)."
+    ),
     Cause.HALF_OPEN: _way("The socket took nothing more, though nobody had closed it."),
     Cause.DEAF: _retry("The connection answered, but delivered nothing."),
     Cause.MALFORMED: _retry("One side sent something that the other could not read."),
