@@ -119,7 +119,7 @@ class Traffic:
         assert world.simulator.evidence.reused_keys == []
 
 
-@pytest.mark.parametrize("health", [Health.FAILING, Health.HANGING, Health.MUTE])
+@pytest.mark.parametrize("health", [one for one in Health if one is not Health.WELL])
 @pytest.mark.requirement("C13", "D9", "E1", "E8", "F1")
 async def test_a_database_outage_of_ten_minutes_loses_nothing_and_storms_nobody(
     world: World, tmp_path: Path, health: Health

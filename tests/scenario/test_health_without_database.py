@@ -28,7 +28,7 @@ FROM_MEMORY = (
     f"/v1/sessions/{DESK}",
 )
 
-sick = pytest.mark.parametrize("health", [Health.FAILING, Health.HANGING, Health.MUTE])
+sick = pytest.mark.parametrize("health", [one for one in Health if one is not Health.WELL])
 
 
 class Client:

@@ -1,6 +1,7 @@
 """The database under Perene, as sick as a test wants it: every transaction and every read."""
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from enum import Enum
@@ -10,6 +11,7 @@ from perene.core.clock import Clock
 from perene.core.errors import StorageUnavailable
 from perene.process.threads import Threads
 from perene.store.database import Database
+from perene.store.failures import classify
 
 T = TypeVar("T")
 
@@ -20,6 +22,8 @@ class Health(Enum):
     WELL = "well"
     FAILING = "failing"
     """It refuses at once, as a server that is down."""
+    UNREADABLE = "unreadable"
+    """Its disk gives errors to whoever reads, which SQLite tells as it tells of a damaged file."""
     HANGING = "hanging"
     """It does nothing until it is well again; what nobody waits for any more is never done."""
     MUTE = "mute"
@@ -74,6 +78,10 @@ class Storage:
             match self._health:
                 case Health.FAILING:
                     raise StorageUnavailable("the server closed the connection unexpectedly")
+                case Health.UNREADABLE:
+                    error = sqlite3.DatabaseError("database disk image is malformed")
+                    error.sqlite_errorname = "SQLITE_CORRUPT"
+                    raise classify(error) from error
                 case Health.HANGING:
                     await self._well.wait()
                     return await inner(threads, work)

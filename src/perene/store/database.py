@@ -26,7 +26,7 @@ from perene.store.database_url import describe, parse_url, prepare_file, sqlite_
 from perene.store.engines import STATEMENT_S, make_engine
 from perene.store.errands import Crew, Errand, silence, within
 from perene.store.errors import CannotConnect, UnreadableDatabase, UnsuitableDatabase
-from perene.store.failures import classify, is_database_error, refusal
+from perene.store.failures import classify, is_damage, is_database_error, refusal
 from perene.store.migrations import bring_up_to_date, is_up_to_date
 from perene.store.progress import Progress
 from perene.store.sqlite_files import SqliteFiles
@@ -116,7 +116,7 @@ class Database:
             if refused := refusal(error):
                 message = f"cannot use {describe(parsed)}: {refused}"
                 raise UnsuitableDatabase(message) from error
-            if isinstance(found, StorageUnavailable):
+            if isinstance(found, StorageUnavailable) and not is_damage(error):
                 message = f"cannot use {describe(parsed)}: {found}"
                 raise CannotConnect(message) from error
             if isinstance(found, PereneError) and found is not error:

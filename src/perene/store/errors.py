@@ -34,10 +34,13 @@ class PooledByTransaction(RefusedToStart):
 
 
 class UnreadableDatabase(RefusedToStart):
-    """The file exists but is no database, or is damaged."""
+    """The file exists but is no database, is damaged, or lies on a disk that gives errors."""
 
     code = "unreadable_database"
-    remedy = "Restore the database from a backup; the file was left as it is."
+    remedy = (
+        "Look whether its disk gives errors (`dmesg`); if it does not, restore the database from a"
+        " backup. The file was left as it is."
+    )
 
 
 class UnsuitableDatabase(RefusedToStart):

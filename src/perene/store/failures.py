@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from sqlalchemy import exc
 
-from perene.core.errors import StorageError, StorageUnavailable, UnreadableState
+from perene.core.errors import StorageError, StorageUnavailable
 from perene.store.driver import is_psycopg_error
 
 if TYPE_CHECKING:
@@ -31,8 +31,9 @@ _BY_POOLER = "08P01"
 # it takes no writes, or no longer knows what was prepared, or knows more than this end does.
 _SPOILT = frozenset({_READ_ONLY_TRANSACTION, "26000", "42P05"})
 
-# https://www.sqlite.org/rescode.html: the file itself is bad. Everything else an OperationalError
-# can mean (busy, locked, full, I/O error, cannot open, read-only) may pass.
+# https://www.sqlite.org/rescode.html: the file itself is bad, or the system said EIO or ENXIO when
+# it was read (`unixRead` in os_unix.c of SQLite 3.40). Everything else an OperationalError can
+# mean (busy, locked, full, I/O error, cannot open, read-only) may pass, too.
 _DAMAGED_FILE = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB"})
 
 # In words for whoever has to do something; the name or code stays, to be looked up. The first
@@ -44,6 +45,8 @@ _SQLITE_REASONS = (
     ("SQLITE_BUSY", "another process keeps it locked"),
     ("SQLITE_LOCKED", "another process keeps it locked"),
     ("SQLITE_CANTOPEN", "its file cannot be opened"),
+    ("SQLITE_IOERR_LOCK", "its file system refuses locks"),
+    ("SQLITE_IOERR_WRITE", "its disk gave an error, or takes no more writes"),
     ("SQLITE_IOERR", "its disk gave an error"),
 )
 _POSTGRES_REASONS = (
@@ -134,13 +137,22 @@ def is_database_error(error: Exception) -> bool:
 
 def _classify_sqlite(error: sqlite3.Error) -> StorageError:
     name: str = getattr(error, "sqlite_errorname", "")
-    if name.startswith(tuple(_DAMAGED_FILE)):
-        return UnreadableState(f"the database file is damaged ({name})")
+    if is_damage(error):
+        # Nothing may be given up for what is perhaps a disk that is away for a minute.
+        return StorageUnavailable(
+            f"the database file is damaged, or its disk cannot be read ({name})"
+        )
     if isinstance(error, sqlite3.OperationalError) and name != "SQLITE_ERROR":
         reason = _reason(name, _SQLITE_REASONS)
         told = f"{reason}, {name}" if reason else name or str(error)
         return StorageUnavailable(f"the database cannot be used at this moment ({told})")
     return StorageError(f"the database refused a statement ({name or type(error).__name__})")
+
+
+def is_damage(error: Exception) -> bool:
+    """Tell whether SQLite finds its file damaged, which may also be a disk that cannot be read."""
+    original = error.orig if isinstance(error, exc.DBAPIError) else error
+    return getattr(original, "sqlite_errorname", "").startswith(tuple(_DAMAGED_FILE))
 
 
 def refusal(error: Exception) -> str:

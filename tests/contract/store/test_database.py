@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import URL, Connection, insert, make_url, select, text
 
-from perene.core.errors import StorageError, StorageUnavailable, UnreadableState
+from perene.core.errors import StorageError, StorageUnavailable
 from perene.core.ids import Epoch
 from perene.store import schema
 from perene.store.database import Database, after_commit
@@ -388,7 +388,7 @@ async def test_a_damaged_file_is_unreadable_not_absent(tmp_path: Path) -> None:
     await database.close()
     overwrite_second_half(path)
     database = Database.open(f"sqlite:///{path}")
-    with pytest.raises(UnreadableState, match="damaged"):
+    with pytest.raises(StorageUnavailable, match="damaged, or its disk cannot be read"):
         await database.read(counters)
     await database.close()
 
