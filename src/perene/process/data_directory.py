@@ -41,6 +41,11 @@ def held_data_directory(path: Path) -> Generator[None]:
             raise DataDirectoryInUse(
                 f"The data directory {path} is in use by another process."
             ) from error
+        except OSError as error:
+            raise RefusedToStart(
+                f"The data directory {path} lies on a file system that gives no locks"
+                f" ({error.strerror}): set PERENE_DATA_DIR to one on a disk of this machine."
+            ) from error
         yield
     finally:
         os.close(handle)

@@ -42,7 +42,7 @@ _SQLITE_REASONS = (
     ("SQLITE_FULL", "its disk is full"),
     ("SQLITE_IOERR_SHMSIZE", "its disk is full"),  # for the index of its journal
     ("SQLITE_READONLY", "it is read-only"),
-    ("SQLITE_BUSY", "another process keeps it locked"),
+    ("SQLITE_BUSY", "another process keeps it locked, or its file system gives no locks"),
     ("SQLITE_LOCKED", "another process keeps it locked"),
     ("SQLITE_CANTOPEN", "its file cannot be opened"),
     ("SQLITE_IOERR_LOCK", "its file system refuses locks"),

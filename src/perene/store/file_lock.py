@@ -35,6 +35,11 @@ class FileLock:
                 return _told(handle)
             finally:
                 os.close(handle)
+        except OSError as error:
+            os.close(handle)
+            raise CannotConnect(
+                f"the file system gives no lock on {self._path}: {error.strerror}"
+            ) from error
         self._handle = handle
         with contextlib.suppress(OSError):  # a full disk: who holds it is then told without a name
             os.ftruncate(handle, 0)

@@ -1,5 +1,6 @@
 """One service holds a database, however many start on it, and whatever becomes of its server."""
 
+import errno
 import os
 import re
 import socket
@@ -9,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import psycopg
 import pytest
@@ -365,3 +367,14 @@ def test_a_server_that_is_silent_neither_costs_the_hold_nor_keeps_it_from_being_
         lock.release()
         waiting.join()
     assert isinstance(kept[1], StorageUnavailable)
+
+
+def test_a_file_system_without_locks_holds_no_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fcntl.flock", Mock(side_effect=OSError(errno.ENOLCK, "No locks")))
+    with (
+        pytest.raises(CannotConnect, match=r"gives no lock on .*perene\.db\.lock: No locks"),
+        held_database(f"sqlite:///{tmp_path}/perene.db"),
+    ):
+        pass

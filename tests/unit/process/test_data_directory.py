@@ -1,9 +1,11 @@
 """The data directory has one holder at a time."""
 
 import asyncio
+import errno
 import stat
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -47,6 +49,17 @@ def test_a_file_in_its_place_is_told_as_what_it_is(tmp_path: Path) -> None:
             held_data_directory(path),
         ):
             pass
+
+
+def test_a_file_system_without_locks_is_refused_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fcntl.flock", Mock(side_effect=OSError(errno.ENOLCK, "No locks")))
+    with (
+        pytest.raises(RefusedToStart, match=r"gives no locks \(No locks\): set PERENE_DATA_DIR"),
+        held_data_directory(tmp_path),
+    ):
+        pass
 
 
 def test_it_can_be_held_again_once_it_was_let_go(tmp_path: Path) -> None:
