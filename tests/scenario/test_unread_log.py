@@ -1,8 +1,11 @@
 """The whole service in a process of its own, whose log nobody reads."""
 
 import contextlib
+import json
 import os
-from collections.abc import AsyncIterator
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Generator
 from pathlib import Path
 from time import monotonic
 
@@ -15,23 +18,30 @@ STOPS_WITHIN_S = 20.0
 """What the end waits for a reader, and a busy machine."""
 
 
-@pytest.fixture
-async def perene(tmp_path: Path, simulator: Simulator) -> AsyncIterator[Service]:
-    """A service whose standard error is a pipe that is full from the start."""
+@contextlib.contextmanager
+def full_pipe() -> Generator[int]:
+    """Make a pipe that is full, and that nobody reads; return where to write."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     with contextlib.suppress(BlockingIOError):
         while True:
             os.write(writer, b"." * 4096)
     os.set_blocking(writer, True)
-    one = Service(tmp_path, simulator, None, PERENE_HEARTBEAT_S="2")
-    one.log_to = writer
     try:
-        async with serving(one):
-            yield one
+        yield writer
     finally:
         os.close(reader)
         os.close(writer)
+
+
+@pytest.fixture
+async def perene(tmp_path: Path, simulator: Simulator) -> AsyncIterator[Service]:
+    """A service whose standard error is a pipe that is full from the start."""
+    one = Service(tmp_path, simulator, None, PERENE_HEARTBEAT_S="2")
+    with full_pipe() as writer:
+        one.log_to = writer
+        async with serving(one):
+            yield one
 
 
 @pytest.mark.slow
@@ -74,3 +84,29 @@ async def heartbeat(perene: Service, *, after: str | None) -> str:
             if session["connection"] == "open" and session["alive_at"] not in (None, after):
                 return session["alive_at"]
     raise AssertionError("the stream has ended")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_sessions_begin_though_nobody_reads_where_the_service_is(tmp_path: Path) -> None:
+    with (
+        full_pipe() as writer,
+        subprocess.Popen(
+            [sys.executable, "-m", "perene", "serve"],
+            stdin=subprocess.DEVNULL,
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={"PERENE_DATA_DIR": f"{tmp_path}/data", "PERENE_PORT": "0"}
+            | {name: told for name, told in os.environ.items() if "PERENE_" not in name},
+        ) as process,
+    ):
+        assert process.stderr is not None
+        told: list[str] = []
+        try:
+            while "first_key_not_shown" not in told:
+                told.append(json.loads(process.stderr.readline())["event"])
+        finally:
+            process.terminate()
+    assert "sessions_found" in told
+    assert process.returncode == 0

@@ -81,17 +81,19 @@ async def _run(settings: Settings, store: Store, lock: InstanceLock, errors: Lin
     port = await server.start()
     watching = asyncio.create_task(watch.run(), name="watch")
     noting: asyncio.Task[None] | None = None
+    telling: asyncio.Task[None] | None = None
     try:
         await history.check()
         noting = asyncio.create_task(history.run(), name="history")
-        await announce(settings, store, port)
+        # Whoever reads it may have stopped to: sessions come first.
+        telling = asyncio.create_task(announce(settings, store, port), name="announcing")
         collector.spare()
         await live_and_drain(settings, server, sessions, hold, watch)
         if hold.taken is not None:
             await tell_of_the_end(watch)
             raise hold.taken
     finally:
-        looking = [task for task in (watching, noting) if task is not None]
+        looking = [task for task in (watching, noting, telling) if task is not None]
         for task in looking:
             task.cancel()
         await server.stop()
