@@ -24,6 +24,9 @@ PATIENCE_S = 300.0
 """How long a connection that brings something may leave every ping unanswered. On a slow link the
 answer comes behind what was sent before it: a megabyte takes 130 s at 64 kbit/s."""
 
+ARRIVES_WITHIN_S = 10.0
+"""How often something must come by a connection that leaves a ping unanswered."""
+
 BEATS = 2
 """Pings within the time that may pass without a proof: a single one may be answered late."""
 
@@ -77,6 +80,7 @@ class Keepalive:
         self._asked_at = clock.monotonic()
         self._answered_at = clock.monotonic()
         self._is_first = True
+        self._is_overdue = False
         self._hurried = asyncio.Event()
 
     def heard(self) -> None:
@@ -93,7 +97,7 @@ class Keepalive:
             silence_s = self._first_silence_s if self._is_first else self._silence_s
             due = min(self._heard_at + silence_s, self._asked_at + self._beat_s)
             wait = due - self._clock.monotonic()
-            if wait > 0 and not self._hurried.is_set():
+            if wait > 0 and not self._is_overdue and not self._hurried.is_set():
                 await happens_within(self._clock, self._hurried, wait)
                 continue
             hurried = self._hurried.is_set()
@@ -112,10 +116,15 @@ class Keepalive:
         Raises ConnectionEnded if the server had its chance.
         """
         pauses, paused = self._reading.pauses, self._reading.is_paused
+        limit_s = ARRIVES_WITHIN_S if self._is_overdue else ANSWER_WITHIN_S
+        self._is_overdue = False
         try:
-            await self._queries.ask("w:p", "get", Node("ping"), timeout_s=ANSWER_WITHIN_S)
+            await self._queries.ask("w:p", "get", Node("ping"), timeout_s=limit_s)
         except QueryTimedOut as error:
-            if paused or self._reading.pauses > pauses or self._is_arriving:
+            if paused or self._reading.pauses > pauses:
+                return False
+            if self._is_arriving:
+                self._is_overdue = True
                 return False
             raise self._ending(hurried=hurried or self._hurried.is_set()) from error
         except QueryFailed:
@@ -125,13 +134,17 @@ class Keepalive:
 
     @property
     def _is_arriving(self) -> bool:
-        """Whether something came after the question, which has not gone on for too long.
+        """Whether something came a moment ago, and that has not gone on for too long.
 
         The server hears us then: without our acknowledgements TCP would soon send nothing more.
         That is no proof of one that has stopped to read.
         """
-        patient = self._clock.monotonic() < self._answered_at + PATIENCE_S
-        return self._heard_at > self._asked_at and patient and not self._writing.is_stuck
+        now = self._clock.monotonic()
+        recent, patient = (
+            now < self._heard_at + ARRIVES_WITHIN_S,
+            now < self._answered_at + PATIENCE_S,
+        )
+        return recent and patient and not self._writing.is_stuck
 
     def _ending(self, *, hurried: bool) -> ConnectionEnded:
         if hurried:

@@ -13,6 +13,7 @@ from perene.engine import endings
 from perene.engine.errors import ConnectionEnded, QueryFailed, QueryTimedOut
 from perene.engine.keepalive import (
     ANSWER_WITHIN_S,
+    ARRIVES_WITHIN_S,
     FIRST_SILENCE_S,
     PATIENCE_S,
     Keepalive,
@@ -235,14 +236,35 @@ async def test_only_the_first_silence_is_shorter() -> None:
 async def test_an_answer_behind_what_still_arrives_is_waited_for(pulse: Pulse) -> None:
     await pulse.clock.until_asleep(10)
     await pulse.clock.advance(10)
+    limit_s = ANSWER_WITHIN_S
     for number in range(1, 6):
         await pulse.asked(number)
-        await pulse.clock.until_asleep(ANSWER_WITHIN_S)
-        await pulse.clock.advance(ANSWER_WITHIN_S / 2)
+        await pulse.clock.until_asleep(limit_s)
+        await pulse.clock.advance(limit_s - 1)
         pulse.keepalive.heard()
-        await pulse.clock.advance(ANSWER_WITHIN_S / 2)
+        await pulse.clock.advance(1)
+        limit_s = ARRIVES_WITHIN_S
     assert pulse.notices == []
-    assert await unanswered(pulse, 6) == Local.KEEPALIVE, "nothing more came"
+    pulse.answer(await pulse.asked(6))
+    await pulse.clock.advance(1)
+    assert len(pulse.notices) == 1
+    assert not pulse.task.done()
+
+
+@pytest.mark.requirement("C2")
+@pytest.mark.parametrize("heard_s", range(0, 36, 5))
+async def test_whatever_came_last_who_is_dead_is_found_in_half_a_minute(
+    pulse: Pulse, heard_s: int
+) -> None:
+    """What came before the end says nothing of what comes after it."""
+    await pulse.clock.until_asleep(10)
+    for _ in range(heard_s):
+        pulse.keepalive.heard()
+        await pulse.clock.advance(1)
+    died_at = pulse.clock.monotonic()
+    while not pulse.task.done():
+        await pulse.clock.advance(1)
+    assert pulse.clock.monotonic() - died_at <= 10 + ANSWER_WITHIN_S
 
 
 async def test_who_sends_but_never_answers_is_given_up_at_last(pulse: Pulse) -> None:
@@ -270,9 +292,9 @@ async def test_who_sends_but_takes_nothing_more_is_given_up_at_once(pulse: Pulse
     assert caught.value.ending.code == Local.HALF_OPEN
 
 
-async def unanswered(pulse: Pulse, number: int = 1) -> str:
+async def unanswered(pulse: Pulse) -> str:
     """Let the next ping have no answer; return the code of what follows."""
-    await pulse.asked(number)
+    await pulse.asked(1)
     await pulse.clock.until_asleep(ANSWER_WITHIN_S)
     await pulse.clock.advance(ANSWER_WITHIN_S)
     with pytest.raises(ConnectionEnded) as caught:
