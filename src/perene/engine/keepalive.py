@@ -140,10 +140,8 @@ class Keepalive:
         That is no proof of one that has stopped to read.
         """
         now = self._clock.monotonic()
-        recent, patient = (
-            now < self._heard_at + ARRIVES_WITHIN_S,
-            now < self._answered_at + PATIENCE_S,
-        )
+        recent = now < self._heard_at + ARRIVES_WITHIN_S
+        patient = now < self._answered_at + PATIENCE_S
         return recent and patient and not self._writing.is_stuck
 
     def _ending(self, *, hurried: bool) -> ConnectionEnded:
