@@ -179,6 +179,24 @@ async def test_certificates_are_looked_at_again_when_the_clock_was_set(
     assert took <= LOOK_S * 2 + 1
 
 
+@pytest.mark.requirement("C1", "C3")
+async def test_a_look_that_fails_by_a_bug_ends_nothing(
+    tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(network: Network) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as broken_look:
+        broken_look.setattr(Network, "is_reached", broken)
+        async with World.open(tmp_path, template) as world:
+            await world.user.pair()
+            await world.network.down()
+            await world.pass_time(MINUTE)
+            world.network.up()
+            await world.pass_time(2 * MINUTE)
+            assert world.perene.state() is State.OPEN
+
+
 @pytest.mark.requirement("C5", "D9")
 async def test_a_clock_that_is_set_again_and_again_makes_no_storm(world: World) -> None:
     await world.user.pair()

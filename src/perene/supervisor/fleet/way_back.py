@@ -72,7 +72,10 @@ class WayBack:
         """Look until this is cancelled."""
         while True:
             await self._clock.sleep(_LOOK_EVERY_S)
-            await self._look()
+            try:
+                await self._look()
+            except Exception:  # the supervisor's edge: whoever waits does so by its schedule
+                log.exception("way_back_not_looked_for")
 
     async def _look(self) -> None:
         routes = self._routes()
