@@ -114,6 +114,49 @@ async def test_who_cannot_get_in_while_others_are_open_keeps_to_its_schedule(
         assert len(attempts) <= 17 + hours * HOUR / (0.9 * 15 * MINUTE)
 
 
+@pytest.mark.requirement("C5", "D9")
+@pytest.mark.parametrize("trouble", [Weather.REFUSING, Weather.IMPOSTOR], ids=lambda one: one.value)
+@pytest.mark.timeout(120)
+async def test_one_that_comes_and_goes_makes_no_storm_of_those_that_cannot_get_in(
+    tmp_path: Path, template: Path, trouble: Weather
+) -> None:
+    settings = Settings(initial_sync=False)
+    async with World.open(tmp_path, template, settings=settings, seed=25, **CHEAP) as world:
+        await several(world)
+        one, *others = SEVERAL
+        for name in others:
+            world.network.befall(name, trouble)
+        await world.network.cut_all()
+        for _ in range(2 * 60):
+            world.network.befall(one, Weather.REFUSING)
+            await world.network.cut(one)
+            await world.pass_time(LOOK_S + 1)
+            world.network.clear(one)
+            await world.pass_time(MINUTE - LOOK_S)  # it is open, and stable, before it is cut again
+        by_schedule = 17 + 2 * HOUR / (0.9 * 15 * MINUTE)
+        told = 9 + 2 * HOUR / (0.9 * 30 * MINUTE)
+        for name in others:
+            attempts = [at for at in world.network.dialled_by[name] if at > STABLE_S]
+            assert len(attempts) <= by_schedule + told, "about as many again, and no more"
+
+
+@pytest.mark.requirement("C3", "C5")
+@pytest.mark.timeout(120)
+async def test_a_server_that_is_reached_again_before_it_lets_in_is_asked_again_soon(
+    world: World,
+) -> None:
+    """The first who went ahead were in vain: the cable is in, and somebody is still at work."""
+    await world.user.pair()
+    await world.pass_time(STABLE_S + 1)
+    await world.network.down()
+    await world.pass_time(9 * HOUR)
+    world.network.tls_broken()
+    await world.pass_time(SEEN_S + 10 * MINUTE)
+    world.network.up()
+    took = await world.pass_time(HOUR, until=lambda: world.perene.state() is State.OPEN)
+    assert took <= 1.1 * 5 * MINUTE + LOOK_S, "1, 1, 2, 3 and 5 minutes after each other"
+
+
 @pytest.mark.requirement("C3", "C5")
 @pytest.mark.timeout(120)
 async def test_a_server_that_refused_everybody_is_used_by_all_once_one_has_got_in(
@@ -177,6 +220,26 @@ async def test_certificates_are_looked_at_again_when_the_clock_was_set(
     world.clock.jump(DAY)
     took = await world.pass_time(HOUR, until=lambda: world.perene.state() is State.OPEN)
     assert took <= LOOK_S * 2 + 1
+
+
+@pytest.mark.requirement("C3", "C5")
+@pytest.mark.timeout(120)
+async def test_a_clock_that_is_set_just_after_an_attempt_in_vain_is_heard_of_all_the_same(
+    world: World,
+) -> None:
+    """A machine that starts without a network gets that first, and the right time by it."""
+    await world.user.pair()
+    await world.pass_time(STABLE_S + 1)
+    await world.network.down()
+    await world.pass_time(9 * HOUR)
+    world.network.tls_broken()
+    before = len(world.network.dials)
+    await world.pass_time(HOUR, until=lambda: len(world.network.dials) > before)
+    await world.pass_time(1)
+    world.network.up()
+    world.clock.jump(DAY)
+    took = await world.pass_time(HOUR, until=lambda: world.perene.state() is State.OPEN)
+    assert took <= 1.1 * MINUTE + LOOK_S
 
 
 @pytest.mark.requirement("C1", "C3")

@@ -10,7 +10,8 @@ that is gone, and wrong once it is back. What tells that it is:
 
 A route is **closed** while none of its sessions is open and at least one waits because of something
 on the way. Nothing is asked of the network while it is not, and no session's own trouble makes an
-attempt of it earlier while others are open.
+attempt of it earlier while others are open. Whoever was told, and has not been open for a while
+since, is told again only after ever longer times: what is wrong may be its own all the same.
 """
 
 import random
@@ -34,8 +35,8 @@ _SCOUTS = 3
 """Some, because one of them may have a trouble of its own; few, because it may be in vain."""
 
 _AGAIN = Schedule(growth=Growth.FIBONACCI, step=timedelta(minutes=1), cap=timedelta(minutes=30))
-"""Between two times that sessions are sent ahead in vain: a network that comes and goes with every
-minute must not make an attempt of each."""
+"""Between two times that scouts go, or that one session is told, in vain: a network, or a session,
+that comes and goes with every minute must not make an attempt of each."""
 
 _OWN: str | None = None
 """The route that is not a proxy of a session's own: the only one that is looked at from outside."""
@@ -61,8 +62,11 @@ class WayBack:
         self._sight = _Sight(clock, reach)
         self._closed: set[str | None] = set()
         self._clock_was_set = False
-        self._in_vain = 0
-        self._not_before = clock.monotonic()
+        self._certificates: set[SessionId] = set()
+        """Whom the new time of the clock has to be told yet."""
+        self._scouts = _Patience()
+        self._told: dict[SessionId, _Patience] = {}
+        """Those who have not been open for a while since they were told."""
 
     def clock_set(self) -> None:
         """The wall clock was set, or the machine has slept."""
@@ -79,27 +83,52 @@ class WayBack:
 
     async def _look(self) -> None:
         routes = self._routes()
+        self._forget_who_is_back()
         for name, route in routes.items():
             if name in self._closed and route.is_stable:
                 self._closed.discard(name)
-                self._in_vain = 0
+                if name == _OWN:
+                    self._scouts = _Patience()
                 self._relieve(route.waiting, Relief.WAY)
             elif route.waiting and not route.is_open:
                 self._closed.add(name)
         self._closed &= routes.keys()
+        self._tell_of_clock()
+        await self._look_outside(routes)
+
+    def _forget_who_is_back(self) -> None:
+        for session in list(self._told):
+            task = self._tasks.get(session)
+            if task is None or task.is_stable:
+                del self._told[session]
+
+    def _tell_of_clock(self) -> None:
+        waiting = self._waiting_for(Relief.CLOCK)
+        sessions = {task.session for task in waiting}
         if self._clock_was_set:
             self._clock_was_set = False
-            self._try(self._waiting_for(Relief.CLOCK), Relief.CLOCK)
-        await self._look_outside(routes)
+            self._certificates = sessions
+        self._certificates &= sessions
+        told = self._relieve(
+            [task for task in waiting if task.session in self._certificates], Relief.CLOCK
+        )
+        self._certificates -= {task.session for task in told}
 
     async def _look_outside(self, routes: "Mapping[str | None, _Route]") -> None:
         own = routes.get(_OWN)
         if own is None or own.is_open or _OWN not in self._closed:
             self._sight.forget()
-        elif await self._sight.is_back():
-            waiting = [task for task in self._waiting_for(Relief.WAY) if task.route == _OWN]
-            if self._try(self._rng.sample(waiting, min(_SCOUTS, len(waiting))), Relief.WAY):
-                self._sight.forget()
+        elif await self._sight.is_back() and self._scouts.allows(self._clock.monotonic()):
+            waiting = [task for task in self._waiting_for(Relief.WAY) if self._may_scout(task)]
+            if self._relieve(self._rng.sample(waiting, min(_SCOUTS, len(waiting))), Relief.WAY):
+                self._scouts.spend(self._clock.monotonic(), self._rng.random())
+
+    def _may_scout(self, task: SessionTask) -> bool:
+        return task.route == _OWN and self._may_be_told(task)
+
+    def _may_be_told(self, task: SessionTask) -> bool:
+        patience = self._told.get(task.session)
+        return patience is None or patience.allows(self._clock.monotonic())
 
     def _waiting_for(self, relief: Relief) -> list[SessionTask]:
         return [task for task in self._tasks.values() if task.waits_for(relief)]
@@ -114,21 +143,33 @@ class WayBack:
                 route.waiting.append(task)
         return found
 
-    def _try(self, tasks: Sequence[SessionTask], relief: Relief) -> bool:
-        """Send sessions on their way though nobody got in yet; each time in vain, later again."""
-        now = self._clock.monotonic()
-        if not tasks or now < self._not_before:
-            return False
-        wait = _AGAIN.wait(self._in_vain, self._rng.random())
-        self._in_vain, self._not_before = self._in_vain + 1, now + wait.total_seconds()
-        self._relieve(tasks, relief)
-        return True
-
-    def _relieve(self, tasks: Sequence[SessionTask], relief: Relief) -> None:
-        if tasks:
-            log.info("waits_ended", sessions=len(tasks), by=relief.value)
-        for task in tasks:
+    def _relieve(self, tasks: Sequence[SessionTask], relief: Relief) -> Sequence[SessionTask]:
+        """End the waits of those that may be told already; return them."""
+        told = [task for task in tasks if self._may_be_told(task)]
+        if told:
+            log.info("waits_ended", sessions=len(told), by=relief.value)
+        for task in told:
+            patience = self._told.setdefault(task.session, _Patience())
+            patience.spend(self._clock.monotonic(), self._rng.random())
             task.relieve(relief)
+        return told
+
+
+@dataclass(slots=True)
+class _Patience:
+    """From when on something may be tried again; the more often in vain, the later."""
+
+    times: int = 0
+    not_before: float = 0.0
+
+    def allows(self, now: float) -> bool:
+        """Tell whether it may be tried now."""
+        return now >= self.not_before
+
+    def spend(self, now: float, jitter: float) -> None:
+        """It is tried now."""
+        wait = _AGAIN.wait(self.times, jitter)
+        self.times, self.not_before = self.times + 1, now + wait.total_seconds()
 
 
 @dataclass(slots=True)
