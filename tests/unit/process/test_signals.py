@@ -18,6 +18,14 @@ from tests.support.record import PATIENCE_S
 ENDING = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
 
 
+@pytest.fixture(autouse=True)
+def heeded() -> Generator[None]:
+    """Have SIGHUP mean something, also where the tests themselves run under `nohup`."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @contextmanager
 def starting(
     folder: Path, *prefix: str, stderr: int = subprocess.PIPE
