@@ -56,7 +56,7 @@ class Count(StrEnum):
 class Relief(StrEnum):
     """What can take the reason from a wait before its time (decision 11)."""
 
-    WAY = "way"
+    WAY = "network"
     """The way to WhatsApp is open again."""
     CLOCK = "clock"
     """The clock of this machine was set: certificates may be good that were not, and not else."""
