@@ -1,7 +1,7 @@
 """The network, or the clock, is put right: nobody waits out what was right while it was wrong."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,32 @@ SEVERAL = [SessionId(f"s{number}") for number in range(8)]
 CHEAP: dict[str, Any] = {"first_pre_keys": 20}
 
 
-async def several(world: World) -> Sequence[str]:
-    """Pair several sessions, and let all be stable; return their phones."""
-    phones = await world.user.pair_many(len(SEVERAL))
+@pytest.fixture
+async def linked(world: World) -> World:
+    """Have one session linked and stable."""
+    await world.user.pair()
     await world.pass_time(STABLE_S + 1)
-    return phones
+    return world
+
+
+@pytest.fixture
+async def several(tmp_path: Path, template: Path) -> AsyncIterator[World]:
+    """Have several sessions linked and stable."""
+    settings = Settings(initial_sync=False)
+    async with World.open(tmp_path, template, settings=settings, seed=21, **CHEAP) as world:
+        await world.user.pair_many(len(SEVERAL))
+        await world.pass_time(STABLE_S + 1)
+        yield world
+
+
+async def follow_the_first(world: World, sessions: Sequence[SessionId]) -> None:
+    """Check that all of these are open soon after the first of them was due."""
+    planned = waits(world, sessions)
+    for name in sessions:
+        world.network.clear(name)
+    took = await world.pass_time(HOUR, until=lambda: world.perene.all_open(sessions))
+    assert took <= min(planned) + FOLLOWED_S + 2
+    assert max(planned) > took, "else it would show nothing"
 
 
 def waits(world: World, sessions: Sequence[SessionId] = SEVERAL) -> list[float]:
@@ -51,10 +72,9 @@ def waits(world: World, sessions: Sequence[SessionId] = SEVERAL) -> list[float]:
 )
 @pytest.mark.timeout(120)
 async def test_a_network_that_is_back_is_used_within_a_minute(
-    world: World, trouble: Any, away_s: float
+    linked: World, trouble: Any, away_s: float
 ) -> None:
-    await world.user.pair()
-    await world.pass_time(STABLE_S + 1)
+    world = linked
     failing = trouble(world.network)
     if failing is not None:
         await failing
@@ -74,80 +94,73 @@ async def test_a_network_that_is_back_is_used_within_a_minute(
 
 @pytest.mark.requirement("C3", "C5", "D9")
 @pytest.mark.timeout(120)
-async def test_a_few_go_ahead_and_the_others_follow_them(tmp_path: Path, template: Path) -> None:
-    settings = Settings(initial_sync=False)
-    async with World.open(tmp_path, template, settings=settings, seed=21, **CHEAP) as world:
-        await several(world)
-        await world.network.down()
-        await world.pass_time(5 * HOUR)
-        assert min(waits(world)) > 0
-        dials = len(world.network.dials)
+async def test_a_few_go_ahead_and_the_others_follow_them(several: World) -> None:
+    world = several
+    await world.network.down()
+    await world.pass_time(5 * HOUR)
+    assert min(waits(world)) > 0
+    dials = len(world.network.dials)
 
-        world.network.up()
-        took = await world.pass_time(HOUR, until=lambda: len(world.network.dials) > dials)
-        await world.pass_time(1)
-        ahead = len(world.network.dials) - dials
-        took += await world.pass_time(HOUR, until=lambda: world.perene.all_open(SEVERAL))
+    world.network.up()
+    took = await world.pass_time(HOUR, until=lambda: len(world.network.dials) > dials)
+    await world.pass_time(1)
+    ahead = len(world.network.dials) - dials
+    took += await world.pass_time(HOUR, until=lambda: world.perene.all_open(SEVERAL))
 
-        assert ahead <= 5, "three that were sent, and who was due"
-        assert took <= SEEN_S + FOLLOWED_S + 2
-        assert len(world.network.dials) == dials + len(SEVERAL), "each is tried once"
-        assert max(world.network.most_at_once.values()) == 1
+    assert ahead <= 5, "three that were sent, and who was due"
+    assert took <= SEEN_S + FOLLOWED_S + 2
+    assert len(world.network.dials) == dials + len(SEVERAL), "each is tried once"
+    assert max(world.network.most_at_once.values()) == 1
 
 
 @pytest.mark.requirement("C5", "D9")
 @pytest.mark.timeout(120)
 async def test_who_cannot_get_in_while_others_are_open_keeps_to_its_schedule(
-    tmp_path: Path, template: Path
+    several: World,
 ) -> None:
-    settings = Settings(initial_sync=False)
-    async with World.open(tmp_path, template, settings=settings, seed=22, **CHEAP) as world:
-        await several(world)
-        alone, *others = SEVERAL
-        world.network.befall(alone, Weather.REFUSING)
-        await world.network.cut(alone)
-        for other in others * 3:
-            await world.pass_time(5 * MINUTE)
-            await world.network.cut(other)  # it is back, and stable, before the next one is cut
-        hours = len(others) * 15 / 60
-        attempts = [at for at in world.network.dialled_by[alone] if at > 0]
-        assert len(attempts) <= 17 + hours * HOUR / (0.9 * 15 * MINUTE)
+    world = several
+    alone, *others = SEVERAL
+    world.network.befall(alone, Weather.REFUSING)
+    await world.network.cut(alone)
+    for other in others * 3:
+        await world.pass_time(5 * MINUTE)
+        await world.network.cut(other)  # it is back, and stable, before the next one is cut
+    hours = len(others) * 15 / 60
+    attempts = [at for at in world.network.dialled_by[alone] if at > 0]
+    assert len(attempts) <= 17 + hours * HOUR / (0.9 * 15 * MINUTE)
 
 
 @pytest.mark.requirement("C5", "D9")
 @pytest.mark.parametrize("trouble", [Weather.REFUSING, Weather.IMPOSTOR], ids=lambda one: one.value)
 @pytest.mark.timeout(120)
 async def test_one_that_comes_and_goes_makes_no_storm_of_those_that_cannot_get_in(
-    tmp_path: Path, template: Path, trouble: Weather
+    several: World, trouble: Weather
 ) -> None:
-    settings = Settings(initial_sync=False)
-    async with World.open(tmp_path, template, settings=settings, seed=25, **CHEAP) as world:
-        await several(world)
-        one, *others = SEVERAL
-        for name in others:
-            world.network.befall(name, trouble)
-        await world.network.cut_all()
-        for _ in range(2 * 60):
-            world.network.befall(one, Weather.REFUSING)
-            await world.network.cut(one)
-            await world.pass_time(LOOK_S + 1)
-            world.network.clear(one)
-            await world.pass_time(MINUTE - LOOK_S)  # it is open, and stable, before it is cut again
-        by_schedule = 17 + 2 * HOUR / (0.9 * 15 * MINUTE)
-        told = 9 + 2 * HOUR / (0.9 * 30 * MINUTE)
-        for name in others:
-            attempts = [at for at in world.network.dialled_by[name] if at > STABLE_S]
-            assert len(attempts) <= by_schedule + told, "about as many again, and no more"
+    world = several
+    one, *others = SEVERAL
+    for name in others:
+        world.network.befall(name, trouble)
+    await world.network.cut_all()
+    for _ in range(2 * 60):
+        world.network.befall(one, Weather.REFUSING)
+        await world.network.cut(one)
+        await world.pass_time(LOOK_S + 1)
+        world.network.clear(one)
+        await world.pass_time(MINUTE - LOOK_S)  # it is open, and stable, before it is cut again
+    by_schedule = 17 + 2 * HOUR / (0.9 * 15 * MINUTE)
+    told = 9 + 2 * HOUR / (0.9 * 30 * MINUTE)
+    for name in others:
+        attempts = [at for at in world.network.dialled_by[name] if at > STABLE_S]
+        assert len(attempts) <= by_schedule + told, "about as many again, and no more"
 
 
 @pytest.mark.requirement("C3", "C5")
 @pytest.mark.timeout(120)
 async def test_a_server_that_is_reached_again_before_it_lets_in_is_asked_again_soon(
-    world: World,
+    linked: World,
 ) -> None:
     """The first who went ahead were in vain: the cable is in, and somebody is still at work."""
-    await world.user.pair()
-    await world.pass_time(STABLE_S + 1)
+    world = linked
     await world.network.down()
     await world.pass_time(9 * HOUR)
     world.network.tls_broken()
@@ -160,46 +173,32 @@ async def test_a_server_that_is_reached_again_before_it_lets_in_is_asked_again_s
 @pytest.mark.requirement("C3", "C5")
 @pytest.mark.timeout(120)
 async def test_a_server_that_refused_everybody_is_used_by_all_once_one_has_got_in(
-    tmp_path: Path, template: Path
+    several: World,
 ) -> None:
     """It could be reached all the time, so that nothing but a login tells."""
-    settings = Settings(initial_sync=False)
-    async with World.open(tmp_path, template, settings=settings, seed=23, **CHEAP) as world:
-        await several(world)
-        for name in SEVERAL:
-            world.network.befall(name, Weather.HTTP_UNAVAILABLE)
-        await world.network.cut_all()
-        await world.pass_time(5 * HOUR)
-        planned = waits(world)
-        for name in SEVERAL:
-            world.network.clear(name)
-        took = await world.pass_time(HOUR, until=lambda: world.perene.all_open(SEVERAL))
-        assert took <= min(planned) + FOLLOWED_S + 2
-        assert max(planned) > took, "else it would show nothing"
+    world = several
+    for name in SEVERAL:
+        world.network.befall(name, Weather.HTTP_UNAVAILABLE)
+    await world.network.cut_all()
+    await world.pass_time(5 * HOUR)
+    await follow_the_first(world, SEVERAL)
 
 
 @pytest.mark.requirement("C3", "C5")
 @pytest.mark.timeout(120)
-async def test_who_has_a_proxy_follows_those_who_share_it(tmp_path: Path, template: Path) -> None:
-    settings = Settings(initial_sync=False)
-    async with World.open(tmp_path, template, settings=settings, seed=24, **CHEAP) as world:
-        await several(world)
-        far, near = SEVERAL[:4], SEVERAL[4:]
-        for name in far:
-            await world.perene.store.set_options(name, SessionOptions(proxy="http://proxy.example"))
-            await world.perene.supervisor.restart(name)
-        await world.pass_time(2 * MINUTE)
-        for name in far:
-            world.network.befall(name, Weather.PROXY_REFUSING)
-            await world.network.cut(name)
-        await world.pass_time(5 * HOUR)
-        planned = waits(world, far)
-        assert world.perene.all_open(near)
-        for name in far:
-            world.network.clear(name)
-        took = await world.pass_time(HOUR, until=lambda: world.perene.all_open(far))
-        assert took <= min(planned) + FOLLOWED_S + 2
-        assert max(planned) > took, "else it would show nothing"
+async def test_who_has_a_proxy_follows_those_who_share_it(several: World) -> None:
+    world = several
+    far, near = SEVERAL[:4], SEVERAL[4:]
+    for name in far:
+        await world.perene.store.set_options(name, SessionOptions(proxy="http://proxy.example"))
+        await world.perene.supervisor.restart(name)
+    await world.pass_time(2 * MINUTE)
+    for name in far:
+        world.network.befall(name, Weather.PROXY_REFUSING)
+        await world.network.cut(name)
+    await world.pass_time(5 * HOUR)
+    assert world.perene.all_open(near)
+    await follow_the_first(world, far)
 
 
 @pytest.mark.requirement("C3", "C5")
@@ -207,10 +206,9 @@ async def test_who_has_a_proxy_follows_those_who_share_it(tmp_path: Path, templa
     "trouble", [Weather.TLS_BROKEN, Weather.IMPOSTOR], ids=["tls", "certificate"]
 )
 async def test_certificates_are_looked_at_again_when_the_clock_was_set(
-    world: World, trouble: Weather
+    linked: World, trouble: Weather
 ) -> None:
-    await world.user.pair()
-    await world.pass_time(STABLE_S + 1)
+    world = linked
     world.network.befall(DESK, trouble)
     await world.network.cut(DESK)
     await world.pass_time(6 * HOUR)
@@ -225,11 +223,10 @@ async def test_certificates_are_looked_at_again_when_the_clock_was_set(
 @pytest.mark.requirement("C3", "C5")
 @pytest.mark.timeout(120)
 async def test_a_clock_that_is_set_just_after_an_attempt_in_vain_is_heard_of_all_the_same(
-    world: World,
+    linked: World,
 ) -> None:
     """A machine that starts without a network gets that first, and the right time by it."""
-    await world.user.pair()
-    await world.pass_time(STABLE_S + 1)
+    world = linked
     await world.network.down()
     await world.pass_time(9 * HOUR)
     world.network.tls_broken()
@@ -261,9 +258,8 @@ async def test_a_look_that_fails_by_a_bug_ends_nothing(
 
 
 @pytest.mark.requirement("C5", "D9")
-async def test_a_clock_that_is_set_again_and_again_makes_no_storm(world: World) -> None:
-    await world.user.pair()
-    await world.pass_time(STABLE_S + 1)
+async def test_a_clock_that_is_set_again_and_again_makes_no_storm(linked: World) -> None:
+    world = linked
     world.network.befall(DESK, Weather.TLS_BROKEN)
     await world.network.cut(DESK)
     await world.pass_time(HOUR)
