@@ -79,29 +79,28 @@ async def _run(settings: Settings, store: Store, lock: InstanceLock, errors: Lin
     await history.compare()
     # Now, so that a port that is taken refuses the start before any session connects.
     port = await server.start()
-    watching = asyncio.create_task(watch.run(), name="watch")
-    noting: asyncio.Task[None] | None = None
-    telling: asyncio.Task[None] | None = None
+    aside = [asyncio.create_task(watch.run(), name="watch")]
+    is_checked = False
     try:
         await history.check()
-        noting = asyncio.create_task(history.run(), name="history")
+        is_checked = True
+        aside.append(asyncio.create_task(history.run(), name="history"))
         # Whoever reads it may have stopped to: sessions come first.
-        telling = asyncio.create_task(announce(settings, store, port), name="announcing")
+        aside.append(asyncio.create_task(announce(settings, store, port), name="announcing"))
         collector.spare()
         await live_and_drain(settings, server, sessions, hold, watch)
         if hold.taken is not None:
             await tell_of_the_end(watch)
             raise hold.taken
     finally:
-        looking = [task for task in (watching, noting, telling) if task is not None]
-        for task in looking:
+        for task in aside:
             task.cancel()
         await server.stop()
         if hold.taken is None:
-            await asyncio.wait(looking)
+            await asyncio.wait(aside)
             await watch.alerting.save()
             await sessions.hearings.save()
-            if noting is not None:
+            if is_checked:
                 await history.save()
     log.info("stopped")
 

@@ -18,6 +18,7 @@ from perene.app.web import most_connections
 from perene.core.alert_overrides import WrongAlertRules
 from perene.core.errors import StorageUnavailable
 from perene.delivery.addresses import WrongAlertUrl
+from perene.process.threads import NoMoreThreads
 from perene.settings import Settings, WrongSetting
 from tests.support.record import PATIENCE_S
 from tests.support.virtual_clock import VirtualClock
@@ -31,6 +32,30 @@ async def test_a_start_goes_on_when_the_database_falls_silent_before_the_first_k
     told = capsys.readouterr().out
     assert "serves at http://127.0.0.1:8080" in told
     assert "pk_" not in told
+
+
+async def test_a_bug_in_making_the_first_key_is_told_and_ends_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = Mock(list_api_keys=AsyncMock(side_effect=ZeroDivisionError))
+    with capture_logs() as lines:
+        await announce(Settings(data_dir=tmp_path), store, 8080)
+    (told,) = [line for line in lines if line["event"] == "first_key_not_made"]
+    assert told["log_level"] == "error"
+    assert told["exc_info"]
+    assert "serves at http://127.0.0.1:8080" in capsys.readouterr().out
+
+
+async def test_a_start_without_a_thread_left_to_tell_of_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Mock(list_api_keys=AsyncMock(return_value=["a key"]))
+    no_thread = Mock(side_effect=NoMoreThreads("none"))
+    monkeypatch.setattr("perene.app.announcing.in_thread", no_thread)
+    with capture_logs() as lines:
+        await announce(Settings(data_dir=tmp_path), store, 8080)
+    assert [line["event"] for line in lines] == ["serving"]
+    no_thread.assert_called_once()
 
 
 @pytest.mark.parametrize(("limit", "most"), [(1024, 512), (2**20, 10_100), (None, 10_100)])
