@@ -83,6 +83,7 @@ async def test_a_socket_that_takes_nothing_more_is_found_by_the_keepalive() -> N
             reading=Intake(channel, queries, max_waiting=10),
             writing=channel,
             silence_s=10,
+            first_silence_s=10,
             heartbeat_s=30,
         )
         relay.stops.set()

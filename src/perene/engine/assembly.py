@@ -49,30 +49,9 @@ def assemble(
     One list on purpose: each part is made once, before those that it is given to.
     """
     work = WorkQueue()
-    line = Line(
-        stage=stage,
-        answers=Answers(
-            channel,
-            clock,
-            delay_s=config.retry_delay_s,
-            max_waiting=config.max_answers_waiting,
-        ),
-        queries=Queries(channel.send, config.query_timeout_s, clock),
-        later=work.later,
-        clock=clock,
-        observer=observer,
-    )
+    line = _line(channel, stage, config, clock, observer, work)
     intake = Intake(channel, line.queries, max_waiting=config.max_stanzas_waiting)
-    keepalive = Keepalive(
-        queries=line.queries,
-        clock=clock,
-        observer=observer,
-        reading=intake,
-        writing=channel,
-        silence_s=config.keepalive_s,
-        first_silence_s=FIRST_SILENCE_S,
-        heartbeat_s=config.heartbeat_s,
-    )
+    keepalive = _keepalive(line, config, reading=intake, writing=channel)
     intake.on_any = keepalive.heard
     welcome = Welcome(clock, within_s=config.query_timeout_s)
     linking = Linking(line, qr_timeout_s=config.qr_timeout_s)
@@ -119,6 +98,40 @@ def assemble(
         listening=listening,
         phone_ping=phone_ping,
         drain_timeout_s=config.drain_timeout_s,
+    )
+
+
+def _line(
+    channel: Channel,
+    stage: Stage,
+    config: EngineConfig,
+    clock: Clock,
+    observer: Observer,
+    work: WorkQueue,
+) -> Line:
+    answers = Answers(
+        channel, clock, delay_s=config.retry_delay_s, max_waiting=config.max_answers_waiting
+    )
+    return Line(
+        stage=stage,
+        answers=answers,
+        queries=Queries(channel.send, config.query_timeout_s, clock),
+        later=work.later,
+        clock=clock,
+        observer=observer,
+    )
+
+
+def _keepalive(line: Line, config: EngineConfig, *, reading: Intake, writing: Channel) -> Keepalive:
+    return Keepalive(
+        queries=line.queries,
+        clock=line.clock,
+        observer=line.observer,
+        reading=reading,
+        writing=writing,
+        silence_s=config.keepalive_s,
+        first_silence_s=FIRST_SILENCE_S,
+        heartbeat_s=config.heartbeat_s,
     )
 
 

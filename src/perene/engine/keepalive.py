@@ -66,7 +66,7 @@ class Keepalive:
         writing: Writing,
         silence_s: float,
         heartbeat_s: float,
-        first_silence_s: float | None = None,
+        first_silence_s: float,
     ) -> None:
         self._queries = queries
         self._clock = clock
@@ -74,13 +74,14 @@ class Keepalive:
         self._reading = reading
         self._writing = writing
         self._silence_s = silence_s
-        self._first_silence_s = min(silence_s, first_silence_s or silence_s)
+        self._until_ping_s = min(silence_s, first_silence_s)
+        """The silence that the next ping comes after."""
         self._beat_s = heartbeat_s / BEATS
         self._heard_at = clock.monotonic()
         self._asked_at = clock.monotonic()
         self._answered_at = clock.monotonic()
-        self._is_first = True
         self._is_overdue = False
+        """Whether the last ping was left unanswered, while something arrived."""
         self._hurried = asyncio.Event()
 
     def heard(self) -> None:
@@ -94,8 +95,7 @@ class Keepalive:
     async def run(self) -> None:
         """Keep on until cancelled; raises ConnectionEnded when no answer comes."""
         while True:
-            silence_s = self._first_silence_s if self._is_first else self._silence_s
-            due = min(self._heard_at + silence_s, self._asked_at + self._beat_s)
+            due = min(self._heard_at + self._until_ping_s, self._asked_at + self._beat_s)
             wait = due - self._clock.monotonic()
             if wait > 0 and not self._is_overdue and not self._hurried.is_set():
                 await happens_within(self._clock, self._hurried, wait)
@@ -104,7 +104,7 @@ class Keepalive:
             self._hurried.clear()
             # The beat counts from question to question: answers that take long slow nothing down.
             self._asked_at = self._clock.monotonic()
-            self._is_first = False
+            self._until_ping_s = self._silence_s
             if await self._is_answered(hurried=hurried):
                 self._heard_at = self._answered_at = self._clock.monotonic()
                 self._observer.notice(Alive(at=self._clock.now()))

@@ -123,7 +123,7 @@ async def test_the_end_of_the_connection_ends_every_question(line: Line) -> None
 class Pulse(Line):
     """A keepalive over such a line."""
 
-    def __init__(self, first_silence_s: float | None = None) -> None:
+    def __init__(self, first_silence_s: float = 10.0) -> None:
         super().__init__()
         self.notices: list[Notice] = []
         self.pauses = 0
