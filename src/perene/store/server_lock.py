@@ -15,6 +15,7 @@ from typing import Any, Final
 from sqlalchemy import URL, Connection, Engine, Row, exc, text
 
 from perene.core.errors import DatabaseTaken, StorageError, StorageUnavailable
+from perene.process.threads import NoMoreThreads
 from perene.store.database_url import describe
 from perene.store.engines import make_lock_engine
 from perene.store.errands import Errand, within
@@ -174,12 +175,11 @@ class ServerLock:
     def _unlock(self) -> None:
         """Have the next one find it free: the server notices only some time after the close."""
         connection = self._connection
-        if connection is None:
+        if connection is None or connection.invalidated:
             return
-
-        line = connection.connection.dbapi_connection
         # If that is in vain, the close that follows lets go as well.
-        with contextlib.suppress(StorageError, exc.DBAPIError):
+        with contextlib.suppress(StorageError, NoMoreThreads, exc.SQLAlchemyError):
+            line = connection.connection.dbapi_connection
             within(_UNLOCK_S, lambda: connection.execute(_UNLOCK), on=line)
 
     def _drop(self) -> None:
