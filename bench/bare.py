@@ -3,10 +3,9 @@
     python -m bench.bare URL ROOT_KEY CREDENTIALS AT_ONCE CA_FILE
 
 CREDENTIALS holds the credentials of a Perene session in each line, in hex; CA_FILE is "" unless the
-server speaks TLS. Socket, handshake and
-codec are the engine's own; nothing is stored, and no stanza but the login's is looked at. It prints
-the seconds from the first dial to the last login. It imports no more than that takes, because its
-own start counts, too.
+server speaks TLS. Socket, handshake and codec are the engine's own; nothing is stored, and no
+stanza but the login's is looked at. It prints the seconds from the first dial to the last login. It
+imports no more than that takes, because its own start counts, too.
 """
 
 import asyncio

@@ -55,11 +55,7 @@ class Simulator:
         log = folder / "sim.log"
         command = [PERENE, "sim", "--port", "0", "--seed", "1", *(["--tls"] if tls else [])]
         with log.open("wb") as output:
-            process = subprocess.Popen(
-                command,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
+            process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
         with stopping(process):
             url = _wait_for(log, r"wss?://127\.0\.0\.1:\d+\S*")
             base = url.replace("ws", "http", 1).replace("/ws/chat", "/admin")

@@ -14,9 +14,10 @@ from bench.logins import Start, log_in_all, write_credentials
 from bench.perene import Perene
 from bench.simulator import Simulator
 from bench.usage import cpu_seconds
+from tests.support.shipped import START_AT_ONCE
 
-AT_ONCE = 100
-"""Logins at the same time, as PERENE_START_AT_ONCE has it; the bare client keeps to it, too."""
+AT_ONCE = START_AT_ONCE
+"""Logins at the same time, as the service has it; the bare client keeps to it, too."""
 
 _CUT_EVERY_S = 0.1
 _PATIENCE_S = 120
