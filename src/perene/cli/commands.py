@@ -81,8 +81,6 @@ def _serve() -> int:
     except ServiceFailed as failure:
         _last_words(f"{sentence(failure)}\n{failure.remedy}\n")
         return FAILED
-    except KeyboardInterrupt:
-        return INTERRUPTED
     except Exception as error:  # noqa: BLE001  # nobody is left who could classify it
         import traceback
 

@@ -59,7 +59,7 @@ class Relief(StrEnum):
     WAY = "network"
     """The way to WhatsApp is open again."""
     CLOCK = "clock"
-    """The clock of this machine was set: certificates may be good that were not, and not else."""
+    """The clock of this machine was set: a certificate may be good that was not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

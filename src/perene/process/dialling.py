@@ -64,7 +64,7 @@ async def connected(address: Address) -> socket.socket:
     try:
         one.setblocking(False)
         await asyncio.get_running_loop().sock_connect(one, place)
-    except BaseException:
+    except BaseException:  # whoever was to have it may be cancelled, too
         one.close()
         raise
     return one
@@ -88,7 +88,7 @@ async def first_connected(
     race = _Race(connect)
     try:
         await race.run(addresses, next_after_s, last_for_s)
-    except BaseException:
+    except BaseException:  # cancelled in the moment in which one was won
         if race.won is not None:
             race.won.close()
         raise

@@ -41,7 +41,7 @@ class Ways:
             if place in self.errors:
                 raise self.errors[place]
             await self.opens.setdefault(place, asyncio.Event()).wait()
-        except BaseException:
+        except BaseException:  # as a real attempt that is cancelled does
             one.close()
             raise
         return one

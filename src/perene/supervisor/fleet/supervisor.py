@@ -31,10 +31,10 @@ class Supervisor:
     """Drives every session to its stored desire. `run` is its life; the rest is called meanwhile.
 
     `ring` is called when an event was committed that no unit carried; `reach` tells whether
-    WhatsApp's server takes connections, and raises nothing. Browsers, API clients and
-    event streams have no part in a session's life: they read, and ask for desires (C1).
-    `last_life` is when the service is known to have run last before, None if nobody knows:
-    sessions that were up count as down since this one began then.
+    WhatsApp's server takes connections, and raises nothing. `last_life` is when the service is
+    known to have run last before, None if nobody knows: sessions that were up count as down since
+    this one began then. Browsers, API clients and event streams have no part in a session's life:
+    they read, and ask for desires (C1).
     """
 
     def __init__(
@@ -78,11 +78,13 @@ class Supervisor:
             except StorageError as error:
                 log.warning("sessions_not_read", reason=str(error))
                 return  # the service is closing, and nothing has begun
-            monitor = group.create_task(self._monitor.run(), name="monitor")
-            finding = group.create_task(self._way_back.run(), name="way back")
+            looking = (
+                group.create_task(self._monitor.run(), name="monitor"),
+                group.create_task(self._way_back.run(), name="way back"),
+            )
             await self._closing.wait()
-            monitor.cancel()
-            finding.cancel()
+            for look in looking:
+                look.cancel()
             for task in list(self.roster.tasks.values()):
                 task.stop(by_person=False)
 
