@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
@@ -17,7 +18,8 @@ from perene.engine.errors import ConnectionEnded
 from perene.engine.probe import ProbeResult, Trust, probe_endpoint
 from perene.engine.transport import SocketTransport
 from perene.process.dialling import Address
-from perene.process.event_loop import EventLoop, Names
+from perene.process.doubts import Doubts
+from perene.process.event_loop import TLS_WITHIN_S, EventLoop, Names
 from perene.sim import Simulator, serve
 from tests.scenario.test_transport import ConnectProxy, closed_port
 from tests.support.listening import listening
@@ -52,13 +54,20 @@ def hole() -> Iterator[Address]:
             one.close()
 
 
-def live(scenario: Callable[[], Awaitable[T]], addresses: Callable[[], Sequence[Address]]) -> T:
+def live(
+    scenario: Callable[[], Awaitable[T]],
+    addresses: Callable[[], Sequence[Address]],
+    *,
+    doubts: Doubts | None = None,
+    tls_within_s: float = TLS_WITHIN_S,
+) -> T:
     """Run in the service's event loop, in which every name has these addresses."""
 
     async def run() -> T:
         return await scenario()
 
-    loop = EventLoop(Names(lambda *_: addresses()))
+    names = Names(lambda *_: addresses())
+    loop = EventLoop(names, doubts=doubts, tls_within_s=tls_within_s)
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
         return runner.run(run())
 
@@ -148,6 +157,53 @@ def test_a_server_whose_certificate_is_anothers_is_none_by_any_address() -> None
         return ended
 
     assert live(scenario, lambda: found).ending.code == Local.TLS
+
+
+@pytest.fixture
+def mute() -> Iterator[Address]:
+    """An address that takes every connection, and never says a word on it."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.2", 0))
+        one.listen(16)
+        yield socket.AF_INET, socket.SOCK_STREAM, 6, "", one.getsockname()
+
+
+@pytest.mark.requirement("C4")
+@pytest.mark.parametrize(("tls_within_s", "dial_within_s"), [(2.0, 90.0), (90.0, 0.2)])
+def test_a_way_that_connects_and_carries_nothing_is_left_for_another(
+    mute: Address, tmp_path: Path, tls_within_s: float, dial_within_s: float
+) -> None:
+    found: list[Address] = [mute]
+
+    async def scenario() -> ConnectionEnded:
+        running = await serve(Simulator(seed=1), "127.0.0.1", 0, tls=True)
+        found.append(at(running.port))
+        authority = tmp_path / "ca.pem"
+        authority.write_bytes(running.simulator.certificate or b"")
+        endpoint = Endpoint(
+            url=f"wss://web.whatsapp.com:{running.port}/ws/chat", ca_file=str(authority)
+        )
+        with pytest.raises(ConnectionEnded) as ended:
+            await SocketTransport.dial(replace(endpoint, connect_timeout_s=dial_within_s))
+        for _ in range(3):
+            transport = await SocketTransport.dial(endpoint)
+            await transport.close()
+        await running.close()
+        return ended.value
+
+    began = monotonic()
+    first = live(scenario, lambda: found, doubts=Doubts(telling_s=0.1), tls_within_s=tls_within_s)
+    assert monotonic() - began < AT_ONCE_S
+    assert first.ending.code == Local.CONNECT_TIMEOUT
+
+
+def test_a_server_that_carries_nothing_by_any_address_is_told_as_that(mute: Address) -> None:
+    async def scenario() -> ConnectionEnded:
+        return await refused("wss://chat.example/ws/chat")
+
+    ended = live(scenario, lambda: [mute, mute], tls_within_s=0.1)
+    assert ended.ending.code == Local.CONNECT_TIMEOUT
+    assert "TLS handshake" in ended.ending.sentence
 
 
 def test_dials_that_are_given_up_leave_no_socket(hole: Address) -> None:

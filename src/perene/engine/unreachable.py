@@ -91,6 +91,9 @@ def _is_passing(error: Exception) -> bool:
 def _of_socket(error: OSError, *, proxied: bool) -> tuple[Local, str, int | None]:
     numbers = _numbers(error)
     side = "proxy" if proxied else "server"
+    if isinstance(error, ConnectionAbortedError) and not numbers:  # asyncio's word for it
+        sentence = f"The {side} took the connection, but the TLS handshake got no further."
+        return Local.CONNECT_TIMEOUT, sentence, None
     if numbers & _NONE_LEFT:
         names = ", ".join(sorted(errno.errorcode[number] for number in numbers & _NONE_LEFT))
         return Local.OPEN_FILES, f"The machine gave no socket for it ({names}).", None

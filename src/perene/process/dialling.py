@@ -29,6 +29,9 @@ Connect = Callable[[Address], Awaitable[socket.socket]]
 NEXT_AFTER_S = 0.25
 """How long an address is waited for alone (RFC 8305 §5 and §8)."""
 
+DOUBTED_AFTER_S = 3.0
+"""How long the others are waited for before an address in doubt is tried as well."""
+
 LAST_FOR_S = 10.0
 """How long a silent address is waited for when the others have failed. A lost packet is sent again
 after 1, 3 and 7 s; who waits on for a black hole misses that the others are there again."""
@@ -72,22 +75,28 @@ async def connected(address: Address) -> socket.socket:
 
 async def first_connected(
     addresses: Sequence[Address],
+    doubted: Sequence[Address] = (),
     *,
     connect: Connect = connected,
     next_after_s: float = NEXT_AFTER_S,
+    doubted_after_s: float = DOUBTED_AFTER_S,
     last_for_s: float = LAST_FOR_S,
 ) -> socket.socket:
     """Return a socket to the first address that answers; there must be one address at least.
+
+    Those that are doubted come last, and later.
 
     Raises OSError when none does: the one error that all have, or one that lists them in the form
     of asyncio. While all are silent it waits until cancelled. Whatever happens, no other socket is
     left open, and no task.
     """
-    if len(addresses) == 1:
-        return await connect(addresses[0])
+    turns = [(address, next_after_s) for address in addresses]
+    turns += [(address, doubted_after_s) for address in doubted]
+    if len(turns) == 1:
+        return await connect(turns[0][0])
     race = _Race(connect)
     try:
-        await race.run(addresses, next_after_s, last_for_s)
+        await race.run(turns, last_for_s)
     except BaseException:  # cancelled in the moment in which one was won
         if race.won is not None:
             race.won.close()
@@ -105,17 +114,19 @@ class _Race:
         self.failures: list[OSError] = []
         self._connect = connect
 
-    async def run(
-        self, addresses: Sequence[Address], next_after_s: float, last_for_s: float
-    ) -> None:
-        """Return when one attempt has won, or all have failed or are hopeless."""
+    async def run(self, turns: Sequence[tuple[Address, float]], last_for_s: float) -> None:
+        """Return when one attempt has won, or all have failed or are hopeless.
+
+        Each address comes with the seconds that the ones before it are waited for.
+        """
         async with asyncio.TaskGroup() as group:
             under_way: set[asyncio.Task[None]] = set()
-            for address in addresses:
-                under_way.add(group.create_task(self._attempt(address)))
-                under_way = await self._news(under_way, next_after_s)
+            for address, after_s in turns:
+                if under_way:
+                    under_way = await self._news(under_way, after_s)
                 if self.won is not None:
                     break
+                under_way.add(group.create_task(self._attempt(address)))
             hopeless = False
             while under_way and self.won is None and not hopeless:
                 left = await self._news(under_way, last_for_s if self.failures else None)

@@ -13,6 +13,7 @@ from contextvars import Context
 from typing import Any
 
 from perene.process.dialling import Address, first_connected, in_turn, is_literal
+from perene.process.doubts import Doubts, place_of
 from perene.process.threads import Threads
 
 LookUp = Callable[..., Sequence[Address]]
@@ -23,6 +24,9 @@ _THREADS = 32
 _LIMIT_S = 30.0
 """The resolver of a common system gives up before that."""
 
+TLS_WITHIN_S = 30.0
+"""How long a TLS handshake may take while the name has other addresses, which may be better. It is
+some 5 KB; at 64 kbit/s 30 s are enough for those of 40 sessions."""
 
 _LATE_S = 1.0
 """A timer that is as late as this was due while everything stood still."""
@@ -73,13 +77,21 @@ class Names:
 
 
 class EventLoop(asyncio.SelectorEventLoop):
-    """An event loop that asks `Names`, connects to the first address that answers (`dialling`), and
-    after standing still lets everybody read first.
+    """An event loop that asks `Names`, connects to the first address that answers (`dialling`) but
+    to those last that carry nothing (`doubts`), and after standing still lets everybody read first.
     """
 
-    def __init__(self, names: Names | None = None) -> None:
+    def __init__(
+        self,
+        names: Names | None = None,
+        *,
+        doubts: Doubts | None = None,
+        tls_within_s: float = TLS_WITHIN_S,
+    ) -> None:
         super().__init__()
         self._names = names or Names()
+        self._doubts = doubts or Doubts()
+        self._tls_within_s = tls_within_s
 
     def call_at(
         self,
@@ -125,13 +137,19 @@ class EventLoop(asyncio.SelectorEventLoop):
             )
         question = {name: options.pop(name, 0) for name in ("family", "proto", "flags")}
         found = await self.getaddrinfo(host, port, type=socket.SOCK_STREAM, **question)
-        return await super().create_connection(
-            protocol_factory,
-            sock=await first_connected(in_turn(found)),
-            ssl=ssl,
-            server_hostname=host if ssl and server_hostname is None else server_hostname,
-            **options,
-        )
+        one = await first_connected(*self._doubts.in_order(in_turn(found)))
+        if not ssl:
+            return await super().create_connection(protocol_factory, sock=one, **options)
+        if len(found) > 1:
+            options.setdefault("ssl_handshake_timeout", self._tls_within_s)
+        with self._doubts.learning(place_of(one)):
+            return await super().create_connection(
+                protocol_factory,
+                sock=one,
+                ssl=ssl,
+                server_hostname=host if server_hostname is None else server_hostname,
+                **options,
+            )
 
 
 class _Alarm:
