@@ -9,6 +9,7 @@ session can be acquired, and nothing be committed (`store.progress`).
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from logging import DEBUG, WARNING
 from pathlib import Path
 from typing import Protocol
 
@@ -81,6 +82,8 @@ class History:
         self._threads = threads
         self._noted: int | None = None
         self._loss: tuple[int, int] | None = None
+        self._hindrance: str | None = None
+        """Why the sessions could not be made safe, as it was told last."""
 
     async def compare(self) -> None:
         """See whether the database went back; before anybody can add an event to it.
@@ -111,7 +114,8 @@ class History:
         self._loss = None
 
     async def _make_safe(self, kept: int, reached: int) -> None:
-        log.warning("database_went_back", events=kept, noted=reached)
+        if self._hindrance is None:
+            log.warning("database_went_back", events=kept, noted=reached)
         renewal = FreshKeys()
         for record in await self._store.list_sessions():
             try:
@@ -144,10 +148,22 @@ class History:
         Never fails: until it has succeeded, the store lets nobody go on.
         """
         try:
-            if (loss := await self._store.loss()) is not None:
-                await self._make_safe(*loss)
+            loss = await self._store.loss()
+        except StorageError as error:  # an outage, of which others tell
+            log.debug("history_not_read", reason=str(error))
+            return
+        if loss is None:
+            return
+        try:
+            await self._make_safe(*loss)
         except StorageError as error:
-            log.warning("keys_not_renewed", reason=str(error))
+            reason = str(error)
+            log.log(
+                DEBUG if reason == self._hindrance else WARNING, "keys_not_renewed", reason=reason
+            )
+            self._hindrance = reason
+        else:
+            self._hindrance = None
 
     async def save(self) -> None:
         """Note how far the events have come. Never fails: the next one tells as much."""

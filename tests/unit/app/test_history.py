@@ -206,17 +206,49 @@ async def test_a_database_that_goes_back_under_the_service_is_made_safe_too(file
     await looking.look()
     assert (shelf.renewed, shelf.told) == ([], [])
 
-    shelf.reached, shelf.failing = 1000, True
-    with capture_logs() as lines:
-        await looking.look()
-    assert [line["event"] for line in lines] == ["keys_not_renewed"]
-    shelf.failing = False
+    shelf.reached = 1000
     with capture_logs():
         await looking.look()
         await looking.look()
     assert shelf.renewed == ["ana", "rui"]
     [event] = shelf.told
     assert event.payload == {"kept": 400, "noted": 1000}
+
+
+async def test_an_outage_of_the_database_is_no_loss(file: Path) -> None:
+    shelf = Shelf(400)
+    shelf.failing = True
+    with capture_logs() as lines:
+        await history(shelf, file).look()
+    assert [line["log_level"] for line in lines] == ["debug"], "others tell of the outage"
+
+
+async def test_what_keeps_the_sessions_from_being_made_safe_is_told_once(file: Path) -> None:
+    shelf = Shelf(400)
+    shelf.reached = 1000
+    shelf.unrenewed[SessionId("rui")] = StorageUnavailable("gone")
+    looking = history(shelf, file)
+
+    def told() -> list[str]:
+        return [line["event"] for line in lines if line["log_level"] == "warning"]
+
+    with capture_logs() as lines:
+        for _ in range(3):
+            await looking.look()
+    assert told() == ["database_went_back", "keys_not_renewed"]
+
+    shelf.unrenewed[SessionId("rui")] = StorageUnavailable("full")
+    with capture_logs() as lines:
+        await looking.look()
+    assert told() == ["keys_not_renewed"], "the reason is another"
+
+    del shelf.unrenewed[SessionId("rui")]
+    await looking.look()
+    assert shelf.told
+    shelf.reached = 10 * shelf.events
+    with capture_logs() as lines:
+        await looking.look()
+    assert told() == ["database_went_back"]
 
 
 async def test_what_cannot_be_noted_is_noted_the_next_time(file: Path) -> None:
