@@ -42,48 +42,56 @@ def step(state: SessionState, heard: Input | Signal, now: Instant, chances: Chan
         case Unwatched(), LoggedIn():
             if _last_seen(state, now) is None:
                 state = _heard_of(state, now.wall)
-            return _watch(state, now, not_before=_AFTER_LOGIN)
+            return _watch(state, now, settled_at=now.later(_AFTER_LOGIN))
         case Watched(), Ended():
             return Moved(state=replace(state, phone=Unwatched()))
-        case Watched(), PhoneSeen(at=at):
-            return _seen(state, at, now)
-        case Watched(until=until), Due() if has_come(until, now):
-            return _look(state, now)
+        case Watched() as watched, PhoneSeen(at=at):
+            return _seen(state, watched, at, now)
+        case Watched() as watched, Due() if has_come(watched.until, now):
+            return _look(state, watched, now)
         case _:
             return Moved(state=state)
 
 
-def _seen(state: SessionState, at: datetime, now: Instant) -> Moved:
+def _seen(state: SessionState, watched: Watched, at: datetime, now: Instant) -> Moved:
     last, told = _last_seen(state, now), state.standing.phone_absent_days
     if last is not None and (at < last or (at - last < GRAIN and not told)):
         return Moved(state=state)
-    back = (PhoneBack(),) if told else ()
-    return _watch(_heard_of(state, at), now, *back)
+    # A sign that has waited at the server may be old: one of an absence that goes on ends none.
+    still = min(told, _warned_on((now.wall - at) // _DAY))
+    back = (PhoneBack(),) if told and not still else ()
+    return _watch(_heard_of(state, at, told=still), now, *back, settled_at=watched.settled_at)
 
 
-def _look(state: SessionState, now: Instant) -> Moved:
+def _look(state: SessionState, watched: Watched, now: Instant) -> Moved:
     """Ask the phone for a sign, and warn when its time has come."""
-    days = _days_absent(state, now)
+    days, settled_at = _days_absent(state, now), watched.settled_at
     if days < PING_AFTER_DAYS:
-        return _watch(state, now)
-    reached = max((day for day in WARN_ON_DAYS if day <= days), default=0)
+        return _watch(state, now, settled_at=settled_at)
+    reached = _warned_on(days)
     if reached <= state.standing.phone_absent_days:
-        return _watch(state, now, PingPhone(), day=days + 1)
+        return _watch(state, now, PingPhone(), day=days + 1, settled_at=settled_at)
     told = replace(state, standing=replace(state.standing, phone_absent_days=reached))
-    return _watch(told, now, PingPhone(), PhoneAbsent(days=days), day=days + 1)
+    out = (PingPhone(), PhoneAbsent(days=days))
+    return _watch(told, now, *out, day=days + 1, settled_at=settled_at)
+
+
+def _warned_on(days: int) -> int:
+    """Return the last day of so long an absence that people are told of, 0 for none yet."""
+    return max((day for day in WARN_ON_DAYS if day <= days), default=0)
 
 
 def _watch(
     state: SessionState,
     now: Instant,
     *out: Effect,
+    settled_at: float,
     day: int = PING_AFTER_DAYS,
-    not_before: timedelta = timedelta(),
 ) -> Moved:
-    """Look (again) when an absence reaches that day."""
+    """Look (again) when an absence reaches that day, and can be believed."""
     seen_at = state.standing.phone_seen_at or now.wall
-    wait = max(seen_at + day * _DAY - now.wall, not_before)
-    watched = Watched(until=now.later(wait))
+    until = max(now.later(seen_at + day * _DAY - now.wall), settled_at)
+    watched = Watched(until=until, settled_at=settled_at)
     return Moved(state=replace(state, phone=watched), out=out)
 
 
@@ -98,5 +106,6 @@ def _last_seen(state: SessionState, now: Instant) -> datetime | None:
     return None if seen_at is None or seen_at > now.wall else seen_at
 
 
-def _heard_of(state: SessionState, at: datetime) -> SessionState:
-    return replace(state, standing=replace(state.standing, phone_seen_at=at, phone_absent_days=0))
+def _heard_of(state: SessionState, at: datetime, *, told: int = 0) -> SessionState:
+    standing = replace(state.standing, phone_seen_at=at, phone_absent_days=told)
+    return replace(state, standing=standing)

@@ -205,9 +205,13 @@ class Unwatched:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watched:
-    """The phone is waited for; `until` is when its absence is looked at next."""
+    """The phone is waited for; `until` is when its absence is looked at next.
+
+    Before `settled_at` what has waited at the server may still arrive.
+    """
 
     until: float
+    settled_at: float
 
 
 PhoneWatch = Unwatched | Watched

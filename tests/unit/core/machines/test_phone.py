@@ -94,6 +94,64 @@ def test_what_is_known_of_the_phone_outlives_a_restart(life: Life, days: int) ->
     assert told <= 1
 
 
+def comes_back_with_signs(life: Life, away: timedelta, *days: int) -> None:
+    """Let its service be away for so long, and what the phone gave on these days arrive late."""
+    life.lost(LOST)
+    life.passed += away
+    life.give(Due())
+    connect(life)
+    for day in days:
+        life.give(PhoneSeen(at=BEGAN + day * DAY))
+        life.live(timedelta(seconds=1))
+
+
+def test_a_phone_that_wrote_all_the_while_the_service_was_away_was_never_absent(life: Life) -> None:
+    comes_back_with_signs(life, 14 * DAY, *range(1, 14))
+    life.live(timedelta(hours=1))
+    assert life.told(PhoneAbsent) == life.told(PhoneBack) == life.told(PingPhone) == []
+
+
+def test_an_old_sign_of_a_phone_that_is_still_away_does_not_say_that_it_is_back(life: Life) -> None:
+    life.live(12 * DAY)
+    comes_back_with_signs(life, 13 * DAY, 12)
+    assert life.told(PhoneBack) == []
+    life.live(timedelta(hours=1))
+    assert days_of(life, PhoneAbsent) == [12]
+    life.live(2 * DAY)
+    assert life.told(PhoneAbsent)[1:] == [PhoneAbsent(days=14)]
+    life.give(PhoneSeen(at=life.now.wall))
+    assert len(life.told(PhoneBack)) == 1
+
+
+def test_people_are_told_of_each_time_that_a_phone_is_away(life: Life) -> None:
+    for _ in range(2):
+        life.live(12 * DAY)
+        life.give(PhoneSeen(at=life.now.wall))
+    life.live(timedelta(hours=7))
+    life.give(PhoneSeen(at=life.now.wall))
+    assert days_of(life, PhoneAbsent) == days_of(life, PhoneBack) == [12, 24]
+
+
+def test_a_sign_from_before_the_last_one_ends_no_absence(life: Life) -> None:
+    life.live(DAY)
+    life.give(PhoneSeen(at=life.now.wall))
+    life.live(12 * DAY)
+    life.give(PhoneSeen(at=BEGAN))
+    assert life.told(PhoneBack) == []
+    life.live(2 * DAY)
+    assert days_of(life, PhoneAbsent) == [13, 15]
+
+
+def test_a_phone_is_not_asked_before_its_time_by_a_clock_that_was_set_back(life: Life) -> None:
+    life.clock_off -= 3 * DAY
+    life.give(PhoneSeen(at=life.now.wall))
+    life.clock_off -= DAY
+    life.live(10 * DAY + timedelta(hours=1))
+    assert days_of(life, PingPhone) == []
+    life.live(DAY)
+    assert days_of(life, PingPhone) == [11]
+
+
 def seen_in_the_future(life: Life) -> None:
     """Have it linked while the machine's clock was a year ahead, and set right since."""
     standing = replace(life.state.standing, phone_seen_at=life.now.wall + 365 * DAY)
