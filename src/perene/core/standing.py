@@ -23,11 +23,11 @@ class Standing:
     """How a session stands with WhatsApp.
 
     `counts` are attempts in vain, in a row; of those in `told`, a person was told that a limit was
-    reached. `not_before` bars every attempt until then, `held` until a person acts. `ban_code` is
-    the sub-code of a ban that has not been seen to end; `ban_end_told` whether WhatsApp said when
-    it will, or `not_before` is only when to look. `up` says that the session has logged in and no
-    connection was lost since, as long as none of them was to end an outage: then that it was
-    stable. `left_at` is since when nobody drove it any more.
+    reached. `not_before` bars every attempt until then because of `barred_by`, `held` until a
+    person acts. `ban_code` is the sub-code of a ban that has not been seen to end; `ban_end_told`
+    whether WhatsApp said when it will, or `not_before` is only when to look. `up` says that the
+    session has logged in and no connection was lost since, as long as none of them was to end an
+    outage: then that it was stable. `left_at` is since when nobody drove it any more.
     `phone_seen_at` is the last sign of the phone, `phone_absent_days` the absence that people were
     told of.
     """
@@ -35,6 +35,7 @@ class Standing:
     counts: Mapping[Count, int] = field(default_factory=dict[Count, int])
     told: frozenset[Count] = frozenset()
     not_before: datetime | None = None
+    barred_by: Cause | None = None
     held: Cause | None = None
     ban_code: str | None = None
     ban_end_told: bool = True
@@ -50,6 +51,10 @@ class Standing:
         if self.ban_code is None or self.not_before is None:
             return None
         return Ban(code=self.ban_code, until=self.not_before if self.ban_end_told else None)
+
+    def unbarred(self) -> "Standing":
+        """Return the standing when an attempt may be made at any time."""
+        return replace(self, not_before=None, barred_by=None)
 
     def without_ban(self) -> "Standing":
         """Return the standing when no ban is known any more."""
@@ -76,6 +81,7 @@ class Standing:
                 "counts": {count.value: n for count, n in self.counts.items()},
                 "told": sorted(self.told),
                 "not_before": moment_to_json(self.not_before),
+                "barred_by": None if self.barred_by is None else self.barred_by.value,
                 "held": None if self.held is None else self.held.value,
                 "ban_code": self.ban_code,
                 "ban_end_told": self.ban_end_told,
@@ -99,12 +105,13 @@ class Standing:
             stored = cast("dict[str, Any]", json.loads(text))
             if stored.get("version") != 1:
                 return cls()
-            held = stored.get("held")
+            barred_by, held = stored.get("barred_by"), stored.get("held")
             outage = stored.get("outage")
             return cls(
                 counts={Count(name): int(n) for name, n in stored["counts"].items()},
                 told=frozenset(Count(name) for name in stored.get("told", ())),
                 not_before=moment_from_json(stored.get("not_before")),
+                barred_by=None if barred_by is None else Cause(barred_by),
                 held=None if held is None else Cause(held),
                 ban_code=stored.get("ban_code"),
                 ban_end_told=bool(stored.get("ban_end_told", True)),

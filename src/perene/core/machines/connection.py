@@ -105,7 +105,7 @@ def _due(state: SessionState, heard: Due | Relieved, now: Instant, chances: Chan
             looking = replace(state, connection=FindingVersion())
             return Moved(state=looking, out=(FindVersion(),))
         case Waiting(until=until) if has_come(until, now):
-            return claim(replace(state, standing=replace(state.standing, not_before=None)))
+            return claim(replace(state, standing=state.standing.unbarred()))
         case _:
             return Moved(state=state)
 
@@ -118,7 +118,7 @@ def _look_later(state: SessionState, now: Instant, chances: Chances) -> Moved:
 
 
 def _connect(state: SessionState, connecting: Connecting, epoch: Epoch, chances: Chances) -> Moved:
-    standing = replace(state.standing, not_before=None)
+    standing = state.standing.unbarred()
     number, limit = 1, None
     if standing.outage is not None:
         policy = chances.policies[standing.outage.last_cause]

@@ -145,10 +145,12 @@ def _wait(
 ) -> Moved:
     not_before = now.wall + wait if verdict.policy.holds else None
     waiting = Waiting.after(wait, verdict.cause, now)
-    standing = replace(state.standing, not_before=not_before)
-    if not_before is not None and verdict.cause is not Cause.TEMPORARY_BAN:
-        # The ban is over: this wait is another, which a person's word ends.
-        standing = standing.without_ban()
+    standing = state.standing.unbarred()
+    if not_before is not None:
+        standing = replace(standing, not_before=not_before, barred_by=verdict.cause)
+        if verdict.cause is not Cause.TEMPORARY_BAN:
+            # The ban is over: this wait is another, which a person's word ends.
+            standing = standing.without_ban()
     state = replace(state, connection=waiting, standing=standing)
     return Moved(state=state, out=(_decided(state, verdict, wait=wait, attention=attention),))
 

@@ -98,9 +98,8 @@ def _tells_of_unlinking(ending: Ending) -> bool:
 def emptied(state: SessionState) -> SessionState:
     """Return the state without what was remembered about credentials that are gone."""
     standing = replace(
-        state.standing,
+        state.standing.unbarred(),
         counts={},
-        not_before=None,
         held=None,
         ban_code=None,
         ban_end_told=True,
@@ -137,7 +136,9 @@ def _begin(state: SessionState, now: Instant) -> Moved:
     if standing.held is not None:
         return Moved(state=replace(state, connection=Held(cause=standing.held)))
     if standing.not_before is not None and standing.not_before > now.wall:
-        cause = standing.outage.last_cause if standing.outage else Cause.TEMPORARY_BAN
+        # A standing of an earlier Perene says only whether it is a ban.
+        likely = Cause.RATE_LIMITED if standing.ban is None else Cause.TEMPORARY_BAN
+        cause = standing.barred_by or likely
         waiting = Waiting.after(_rest_of_wait(standing, standing.not_before, now), cause, now)
         standing = replace(standing, not_before=waiting.at)
         return Moved(state=replace(state, connection=waiting, standing=standing))
@@ -158,7 +159,7 @@ def _forgiven(state: SessionState) -> SessionState:
     """Return the state without the counts and the stop that a person's word ends; a ban stays."""
     standing = replace(state.standing, counts={}, held=None)
     if state.standing.ban is None:
-        standing = replace(standing, not_before=None)
+        standing = standing.unbarred()
     return replace(state, standing=standing)
 
 
