@@ -333,6 +333,9 @@ class Lives(RuleBasedStateMachine):
         if opened_at is not None and self.seconds >= opened_at + STABLE_AFTER.total_seconds():
             self.forgotten()
         policy = POLICIES[classify(ending)]
+        if classify(ending) is Cause.PAIRING_EXPIRED:
+            # Codes were shown for minutes: what befell it before says nothing any more.
+            self.in_vain = Counter({policy.count: self.in_vain[policy.count]})
         self.not_before, self.holds = None, policy.holds
         schedule = policy.schedule
         if not unasked or schedule is None or self.asked_to_log_out:
