@@ -9,6 +9,7 @@ from perene.engine.addresses import signal_address
 from perene.engine.credentials import Credentials
 from perene.engine.draft import Draft
 from perene.signal import errors as signal_errors
+from perene.signal.address import Address
 from perene.signal.cipher import decrypt_message, decrypt_pre_key_message
 from perene.signal.messages import parse_pre_key_message
 from perene.signal.padding import unpad
@@ -69,35 +70,29 @@ async def open_enc(
 ) -> Opened:
     """Decrypt an `<enc>` from the device `sender` (canonical), staging the advanced state.
 
-    Raises SignalError, with the draft unchanged. An unknown kind of enc is an InvalidVersion.
+    Raises SignalError, with the draft unchanged: the same ciphertext may come again, and its key
+    must not be used up by then. An unknown kind of enc is an InvalidVersion.
     """
-    version = enc.attrs.get("v", "2")
+    address = signal_address(sender)
     match enc.attrs.get("type"):
         case "pkmsg":
-            opened = await _open_pre_key(draft, enc.data, sender, own)
+            return await _open_pre_key(draft, enc, address, own)
         case "msg":
-            address = signal_address(sender)
             decrypted = decrypt_message(await draft.ratchet(address), enc.data, own.local)
+            opened = Opened(plaintext=_unpadded(enc, decrypted.plaintext))
             draft.set_ratchet(address, decrypted.ratchet)
-            opened = Opened(plaintext=decrypted.plaintext)
         case "skmsg" if group is not None:
-            address = signal_address(sender)
-            record = await draft.sender_key(group, address)
-            result = group_decrypt(record, enc.data)
+            result = group_decrypt(await draft.sender_key(group, address), enc.data)
+            opened = Opened(plaintext=_unpadded(enc, result.plaintext))
             draft.set_sender_key(group, address, result.record)
-            opened = Opened(plaintext=result.plaintext)
         case kind:
             raise signal_errors.InvalidVersion(f"an enc of type {kind!r} cannot be decrypted")
-    return Opened(
-        plaintext=unpad(opened.plaintext, 3 if version == "3" else 2),
-        new_identity=opened.new_identity,
-    )
+    return opened
 
 
-async def _open_pre_key(draft: Draft, data: bytes, sender: Jid, own: Credentials) -> Opened:
-    parsed = parse_pre_key_message(data)
+async def _open_pre_key(draft: Draft, enc: Node, address: Address, own: Credentials) -> Opened:
+    parsed = parse_pre_key_message(enc.data)
     signed = own.signed_pre_key
-    address = signal_address(sender)
     ratchet = await draft.ratchet(address)
     known = _knows(ratchet, parsed.base_key)
     if not known and parsed.signed_pre_key_id != signed.id:
@@ -111,14 +106,19 @@ async def _open_pre_key(draft: Draft, data: bytes, sender: Jid, own: Credentials
         signed_pre_key=signed,
         pre_key=None if needed is None else await draft.pre_key(needed),
     )
+    before = ratchet.remote_identity
+    opened = Opened(
+        plaintext=_unpadded(enc, decrypted.plaintext),
+        new_identity=before is not None and before != parsed.identity,
+    )
     draft.set_ratchet(address, decrypted.ratchet)
     if decrypted.consumed_pre_key_id is not None:
         draft.consume_pre_key(decrypted.consumed_pre_key_id)
-    before = ratchet.remote_identity
-    return Opened(
-        plaintext=decrypted.plaintext,
-        new_identity=before is not None and before != parsed.identity,
-    )
+    return opened
+
+
+def _unpadded(enc: Node, plaintext: bytes) -> bytes:
+    return unpad(plaintext, 3 if enc.attrs.get("v") == "3" else 2)
 
 
 def _knows(ratchet: Ratchet, base_key: bytes) -> bool:
