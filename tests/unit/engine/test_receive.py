@@ -1,0 +1,311 @@
+"""What comes in is read once, kept whole, and answered when it is kept."""
+
+import pytest
+
+from perene.core.events import EventType
+from perene.core.messages import Fate, Status
+from perene.core.unit import AddressPair, Unit
+from perene.engine.incoming import digests_of
+from perene.wire.node import Node
+from perene.wire.proto import wa_pb2
+from tests.unit.engine.desk import ANA, ANA_PN, GROUP, OWN_PHONE, Desk, Peer
+
+_Protocol = wa_pb2.Message.ProtocolMessage
+OWN_PN = "15550000001@s.whatsapp.net"
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+def only_fate(unit: Unit) -> tuple[Fate, str | None]:
+    [entry] = unit.ledger
+    return entry.fate, entry.reason
+
+
+def sent_by_phone(text: str, to: str) -> wa_pb2.Message:
+    content = wa_pb2.Message(conversation=text)
+    return wa_pb2.Message(
+        deviceSentMessage=wa_pb2.Message.DeviceSentMessage(destinationJid=to, message=content)
+    )
+
+
+def peer_data(kind: "_Protocol.Type.ValueType") -> wa_pb2.Message:
+    return wa_pb2.Message(protocolMessage=_Protocol(type=kind))
+
+
+async def test_a_message_is_kept_and_told_of_with_all_that_is_known_of_it(desk: Desk) -> None:
+    ana = Peer(desk, "200000000000002:7@lid")
+    stanza = ana.text("hello", sender_pn=ANA_PN, t="1767323045", notify="Ana")
+    unit = await desk.receive(stanza)
+
+    [message] = unit.messages
+    assert (message.key.chat, message.key.sender, message.key.from_me) == (ANA, ANA, False)
+    assert (message.kind, message.text, message.push_name) == ("text", "hello", "Ana")
+    assert (message.status, message.sender_device) == (Status.RECEIVED, 7)
+    assert wa_pb2.Message.FromString(message.body).conversation == "hello"
+    assert message.event is not None
+    assert (message.event.type, message.event.at) == (EventType.MESSAGE_RECEIVED, desk.clock.now())
+    assert message.event.payload == {
+        "message_id": "A1",
+        "chat": ANA,
+        "chat_pn": ANA_PN,
+        "sender": ANA,
+        "sender_pn": ANA_PN,
+        "from_me": False,
+        "kind": "text",
+        "text": "hello",
+        "timestamp": "2026-01-02T03:04:05+00:00",
+        "push_name": "Ana",
+    }
+    assert message.timestamp.isoformat() == message.event.payload["timestamp"]
+    assert only_fate(unit) == (Fate.DELIVERED, None)
+    assert unit.ciphertexts == digests_of(stanza)
+    assert unit.address_pairs == (AddressPair(pn=ANA_PN, lid=ANA),)
+    assert desk.store.pre_key_rows == {}
+    assert unit.events == ()
+
+
+@pytest.mark.parametrize(("online", "kind"), [(True, {}), (False, {"type": "inactive"})])
+async def test_the_senders_second_tick_is_given_only_while_we_show_as_online(
+    online: bool, kind: dict[str, str]
+) -> None:
+    desk = Desk(online=online)
+    await desk.receive(Peer(desk).text("hello"))
+    assert desk.answered.nodes == [Node("receipt", {"id": "A1", "to": ANA, **kind})]
+
+
+@pytest.mark.requirement("C8")
+async def test_what_is_delivered_again_is_answered_again_and_changes_nothing(desk: Desk) -> None:
+    ana = Peer(desk)
+    stanza = ana.text("hello")
+    await desk.receive(stanza)
+    units = len(desk.store.units)
+    await desk.receive(stanza)
+    desk.connect()
+    await desk.receive(stanza)
+    assert len(desk.store.units) == units
+    assert desk.answered.waits_for == [None]
+    assert desk.answered.nodes == [Node("receipt", {"id": "A1", "to": ANA, "type": "inactive"})]
+
+
+@pytest.mark.requirement("C8")
+async def test_what_comes_again_before_it_is_stored_is_answered_once_it_is(desk: Desk) -> None:
+    desk.store.auto = False
+    stanza = Peer(desk).text("hello")
+    await desk.receive(stanza, stanza)
+    [(_, commit)] = desk.store.pending
+    assert desk.answered.waits_for == [commit, commit]
+
+
+@pytest.mark.requirement("C8")
+async def test_a_message_encrypted_anew_under_its_id_is_read_on(desk: Desk) -> None:
+    """The sender resends it: another ciphertext, which moves the ratchet, of the same message."""
+    ana = Peer(desk)
+    await desk.receive(ana.text("hello"), ana.text("hello"), ana.text("after", id_="A2"))
+    assert [one.text for unit in desk.store.units for one in unit.messages] == [
+        "hello",
+        "hello",
+        "after",
+    ]
+    assert desk.answered.delayed == []
+
+
+async def test_of_two_ciphertexts_one_read_before_does_not_settle_the_other(desk: Desk) -> None:
+    ana = Peer(desk)
+    first = ana.enc(wa_pb2.Message(conversation="hello"))
+    second = ana.enc(wa_pb2.Message(conversation="there"))
+    await desk.receive(ana.stanza(first), ana.stanza(first, second, id_="A2"))
+    assert desk.store.units[-1].messages[0].text == "there"
+
+
+async def test_a_pre_key_is_asked_for_by_the_first_message_only(desk: Desk) -> None:
+    ana = Peer(desk)
+    for number in range(3):
+        await desk.receive(ana.text("hello", id_=f"A{number}"))
+    assert [unit.pre_keys_consumed for unit in desk.store.units] == [(1,), (), ()]
+    assert desk.answered.delayed == []
+
+
+async def test_a_contact_who_begins_anew_is_read_at_once(desk: Desk) -> None:
+    """On a phone that lost its ratchets, not its keys: nothing is to be asked for again."""
+    ana = Peer(desk)
+    await desk.receive(ana.text("one", id_="A1"))
+    for number in range(2):
+        ana.party.start(desk.bundle())
+        await desk.receive(ana.text("anew", id_=f"B{number}"))
+    assert [one.text for unit in desk.store.units for one in unit.messages] == [
+        "one",
+        "anew",
+        "anew",
+    ]
+    assert desk.answered.delayed == []
+    assert [one for unit in desk.store.units for one in unit.events] == []
+
+
+async def test_a_message_from_before_a_contact_began_anew_is_still_read(desk: Desk) -> None:
+    ana = Peer(desk)
+    await desk.receive(ana.text("one"))
+    late = ana.text("late", id_="A2")
+    ana.party.start(desk.bundle())
+    await desk.receive(ana.text("anew", id_="A3"), late)
+    assert desk.store.units[-1].messages[0].text == "late"
+
+
+async def test_plain_messages_follow_once_the_contact_has_heard_of_us(desk: Desk) -> None:
+    ana = Peer(desk)
+    await desk.receive(ana.text("hello"))
+    ana.hear()
+    stanza = ana.text("and again", id_="A2")
+    assert stanza.children[0].attrs["type"] == "msg"
+    unit = await desk.receive(stanza)
+    assert unit.messages[0].text == "and again"
+
+
+@pytest.mark.parametrize("new", [True, False])
+async def test_new_keys_are_told_of_when_they_replace_others(desk: Desk, new: bool) -> None:
+    ana = Peer(desk)
+    await desk.receive(ana.text("old phone"))
+    other = Peer(desk) if new else ana
+    unit = await desk.receive(other.text("new phone", id_="A2"))
+    assert unit.messages[0].text == "new phone"
+    told = [(one.type, one.payload) for one in unit.events]
+    payload = {"message_id": "A2", "chat": ANA, "sender": ANA}
+    assert told == ([(EventType.PEER_IDENTITY_CHANGED, payload)] if new else [])
+
+
+async def test_a_group_message_is_read_with_the_key_beside_it_and_the_next_one_without(
+    desk: Desk,
+) -> None:
+    ana = Peer(desk)
+    given = ana.distribution()
+    # The group part first: it is the other one that makes it readable.
+    encs = [ana.group_enc(wa_pb2.Message(conversation="one")), ana.enc(given)]
+    stanza = ana.in_group(*encs)
+    unit = await desk.receive(stanza)
+    assert unit.messages[0].text == "one"
+    assert (unit.messages[0].key.chat, unit.messages[0].key.sender) == (GROUP, ANA)
+    assert unit.ciphertexts == digests_of(stanza)
+    assert unit.messages[0].event is not None
+    assert unit.messages[0].event.payload["chat_pn"] is None
+
+    second = ana.in_group(ana.group_enc(wa_pb2.Message(conversation="two")), id_="A2")
+    assert (await desk.receive(second)).messages[0].text == "two"
+    assert desk.answered.delayed == []
+    assert desk.answered.nodes[-1].attrs == {
+        "id": "A2",
+        "to": GROUP,
+        "participant": ANA,
+        "type": "inactive",
+    }
+
+
+async def test_a_group_key_that_comes_alone_is_kept_and_shown_to_nobody(desk: Desk) -> None:
+    ana = Peer(desk)
+    unit = await desk.receive(ana.in_group(ana.enc(ana.distribution())))
+    assert (unit.messages, only_fate(unit)) == ((), (Fate.CONTROL, "no_content"))
+    assert [one.group for one in unit.sender_keys] == [GROUP]
+    assert [one.tag for one in desk.answered.nodes] == ["receipt"]
+
+
+async def test_a_group_key_outside_of_a_group_is_not_kept(desk: Desk) -> None:
+    ana = Peer(desk)
+    unit = await desk.receive(ana.stanza(ana.enc(ana.distribution(conversation="hello"))))
+    assert (unit.messages[0].text, unit.sender_keys) == ("hello", ())
+
+
+async def test_a_damaged_group_key_does_not_cost_the_text_beside_it(desk: Desk) -> None:
+    ana = Peer(desk)
+    given = ana.distribution(conversation="hello")
+    given.senderKeyDistributionMessage.axolotlSenderKeyDistributionMessage = b"\x33damaged"
+    unit = await desk.receive(ana.in_group(ana.enc(given)))
+    assert (unit.messages[0].text, unit.sender_keys) == ("hello", ())
+
+
+async def test_a_copy_from_our_phone_is_a_message_of_ours_in_the_chat_it_names(desk: Desk) -> None:
+    desk.know(ANA_PN, ANA)
+    phone = Peer(desk, OWN_PHONE)
+    copy = phone.stanza(phone.enc(sent_by_phone("from my phone", ANA_PN)), recipient=ANA)
+    unit = await desk.receive(copy)
+    [message] = unit.messages
+    assert (message.key.chat, message.key.sender, message.key.from_me) == (ANA, OWN_PHONE, True)
+    assert (message.text, message.status) == ("from my phone", Status.SENT)
+    assert wa_pb2.Message.FromString(message.body).conversation == "from my phone"
+    assert message.event is not None
+    assert (message.event.payload["chat_pn"], message.event.payload["from_me"]) == (ANA_PN, True)
+    expected = {"id": "A1", "to": OWN_PHONE, "recipient": ANA, "type": "sender"}
+    assert desk.answered.nodes == [Node("receipt", expected)]
+
+
+@pytest.mark.parametrize("to", ["", "some one@@", "s.whatsapp.net"])
+async def test_a_copy_that_names_no_chat_is_kept_in_that_of_its_stanza(desk: Desk, to: str) -> None:
+    phone = Peer(desk, OWN_PHONE)
+    copy = phone.stanza(phone.enc(sent_by_phone("from my phone", to)), recipient=ANA)
+    assert (await desk.receive(copy)).messages[0].key.chat == ANA
+
+
+async def test_nobody_else_can_write_in_our_name(desk: Desk) -> None:
+    ana = Peer(desk)
+    unit = await desk.receive(ana.stanza(ana.enc(sent_by_phone("I owe you", OWN_PHONE))))
+    assert (unit.messages, only_fate(unit)) == ((), (Fate.CONTROL, "device_sent_by_stranger"))
+    assert [one.tag for one in desk.answered.nodes] == ["receipt"]
+
+
+PEER_DATA = [
+    _Protocol.HISTORY_SYNC_NOTIFICATION,
+    _Protocol.APP_STATE_SYNC_KEY_SHARE,
+    _Protocol.APP_STATE_SYNC_KEY_REQUEST,
+    _Protocol.APP_STATE_FATAL_EXCEPTION_NOTIFICATION,
+    _Protocol.INITIAL_SECURITY_NOTIFICATION_SETTING_SYNC,
+    _Protocol.PEER_DATA_OPERATION_REQUEST_MESSAGE,
+    _Protocol.PEER_DATA_OPERATION_REQUEST_RESPONSE_MESSAGE,
+    _Protocol.LID_MIGRATION_MAPPING_SYNC,
+]
+
+
+@pytest.mark.parametrize("kind", PEER_DATA)
+async def test_what_own_devices_tell_each_other_is_kept_aside(
+    desk: Desk, kind: "_Protocol.Type.ValueType"
+) -> None:
+    phone = Peer(desk, OWN_PHONE)
+    unit = await desk.receive(phone.stanza(phone.enc(peer_data(kind)), category="peer"))
+    name = _Protocol.Type.Name(kind).lower()
+    assert (unit.messages, only_fate(unit)) == ((), (Fate.CONTROL, name))
+    [kept] = unit.peer_messages
+    assert (kept.id, kept.kind) == ("A1", name)
+    assert wa_pb2.Message.FromString(kept.body) == peer_data(kind)
+    answers = [(one.tag, one.attrs["type"], one.attrs["to"]) for one in desk.answered.nodes]
+    history = [("receipt", "hist_sync", OWN_PN)] if name == "history_sync_notification" else []
+    assert answers == [("receipt", "peer_msg", OWN_PHONE), *history]
+
+
+@pytest.mark.parametrize("kind", PEER_DATA)
+async def test_what_only_own_devices_may_tell_is_believed_of_nobody_else(
+    desk: Desk, kind: "_Protocol.Type.ValueType"
+) -> None:
+    ana = Peer(desk)
+    unit = await desk.receive(ana.stanza(ana.enc(peer_data(kind))))
+    assert (unit.messages, unit.peer_messages) == ((), ())
+    assert only_fate(unit) == (Fate.CONTROL, "peer_data_by_stranger")
+    assert [one.tag for one in desk.answered.nodes] == ["receipt"]
+
+
+async def test_a_channels_post_is_read_though_it_is_not_encrypted(desk: Desk) -> None:
+    body = wa_pb2.Message(conversation="news").SerializeToString()
+    attrs = {"id": "A1", "from": "120363000000000009@newsletter", "type": "text"}
+    unit = await desk.receive(Node("message", attrs, (Node("plaintext", {}, body),)))
+    [message] = unit.messages
+    assert (message.key.chat, message.text) == ("120363000000000009@newsletter", "news")
+    assert message.body == body
+    assert only_fate(unit) == (Fate.DELIVERED, None)
+    assert [one.tag for one in desk.answered.nodes] == ["ack"]
+
+
+async def test_a_status_update_under_its_own_tag_is_acknowledged_besides(desk: Desk) -> None:
+    ana = Peer(desk)
+    attrs = {"id": "A1", "from": "status@broadcast", "participant": ANA}
+    enc = ana.enc(wa_pb2.Message(conversation="at the beach"))
+    unit = await desk.receive(Node("status", attrs, (enc,)))
+    assert unit.messages[0].key.chat == "status@broadcast"
+    assert [one.tag for one in desk.answered.nodes] == ["receipt", "ack"]
