@@ -92,18 +92,14 @@ async def open_enc(
 
 async def _open_pre_key(draft: Draft, enc: Node, address: Address, own: Credentials) -> Opened:
     parsed = parse_pre_key_message(enc.data)
-    signed = own.signed_pre_key
     ratchet = await draft.ratchet(address)
-    known = _knows(ratchet, parsed.base_key)
-    if not known and parsed.signed_pre_key_id != signed.id:
-        raise signal_errors.UnknownSignedPreKey(parsed.signed_pre_key_id)
     # A peer repeats its pre-key message until it hears from us: only the first one needs the key.
-    needed = None if known else parsed.pre_key_id
+    needed = None if _knows(ratchet, parsed.base_key) else parsed.pre_key_id
     decrypted = decrypt_pre_key_message(
         ratchet,
         parsed,
         own.local,
-        signed_pre_key=signed,
+        signed_pre_key=own.signed_pre_key,
         pre_key=None if needed is None else await draft.pre_key(needed),
     )
     before = ratchet.remote_identity

@@ -78,8 +78,7 @@ def message_of(
     sender_pn = book.phone_number(incoming.sender.bare)
     chat_pn = sender_pn
     if key.chat != key.sender:
-        chat = Jid.parse(key.chat)
-        chat_pn = book.phone_number(chat) if is_person(chat) else None
+        chat_pn = book.phone_number(Jid.parse(key.chat))
     payload: dict[str, Json] = {
         "message_id": key.id,
         "chat": key.chat,

@@ -86,6 +86,7 @@ class MemoryStore:
         return frozenset(self.holders.get(group, ()))
 
     async def pre_keys(self, ids: Collection[int]) -> Mapping[int, bytes]:
+        self.reads.append("pre_keys")
         return {key_id: self.pre_key_rows[key_id] for key_id in ids if key_id in self.pre_key_rows}
 
     async def pre_keys_not_uploaded(self, limit: int) -> Sequence[PreKeyWrite]:

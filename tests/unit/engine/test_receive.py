@@ -1,5 +1,7 @@
 """What comes in is read once, kept whole, and answered when it is kept."""
 
+import asyncio
+
 import pytest
 
 from perene.core.events import EventType
@@ -121,10 +123,16 @@ async def test_of_two_ciphertexts_one_read_before_does_not_settle_the_other(desk
 
 
 async def test_a_pre_key_is_asked_for_by_the_first_message_only(desk: Desk) -> None:
+    """The sender names it in each, until it hears from us: that costs the database nothing."""
     ana = Peer(desk)
+    late = ana.text("late", id_="A9")
     for number in range(3):
         await desk.receive(ana.text("hello", id_=f"A{number}"))
     assert [unit.pre_keys_consumed for unit in desk.store.units] == [(1,), (), ()]
+    assert desk.store.reads.count("pre_keys") == 1
+    ana.party.start(desk.bundle())
+    await desk.receive(ana.text("anew", id_="A4"), late)
+    assert desk.store.reads.count("pre_keys") == 2
     assert desk.answered.delayed == []
 
 
@@ -161,6 +169,7 @@ async def test_plain_messages_follow_once_the_contact_has_heard_of_us(desk: Desk
     assert stanza.children[0].attrs["type"] == "msg"
     unit = await desk.receive(stanza)
     assert unit.messages[0].text == "and again"
+    assert [one.address for one in unit.ratchets] == ["200000000000002_1.0"]
 
 
 @pytest.mark.parametrize("new", [True, False])
@@ -189,9 +198,14 @@ async def test_a_group_message_is_read_with_the_key_beside_it_and_the_next_one_w
     assert unit.ciphertexts == digests_of(stanza)
     assert unit.messages[0].event is not None
     assert unit.messages[0].event.payload["chat_pn"] is None
+    assert unit.messages[0].event.payload["sender_pn"] is None
 
     second = ana.in_group(ana.group_enc(wa_pb2.Message(conversation="two")), id_="A2")
-    assert (await desk.receive(second)).messages[0].text == "two"
+    unit = await desk.receive(second)
+    assert unit.messages[0].text == "two"
+    assert [(one.group, one.address) for one in unit.sender_keys] == [
+        (GROUP, "200000000000002_1.0")
+    ]
     assert desk.answered.delayed == []
     assert desk.answered.nodes[-1].attrs == {
         "id": "A2",
@@ -223,18 +237,21 @@ async def test_a_damaged_group_key_does_not_cost_the_text_beside_it(desk: Desk) 
     assert (unit.messages[0].text, unit.sender_keys) == ("hello", ())
 
 
-async def test_a_copy_from_our_phone_is_a_message_of_ours_in_the_chat_it_names(desk: Desk) -> None:
+@pytest.mark.parametrize("envelope", [{}, {"recipient": ANA}], ids=["", "also outside"])
+async def test_a_copy_from_our_phone_is_a_message_of_ours_in_the_chat_it_names(
+    desk: Desk, envelope: dict[str, str]
+) -> None:
     desk.know(ANA_PN, ANA)
     phone = Peer(desk, OWN_PHONE)
-    copy = phone.stanza(phone.enc(sent_by_phone("from my phone", ANA_PN)), recipient=ANA)
-    unit = await desk.receive(copy)
+    sent = phone.enc(sent_by_phone("from my phone", ANA_PN))
+    unit = await desk.receive(phone.stanza(sent, **envelope))
     [message] = unit.messages
     assert (message.key.chat, message.key.sender, message.key.from_me) == (ANA, OWN_PHONE, True)
     assert (message.text, message.status) == ("from my phone", Status.SENT)
     assert wa_pb2.Message.FromString(message.body).conversation == "from my phone"
     assert message.event is not None
     assert (message.event.payload["chat_pn"], message.event.payload["from_me"]) == (ANA_PN, True)
-    expected = {"id": "A1", "to": OWN_PHONE, "recipient": ANA, "type": "sender"}
+    expected = {"id": "A1", "to": OWN_PHONE, **envelope, "type": "sender"}
     assert desk.answered.nodes == [Node("receipt", expected)]
 
 
@@ -275,9 +292,10 @@ async def test_what_own_devices_tell_each_other_is_kept_aside(
     [kept] = unit.peer_messages
     assert (kept.id, kept.kind) == ("A1", name)
     assert wa_pb2.Message.FromString(kept.body) == peer_data(kind)
-    answers = [(one.tag, one.attrs["type"], one.attrs["to"]) for one in desk.answered.nodes]
-    history = [("receipt", "hist_sync", OWN_PN)] if name == "history_sync_notification" else []
-    assert answers == [("receipt", "peer_msg", OWN_PHONE), *history]
+    answers = [Node("receipt", {"id": "A1", "to": OWN_PHONE, "type": "peer_msg"})]
+    if name == "history_sync_notification":
+        answers.append(Node("receipt", {"id": "A1", "to": OWN_PN, "type": "hist_sync"}))
+    assert desk.answered.nodes == answers
 
 
 @pytest.mark.parametrize("kind", PEER_DATA)
@@ -289,6 +307,60 @@ async def test_what_only_own_devices_may_tell_is_believed_of_nobody_else(
     assert (unit.messages, unit.peer_messages) == ((), ())
     assert only_fate(unit) == (Fate.CONTROL, "peer_data_by_stranger")
     assert [one.tag for one in desk.answered.nodes] == ["receipt"]
+
+
+async def test_a_part_with_nothing_for_a_reader_hides_no_other(desk: Desk) -> None:
+    ana = Peer(desk)
+    given = ana.enc(ana.distribution(conversation="hello"))
+    unit = await desk.receive(ana.in_group(given, ana.group_enc(wa_pb2.Message())))
+    assert [one.text for one in unit.messages] == ["hello"]
+
+
+async def test_who_writes_by_number_is_found_under_the_lid_that_is_known(desk: Desk) -> None:
+    desk.know(ANA_PN, ANA)
+    unit = await desk.receive(Peer(desk, ANA_PN).text("hello"))
+    assert (unit.messages[0].key.chat, unit.messages[0].key.sender) == (ANA, ANA)
+    assert [one.address for one in unit.ratchets] == ["200000000000002_1.0"]
+
+
+async def test_a_text_without_padding_is_read_whole(desk: Desk) -> None:
+    ana = Peer(desk)
+    body = wa_pb2.Message(conversation="hello\x01").SerializeToString()
+    sent = ana.party.send(body)
+    unit = await desk.receive(ana.stanza(Node("enc", {"v": "3", "type": sent.kind}, sent.data)))
+    assert unit.messages[0].text == "hello\x01"
+
+
+def test_the_same_bytes_of_two_senders_are_two_ciphertexts() -> None:
+    enc = Node("enc", {"v": "2", "type": "msg"}, b"the same")
+    stanzas = [
+        Node("message", {"from": ANA}, (enc,)),
+        Node("message", {"from": OWN_PHONE}, (enc,)),
+        Node("message", {"from": GROUP, "participant": OWN_PN}, (enc,)),
+        Node("message", {"from": GROUP, "participant": ANA_PN}, (enc,)),
+    ]
+    assert len({digests_of(one) for one in stanzas}) == len(stanzas)
+
+
+@pytest.mark.parametrize("readable", [True, False])
+async def test_nothing_is_read_while_the_send_path_is_at_the_ratchets(
+    desk: Desk, readable: bool
+) -> None:
+    ana = Peer(desk)
+    stanza = ana.text("hello") if readable else Node("message", {"id": "A1"})
+    async with desk.stage.lock:
+        receiving = asyncio.create_task(desk.receive(stanza))
+        for _ in range(9):
+            await asyncio.sleep(0)
+        assert desk.store.units == []
+    await receiving
+    assert len(desk.store.units) == 1
+
+
+async def test_a_channels_post_without_content_is_kept_as_unknown(desk: Desk) -> None:
+    attrs = {"id": "A1", "from": "120363000000000009@newsletter"}
+    unit = await desk.receive(Node("message", attrs, (Node("plaintext"),)))
+    assert [one.kind for one in unit.messages] == ["unknown"]
 
 
 async def test_a_channels_post_is_read_though_it_is_not_encrypted(desk: Desk) -> None:

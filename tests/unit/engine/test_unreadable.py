@@ -7,8 +7,9 @@ import pytest
 from perene.core.events import EventType
 from perene.core.messages import Fate
 from perene.core.unit import Unit
+from perene.engine.decrypt import REASONS
 from perene.engine.incoming import digests_of
-from perene.signal import SignedPreKey
+from perene.signal import SignalError, SignedPreKey, errors
 from perene.wire.node import Node
 from perene.wire.proto import wa_pb2
 from tests.unit.engine.desk import ANA, GROUP, LIMIT, OWN_PHONE, Desk, Peer
@@ -158,6 +159,21 @@ async def test_the_sender_is_told_what_was_wrong(
     assert desk.answered.delayed[0].need("retry").attrs["error"] == number
 
 
+def test_every_way_to_fail_has_a_reason_that_the_sender_understands() -> None:
+    """The rest is not met when something is decrypted, or is not asked for again."""
+    known = {one for one in vars(errors).values() if isinstance(one, type)}
+    rest = {one.__name__ for one in known if issubclass(one, SignalError) and one not in REASONS}
+    assert rest == {
+        "SignalError",
+        "ChainExhausted",
+        "DuplicateMessage",
+        "InvalidAddress",
+        "InvalidRecord",
+        "NewerRecord",
+        "UntrustedIdentity",
+    }
+
+
 async def test_a_message_with_odd_padding_is_asked_for_again_when_it_is_delivered_again(
     desk: Desk,
 ) -> None:
@@ -254,7 +270,7 @@ async def test_a_key_used_before_for_a_message_that_nobody_has_is_a_loss(
         assert unit.ledger == ()
     else:
         assert lost(unit) == "key_used_before"
-    assert desk.answered.nodes[-1].tag == "receipt"
+    assert [one.tag for one in desk.answered.nodes] == ["receipt", "receipt"]
 
 
 async def test_what_is_decrypted_and_no_message_is_refused_once(desk: Desk) -> None:
