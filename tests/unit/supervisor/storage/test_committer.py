@@ -2,13 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from perene.core.errors import StaleEpoch, StorageError, StorageUnavailable
-from perene.core.unit import Committed, PeerMessage, Unit
+from perene.core.messages import Fate
+from perene.core.unit import Committed, PeerMessage, RatchetWrite, Unit
 from perene.supervisor.storage.committer import Committer, Lane, LaneBroken, Outcome, SavePolicy
-from tests.support.units import unit
+from tests.support.units import entry, key, message, unit
 from tests.support.virtual_clock import VirtualClock
 
 
@@ -145,6 +148,7 @@ async def test_after_the_third_failure_every_lane_of_the_transaction_is_broken(
     assert [await outcome(f) for f in futures] == ["StorageUnavailable"] * 2
     [late] = submit(one, "a2")
     assert await outcome(late) == "LaneBroken"
+    assert database.tried == [["a1", "b1"]] * 3
     # The next connection has a lane of its own, and the database is back.
     assert await outcome(submit(committer.lane(), "c1")[0]) == "Committed"
     assert database.committed == ["c1"]
@@ -198,6 +202,106 @@ async def test_a_future_that_nobody_waits_for_holds_nothing_up(
     first.cancel()
     assert await outcome(second) == "Committed"
     assert database.committed == ["a1", "a2"]
+
+
+async def test_a_future_that_nobody_waits_for_in_a_broken_lane_holds_nothing_up(
+    committer: Committer, database: Database
+) -> None:
+    database.poisoned = {"a1"}
+    lane = committer.lane()
+    [first] = submit(lane, "a1")
+    assert await outcome(first) == "StorageError"
+    [second] = submit(lane, "a2")
+    second.cancel()
+    assert await outcome(submit(committer.lane(), "b1")[0]) == "Committed"
+
+
+PARTS: dict[str, dict[str, Any]] = {
+    "messages": {"messages": (message(),)},
+    "ratchets": {"ratchets": (RatchetWrite(address="1.0", state=None),)},
+    "ledger": {"ledger": (entry(key(), Fate.DELIVERED),)},
+}
+"""What a message is made of; any of these tables may be the one that is locked."""
+
+
+def with_part(name: str, part: str) -> Unit:
+    return replace(named(name), **PARTS[part])
+
+
+async def fail_for_good(
+    committer: Committer, database: Database, clock: VirtualClock, *units: Unit
+) -> None:
+    """Let all tries of these units fail."""
+    database.failures = [StorageUnavailable("no room")] * 3
+    lane = committer.lane()
+    futures = [lane.submit(one) for one in units]
+    for wait in (2.0, 4.0):
+        await clock.until_asleep(wait)
+        await clock.advance(wait)
+    assert [await outcome(future) for future in futures] == ["StorageUnavailable"] * len(units)
+    await committer.drained()
+
+
+@pytest.mark.parametrize("part", PARTS)
+async def test_what_was_refused_must_be_taken_before_the_database_counts_as_well(
+    committer: Committer, database: Database, clock: VirtualClock, part: str
+) -> None:
+    await fail_for_good(committer, database, clock, with_part("a1", part))
+    assert await outcome(submit(committer.lane(), "b1")[0]) == "Committed"
+    assert (committer.failing, committer.problem) == (True, "no room")
+    assert await outcome(committer.lane().submit(with_part("c1", part))) == "Committed"
+    assert not committer.failing
+
+
+async def test_each_of_the_things_refused_must_be_taken(
+    committer: Committer, database: Database, clock: VirtualClock
+) -> None:
+    units = [with_part(name, name) for name in PARTS]
+    await fail_for_good(committer, database, clock, units[0])
+    await fail_for_good(committer, database, clock, *units[1:])
+    for number, one in enumerate(units):
+        assert committer.failing
+        assert await outcome(committer.lane().submit(one)) == "Committed"
+        assert committer.failing is (number < len(units) - 1)
+
+
+async def test_a_write_of_somebody_else_ends_an_outage_that_kept_no_message_away(
+    committer: Committer, database: Database, clock: VirtualClock
+) -> None:
+    await fail_for_good(committer, database, clock, named("a1"))
+    assert committer.failing
+    committer.another_wrote()
+    assert not committer.failing
+
+
+async def test_a_write_of_somebody_else_does_not_prove_that_messages_are_taken(
+    committer: Committer, database: Database, clock: VirtualClock
+) -> None:
+    """Not until long after the last of them was tried: nobody brings it any more."""
+    await clock.advance(1000)
+    await fail_for_good(committer, database, clock, with_part("a1", "messages"))
+    await clock.advance(300)
+    committer.another_wrote()
+    assert committer.failing
+    await clock.advance(60)
+    committer.another_wrote()
+    assert not committer.failing
+    # What was refused then is forgotten with it.
+    await fail_for_good(committer, database, clock, named("b1"))
+    committer.another_wrote()
+    assert not committer.failing
+
+
+async def test_a_write_of_somebody_else_ends_no_outage_that_is_being_waited_out(
+    committer: Committer, database: Database, clock: VirtualClock
+) -> None:
+    database.failures = [StorageUnavailable("down")]
+    [future] = submit(committer.lane(), "a1")
+    await clock.until_asleep(2.0)
+    committer.another_wrote()
+    assert committer.failing
+    await clock.advance(2.0)
+    assert await outcome(future) == "Committed"
 
 
 @pytest.mark.parametrize("spoil", [lambda d: None, lambda d: d.poisoned.add("a1")])
