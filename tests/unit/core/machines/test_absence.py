@@ -1,13 +1,13 @@
 """A session that nobody drove, because its service or its task had ended, was down."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from perene.core.causes import Cause, Kind, Local
 from perene.core.machines.effects import Disconnected, OutageOver
-from perene.core.machines.inputs import Due, Ended, LoggedIn, LogOut, Start, Stop
+from perene.core.machines.inputs import Due, Ended, LoggedIn, LogOut, Restart, Start, Stop
 from perene.core.machines.state import Absence
 from perene.core.outages import Outage, OutageEnd
 from tests.support.endings import LOST
@@ -47,7 +47,7 @@ def test_a_service_that_was_killed_leaves_an_outage_from_when_it_was_last_known_
     lived, life.passed = life.passed, life.passed + 10 * MINUTE
     starts_again(life, last_life=lived)
     (lost,) = life.told(Disconnected)
-    assert lost.decided.verdict.cause is Cause.SERVICE_ENDED
+    assert (lost.decided.verdict.cause, lost.decided.attempt) == (Cause.SERVICE_ENDED, 0)
     life.stays_up()
     (outage,) = over(life)
     assert (outage.cause, outage.code, outage.kind) == (
@@ -210,3 +210,57 @@ def test_a_service_that_ended_by_another_clock_did_not_end_in_the_future(life: L
     (outage,) = over(life)
     assert outage.ended_at is not None
     assert outage.began_at <= outage.ended_at == life.now.wall
+
+
+def test_the_loss_is_told_once_however_often_it_is_started(life: Life) -> None:
+    is_away_for_a_minute(life)
+    life.give(Start(by_person=True), Start(by_person=False))
+    assert len(life.told(Disconnected)) == 1
+
+
+def test_a_service_that_is_killed_after_it_was_stopped_in_order_was_up_until_then(
+    life: Life,
+) -> None:
+    life.stays_up()
+    life.give(Stop(by_person=False), CLOSED)
+    life.passed += MINUTE
+    starts_again(life, last_life=life.passed)
+    life.stays_up()
+    life.live(10 * MINUTE)
+    killed, life.passed = life.passed, life.passed + MINUTE
+    starts_again(life, last_life=killed)
+    life.stays_up()
+    assert [one.began_at for one in over(life)] == [BEGAN + killed]
+
+
+@pytest.mark.parametrize("wish", [Stop(by_person=True), Restart()])
+def test_a_connection_that_a_person_ended_was_not_lost_with_the_service(
+    life: Life, wish: Stop | Restart
+) -> None:
+    life.stays_up()
+    life.give(wish, CLOSED)
+    assert life.state.standing.left_at is None
+
+
+def test_a_service_that_ends_before_the_session_was_up_has_not_lost_it(life: Life) -> None:
+    life.granted()
+    life.give(Stop(by_person=False), CLOSED)
+    assert life.state.standing.left_at is None
+
+
+def test_what_is_kept_of_a_session_that_was_not_absent_says_nothing_of_a_life_before(
+    life: Life,
+) -> None:
+    life.stays_up()
+    life.begins_again()
+    assert not life.state.standing.up
+    assert life.state.standing.left_at is None
+
+
+def test_a_clock_that_lost_the_time_moves_no_outage_to_the_beginning_of_time(life: Life) -> None:
+    life.stays_up()
+    lived = life.passed
+    life.clock_off = datetime(1970, 1, 1, tzinfo=UTC) - BEGAN
+    starts_again(life, last_life=lived)
+    life.stays_up()
+    assert [one.began_at for one in over(life)] == [BEGAN + lived]

@@ -13,7 +13,7 @@ from perene.core.machines.effects import (
     OutageOver,
     PairingStreamEnded,
 )
-from perene.core.machines.inputs import PhoneAccepted, Start
+from perene.core.machines.inputs import LoggedIn, PhoneAccepted, Start, Stop
 from perene.core.machines.session import next_deadline
 from perene.core.machines.state import Claiming, Paired, Waiting
 from perene.core.outages import OutageEnd
@@ -118,3 +118,26 @@ def test_a_run_that_ends_before_the_login_leaves_no_515_that_is_forgiven(linked:
     assert waits(linked) == [(1, timedelta())]
     assert linked.state.standing.counted(Count.RESTARTS) == 1
     assert next_deadline(linked.state) is not None
+
+
+def test_the_phone_that_accepts_the_device_has_been_seen(linked: Life) -> None:
+    assert linked.state.standing.phone_seen_at == linked.now.wall
+
+
+def test_a_device_that_logs_in_on_the_connection_of_its_linking_has_had_its_beginning(
+    linked: Life,
+) -> None:
+    linked.give(LoggedIn(at=linked.now))
+    linked.lost(RESTART)
+    assert waits(linked) == [(1, timedelta())], "this 515 is one of a linked device"
+
+
+def test_an_acceptance_while_the_connection_closes_is_a_new_beginning_too() -> None:
+    life = Life(Start(by_person=True), paired=False)
+    life.granted()
+    for _ in range(3):
+        life.lost(LOST)
+        life.comes_due()
+        life.granted()
+    life.give(Stop(by_person=False), PhoneAccepted())
+    assert life.state.standing.counts == {}

@@ -6,9 +6,10 @@ from datetime import timedelta
 import pytest
 
 from perene.core.causes import Cause, Ending, Local
-from perene.core.machines.effects import OutageOver
+from perene.core.machines.effects import Disconnected, OutageOver
 from perene.core.machines.inputs import LoggedIn, Start, Stop
 from perene.core.machines.session import next_deadline
+from perene.core.machines.state import Waiting
 from perene.core.outages import MOST_LOSSES, OutageEnd
 from perene.core.standing import Standing
 from perene.supervisor.session.telling import events_of
@@ -105,3 +106,29 @@ def test_an_outage_does_not_end_before_it_began_though_the_clock_was_set_back(li
     recovered = OutageOver(outage=replace(over.outage, end=OutageEnd.RECOVERED))
     (event,) = events_of(recovered, life.now.wall)
     assert event.payload["lasted_s"] == (tried - began).total_seconds() > 0
+
+
+def test_an_outage_says_when_the_next_attempt_is_made_and_nothing_while_none_is_planned(
+    life: Life,
+) -> None:
+    life.lost(LOST)
+    assert isinstance(life.state.connection, Waiting)
+    assert life.outage.retry_at == life.state.connection.at > life.now.wall
+    life.comes_due()
+    life.granted()
+    assert life.outage.retry_at is None, "it is under way"
+    life.lost(LOST)
+    life.give(Stop(by_person=True))
+    (over,) = life.told(OutageOver)
+    assert over.outage.retry_at is None, "none comes any more"
+
+
+def test_a_service_that_ends_during_an_outage_tells_of_it_and_plans_nothing(life: Life) -> None:
+    lose(life, LOST)
+    life.give(LoggedIn(at=life.now), Stop(by_person=False))
+    life.done.clear()
+    life.lost(STOPPED)
+    (told,) = life.told(Disconnected)
+    assert told.outage == life.outage
+    assert (life.outage.cause, life.outage.retry_at) == (Cause.NETWORK, None)
+    assert life.state.standing.left_at is None, "its outage says since when it is down"

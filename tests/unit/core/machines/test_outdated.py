@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from perene.core.causes import Cause
-from perene.core.machines.effects import Connect, FindVersion
+from perene.core.machines.effects import Connect, Disconnected, FindVersion
 from perene.core.machines.inputs import Start, Stop, VersionFound
 from perene.core.machines.state import Held, Waiting
 from perene.core.policy import LOOK_FOR_VERSION
@@ -65,3 +65,18 @@ def test_the_outage_says_when_a_version_is_looked_for_next(life: Life) -> None:
     found_none(life)
     assert isinstance(life.state.connection, Waiting)
     assert life.outage.retry_at == life.state.connection.at > life.now.wall
+
+
+def test_a_session_that_nobody_has_linked_looks_for_a_version_too() -> None:
+    """It has no outage that could say when the next look is."""
+    life = Life(Start(by_person=False), paired=False)
+    refused(life)
+    found_none(life)
+    assert isinstance(life.state.connection, Waiting)
+    life.comes_due()
+    assert len(life.told(FindVersion)) == 2
+
+
+def test_the_refusal_is_told_before_a_version_is_looked_for(life: Life) -> None:
+    (told,) = life.told(Disconnected)
+    assert (told.decided.verdict.cause, told.decided.attempt) == (Cause.OUTDATED, 1)

@@ -4,7 +4,7 @@ import pytest
 
 from perene.core.causes import Cause, Local
 from perene.core.ids import Epoch
-from perene.core.machines.effects import Acquire, Archive, Connect, Destroy
+from perene.core.machines.effects import Acquire, Archive, Connect, Destroy, Disconnected
 from perene.core.machines.inputs import (
     Acquired,
     Archived,
@@ -86,6 +86,7 @@ def test_a_session_of_another_owner_is_left_alone_until_a_person_takes_it(claimi
 def test_so_is_one_that_another_owner_has_taken_from_its_connection(opened: Life) -> None:
     opened.lost(local(Local.STALE_EPOCH))
     assert opened.state.connection == Held(cause=Cause.OWNERSHIP_LOST)
+    assert [told.decided.attention for told in opened.told(Disconnected)] == [True]
     assert opened.give(START) == (Acquire(held=None),)
 
 
@@ -118,3 +119,24 @@ def test_what_could_not_be_archived_is_tried_again_under_the_same_epoch(opened: 
     opened.done.clear()
     opened.comes_due()
     assert opened.told(Archive) == [Archive(epoch=Epoch(2), reason=Cause.UNLINKED)]
+
+
+def test_a_database_that_does_not_answer_is_asked_ever_more_seldom(claiming: Life) -> None:
+    waits: list[float] = []
+    for _ in range(8):
+        before = claiming.passed
+        claiming.done.clear()
+        claiming.give(AWAY)
+        assert claiming.give(Due()) == (), "not before its time"
+        claiming.comes_due()
+        assert claiming.told(Acquire) == [Acquire(held=None)]
+        waits.append((claiming.passed - before).total_seconds())
+    assert waits == [2, 2, 4, 6, 10, 16, 26, 30]
+
+
+def test_an_answer_that_comes_when_nobody_needs_it_any_more_is_the_epoch_to_go_on_from(
+    claiming: Life,
+) -> None:
+    claiming.give(AWAY, STOP)
+    claiming.give(Acquired(epoch=Epoch(3)))
+    assert claiming.give(START) == (Acquire(held=Epoch(3)),)

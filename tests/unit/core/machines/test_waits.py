@@ -5,9 +5,11 @@ from datetime import timedelta
 import pytest
 
 from perene.core.causes import Ending, Local, classify
-from perene.core.machines.effects import Acquire, Connect, Disconnected
-from perene.core.machines.inputs import Relieved, Start
-from perene.core.policy import POLICIES, Relief
+from perene.core.machines.effects import Acquire, Connect, Disconnected, OutageOver
+from perene.core.machines.inputs import Due, Relieved, Start
+from perene.core.machines.state import Waiting
+from perene.core.outages import OutageEnd
+from perene.core.policy import POLICIES, STABLE_AFTER, Count, Relief
 from tests.support.endings import LOST, failure, local, stream_error
 from tests.unit.core.machines.life import Life
 
@@ -138,3 +140,58 @@ def test_what_whatsapp_itself_told_to_wait_for_is_waited_for() -> None:
         "server_unavailable",
         "untrusted_server",
     }
+
+
+@pytest.mark.requirement("D6")
+@pytest.mark.parametrize("given", [Due(), *(Relieved(by=relief) for relief in Relief)])
+def test_a_connection_is_not_stable_before_its_time_whatever_is_heard_meanwhile(
+    given: Due | Relieved,
+) -> None:
+    life = Life(Start(by_person=False))
+    life.opened()
+    assert wait_after(life, LOST) == timedelta(seconds=1)
+    life.comes_due()
+    life.opened()
+    life.live(STABLE_AFTER - timedelta(seconds=1))
+    assert life.give(given) == ()
+    assert life.told(OutageOver) == []
+    wait_after(life, LOST)
+    assert life.state.standing.counted(Count.NETWORK) == 2
+
+
+@pytest.mark.requirement("D6")
+def test_a_connection_that_ends_when_its_time_has_just_come_was_stable() -> None:
+    """Nobody had looked at the clock yet."""
+    life = Life(Start(by_person=False))
+    life.opened()
+    life.lost(LOST)
+    life.comes_due()
+    life.opened()
+    life.done.clear()
+    life.passed += STABLE_AFTER
+    life.lost(LOST)
+    assert [type(effect) for _, effect in life.done] == [OutageOver, Disconnected]
+    assert life.told(OutageOver)[0].outage.end is OutageEnd.RECOVERED
+    assert life.state.standing.counted(Count.NETWORK) == 1
+
+
+def test_a_wait_is_waited_out_though_somebody_looks_before() -> None:
+    life = Life(Start(by_person=False))
+    life.granted()
+    for _ in range(4):
+        wait_after(life, LOST)
+        life.comes_due()
+        life.granted()
+    wait_after(life, LOST)
+    assert life.give(Due()) == ()
+    assert isinstance(life.state.connection, Waiting)
+
+
+def test_one_that_was_never_linked_has_no_outage() -> None:
+    """Nothing was up yet: people are shown that it waits, and told of nothing that is over."""
+    life = Life(Start(by_person=False), paired=False)
+    life.granted()
+    wait_after(life, LOST)
+    assert life.state.standing.outage is None
+    (told,) = life.told(Disconnected)
+    assert told.outage is None
