@@ -70,7 +70,7 @@ def step(state: SessionState, heard: Input | Signal, now: Instant, chances: Chan
         case Connecting(parting=True), LoggedIn():
             return wants.drain(state, Then.LOG_OUT)
         case Connecting(), LoggedIn(at=at):
-            standing = replace(state.standing, held=None).without_ban()
+            standing = state.standing.without_ban()
             return Moved(state=replace(state, connection=Open(since=at), standing=standing))
         case _, Due() | Relieved():
             return _due(state, heard, now, chances)

@@ -9,7 +9,6 @@ from perene.core.machines.effects import FindVersion
 from perene.core.machines.signals import Decided, Disown, SetAside
 from perene.core.machines.state import (
     Chances,
-    Down,
     FindingVersion,
     Held,
     Moved,
@@ -33,7 +32,9 @@ def react(state: SessionState, verdict: Verdict, now: Instant, chances: Chances)
     """Follow the table."""
     policy = verdict.policy
     match policy.reaction:
-        case Reaction.RETRY | Reaction.NEW_CODE:
+        case Reaction.RETRY | Reaction.NEW_CODE | Reaction.NONE:
+            # NONE does not get here: an end that was asked for is `wants`' own, and one that only
+            # says so is a mistake of ours to `connection`.
             return _retry(state, verdict, now, chances)
         case Reaction.WAIT_UNTIL:
             return _banned(state, verdict, now, chances)
@@ -45,10 +46,6 @@ def react(state: SessionState, verdict: Verdict, now: Instant, chances: Chances)
             return _archive(state, verdict, again=False)
         case Reaction.STOP:
             return hold(state, verdict)
-        case Reaction.NONE:
-            return Moved(
-                state=replace(state, connection=Down()), out=(_decided(state, verdict, wait=None),)
-            )
 
 
 def hold(state: SessionState, verdict: Verdict) -> Moved:
@@ -115,7 +112,7 @@ def _banned(state: SessionState, verdict: Verdict, now: Instant, chances: Chance
     attributes = verdict.ending.attributes
     until = banned_until(attributes, now.wall)
     if until is not None:
-        wait = max(until - now.wall, timedelta()) + _REST_OF_A_SECOND
+        wait = until - now.wall + _REST_OF_A_SECOND
         if state.standing.ban_code is not None:
             wait = max(wait, _STILL_BANNED)
     else:
