@@ -107,6 +107,7 @@ async def test_drained_waits_for_the_last_answer(desk: Desk) -> None:
 async def test_room_is_closed_while_too_many_answers_wait(desk: Desk) -> None:
     gate = commit()
     for _ in range(MAX_WAITING):
+        await desk.answers.room()
         desk.answers.put(gate)
     room = asyncio.create_task(desk.answers.room())
     await asyncio.sleep(0)
@@ -126,6 +127,22 @@ async def test_a_delayed_answer_leaves_after_its_commit_and_its_time(desk: Desk)
     await desk.clock.advance(0.5)
     await desk.wire.until(3)
     assert desk.sent == ["next", "retry", "ack"]
+
+
+async def test_what_is_to_be_answered_later_is_dropped_where_nothing_leaves_yet() -> None:
+    """Unanswered, its stanza is delivered again; what is put beside it keeps its place."""
+    wire, done = Wire(), commit()
+    answers = Answers(wire, VirtualClock(), delay_s=0.5, max_waiting=MAX_WAITING)  # pyright: ignore[reportArgumentType]  # all that is used of a channel
+    answers.put_delayed(done, Node("retry"))
+    answers.put(None, Node("next"))
+    leaving = asyncio.create_task(answers.run())
+    await asyncio.sleep(0)
+    assert wire.sent == []
+    done.set_result(DONE)
+    await answers.drained()
+    assert [node.tag for node in wire.sent] == ["next"]
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
 
 
 def test_an_ack_echoes_what_names_the_stanza() -> None:

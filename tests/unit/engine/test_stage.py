@@ -4,6 +4,7 @@ import pytest
 
 from perene.core.errors import UnreadableState
 from perene.core.messages import Fate
+from perene.core.unit import HolderChange
 from perene.crypto import KeyPair
 from perene.engine.addresses import signal_address
 from perene.engine.draft import Draft
@@ -18,6 +19,7 @@ from perene.wire.jid import Jid
 from tests.support.units import GROUP, entry, key
 from tests.unit.engine.fakes import MemoryStore, committed, some_ratchet, stage_on
 
+RATCHET = some_ratchet()
 OLD, NEW = Address("15550000002", 0), Address("200000000000002_1", 0)
 
 
@@ -114,6 +116,109 @@ async def test_what_is_committed_may_be_forgotten_and_is_read_again(store: Memor
     await committed(store)
     assert len(stage.ratchets) <= 513
     assert not (await Draft(stage).ratchet(Address("0", 0))).is_empty
+
+
+async def test_many_ratchets_are_read_in_one_go_and_those_at_hand_not_again(
+    stage: Stage, store: MemoryStore
+) -> None:
+    ratchet = some_ratchet()
+    store.ratchet_rows[str(OLD)] = ratchet.serialize()
+    await stage.load_ratchets([OLD, NEW])
+    await stage.load_ratchets([NEW, OLD])
+    draft = Draft(stage)
+    assert (await draft.ratchet(OLD)).base_key == ratchet.base_key
+    assert (await draft.ratchet(NEW)).is_empty
+    assert store.reads == ["ratchets"]
+
+
+async def test_what_is_not_committed_is_never_forgotten(store: MemoryStore) -> None:
+    """However much is: read again, it would be what it was before."""
+    stage = stage_on(store)
+    record = create_sender_key(SenderKeyRecord.empty)
+    holder = HolderChange(group="kept", added=("1.0",))
+    await stage.holders.of("kept")
+    first = Draft(stage)
+    first.set_ratchet(NEW, some_ratchet())
+    first.set_sender_key("kept", NEW, record)
+    first.holders.change(holder)
+    first.submit()
+    for number in range(600):
+        draft = Draft(stage)
+        draft.set_ratchet(Address(str(number), 0), RATCHET)
+        draft.set_sender_key(str(number), NEW, record)
+        await stage.holders.of(str(number))
+        draft.submit()
+    first_unit = store.pending.pop(0)
+    await committed(store)
+    for cache in (stage.ratchets, stage.sender_keys, stage.holders.staged):
+        assert len(cache) == 601
+
+    store.pending.append(first_unit)
+    await committed(store)
+    for cache in (stage.ratchets, stage.sender_keys, stage.holders.staged):
+        assert len(cache) == 512
+    assert not (await Draft(stage).sender_key("kept", NEW)).is_empty
+    assert await stage.holders.of("kept") == {"1.0"}
+
+
+async def test_a_ratchet_in_use_is_not_the_one_to_be_forgotten(store: MemoryStore) -> None:
+    stage = stage_on(store)
+    record = create_sender_key(SenderKeyRecord.empty)
+    for number in range(512):
+        draft = Draft(stage)
+        draft.set_ratchet(Address(str(number), 0), RATCHET)
+        draft.set_sender_key(str(number), NEW, record)
+        draft.submit()
+    await Draft(stage).ratchet(Address("0", 0))
+    await Draft(stage).sender_key("0", NEW)
+    last = Draft(stage)
+    last.set_ratchet(NEW, RATCHET)
+    last.set_sender_key(GROUP, NEW, record)
+    last.submit()
+    await committed(store)
+    assert ("0.0" in stage.ratchets, "1.0" in stage.ratchets) == (True, False)
+    kept = [("0", str(NEW)) in stage.sender_keys, ("1", str(NEW)) in stage.sender_keys]
+    assert kept == [True, False]
+
+
+@pytest.mark.parametrize("what", ["ratchet", "sender key"])
+async def test_a_stranger_is_one_until_something_is_written_under_the_name(
+    stage: Stage, store: MemoryStore, what: str
+) -> None:
+    store.ratchet_rows[str(Address("known", 2))] = b""
+    store.sender_key_rows[GROUP, str(Address("writer", 0))] = b""
+    names = ["known", "writer", OLD.name, "nobody"]
+    await stage.look_for_strangers(names)
+    assert [stage.is_stranger(name) for name in names] == [False, False, True, True]
+    draft = Draft(stage)
+    if what == "ratchet":
+        draft.set_ratchet(OLD, RATCHET)
+    else:
+        draft.set_sender_key(GROUP, OLD, create_sender_key(SenderKeyRecord.empty))
+    draft.submit()
+    assert [stage.is_stranger(name) for name in names] == [False, False, False, True]
+    await stage.look_for_strangers([])
+    assert not stage.is_stranger("nobody")
+
+
+async def test_pre_keys_of_a_batch_are_read_in_one_go_but_for_those_used_up(
+    stage: Stage, store: MemoryStore
+) -> None:
+    for key_id in (7, 8):
+        store.pre_key_rows[key_id] = KeyPair.generate().private
+    draft = Draft(stage)
+    draft.consume_pre_key(7)
+    draft.submit()
+    await stage.load_pre_keys([7, 8])
+    await committed(store)
+    assert await stage.pre_key(8) == store.pre_key_rows[8]
+    assert store.reads.count("pre_keys") == 1
+    assert await stage.pre_key(7) is None
+    second = Draft(stage)
+    second.consume_pre_key(8)
+    second.submit()
+    await committed(store)
+    assert await stage.pre_key(8) is None
 
 
 @pytest.mark.parametrize("what", ["ratchet", "sender key"])
