@@ -72,7 +72,7 @@ def set_aside(state: SessionState, aside: SettingAside, now: Instant, chances: C
         # Not always at once: a server that refuses fresh credentials too must not be stormed.
         schedule = verdict.policy.schedule
         if schedule is not None:
-            wait = schedule.wait(max(0, earlier - 1), chances.jitter)
+            wait = schedule.wait(earlier - 1, chances.jitter)
         counts = {verdict.policy.count: earlier}
         state = replace(state, standing=replace(state.standing, counts=counts))
     waiting = Waiting.after(wait, verdict.cause, now)

@@ -153,3 +153,9 @@ def test_a_connection_that_says_it_was_stopped_when_nobody_did_comes_back(
     life.lost(local(code))
     assert isinstance(life.state.connection, Waiting)
     assert life.state.connection.cause is Cause.INTERNAL
+
+
+def test_a_device_that_logged_in_where_it_was_linked_says_goodbye_once(unlinked: Life) -> None:
+    unlinked.give(PhoneAccepted(), LoggedIn(at=unlinked.now), LogOut())
+    unlinked.lost(LOGGED_OUT)
+    assert deeds(unlinked.granted()) == [Destroy(epoch=Epoch(2))]

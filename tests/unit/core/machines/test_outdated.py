@@ -6,7 +6,7 @@ import pytest
 
 from perene.core.causes import Cause
 from perene.core.machines.effects import Connect, Disconnected, FindVersion
-from perene.core.machines.inputs import Start, Stop, VersionFound
+from perene.core.machines.inputs import Due, Start, Stop, VersionFound
 from perene.core.machines.state import Held, Waiting
 from perene.core.policy import LOOK_FOR_VERSION
 from tests.support.endings import OUTDATED
@@ -73,8 +73,10 @@ def test_a_session_that_nobody_has_linked_looks_for_a_version_too() -> None:
     refused(life)
     found_none(life)
     assert isinstance(life.state.connection, Waiting)
+    assert life.give(Due()) == (), "not before its time"
     life.comes_due()
     assert len(life.told(FindVersion)) == 2
+    assert life.give(Due()) == (), "it looks already"
 
 
 def test_the_refusal_is_told_before_a_version_is_looked_for(life: Life) -> None:

@@ -195,3 +195,16 @@ def test_one_that_was_never_linked_has_no_outage() -> None:
     assert life.state.standing.outage is None
     (told,) = life.told(Disconnected)
     assert told.outage is None
+
+
+@pytest.mark.requirement("C4", "E6")
+def test_a_wait_for_the_network_does_not_outlive_a_restart_of_the_service() -> None:
+    life = Life(Start(by_person=False))
+    life.granted()
+    for _ in range(8):
+        wait_after(life, LOST)
+        life.comes_due()
+        life.granted()
+    wait_after(life, LOST)
+    life.begins_again()
+    assert isinstance(life.granted()[-1], Connect)

@@ -117,6 +117,11 @@ def test_a_person_does_not_wait_for_the_next_question_to_a_database(life: Life) 
     assert life.give(Restart()) == (Acquire(held=None),)
 
 
+def test_a_session_that_waits_for_a_person_is_ours_still(life: Life) -> None:
+    life.lost(REPLACED)
+    assert life.give(START) == (Acquire(held=Epoch(1)),)
+
+
 # --- logout -----------------------------------------------------------------------------------
 
 

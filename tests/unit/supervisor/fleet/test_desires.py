@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from perene.core.causes import Cause
+from perene.core.causes import Cause, Local
 from perene.core.errors import NotFound, StorageUnavailable
 from perene.core.events import Event, EventType
 from perene.core.ids import Epoch, SessionId
 from perene.core.notices import Opened
 from perene.core.sessions import Connection, Desired, SessionOptions
-from tests.support.endings import LOST, REPLACED, STOPPED
+from tests.support.endings import LOST, REPLACED, STOPPED, local
 from tests.unit.supervisor.fakes import World
 from tests.unit.supervisor.fleet.life import (
     ANA,
@@ -276,3 +276,19 @@ async def test_a_session_that_is_made_again_under_its_id_gets_one_task(
     await asyncio.gather(late, fresh)
     await turns()
     assert len(running.engines[ANA]) == 1
+
+
+async def test_a_session_that_waits_is_hurried_by_who_asks_and_one_at_rest_is_not(
+    running: World,
+) -> None:
+    engine = await started(running)
+    engine.end(local(Local.PAIRING_EXPIRED))
+    await turns()
+    assert len(running.engines[ANA]) == 1
+    await running.supervisor.hurry(ANA)
+    await turns()
+    assert len(running.engines[ANA]) == 2
+    await running.supervisor.stop(ANA)
+    await running.supervisor.hurry(ANA)
+    await turns()
+    assert not running.supervisor.roster.is_running(ANA)

@@ -5,9 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from perene.core.errors import StorageUnavailable, UnreadableState
+from perene.core.causes import Local
+from perene.core.errors import NotFound, StorageUnavailable, UnreadableState
 from perene.core.ids import SessionId
+from perene.core.machines.inputs import Due, Input
+from perene.core.machines.state import Waiting
 from perene.core.sessions import Desired, SessionRecord
+from tests.support.endings import failure, local
 from tests.unit.supervisor.fakes import World
 from tests.unit.supervisor.fleet.life import (
     ANA,
@@ -166,3 +170,81 @@ async def test_nobody_brings_back_what_a_person_stopped(running: World) -> None:
     await running.clock.advance(60)
     await turns()
     assert len(running.engines[ANA]) == 1
+
+
+@pytest.mark.requirement("C3")
+async def test_a_session_that_is_gone_keeps_nobody_from_being_looked_at(
+    running: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ana", "bob"):
+        running.store.add(name, paired=True)
+        await running.supervisor.start(SessionId(name))
+        await running.engine(name)
+    for session in (ANA, BOB):
+        running.supervisor.roster.task(session).stop()  # of which the supervisor knows nothing
+        await gone(running.supervisor, session)
+    read, asked = running.store.get_session, list[SessionId]()
+
+    async def miss_the_first(session: SessionId) -> SessionRecord:
+        asked.append(session)
+        if session == asked[0]:
+            raise NotFound("deleted")
+        return await read(session)
+
+    monkeypatch.setattr(running.store, "get_session", miss_the_first)
+    await running.clock.advance(10)
+    await turns()
+    (other,) = {ANA, BOB} - {asked[0]}
+    await running.engine(other, 2)
+    assert asked[0] not in running.supervisor.roster.lives
+
+
+@pytest.mark.requirement("C3")
+async def test_it_is_found_within_ten_seconds_each_time(running: World) -> None:
+    await started(running, paired=True)
+    for number in (2, 3, 4):
+        running.supervisor.roster.task(ANA).stop()  # of which the supervisor knows nothing
+        await gone(running.supervisor, ANA)
+        await running.clock.advance(10)
+        await turns()
+        assert len(running.engines[ANA]) == number
+
+
+@pytest.mark.requirement("C3")
+async def test_a_session_whose_timer_was_missed_is_woken(
+    running: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = await started(running, paired=True)
+    engine.end(failure("402", expire="3600"))
+    await turns()
+    task = running.supervisor.roster.task(ANA)
+    told, tell = list[Input](), task.tell
+
+    def note(given: Input) -> None:
+        told.append(given)
+        tell(given)
+
+    monkeypatch.setattr(task, "tell", note)
+    for late_s, woken in ((29, []), (31, [Due()])):
+        told.clear()
+        waiting = task.state.connection
+        assert isinstance(waiting, Waiting)
+        missed = replace(waiting, until=running.clock.monotonic() + 10 - late_s)
+        task.state = replace(task.state, connection=missed)
+        assert task.overdue_s == max(0, late_s - 10)
+        await running.clock.advance(10)
+        assert told == woken
+
+
+@pytest.mark.requirement("C3", "C5")
+async def test_a_clock_that_was_set_ends_the_wait_for_a_certificate(running: World) -> None:
+    engine = await started(running, paired=True)
+    engine.end(local(Local.CERTIFICATE))
+    await turns()
+    await running.clock.advance(20)
+    assert len(running.engines[ANA]) == 1
+    running.clock.jump(3600)
+    await running.clock.advance(10)
+    await running.clock.advance(10)
+    await turns()
+    assert len(running.engines[ANA]) == 2

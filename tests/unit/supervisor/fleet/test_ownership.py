@@ -150,6 +150,7 @@ async def test_credentials_that_cannot_be_archived_are_tried_again(
     assert world.store.archived == [ANA]
     assert world.store.told(ANA).count(EventType.SESSION_NEEDS_PAIRING) == 1
     assert not task.live.paired
+    assert EventType.SESSION_FAILED not in world.store.told(ANA), "it is no bug"
 
 
 @pytest.mark.requirement("D7")

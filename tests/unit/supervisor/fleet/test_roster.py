@@ -1,18 +1,33 @@
 """Every session is looked at through one live state, and has one task at most."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
 import pytest
 
 from perene.core.errors import NotFound
-from perene.core.ids import SessionId
-from perene.core.sessions import Connection
-from perene.supervisor.fleet.roster import Roster
+from perene.core.ids import Epoch, SessionId
+from perene.core.sessions import Connection, Desired, SessionRecord
+from perene.supervisor.fleet.roster import Remembered, Roster
 from perene.supervisor.metrics import Metrics
 from perene.supervisor.session.task import SessionTask
 
 ANA = SessionId("ana")
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
+
+
+def record(name: str | None = None) -> SessionRecord:
+    return SessionRecord(
+        id=ANA,
+        name=name,
+        desired=Desired.RUNNING,
+        epoch=Epoch(0),
+        created_at=NOW,
+        has_credentials=False,
+        pn=None,
+        standing=None,
+    )
 
 
 @dataclass(eq=False)
@@ -60,3 +75,29 @@ def test_a_task_that_was_replaced_takes_nothing_with_it(roster: Roster) -> None:
     assert roster.tasks == {}
     with pytest.raises(NotFound):
         roster.task(ANA)
+
+
+def test_who_exists_is_not_known_before_the_list_was_read(roster: Roster) -> None:
+    roster.known(ANA)
+    roster.remember(record(), NOW)
+    assert roster.remembered is None
+    roster.listed()
+    assert roster.remembered == [Remembered(record=record(), at=NOW)]
+
+
+def test_what_was_read_last_is_shown_whoever_tells_first(roster: Roster) -> None:
+    roster.listed()
+    roster.known(ANA)
+    later = NOW + timedelta(seconds=1)
+    roster.remember(record("later"), later)
+    roster.remember(record("earlier"), NOW)
+    assert roster.remembered == [Remembered(record=record("later"), at=later)]
+
+
+def test_nothing_is_remembered_of_a_session_that_is_gone(roster: Roster) -> None:
+    roster.listed()
+    roster.known(ANA)
+    roster.remember(record(), NOW)
+    roster.forget(ANA)
+    roster.remember(record(), NOW)  # it was read before it was deleted
+    assert roster.remembered == []

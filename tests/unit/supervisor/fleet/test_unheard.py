@@ -133,3 +133,37 @@ async def test_the_outage_that_a_stop_cut_short_leaves_open_is_ended(
     assert outage_of(running) is None
     assert running.store.told(ANA)[-1] is EventType.SESSION_STOPPED
     assert len(running.engines[ANA]) == 1
+
+
+@pytest.mark.requirement("C3", "E8")
+async def test_a_stop_stored_unheard_ends_the_outage_of_a_session_that_had_died(
+    running: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task that died cannot tell how its outage ended: a second look has another do it."""
+    await fail_in_an_outage(running)
+    Unsure(running, monkeypatch)
+    with pytest.raises(StorageUnavailable):
+        await running.supervisor.stop(ANA)
+    for _ in range(2):
+        await running.clock.advance(10)
+        await turns()
+    await gone(running.supervisor, ANA)
+    assert outage_of(running) is None
+    assert running.store.told(ANA).count(EventType.SESSION_STOPPED) == 1
+
+
+@pytest.mark.requirement("C3", "E8")
+@pytest.mark.parametrize("wish", ["start", "restart"])
+async def test_what_is_asked_after_a_stop_that_was_stored_unheard_counts(
+    running: World, monkeypatch: pytest.MonkeyPatch, wish: str
+) -> None:
+    await started(running, paired=True)
+    unsure = Unsure(running, monkeypatch)
+    with pytest.raises(StorageUnavailable):
+        await running.supervisor.stop(ANA)
+    unsure.lasts = False
+    await getattr(running.supervisor, wish)(ANA)
+    await running.clock.advance(30)
+    await turns()
+    assert running.store.records[ANA].desired is Desired.RUNNING
+    assert running.supervisor.roster.is_running(ANA)

@@ -85,6 +85,7 @@ async def test_one_that_is_cancelled_inside_frees_its_place() -> None:
         await sessions.come("next")
         await sessions.give_up("holder")
         assert sessions.names == ["holder", "next"]
+        assert sessions.tasks["holder"].cancelled(), "whoever cancelled it is obeyed"
 
 
 async def test_a_turn_that_is_given_and_cancelled_in_the_same_moment_is_not_lost() -> None:

@@ -3,11 +3,23 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from perene.core.causes import Cause
-from perene.core.ids import SessionId
+from perene.core.ids import Epoch, SessionId
 from perene.core.machines.outlook import outlook_of
 from perene.core.machines.session import new_session
-from perene.core.machines.state import Held, SessionState, Waiting
+from perene.core.machines.state import (
+    Asking,
+    Claiming,
+    Destroying,
+    Held,
+    Owned,
+    Ownership,
+    SessionState,
+    Unpaired,
+    Waiting,
+)
 from perene.core.policy import POLICIES
 from perene.core.sessions import Connection
 from perene.core.standing import Standing
@@ -46,3 +58,38 @@ def test_the_phone_was_seen_when_a_notice_or_an_earlier_run_says_latest() -> Non
         standing = Standing(phone_seen_at=earlier_run)
         show(live, LINKED, replace(LINKED, standing=standing), POLICIES)
         assert live.phone_seen_at == max(NOW, earlier_run)
+
+
+def test_the_days_of_a_phone_s_absence_are_shown() -> None:
+    assert shown(replace(LINKED, standing=Standing(phone_absent_days=12))).phone_absent_days == 12
+
+
+@pytest.mark.parametrize("still_linked", [True, False])
+def test_a_logout_that_whatsapp_did_not_confirm_says_what_to_look_for(still_linked: bool) -> None:
+    live = LiveState()
+    live.last_error = "what was wrong before"
+    destroying = replace(LINKED, pairing=Destroying(still_linked=still_linked))
+    show(live, LINKED, destroying, POLICIES)
+    assert live.last_error == "what was wrong before"
+    show(live, destroying, replace(LINKED, pairing=Unpaired()), POLICIES)
+    assert (live.last_error is not None and "Linked devices" in live.last_error) is still_linked
+    assert still_linked or live.last_error is None
+
+
+@pytest.mark.parametrize(
+    ("ownership", "connection"),
+    [
+        (Asking(held=None), Connection.CONNECTING),
+        (Asking(held=None, failures=1, until=5.0), Connection.WAITING),
+        (Owned(epoch=Epoch(1)), Connection.CONNECTING),
+    ],
+)
+def test_a_session_waits_while_its_database_does_not_answer(
+    ownership: Ownership, connection: Connection
+) -> None:
+    state = replace(LINKED, connection=Claiming(), ownership=ownership)
+    assert shown(state).connection is connection
+    if isinstance(ownership, Asking):
+        live = shown(replace(state, ownership=Asking(held=None)))
+        show(live, replace(state, ownership=Asking(held=None)), state, POLICIES)
+        assert live.connection is connection

@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from perene.core.causes import Ending, Local
 from perene.core.events import EventType
-from perene.core.notices import Opened, PhoneLinked, QrShown
+from perene.core.notices import Opened, PhoneLinked, PhoneSeen, QrShown
 from perene.core.sessions import Connection
 from perene.core.standing import Standing
 from perene.core.unit import Unit
@@ -149,3 +149,21 @@ async def test_a_login_that_ends_an_outage_is_saved_once_it_is_stable(one: OneSe
 def saved_as_up(unit: Unit) -> bool:
     """Tell whether a unit says that the session is up."""
     return Standing.parse(unit.standing).up
+
+
+async def test_a_start_right_after_a_stop_is_obeyed(one: OneSession) -> None:
+    await one.opened(1)
+    one.task.stop()
+    one.task.start()
+    assert one.task.heeds
+    await one.engine(2)
+    assert one.state is not Connection.STOPPED
+
+
+async def test_a_phone_that_has_been_away_is_asked_for_a_sign(one: OneSession) -> None:
+    engine = await one.opened(1)
+    engine.observer.notice(PhoneSeen(at=one.clock.now()))
+    await one.clock.advance(9 * 86_400)
+    assert engine.pinged == 0
+    await one.clock.advance(1.5 * 86_400)
+    assert engine.pinged == 1

@@ -2,14 +2,17 @@
 
 import asyncio
 
+import pytest
+
 from perene.core.causes import Local
 from perene.core.events import EventType
 from perene.core.machines.inputs import Start
-from perene.core.notices import Opened
+from perene.core.notices import Notice, Opened, QrShown
 from perene.core.sessions import Connection
 from perene.supervisor.gate.start_gate import HOLD_S, StartGate
 from perene.supervisor.gate.turns import Priority, Turn
 from tests.support.endings import LOST, local
+from tests.support.virtual_clock import START
 from tests.unit.supervisor.session.one import OneSession
 
 
@@ -84,5 +87,23 @@ async def test_a_session_that_is_stuck_gives_way_once_and_comes_back() -> None:
     await others.go()
     (await one.engine(2)).observer.notice(Opened(at=one.clock.now()))
     assert one.state is Connection.OPEN
+    one.task.stop()
+    await one.running
+
+
+@pytest.mark.parametrize("notice", [Opened(at=START), QrShown(text="qr", expires_at=START)])
+async def test_whoever_got_through_keeps_nobody_from_beginning(notice: Notice) -> None:
+    one = OneSession(at_once=1)
+    others = Others(one.gate)
+    one.running = asyncio.create_task(one.task.run(first=Start(by_person=False)))
+    engine = await one.engine(1)
+    await others.come()
+    assert (one.gate.inside, one.gate.waiting) == (1, 1)
+    engine.observer.notice(notice)
+    assert (len(others.turns), one.gate.waiting) == (0, 0)
+    await asyncio.sleep(0)
+    assert len(others.turns) == 1
+    await others.go()
+    assert one.gate.inside == 0
     one.task.stop()
     await one.running
