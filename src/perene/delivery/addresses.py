@@ -17,6 +17,13 @@ _BETWEEN = re.compile(r"\s+|,\s*(?=[A-Za-z][A-Za-z0-9+.-]*://)")
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
+ANSWER_WITHIN_S = 12.0
+"""How long the server of a receiver may take for its answer; apprise would give it 4 s, and a
+message that is given up though it was taken is sent again."""
+
+_LIMIT = re.compile(r"[?&]rto=", re.IGNORECASE)
+"""How an address says how long its server may take."""
+
 _TO_A_HOST = re.compile(r"\{schema\}://(.*@)?\{host\}")
 """What apprise says of a service whose addresses name a host behind the scheme, and no token."""
 
@@ -47,6 +54,7 @@ class _Plugin(Protocol):
     requirements: Mapping[str, object]
     host: str | None
     port: int | None
+    socket_read_timeout: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +120,8 @@ def _loaded(place: int, url: str) -> Address:
     if not apprise.add(url):  # pyright: ignore[reportUnknownMemberType]
         raise ValueError(_why_not(url))
     (plugin,) = cast("list[_Plugin]", apprise.services)
+    if not _LIMIT.search(url):
+        plugin.socket_read_timeout = ANSWER_WITHIN_S
     return Address(place=place, shown=_shown(url, plugin), service=apprise)
 
 

@@ -6,10 +6,23 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from apprise import Apprise
 
 from perene.core.alerts import SERVICE, Alert, Severity
-from perene.delivery.addresses import Address, Service, WrongAlertUrl
-from perene.delivery.alerts import AppriseNotifier, kind_of, message, notifiers_for
+from perene.delivery.addresses import (
+    ANSWER_WITHIN_S,
+    Address,
+    Service,
+    WrongAlertUrl,
+    addresses,
+)
+from perene.delivery.alerts import (
+    TIMEOUT_S,
+    AppriseNotifier,
+    kind_of,
+    message,
+    notifiers_for,
+)
 from perene.process.threads import Threads
 from perene.supervisor.alerts.tellings import NotTold
 from tests.support.receiver import Receiver
@@ -84,6 +97,17 @@ async def test_a_receiver_that_does_not_answer_is_told_of_too(receiver: Receiver
     (notifier,) = notifiers_for(f"{receiver.url}?rto=0.2", a_thread)
     with pytest.raises(NotTold, match=r"^its host did not answer in time$"):
         await notifier.tell([ALERT], remedy="", reasons={})
+
+
+@pytest.mark.parametrize(
+    ("query", "limit_s"), [("", ANSWER_WITHIN_S), ("?rto=3.5", 3.5), ("?cto=2&RTO=3.5", 3.5)]
+)
+def test_a_slow_server_is_given_more_time_than_apprise_would(query: str, limit_s: float) -> None:
+    (address,) = addresses(f"json://127.0.0.1/hook{query}")
+    assert isinstance(address.service, Apprise)
+    (plugin,) = address.service
+    assert plugin.request_timeout[1] == limit_s
+    assert ANSWER_WITHIN_S < TIMEOUT_S, "what apprise gives up is told of, not what we give up"
 
 
 async def test_an_address_that_apprise_shall_not_mind_is_minded(receiver: Receiver):
