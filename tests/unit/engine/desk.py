@@ -13,7 +13,6 @@ from perene.signal import (
     Encrypted,
     PreKey,
     PreKeyBundle,
-    Ratchet,
     SenderKeyRecord,
     create_sender_key,
     distribution_message,
@@ -143,6 +142,8 @@ class Peer:
 
     def hear(self) -> None:
         """Read something that the desk writes: from now on, no more pre-key messages are sent."""
-        stored = self.desk.store.ratchet_rows[str(signal_address(Jid.parse(self.jid)))]
-        sent = encrypt(Ratchet.parse(stored), b"hello", self.desk.own.local)
+        address = str(signal_address(Jid.parse(self.jid)))
+        sent = encrypt(self.desk.stage.ratchets[address], b"hello", self.desk.own.local)
+        self.desk.stage.ratchets[address] = sent.ratchet
+        self.desk.store.ratchet_rows[address] = sent.ratchet.serialize()
         self.party.read(Encrypted(ratchet=sent.ratchet, kind=sent.kind, data=sent.data))

@@ -1,0 +1,297 @@
+"""Who cannot read a message of ours gets it again, if it was for them, and nobody else does."""
+
+from typing import cast
+
+import pytest
+
+from perene.core.ids import MessageId
+from perene.core.messages import Message
+from perene.core.unit import HolderChange
+from perene.engine.devices import Devices
+from perene.engine.errors import QueryFailed
+from perene.engine.groups import Groups
+from perene.engine.queries import Queries
+from perene.engine.retry_answers import RetryAnswers
+from perene.signal import Encrypted, Ratchet, SenderKeyRecord, process_distribution, unpad
+from perene.signal.bundle import PreKeyBundle
+from perene.wire.node import Node
+from perene.wire.proto import wa_pb2
+from tests.support.units import key, message
+from tests.unit.engine.desk import ANA, ANA_PN, GROUP, OWN_PHONE, Desk, Peer
+from tests.unit.engine.fakes import line_on
+
+OTHER = "200000000000003@lid"
+
+
+def keys_of(bundle: PreKeyBundle) -> tuple[Node, ...]:
+    """Write a bundle as a `<user>` or a retry receipt's `<keys>` holds it."""
+    assert bundle.pre_key_id is not None
+    assert bundle.pre_key is not None
+    signed = (
+        Node("id", {}, bundle.signed_pre_key_id.to_bytes(3, "big")),
+        Node("value", {}, bundle.signed_pre_key),
+        Node("signature", {}, bundle.signed_pre_key_signature),
+    )
+    single = (
+        Node("id", {}, bundle.pre_key_id.to_bytes(3, "big")),
+        Node("value", {}, bundle.pre_key),
+    )
+    return (
+        Node("identity", {}, bundle.identity),
+        Node("skey", {}, signed),
+        Node("key", {}, single),
+    )
+
+
+def registration(bundle: PreKeyBundle) -> Node:
+    return Node("registration", {}, bundle.registration_id.to_bytes(4, "big"))
+
+
+class Server:
+    """Gives the pre-keys of those who have any, and the members of the group."""
+
+    def __init__(self) -> None:
+        self.members: list[str] = []
+        self.peers: dict[str, Peer] = {}
+        self.asked: list[str] = []
+        self.busy = False
+
+    async def ask(self, namespace: str, _kind: str, *content: Node, **_more: object) -> Node:
+        self.asked.append(namespace)
+        if self.busy:
+            raise QueryFailed(503, "busy")
+        if namespace == "w:g2":
+            people = tuple(Node("participant", {"jid": one}) for one in self.members)
+            return Node("iq", {}, (Node("group", {"addressing_mode": "lid"}, people),))
+        users: list[Node] = []
+        for user in content[0].children:
+            if (peer := self.peers.get(user.attrs["jid"])) is not None:
+                bundle = peer.party.bundle()
+                users.append(Node("user", user.attrs, (registration(bundle), *keys_of(bundle))))
+        return Node("iq", {}, (Node("list", {}, tuple(users)),))
+
+
+class Sender:
+    """A desk that has sent messages, and is asked for them again."""
+
+    def __init__(self) -> None:
+        self.desk = Desk()
+        self.server = Server()
+        queries = cast("Queries", self.server)
+        line = line_on(
+            self.desk.stage,
+            queries=queries,
+            clock=self.desk.clock,
+            answers=self.desk.answered,  # pyright: ignore[reportArgumentType]  # all that is used of them
+        )
+        self.devices = Devices(queries, self.desk.clock)
+        groups = Groups(queries, self.desk.clock)
+        self.answers = RetryAnswers(line, devices=self.devices, groups=groups, cached=2)
+
+    def sent(self, id_: str, chat: str = ANA) -> Message:
+        body = wa_pb2.Message(conversation=f"text {id_}").SerializeToString()
+        one = message(key(id_, chat=chat, from_me=True), text=f"text {id_}", body=body)
+        self.desk.store.own[MessageId(id_)] = one
+        return one
+
+    async def asked(self, request: Node) -> list[Node]:
+        """Take a retry receipt; return what leaves because of it."""
+        self.desk.answered.nodes.clear()
+        await self.answers.answer(request)
+        return self.desk.answered.nodes
+
+    async def known(self, jid: str = ANA) -> Peer:
+        """Return a device that has a ratchet with us, and has heard of us."""
+        peer = Peer(self.desk, jid)
+        await self.desk.receive(peer.text("before", id_="A0"))
+        peer.hear()
+        return peer
+
+
+def request(id_: str, by: str = ANA, *children: Node, count: int = 1, **attrs: str) -> Node:
+    retry = Node("retry", {"count": str(count), "id": id_, "t": "5", "v": "1"})
+    plain = {"id": id_, "from": by, "type": "retry", **attrs}
+    return Node("receipt", plain, (retry, *children))
+
+
+def read(peer: Peer, stanza: Node) -> wa_pb2.Message:
+    enc = stanza.need("enc")
+    kind = "pkmsg" if enc.attrs["type"] == "pkmsg" else "msg"
+    plain = peer.party.read(Encrypted(ratchet=Ratchet.empty, kind=kind, data=enc.data))
+    return wa_pb2.Message.FromString(unpad(plain))
+
+
+@pytest.fixture
+def sender() -> Sender:
+    return Sender()
+
+
+async def test_a_message_is_sent_again_under_its_id_to_the_device_that_asks(sender: Sender) -> None:
+    wanted = sender.sent("M1")
+    ana = await sender.known()
+    again, ack = await sender.asked(request("M1"))
+    assert again.attrs == {
+        "id": "M1",
+        "to": ANA,
+        "type": "text",
+        "t": str(int(wanted.timestamp.timestamp())),
+        "device_fanout": "false",
+    }
+    assert again.need("enc").attrs == {"v": "2", "type": "msg", "count": "1"}
+    assert [one.tag for one in again.children] == ["enc"]
+    assert read(ana, again).conversation == "text M1"
+    assert ack.attrs == {"class": "receipt", "id": "M1", "to": ANA, "type": "retry"}
+    assert len(sender.desk.store.units[-1].ratchets) == 1
+    assert sender.server.asked == []
+
+
+async def test_what_goes_again_waits_for_its_commit(sender: Sender) -> None:
+    sender.sent("M1")
+    await sender.known()
+    sender.desk.store.auto = False
+    await sender.asked(request("M1"))
+    [(unit, commit)] = sender.desk.store.pending
+    assert (len(unit.ratchets), sender.desk.answered.waits_for[-1]) == (1, commit)
+
+
+async def test_keys_that_come_along_begin_a_fresh_ratchet(sender: Sender) -> None:
+    sender.sent("M1")
+    ana = await sender.known()
+    bundle = ana.party.bundle()
+    asked = request("M1", ANA, registration(bundle), Node("keys", {}, keys_of(bundle)), count=2)
+    again, _ = await sender.asked(asked)
+    assert again.need("enc").attrs == {"v": "2", "type": "pkmsg", "count": "2"}
+    assert again.need("device-identity").data == b"account"
+    assert read(ana, again).conversation == "text M1"
+    assert sender.server.asked == []
+
+
+async def test_who_has_no_ratchet_with_us_is_reached_by_the_keys_that_the_server_has(
+    sender: Sender,
+) -> None:
+    sender.sent("M1")
+    ana = sender.server.peers[ANA] = Peer(sender.desk)
+    again, _ = await sender.asked(request("M1"))
+    assert again.need("enc").attrs["type"] == "pkmsg"
+    assert read(ana, again).conversation == "text M1"
+
+
+async def test_a_device_that_asks_on_gets_a_fresh_ratchet_once_an_hour(sender: Sender) -> None:
+    ana = sender.server.peers[ANA] = await sender.known()
+    made: list[int] = []
+    for number, minutes in enumerate((0, 59, 2)):
+        sender.sent(f"M{number}")
+        await sender.desk.clock.advance(minutes * 60)
+        again, _ = await sender.asked(request(f"M{number}", count=2))
+        assert read(ana, again).conversation == f"text M{number}"
+        made.append(sender.server.asked.count("encrypt"))
+    assert made == [1, 1, 2]
+
+
+async def test_a_message_goes_again_five_times_to_each_device(sender: Sender) -> None:
+    sender.sent("M1")
+    sender.sent("M2")
+    await sender.known()
+    await sender.known("200000000000002:4@lid")
+    by_one = [len(await sender.asked(request("M1"))) for _ in range(7)]
+    assert by_one == [2, 2, 2, 2, 2, 1, 1]
+    assert len(await sender.asked(request("M1", "200000000000002:4@lid"))) == 2
+    assert len(await sender.asked(request("M2"))) == 2
+
+
+async def test_who_asks_by_number_is_the_person_of_the_chat(sender: Sender) -> None:
+    sender.sent("M1")
+    sender.desk.know(ANA_PN, ANA)
+    ana = await sender.known()
+    again, _ = await sender.asked(request("M1", ANA_PN))
+    assert again.attrs["to"] == ANA_PN
+    assert read(ana, again).conversation == "text M1"
+
+
+async def test_our_other_devices_get_the_copy_that_is_for_them(sender: Sender) -> None:
+    sender.sent("M1")
+    phone = await sender.known(OWN_PHONE)
+    again, ack = await sender.asked(request("M1", OWN_PHONE, recipient=ANA))
+    copy = read(phone, again).deviceSentMessage
+    assert (copy.destinationJid, copy.message.conversation) == (ANA, "text M1")
+    assert again.attrs["recipient"] == ack.attrs["recipient"] == ANA
+
+
+@pytest.mark.parametrize(
+    ("chat", "asked"),
+    [
+        (ANA, request("M1", OTHER)),
+        (ANA, request("M1", OTHER, recipient=ANA)),
+        (GROUP, request("M1", GROUP, participant=OTHER)),
+        (GROUP, request("M1", "120363000000000002@g.us", participant=ANA)),
+        (ANA, request("M1", GROUP, participant=OTHER)),
+    ],
+    ids=["a stranger", "in our name", "no member", "another group", "a group it was not sent to"],
+)
+async def test_nobody_gets_what_was_not_for_them(sender: Sender, chat: str, asked: Node) -> None:
+    sender.sent("M1", chat)
+    sender.server.members = [ANA]
+    for jid in (ANA, OTHER):
+        sender.server.peers[jid] = await sender.known(jid)
+    units = len(sender.desk.store.units)
+    assert [one.tag for one in await sender.asked(asked)] == ["ack"]
+    assert len(sender.desk.store.units) == units
+
+
+async def test_a_member_gets_a_group_message_with_our_key_and_counts_as_a_holder(
+    sender: Sender,
+) -> None:
+    sender.sent("M1", GROUP)
+    sender.server.members = [OTHER, ANA]
+    ana = await sender.known()
+    again, _ = await sender.asked(request("M1", GROUP, participant=ANA))
+    assert (again.attrs["to"], again.attrs["participant"]) == (GROUP, ANA)
+    assert "device_fanout" not in again.attrs
+    content = read(ana, again)
+    given = content.senderKeyDistributionMessage
+    assert (content.conversation, given.groupId) == ("text M1", GROUP)
+    process_distribution(SenderKeyRecord.empty, given.axolotlSenderKeyDistributionMessage)
+    unit = sender.desk.store.units[-1]
+    assert unit.holders == (HolderChange(group=GROUP, added=("200000000000002_1.0",)),)
+    assert [one.group for one in unit.sender_keys] == [GROUP]
+
+
+async def test_our_phone_gets_a_group_message_though_it_is_not_listed(sender: Sender) -> None:
+    sender.sent("M1", GROUP)
+    phone = await sender.known(OWN_PHONE)
+    again, _ = await sender.asked(request("M1", GROUP, participant=OWN_PHONE))
+    assert read(phone, again).conversation == "text M1"
+
+
+async def test_what_cannot_be_answered_is_acknowledged(sender: Sender) -> None:
+    assert [one.tag for one in await sender.asked(request("unknown"))] == ["ack"]
+    sender.sent("M1")
+    sender.server.busy = True
+    assert [one.tag for one in await sender.asked(request("M1"))] == ["ack"]
+    sender.server.busy = False
+    # There are no keys, neither.
+    assert [one.tag for one in await sender.asked(request("M1"))] == ["ack"]
+    sender.server.peers[ANA] = Peer(sender.desk)
+    assert [one.tag for one in await sender.asked(request("M1"))] == ["message", "ack"]
+
+
+async def test_keys_that_cannot_be_read_are_fetched_instead(sender: Sender) -> None:
+    sender.sent("M1")
+    ana = sender.server.peers[ANA] = Peer(sender.desk)
+    odd = Node("keys", {}, (Node("identity", {}, b"short"),))
+    again, _ = await sender.asked(request("M1", ANA, odd))
+    assert read(ana, again).conversation == "text M1"
+
+
+async def test_a_message_asked_for_by_many_is_read_from_the_store_once(sender: Sender) -> None:
+    for number in range(3):
+        sender.sent(f"M{number}")
+    await sender.known()
+    await sender.asked(request("M0"))
+    sender.desk.store.own.clear()
+    assert len(await sender.asked(request("M0"))) == 2
+    for number in (1, 2):
+        sender.sent(f"M{number}")
+        await sender.asked(request(f"M{number}"))
+    sender.desk.store.own.clear()
+    assert len(await sender.asked(request("M0"))) == 1, "two are kept, the last ones"
