@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
+from structlog.testing import capture_logs
 
 from perene.core.alerts import Alert
 from perene.core.errors import StorageUnavailable
@@ -100,3 +101,15 @@ async def test_an_engine_whose_receiver_cannot_be_reached_is_not_well(desk: Desk
     pager.failing = None
     await desk.look(one=11)
     assert desk.alerting.health().ok
+
+
+async def test_the_log_tells_of_each_alert_when_it_fires_and_when_it_resolves(desk: Desk):
+    with capture_logs() as lines:
+        await desk.look(one=11)
+        await desk.look(one=5)
+    told = [line for line in lines if line.get("rule") == "hot"]
+    assert [(line["event"], line["log_level"]) for line in told] == [
+        ("alert_fired", "warning"),
+        ("alert_resolved", "info"),
+    ]
+    assert all(line["subject"] == "one" for line in told)

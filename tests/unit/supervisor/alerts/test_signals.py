@@ -21,6 +21,13 @@ from perene.supervisor.session.live import LiveState
 from tests.support.virtual_clock import VirtualClock
 
 ONE = SessionId("one")
+_OF_CAUSE = {
+    "banned": {Cause.TEMPORARY_BAN, Cause.BANNED},
+    "locked": {Cause.LOCKED},
+    "replaced": {Cause.REPLACED},
+    "outdated": {Cause.OUTDATED},
+    "restarts_515": {Cause.RESTART_REQUIRED},
+}
 
 
 class Service:
@@ -120,6 +127,20 @@ def test_a_session_that_is_down_says_for_how_long_and_why() -> None:
     assert signals[ONE]["restarts_515"] == 4
     assert signals[ONE]["attempts_share"] == 0.3, "the fourth is yet to come"
     assert signals[SERVICE]["sessions_down"] == signals[SERVICE]["sessions_down_share"] == 1
+
+
+@pytest.mark.parametrize("cause", Cause)
+def test_only_the_cause_that_a_rule_is_about_moves_its_number(cause: Cause) -> None:
+    service = Service()
+    service.live.moved(Connection.WAITING)
+    service.live.outlook = Outlook(cause=cause, attempt=1)
+    numbers = service.source()[ONE]
+    assert {name for name in _OF_CAUSE if numbers[name]} == {
+        name for name, causes in _OF_CAUSE.items() if cause in causes
+    }
+    service.open()
+    numbers = service.source()[ONE]
+    assert not any(numbers[name] for name in _OF_CAUSE), "it is over"
 
 
 @pytest.mark.parametrize(
