@@ -55,7 +55,7 @@ def step(state: SessionState, heard: Input | Signal, now: Instant, chances: Chan
 
 def _seen(state: SessionState, watched: Watched, at: datetime, now: Instant) -> Moved:
     last, told = _last_seen(state, now), state.standing.phone_absent_days
-    if last is not None and (at < last or (at - last < GRAIN and not told)):
+    if last is not None and at - last < GRAIN:
         return Moved(state=state)
     # A sign that has waited at the server may be old: one of an absence that goes on ends none.
     still = min(told, _warned_on((now.wall - at) // _DAY))

@@ -159,3 +159,7 @@ def test_a_device_that_logged_in_where_it_was_linked_says_goodbye_once(unlinked:
     unlinked.give(PhoneAccepted(), LoggedIn(at=unlinked.now), LogOut())
     unlinked.lost(LOGGED_OUT)
     assert deeds(unlinked.granted()) == [Destroy(epoch=Epoch(2))]
+
+
+def test_a_logout_while_a_code_is_shown_waits_for_nobody_to_scan_it(unlinked: Life) -> None:
+    assert deeds(unlinked.give(LogOut())) == [Drain(log_out=True)]

@@ -83,6 +83,19 @@ def test_an_outage_of_a_hundred_kinds_keeps_the_first_and_the_last_of_them(life:
     assert kept == [codes[0], *codes[1 - MOST_LOSSES :]]
 
 
+def test_a_kind_that_comes_again_is_counted_and_takes_no_other_away(life: Life) -> None:
+    for ending in (LOST, RESTART, failure("503"), LOST):
+        lose(life, ending)
+    assert [(loss.code, loss.times) for loss in life.outage.losses] == [
+        (Local.SOCKET_CLOSED, 2),
+        ("515", 1),
+        ("503", 1),
+    ]
+    assert (life.outage.code, life.outage.last_code) == (Local.SOCKET_CLOSED, Local.SOCKET_CLOSED)
+    lose(life, RESTART)
+    assert (life.outage.last_cause, life.outage.last_code) == (Cause.RESTART_REQUIRED, "515")
+
+
 def test_a_standing_from_before_losses_were_kept_is_read(life: Life) -> None:
     lose(life, RESTART)
     stored = life.state.standing.serialize()
