@@ -242,8 +242,6 @@ def group_decrypt(record: SenderKeyRecord, data: bytes) -> GroupDecrypted:
     """
     check_version(data)
     signed, signature = data[:-SIGNATURE_SIZE], data[-SIGNATURE_SIZE:]
-    if len(data) <= SIGNATURE_SIZE:
-        raise InvalidMessage("the message ends before its signature")
     try:
         proto = whisper_pb2.SenderKeyMessage.FromString(signed[1:])
     except DecodeError as error:

@@ -220,6 +220,27 @@ def test_an_archived_ratchet_reads_what_was_in_flight_and_sends_nothing() -> Non
     assert bob.ratchet.base_key == fresh, "its sending chain must not come back into use"
 
 
+def test_a_message_under_a_new_key_finds_the_state_that_was_given_up() -> None:
+    """Before there is another one: between a refused message and the fetching of new keys."""
+    alice, bob = acquainted()
+    bob.read(alice.send(b"x"))
+    alice.read(bob.send(b"y"))
+    bob.ratchet = bob.ratchet.archive_current()
+    assert bob.read(alice.send(b"under a new ratchet key")) == b"under a new ratchet key"
+    assert not bob.ratchet.has_current
+
+
+def test_a_long_chain_of_a_state_that_was_replaced_goes_on() -> None:
+    alice, bob = acquainted()
+    for number in range(MAX_AHEAD + 2):
+        sent = alice.send(b"x")
+        if number % MAX_AHEAD == 0:
+            bob.read(sent)
+    late = alice.send(b"late")
+    bob.start(alice.bundle())
+    assert bob.read(late) == b"late"
+
+
 def test_a_state_given_up_comes_back_only_with_a_fresh_sending_chain() -> None:
     alice, bob = acquainted()
     bob.read(alice.send(b"x"))

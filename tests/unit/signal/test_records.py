@@ -165,9 +165,12 @@ def test_damage_inside_a_record_is_noticed_when_it_is_read() -> None:
     many = state_pb2.RatchetRecord(version=1, archived=[good.SerializeToString()] * 41)
     with pytest.raises(InvalidRecord):
         Ratchet.parse(many.SerializeToString())
-    six = state_pb2.SenderKeyRecord(version=1, states=[b""] * 6)
+    [key] = create_sender_key(SenderKeyRecord.empty).states
+    six = state_pb2.SenderKeyRecord(version=1, states=[key.encoded()] * 6)
     with pytest.raises(InvalidRecord):
         SenderKeyRecord.parse(six.SerializeToString())
+    del six.states[0]
+    assert len(SenderKeyRecord.parse(six.SerializeToString()).states) == 5
     broken = state_pb2.SenderKeyRecord(version=1, states=[b"\xff"])
     with pytest.raises(InvalidRecord):
         SenderKeyRecord.parse(broken.SerializeToString())

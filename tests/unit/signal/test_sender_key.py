@@ -2,6 +2,7 @@
 
 import pytest
 
+from perene.crypto import KeyPair
 from perene.signal import (
     ChainExhausted,
     DuplicateMessage,
@@ -195,11 +196,28 @@ def test_bytes_that_are_no_group_message_say_so() -> None:
     proto.signing_key = b"\x05short"
     with pytest.raises(InvalidKey):
         member.learn(b"\x33" + proto.SerializeToString())
+    proto = whisper_pb2.SenderKeyDistributionMessage.FromString(sender.distribution()[1:])
+    proto.ClearField("id")
+    with pytest.raises(InvalidMessage):
+        member.learn(b"\x33" + proto.SerializeToString())
     proto.chain_key = b"short"
     with pytest.raises(InvalidMessage):
         member.learn(b"\x33" + proto.SerializeToString())
     with pytest.raises(InvalidMessage):
         member.learn(b"\x33\xff")
+
+
+def test_a_member_who_signs_what_does_not_decrypt_is_refused() -> None:
+    """Whoever is in a group can do that; it must not end anybody's connection."""
+    sender = Sender()
+    member = Member(sender.distribution())
+    (state,) = sender.record.states
+    assert state.signing_private is not None
+    proto = whisper_pb2.SenderKeyMessage(id=state.key_id, iteration=0, ciphertext=bytes(32))
+    signed = b"\x33" + proto.SerializeToString()
+    with pytest.raises(InvalidMessage):
+        member.read(signed + KeyPair(state.signing_private, state.signing_public).sign(signed))
+    assert member.read(sender.send(b"after")) == b"after"
 
 
 def test_a_sender_key_ends_before_its_iteration_would_wrap() -> None:
