@@ -104,6 +104,7 @@ async def test_closing_drains_every_connection_and_keeps_every_desire(world: Wor
     async with asyncio.timeout(10):
         await life
     assert {one.desired for one in world.store.records.values()} == {Desired.RUNNING}
+    assert EventType.SESSION_STOPPED not in world.store.told(ANA), "no person wanted it"
     assert world.supervisor.roster.live(ANA).connection is Connection.STOPPED
 
 
@@ -202,3 +203,47 @@ async def test_a_service_that_ends_before_its_database_answers_ends_in_order(wor
     await world.clock.advance(2)
     await life
     assert not world.engines
+
+
+@pytest.mark.requirement("C1", "C4")
+@pytest.mark.parametrize("wish", ["stop", "logout"])
+async def test_what_a_person_ends_while_the_list_is_read_is_not_begun_by_it(
+    world: World, monkeypatch: pytest.MonkeyPatch, wish: str
+) -> None:
+    world.store.add("ana")
+    world.store.add("bob")
+    listing = SlowAnswer(world, monkeypatch, "list_sessions")
+    life = await begin(world)
+    await listing.waiting.wait()
+    await getattr(world.supervisor, wish)(ANA)
+    connections = len(world.engines.get(ANA, ()))
+    listing.go_on.set()
+    await world.engine("bob")
+    await turns()
+    assert not world.supervisor.roster.is_running(ANA)
+    assert len(world.engines.get(ANA, ())) == connections
+    await end(world, life)
+
+
+@pytest.mark.requirement("C1", "C4")
+async def test_what_a_person_starts_while_the_list_is_read_is_not_ended_by_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session that was stopped in an outage is listed as one whose outage is to be ended."""
+    life = await begin(world)
+    await fail_in_an_outage(world)
+    await world.store.set_desired(ANA, Desired.STOPPED)
+    life.cancel()
+    await asyncio.wait([life])
+    heir = World(store=world.store)
+    listing = SlowAnswer(heir, monkeypatch, "list_sessions")
+    life = await begin(heir)
+    await listing.waiting.wait()
+    await heir.supervisor.start(ANA)
+    await heir.engine("ana")
+    listing.go_on.set()
+    await turns()
+    assert heir.supervisor.roster.is_running(ANA)
+    assert EventType.SESSION_STOPPED not in heir.store.told(ANA)
+    assert len(heir.engines[ANA]) == 1
+    await end(heir, life)

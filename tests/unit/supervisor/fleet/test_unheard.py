@@ -167,3 +167,19 @@ async def test_what_is_asked_after_a_stop_that_was_stored_unheard_counts(
     await turns()
     assert running.store.records[ANA].desired is Desired.RUNNING
     assert running.supervisor.roster.is_running(ANA)
+
+
+async def test_what_was_found_out_is_not_asked_again(
+    running: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running.store.add("ana", paired=True, desired=Desired.STOPPED)
+    Unsure(running, monkeypatch)
+    with pytest.raises(StorageUnavailable):
+        await running.supervisor.start(ANA)
+    await running.clock.advance(10)
+    await running.engine("ana")
+    asked = list[SessionId]()
+    monkeypatch.setattr(running.store, "get_session", asked.append)
+    await running.clock.advance(60)
+    await turns()
+    assert asked == []
