@@ -141,3 +141,19 @@ async def test_a_block_that_ends_in_spite_of_giving_way_leaves_no_cancellation_b
         task.cancel()
     await asyncio.gather(*sessions.tasks.values(), return_exceptions=True)
     assert (gate.inside, gate.waiting, clock.asleep) == (0, 0, [])
+
+
+async def test_among_equals_nobody_is_stuck_before_its_time_however_fast_the_others_are() -> None:
+    async with crowd(at_once=1, hold_s=5) as sessions:
+        await sessions.log_in(5, seconds=0.1)
+        for name in ("slow", "second", "third"):
+            await sessions.come(name)
+            await sessions.clock.advance(1)  # its place is lent
+        await sessions.come("quick")
+        await sessions.open("quick")
+        for name in ("fourth", "waits"):
+            await sessions.come(name)
+        await sessions.clock.advance(1.9)
+        assert (sessions.gate.inside, sessions.gave_way) == (4, [])
+        await sessions.clock.advance(0.1)
+        assert (sessions.names[-1], sessions.gave_way) == ("waits", ["slow"])

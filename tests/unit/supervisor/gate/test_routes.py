@@ -58,3 +58,13 @@ async def test_whoever_is_late_to_notice_its_end_forgets_no_proxy_of_others() ->
         assert (sessions.gate.inside, sessions.gate.waiting) == (1, 1)
         await sessions.leave("later")
         assert sessions.names[-1] == "later still"
+
+
+async def test_a_proxy_is_known_as_long_as_somebody_is_inside_by_it() -> None:
+    async with crowd(at_once=2) as sessions:
+        for name in ("first", "second"):
+            await sessions.come(name, route="proxy")
+        await sessions.leave("first")
+        for name in ("third", "fourth"):
+            await sessions.come(name, route="proxy")
+        assert sessions.names == ["first", "second", "third"], "it has two places, not two more"
