@@ -37,6 +37,7 @@ class Doubts:
         self._telling_s = telling_s
         self._failures = 0
         self._failed_at: dict[int | Place, int] = {}
+        """The number of the last failure of a family or a place, counted over all."""
 
     def in_order(self, addresses: Sequence[Address]) -> tuple[list[Address], list[Address]]:
         """Return those without a doubt as they came, and the others, the least doubted first."""
@@ -49,6 +50,10 @@ class Doubts:
         trusted = [address for address in addresses if doubt(address) == (0, 0)]
         doubted = [address for address in addresses if doubt(address) != (0, 0)]
         return trusted, sorted(doubted, key=doubt)
+
+    def trusts(self, place: Place | None) -> bool:
+        """Tell whether nothing speaks against this place itself."""
+        return place is None or place not in self._failed_at
 
     @contextmanager
     def learning(self, place: Place | None) -> Generator[None]:

@@ -25,8 +25,8 @@ _LIMIT_S = 30.0
 """The resolver of a common system gives up before that."""
 
 TLS_WITHIN_S = 30.0
-"""How long a TLS handshake may take while the name has other addresses, which may be better. It is
-some 5 KB; at 64 kbit/s 30 s are enough for those of 40 sessions."""
+"""How long a TLS handshake may take at an address that has not failed yet, if the name has others.
+It is some 5 KB; at 64 kbit/s 30 s are enough for those of 40 sessions."""
 
 _LATE_S = 1.0
 """A timer that is as late as this was due while everything stood still."""
@@ -140,9 +140,11 @@ class EventLoop(asyncio.SelectorEventLoop):
         one = await first_connected(*self._doubts.in_order(in_turn(found)))
         if not ssl:
             return await super().create_connection(protocol_factory, sock=one, **options)
-        if len(found) > 1:
+        place = place_of(one)
+        # Who has failed so before has its whole time: it may have been slow, and no other better.
+        if len(found) > 1 and self._doubts.trusts(place):
             options.setdefault("ssl_handshake_timeout", self._tls_within_s)
-        with self._doubts.learning(place_of(one)):
+        with self._doubts.learning(place):
             return await super().create_connection(
                 protocol_factory,
                 sock=one,

@@ -41,6 +41,12 @@ def test_a_family_is_doubted_with_its_address(error: OSError) -> None:
     assert doubts.in_order(ALL) == ([FOUR, OTHER_FOUR], [OTHER_SIX, SIX])
 
 
+def test_only_what_has_failed_itself_is_not_trusted() -> None:
+    doubts = Doubts()
+    try_at(doubts, SIX, TimeoutError())
+    assert [doubts.trusts(place(one)) for one in (SIX, OTHER_SIX, FOUR)] == [False, True, True]
+
+
 def test_in_a_single_family_only_the_address_is_doubted() -> None:
     doubts = Doubts()
     try_at(doubts, FOUR, TimeoutError())
