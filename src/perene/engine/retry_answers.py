@@ -123,7 +123,7 @@ class RetryAnswers:
             await book.load(group.members)
             members = {book.canonical(member) for member in group.members}
             return request.device.bare in members or own.is_own(request.device)
-        await book.load([chat, request.chat])
+        await book.load([chat])
         if own.is_own(request.device):
             return True
         return request.device.bare == book.canonical(chat)

@@ -116,6 +116,21 @@ async def test_room_is_closed_while_too_many_answers_wait(desk: Desk) -> None:
     await room
 
 
+async def test_room_stays_closed_until_fewer_wait_however_many_have_left(desk: Desk) -> None:
+    gate = commit()
+    for _ in range(MAX_BURST):
+        desk.answers.put(None, Node("early"))
+    for _ in range(MAX_WAITING):
+        desk.answers.put(gate)
+    room = asyncio.create_task(desk.answers.room())
+    await desk.wire.until(MAX_BURST)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not room.done()
+    gate.set_result(DONE)
+    await room
+
+
 async def test_a_delayed_answer_leaves_after_its_commit_and_its_time(desk: Desk) -> None:
     done = commit()
     desk.answers.put_delayed(done, Node("retry"), Node("ack"))

@@ -115,8 +115,9 @@ async def test_the_servers_last_words_do_not_wait_behind_what_came_before_them(
 async def test_a_socket_is_left_alone_while_the_processing_does_not_keep_up(desk: Desk) -> None:
     await desk.socket.write(*stanzas(ROOM - 1))
     assert not desk.intake.is_paused
-    await desk.socket.write(*stanzas(2, first=ROOM - 1))
+    await desk.socket.write(*stanzas(1, first=ROOM - 1))
     assert (desk.intake.is_paused, desk.intake.pauses) == (True, 1)
+    await desk.socket.write(*stanzas(1, first=ROOM))
     # What was being waited for is read still; what comes then stays where it is.
     await desk.socket.write(*stanzas(1, first=ROOM + 1))
     await desk.socket.write(*stanzas(1, first=ROOM + 2))
@@ -130,6 +131,15 @@ async def test_a_socket_is_left_alone_while_the_processing_does_not_keep_up(desk
     left = [*await desk.intake.batch()]
     assert left == stanzas(ROOM + 3 - MAX_BATCH, first=MAX_BATCH)
     assert desk.intake.pauses == 1
+
+
+async def test_a_socket_is_left_alone_until_there_is_room_again(desk: Desk) -> None:
+    """What arrives together is taken together, however much it is."""
+    await desk.socket.write(*stanzas(2 * ROOM))
+    await desk.intake.batch()
+    assert desk.intake.is_paused
+    await desk.intake.batch()
+    assert not desk.intake.is_paused
 
 
 async def test_emptied_waits_until_all_is_handed_on(desk: Desk) -> None:

@@ -68,3 +68,19 @@ async def test_a_known_pair_is_not_written_again(stage: Stage, store: MemoryStor
     await learn(first, [PAIR])
     await learn(second, [PAIR])
     assert (first.pairs, second.pairs) == ([PAIR], [])
+
+
+async def test_what_is_of_a_number_that_begins_the_same_stays_where_it_is(stage: Stage) -> None:
+    longer = Address(OLD.name + "1", 0)
+    draft = Draft(stage)
+    for address in (OLD, longer):
+        draft.set_ratchet(address, some_ratchet())
+        draft.set_sender_key(GROUP, address, create_sender_key(SenderKeyRecord.empty))
+    draft.submit()
+    second = Draft(stage)
+    await learn(second, [PAIR])
+    second.submit()
+    assert not stage.ratchets[str(longer)].is_empty
+    assert not stage.sender_keys[GROUP, str(longer)].is_empty
+    assert stage.ratchets[str(OLD)].is_empty
+    assert set(stage.ratchets) == {str(OLD), str(longer), str(NEW)}

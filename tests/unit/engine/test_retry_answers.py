@@ -201,8 +201,8 @@ async def test_a_message_goes_again_five_times_to_each_device(sender: Sender) ->
 
 async def test_who_asks_by_number_is_the_person_of_the_chat(sender: Sender) -> None:
     sender.sent("M1")
-    sender.desk.know(ANA_PN, ANA)
     ana = await sender.known()
+    sender.desk.know(ANA_PN, ANA)
     again, _ = await sender.asked(request("M1", ANA_PN))
     assert again.attrs["to"] == ANA_PN
     assert read(ana, again).conversation == "text M1"
@@ -273,6 +273,17 @@ async def test_what_cannot_be_answered_is_acknowledged(sender: Sender) -> None:
     assert [one.tag for one in await sender.asked(request("M1"))] == ["ack"]
     sender.server.peers[ANA] = Peer(sender.desk)
     assert [one.tag for one in await sender.asked(request("M1"))] == ["message", "ack"]
+
+
+@pytest.mark.parametrize("chat", [ANA, GROUP])
+async def test_a_stored_message_that_is_damaged_goes_to_nobody(sender: Sender, chat: str) -> None:
+    sender.server.members = [ANA]
+    await sender.known()
+    damaged = message(key("M1", chat=chat, from_me=True), body=b"\xff\xff\xff")
+    sender.desk.store.own[MessageId("M1")] = damaged
+    asked = request("M1") if chat == ANA else request("M1", GROUP, participant=ANA)
+    assert [one.tag for one in await sender.asked(asked)] == ["ack"]
+    assert sender.desk.store.units[-1].ratchets == ()
 
 
 async def test_keys_that_cannot_be_read_are_fetched_instead(sender: Sender) -> None:
