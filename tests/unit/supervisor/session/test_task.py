@@ -6,9 +6,10 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from perene.core.causes import Ending, Local
+from perene.core.causes import Cause, Ending, Local
 from perene.core.events import EventType
 from perene.core.notices import Opened, PhoneLinked, PhoneSeen, QrShown
+from perene.core.policy import POLICIES
 from perene.core.sessions import Connection
 from perene.core.standing import Standing
 from perene.core.unit import Unit
@@ -167,3 +168,28 @@ async def test_a_phone_that_has_been_away_is_asked_for_a_sign(one: OneSession) -
     assert engine.pinged == 0
     await one.clock.advance(1.5 * 86_400)
     assert engine.pinged == 1
+
+
+async def test_what_was_wrong_is_shown_until_a_login_though_the_next_attempt_has_begun(
+    one: OneSession,
+) -> None:
+    await one.end(1, local(Local.DNS))
+    await one.next_attempt()
+    await one.engine(2)
+    assert one.task.live.last_error == POLICIES[Cause.DNS].sentence
+    await one.opened(2)
+    assert one.task.live.last_error is None
+
+
+async def test_what_the_database_said_is_shown_until_it_has_answered(one: OneSession) -> None:
+    await one.opened(1)
+    one.acquisitions_to_fail = 1
+    await one.end(1, LOST)
+    await one.next_attempt()
+    async with asyncio.timeout(10):
+        while one.task.live.last_error != "down":
+            await one.task.live.changed()
+    await one.clock.until_asleep(3, within=3)
+    await one.clock.advance(3)
+    await one.engine(2)
+    assert one.task.live.last_error is None
