@@ -77,13 +77,14 @@ class OneSession:
         self.destroyed = 0
         self.versions: list[bool] = []
         """What each look for a newer client version finds; nothing when it is empty."""
+        self.metrics = Metrics()
         means = Means(
             ownership=self,
             connect=self.connect,
             gate=self.gate,
             clock=self.clock,
             rng=random.Random(1),
-            metrics=Metrics(),
+            metrics=self.metrics,
             policies=POLICIES,
         )
         self.task = SessionTask(record_of(standing), means)

@@ -219,8 +219,15 @@ async def test_an_outage_is_a_row_from_the_loss_to_the_next_stable_connection(
     await one.opened(3)
     await one.clock.advance(30)
     rows = [unit.outage for unit in one.units if unit.outage]
+    assert [(row.attempts, row.last_cause, row.end) for row in rows if row.retry_at] == [
+        (0, "server_unavailable", None),
+        (1, "dns", None),
+    ], "it is kept as it goes on"
     assert len({row.id for row in rows}) == 1
     last = rows[-1]
     assert (last.cause, last.last_cause, last.attempts) == ("server_unavailable", "dns", 2)
     assert (last.end, last.code) == ("recovered", "503")
     assert len(one.events(EventType.SESSION_RECOVERED)) == 1
+    counted = one.metrics.exposition().decode()
+    for cause in ("server_unavailable", "dns"):
+        assert f'perene_disconnects_total{{cause="{cause}"}} 1.0' in counted

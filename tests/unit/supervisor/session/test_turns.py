@@ -1,6 +1,7 @@
 """A session at the start gate, among others."""
 
 import asyncio
+from contextlib import AbstractAsyncContextManager
 
 import pytest
 
@@ -64,9 +65,19 @@ async def test_a_session_that_lost_its_connection_is_ready(one: OneSession) -> N
     await failing.go()
 
 
-async def test_a_session_that_is_stuck_gives_way_once_and_comes_back() -> None:
+async def test_a_session_that_is_stuck_gives_way_once_and_comes_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     one = OneSession(at_once=1)
     others = Others(one.gate)
+    said, turn = list[bool](), one.gate.turn
+
+    def note(
+        priority: Priority, *, route: str | None = None, gave_way: bool = False
+    ) -> AbstractAsyncContextManager[Turn]:
+        said.append(gave_way)
+        return turn(priority, route=route, gave_way=gave_way)
+
     one.running = asyncio.create_task(one.task.run(first=Start(by_person=False)))
     stuck = await one.engine(1)
     for _ in range(3):
@@ -82,11 +93,18 @@ async def test_a_session_that_is_stuck_gives_way_once_and_comes_back() -> None:
     assert stuck.ending.cancelled()
     (ended,) = one.events(EventType.SESSION_DISCONNECTED)
     assert ended["cause"] == "handshake_timeout"
+    monkeypatch.setattr(one.gate, "turn", note)
     await one.clock.advance(10)
+    assert said == [True], "it need not give way to its equals again"
     assert (len(one.engines), one.gate.waiting) == (1, 1), "those that are ready stay inside"
     await others.go()
     (await one.engine(2)).observer.notice(Opened(at=one.clock.now()))
     assert one.state is Connection.OPEN
+    said.clear()
+    await one.end(2, LOST)
+    await one.next_attempt()
+    await one.engine(3)
+    assert said == [False], "it was up since"
     one.task.stop()
     await one.running
 
