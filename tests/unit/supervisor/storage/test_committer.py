@@ -216,6 +216,16 @@ async def test_a_future_that_nobody_waits_for_in_a_broken_lane_holds_nothing_up(
     assert await outcome(submit(committer.lane(), "b1")[0]) == "Committed"
 
 
+async def test_a_future_that_nobody_waits_for_may_fail(
+    committer: Committer, database: Database
+) -> None:
+    database.poisoned = {"a1"}
+    [first] = submit(committer.lane(), "a1")
+    first.cancel()
+    await committer.drained()
+    assert await outcome(submit(committer.lane(), "b1")[0]) == "Committed"
+
+
 PARTS: dict[str, dict[str, Any]] = {
     "messages": {"messages": (message(),)},
     "ratchets": {"ratchets": (RatchetWrite(address="1.0", state=None),)},
