@@ -234,6 +234,7 @@ async def test_messages_wait_while_the_session_is_away_and_come_in_order(world: 
 
 
 async def test_a_corrupted_ciphertext_is_asked_for_again_and_recovered(world: World) -> None:
+    world.resends_expected = True
     phone = await world.user.pair()
     ana = world.simulator.add_contact(name="Ana").account.phone
     world.simulator.send_text(ana, phone, "first")
@@ -253,6 +254,7 @@ async def test_a_corrupted_ciphertext_is_asked_for_again_and_recovered(world: Wo
 
 
 async def test_a_lost_ratchet_heals_from_either_side(world: World) -> None:
+    world.resends_expected = True
     phone = await world.user.pair()
     ana = world.simulator.add_contact(name="Ana")
     to_ana = str(ana.account.jid())
@@ -272,6 +274,7 @@ async def test_a_lost_ratchet_heals_from_either_side(world: World) -> None:
 
 
 async def test_a_pre_key_that_nobody_has_is_answered_with_one_that_exists(world: World) -> None:
+    world.resends_expected = True
     phone = await world.user.pair()
     ana = world.simulator.add_contact(name="Ana").account.phone
     world.simulator.add_fault("wrong_pre_key", phone=ana)
@@ -283,6 +286,7 @@ async def test_a_pre_key_that_nobody_has_is_answered_with_one_that_exists(world:
 
 
 async def test_a_message_that_can_never_be_read_ends_as_lost(world: World) -> None:
+    world.resends_expected = True
     phone = await world.user.pair()
     ana = world.simulator.add_contact(name="Ana").account.phone
     world.simulator.add_fault("corrupt", phone=phone, count=50)

@@ -78,6 +78,8 @@ class World(PassingTime):
         self.stored = Stored(self.perene)
         self.server = Server(self.simulator, self)
         self.user = User(self.perene, self.events, self.simulator, self)
+        self.resends_expected = False
+        """Whether this test is about healing, which hides faults of reading from any other."""
 
     @classmethod
     @asynccontextmanager
@@ -102,6 +104,15 @@ class World(PassingTime):
             yield world
         finally:
             await world.perene.stop()
+        assert world.resends_expected or not world.resends, (
+            "a message was read only when sent again"
+        )
+
+    @property
+    def resends(self) -> int:
+        """How many messages the sessions could not read at first, and asked for again."""
+        devices = self.simulator.evidence.devices.items()
+        return sum(found.retries_asked for name, found in devices if not name.endswith(":0"))
 
     async def explain(self) -> str:
         return await self.events.recent()
