@@ -127,6 +127,7 @@ class Troubles:
             ["corrupt", "duplicate", "reorder", "close_after", "half_frames", "paired_frames"]
         )
         self._sim.add_fault(kind, phone=phone)  # pyright: ignore[reportArgumentType]  # a literal
+        self._world.resends_expected |= kind == "corrupt"
         return _PASSING
 
     async def _lost_answer(self, session: SessionId, phone: str) -> "_Lasting":
