@@ -94,6 +94,13 @@ class Life:
         self.passed = max(self.passed, timedelta(seconds=due))
         self.give(Due())
 
+    def fails(self, ending: Ending, *, times: int) -> None:
+        """End its connection so again and again; it waits, and begins another, after each."""
+        for _ in range(times):
+            self.lost(ending)
+            self.comes_due()
+            self.granted()
+
     def live(self, time: timedelta) -> None:
         """Let time pass, deadline by deadline."""
         end = self.passed + time

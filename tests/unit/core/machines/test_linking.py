@@ -78,10 +78,7 @@ def test_a_515_within_the_first_seconds_of_the_login_is_the_first_too(linked: Li
 def test_a_515_while_a_code_is_shown_is_an_error_and_none_of_the_new_device() -> None:
     life = Life(Start(by_person=True), paired=False)
     life.granted()
-    for _ in range(3):
-        life.lost(RESTART)
-        life.comes_due()
-        life.granted()
+    life.fails(RESTART, times=3)
     assert [attempt for attempt, _ in waits(life)] == [1, 2, 3]
     life.give(PhoneAccepted())
     life.lost(RESTART)
@@ -135,9 +132,6 @@ def test_a_device_that_logs_in_on_the_connection_of_its_linking_has_had_its_begi
 def test_an_acceptance_while_the_connection_closes_is_a_new_beginning_too() -> None:
     life = Life(Start(by_person=True), paired=False)
     life.granted()
-    for _ in range(3):
-        life.lost(LOST)
-        life.comes_due()
-        life.granted()
+    life.fails(LOST, times=3)
     life.give(Stop(by_person=False), PhoneAccepted())
     assert life.state.standing.counts == {}

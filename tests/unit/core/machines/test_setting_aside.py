@@ -124,10 +124,7 @@ def test_a_locked_account_waits_for_a_person_and_says_so(life: Life) -> None:
 def test_after_the_last_515_a_new_code_is_offered_at_once(life: Life) -> None:
     limit = POLICIES[Cause.RESTART_REQUIRED].limit
     assert limit is not None
-    for _ in range(limit):
-        life.lost(RESTART)
-        life.comes_due()
-        life.granted()
+    life.fails(RESTART, times=limit)
     life.done.clear()
     life.lost(RESTART)
     archived(life)

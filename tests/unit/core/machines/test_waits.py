@@ -52,10 +52,7 @@ def test_a_first_failure_of_another_kind_waits_no_longer_for_an_outage_of_the_ne
 ) -> None:
     life = Life(Start(by_person=False))
     life.granted()
-    for _ in range(12):
-        wait_after(life, LOST)
-        life.comes_due()
-        life.granted()
+    life.fails(LOST, times=12)
     assert wait_after(life, ending) <= LONGEST_OF_THE_NETWORK
 
 
@@ -108,10 +105,7 @@ def test_a_wait_ends_early_by_what_may_have_put_its_cause_right_and_by_nothing_e
 ) -> None:
     life = Life(Start(by_person=False))
     life.granted()
-    for _ in range(3):
-        wait_after(life, ending)
-        life.comes_due()
-        life.granted()
+    life.fails(ending, times=3)
     wait_after(life, ending)
     before = life.state
     followed = life.give(Relieved(by=relief))
@@ -178,10 +172,7 @@ def test_a_connection_that_ends_when_its_time_has_just_come_was_stable() -> None
 def test_a_wait_is_waited_out_though_somebody_looks_before() -> None:
     life = Life(Start(by_person=False))
     life.granted()
-    for _ in range(4):
-        wait_after(life, LOST)
-        life.comes_due()
-        life.granted()
+    life.fails(LOST, times=4)
     wait_after(life, LOST)
     assert life.give(Due()) == ()
     assert isinstance(life.state.connection, Waiting)
@@ -201,10 +192,7 @@ def test_one_that_was_never_linked_has_no_outage() -> None:
 def test_a_wait_for_the_network_does_not_outlive_a_restart_of_the_service() -> None:
     life = Life(Start(by_person=False))
     life.granted()
-    for _ in range(8):
-        wait_after(life, LOST)
-        life.comes_due()
-        life.granted()
+    life.fails(LOST, times=8)
     wait_after(life, LOST)
     life.begins_again()
     assert isinstance(life.granted()[-1], Connect)

@@ -64,10 +64,7 @@ def test_the_last_wish_counts_for_a_connection_that_closes(
 
 
 def test_a_person_who_starts_it_forgets_what_was_in_vain(life: Life) -> None:
-    for _ in range(5):
-        life.lost(LOST)
-        life.comes_due()
-        life.granted()
+    life.fails(LOST, times=5)
     life.lost(LOST)
     assert life.give(Start(by_person=False)) == (), "the service has no such say"
     life.give(START)

@@ -160,16 +160,20 @@ async def test_a_session_that_is_started_before_the_list_is_read_gets_one_task(
     await end(world, life)
 
 
-async def test_an_outage_that_nobody_came_to_end_is_ended_when_the_service_starts(
-    world: World,
-) -> None:
+async def killed_before_it_could_stop(world: World) -> World:
+    """Kill a service after the wish to stop a session in an outage was stored; return the next."""
     life = await begin(world)
     await fail_in_an_outage(world)
-    # The wish is stored, and the service is killed before it is obeyed.
     await world.store.set_desired(ANA, Desired.STOPPED)
     life.cancel()
     await asyncio.wait([life])
-    heir = World(store=world.store)
+    return World(store=world.store)
+
+
+async def test_an_outage_that_nobody_came_to_end_is_ended_when_the_service_starts(
+    world: World,
+) -> None:
+    heir = await killed_before_it_could_stop(world)
     life = await begin(heir)
     assert outage_of(heir) is None
     assert heir.store.told(ANA)[-1] is EventType.SESSION_STOPPED
@@ -230,12 +234,7 @@ async def test_what_a_person_starts_while_the_list_is_read_is_not_ended_by_it(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A session that was stopped in an outage is listed as one whose outage is to be ended."""
-    life = await begin(world)
-    await fail_in_an_outage(world)
-    await world.store.set_desired(ANA, Desired.STOPPED)
-    life.cancel()
-    await asyncio.wait([life])
-    heir = World(store=world.store)
+    heir = await killed_before_it_could_stop(world)
     listing = SlowAnswer(heir, monkeypatch, "list_sessions")
     life = await begin(heir)
     await listing.waiting.wait()

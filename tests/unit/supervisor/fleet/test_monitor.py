@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from perene.core.causes import Local
-from perene.core.errors import NotFound, StorageUnavailable, UnreadableState
+from perene.core.errors import NotFound, PereneError, StorageUnavailable, UnreadableState
 from perene.core.ids import SessionId
 from perene.core.machines.inputs import Due, Input
 from perene.core.machines.state import Waiting
@@ -68,13 +68,16 @@ async def test_a_database_that_is_away_is_asked_with_patience_what_is_wanted(
 
 
 @pytest.mark.requirement("C3")
+@pytest.mark.parametrize(
+    ("error", "forgotten"), [(UnreadableState("damaged"), False), (NotFound("deleted"), True)]
+)
 async def test_a_session_that_cannot_be_read_keeps_nobody_from_being_looked_at(
-    running: World, monkeypatch: pytest.MonkeyPatch
+    running: World, monkeypatch: pytest.MonkeyPatch, error: PereneError, forgotten: bool
 ) -> None:
-    await started(running, paired=True)
-    running.store.add("bob", paired=True)
-    await running.supervisor.start(BOB)
-    await running.engine("bob")
+    for name in ("ana", "bob"):
+        running.store.add(name, paired=True)
+        await running.supervisor.start(SessionId(name))
+        await running.engine(name)
     for session in (ANA, BOB):
         running.supervisor.roster.task(session).stop()  # of which the supervisor knows nothing
         await gone(running.supervisor, session)
@@ -83,7 +86,7 @@ async def test_a_session_that_cannot_be_read_keeps_nobody_from_being_looked_at(
     async def refuse_the_first(session: SessionId) -> SessionRecord:
         asked.append(session)
         if session == asked[0]:
-            raise UnreadableState("damaged")
+            raise error
         return await read(session)
 
     monkeypatch.setattr(running.store, "get_session", refuse_the_first)
@@ -91,6 +94,7 @@ async def test_a_session_that_cannot_be_read_keeps_nobody_from_being_looked_at(
     await turns()
     (other,) = {ANA, BOB} - {asked[0]}
     await running.engine(other, 2)
+    assert (asked[0] in running.supervisor.roster.lives) is not forgotten
 
 
 @pytest.mark.requirement("C3")
@@ -170,33 +174,6 @@ async def test_nobody_brings_back_what_a_person_stopped(running: World) -> None:
     await running.clock.advance(60)
     await turns()
     assert len(running.engines[ANA]) == 1
-
-
-@pytest.mark.requirement("C3")
-async def test_a_session_that_is_gone_keeps_nobody_from_being_looked_at(
-    running: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("ana", "bob"):
-        running.store.add(name, paired=True)
-        await running.supervisor.start(SessionId(name))
-        await running.engine(name)
-    for session in (ANA, BOB):
-        running.supervisor.roster.task(session).stop()  # of which the supervisor knows nothing
-        await gone(running.supervisor, session)
-    read, asked = running.store.get_session, list[SessionId]()
-
-    async def miss_the_first(session: SessionId) -> SessionRecord:
-        asked.append(session)
-        if session == asked[0]:
-            raise NotFound("deleted")
-        return await read(session)
-
-    monkeypatch.setattr(running.store, "get_session", miss_the_first)
-    await running.clock.advance(10)
-    await turns()
-    (other,) = {ANA, BOB} - {asked[0]}
-    await running.engine(other, 2)
-    assert asked[0] not in running.supervisor.roster.lives
 
 
 @pytest.mark.requirement("C3")
