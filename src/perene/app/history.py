@@ -9,7 +9,6 @@ session can be acquired, and nothing be committed (`store.progress`).
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from logging import DEBUG, WARNING
 from pathlib import Path
 from typing import Protocol
 
@@ -83,7 +82,7 @@ class History:
         self._noted: int | None = None
         self._loss: tuple[int, int] | None = None
         self._hindrance: str | None = None
-        """Why the sessions could not be made safe, as it was told last."""
+        """Why sessions cannot be made safe at present; told once, though it is tried often."""
 
     async def compare(self) -> None:
         """See whether the database went back; before anybody can add an event to it.
@@ -153,17 +152,14 @@ class History:
             log.debug("history_not_read", reason=str(error))
             return
         if loss is None:
+            self._hindrance = None
             return
         try:
             await self._make_safe(*loss)
         except StorageError as error:
-            reason = str(error)
-            log.log(
-                DEBUG if reason == self._hindrance else WARNING, "keys_not_renewed", reason=reason
-            )
-            self._hindrance = reason
-        else:
-            self._hindrance = None
+            if str(error) != self._hindrance:
+                log.warning("keys_not_renewed", reason=str(error))
+            self._hindrance = str(error)
 
     async def save(self) -> None:
         """Note how far the events have come. Never fails: the next one tells as much."""

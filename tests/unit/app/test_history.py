@@ -245,10 +245,17 @@ async def test_what_keeps_the_sessions_from_being_made_safe_is_told_once(file: P
     del shelf.unrenewed[SessionId("rui")]
     await looking.look()
     assert shelf.told
-    shelf.reached = 10 * shelf.events
+
+
+async def test_a_loss_is_told_again_after_the_newer_database_was_back(file: Path) -> None:
+    shelf = Shelf(400)
+    looking = history(shelf, file)
+    shelf.unrenewed[SessionId("rui")] = StorageUnavailable("gone")
     with capture_logs() as lines:
-        await looking.look()
-    assert told() == ["database_went_back"]
+        for reached in (1000, 0, 1000):
+            shelf.reached = reached
+            await looking.look()
+    assert [line["event"] for line in lines] == ["database_went_back", "keys_not_renewed"] * 2
 
 
 async def test_what_cannot_be_noted_is_noted_the_next_time(file: Path) -> None:
