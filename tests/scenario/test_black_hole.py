@@ -18,9 +18,9 @@ from perene.engine.errors import ConnectionEnded
 from perene.engine.probe import ProbeResult, Trust, probe_endpoint
 from perene.engine.transport import SocketTransport
 from perene.process.dialling import Address
-from perene.process.doubts import Doubts
 from perene.process.event_loop import TLS_WITHIN_S, EventLoop, Names
-from perene.sim import Simulator, serve
+from perene.process.reputation import Reputation
+from perene.sim import SimServer, Simulator, serve
 from tests.scenario.test_transport import ConnectProxy, closed_port
 from tests.support.listening import listening
 
@@ -58,7 +58,7 @@ def live(
     scenario: Callable[[], Awaitable[T]],
     addresses: Callable[[], Sequence[Address]],
     *,
-    doubts: Doubts | None = None,
+    reputation: Reputation | None = None,
     tls_within_s: float = TLS_WITHIN_S,
 ) -> T:
     """Run in the service's event loop, in which every name has these addresses."""
@@ -67,9 +67,19 @@ def live(
         return await scenario()
 
     names = Names(lambda *_: addresses())
-    loop = EventLoop(names, doubts=doubts, tls_within_s=tls_within_s)
+    loop = EventLoop(names, reputation=reputation, tls_within_s=tls_within_s)
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
         return runner.run(run())
+
+
+async def serving_tls(found: list[Address], folder: Path) -> tuple[SimServer, Endpoint]:
+    """Serve by TLS at one more of the addresses that are found."""
+    running = await serve(Simulator(seed=1), "127.0.0.1", 0, tls=True)
+    found.append(at(running.port))
+    authority = folder / "ca.pem"
+    authority.write_bytes(running.simulator.certificate or b"")
+    url = f"wss://web.whatsapp.com:{running.port}/ws/chat"
+    return running, Endpoint(url=url, ca_file=str(authority))
 
 
 @pytest.mark.requirement("C4")
@@ -77,12 +87,7 @@ def test_every_way_to_the_server_goes_round_a_black_hole(hole: Address, tmp_path
     found: list[Address] = [hole]
 
     async def scenario() -> tuple[str | None, ProbeResult]:
-        running = await serve(Simulator(seed=1), "127.0.0.1", 0, tls=True)
-        found.append(at(running.port))
-        authority = tmp_path / "ca.pem"
-        authority.write_bytes(running.simulator.certificate or b"")
-        url = f"wss://web.whatsapp.com:{running.port}/ws/chat"
-        endpoint = Endpoint(url=url, ca_file=str(authority))
+        running, endpoint = await serving_tls(found, tmp_path)
         trust = Trust(root_key=running.root_key, now=datetime.now(UTC))
 
         transport = await SocketTransport.dial(endpoint)
@@ -91,7 +96,7 @@ def test_every_way_to_the_server_goes_round_a_black_hole(hole: Address, tmp_path
         probed = await probe_endpoint(endpoint, timeout_s=AT_ONCE_S, trust=trust)
         await fetch_version(
             f"https://web.whatsapp.com:{running.port}/sw.js",
-            ca_file=str(authority),
+            ca_file=endpoint.ca_file,
             timeout_s=AT_ONCE_S,
         )
         await running.close()
@@ -176,13 +181,7 @@ def test_a_way_that_connects_and_carries_nothing_is_left_for_another(
     found: list[Address] = [mute]
 
     async def scenario() -> ConnectionEnded:
-        running = await serve(Simulator(seed=1), "127.0.0.1", 0, tls=True)
-        found.append(at(running.port))
-        authority = tmp_path / "ca.pem"
-        authority.write_bytes(running.simulator.certificate or b"")
-        endpoint = Endpoint(
-            url=f"wss://web.whatsapp.com:{running.port}/ws/chat", ca_file=str(authority)
-        )
+        running, endpoint = await serving_tls(found, tmp_path)
         with pytest.raises(ConnectionEnded) as ended:
             await SocketTransport.dial(replace(endpoint, connect_timeout_s=dial_within_s))
         for _ in range(3):
@@ -192,7 +191,8 @@ def test_a_way_that_connects_and_carries_nothing_is_left_for_another(
         return ended.value
 
     began = monotonic()
-    first = live(scenario, lambda: found, doubts=Doubts(telling_s=0.1), tls_within_s=tls_within_s)
+    reputation = Reputation(telling_s=0.1)
+    first = live(scenario, lambda: found, reputation=reputation, tls_within_s=tls_within_s)
     assert monotonic() - began < AT_ONCE_S
     assert first.ending.code == Local.CONNECT_TIMEOUT
 
@@ -204,7 +204,7 @@ def test_a_server_that_carries_nothing_by_any_address_is_told_as_that(mute: Addr
         return first.ending.sentence, (await refused(url, limit_s=0.5)).ending.sentence
 
     first, second = live(scenario, lambda: [mute, mute], tls_within_s=0.1)
-    assert first == "The server took the connection, but the TLS handshake got no further."
+    assert first == "The connection was taken, but the TLS handshake got no further."
     # Not hurried any more: a way that is slow, and no black hole, must be given its time.
     assert second == "The server did not answer in time."
 

@@ -92,7 +92,7 @@ def _of_socket(error: OSError, *, proxied: bool) -> tuple[Local, str, int | None
     numbers = _numbers(error)
     side = "proxy" if proxied else "server"
     if isinstance(error, ConnectionAbortedError) and not numbers:  # asyncio's word for it
-        sentence = f"The {side} took the connection, but the TLS handshake got no further."
+        sentence = "The connection was taken, but the TLS handshake got no further."
         return Local.CONNECT_TIMEOUT, sentence, None
     if numbers & _NONE_LEFT:
         names = ", ".join(sorted(errno.errorcode[number] for number in numbers & _NONE_LEFT))

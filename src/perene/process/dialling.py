@@ -29,8 +29,8 @@ Connect = Callable[[Address], Awaitable[socket.socket]]
 NEXT_AFTER_S = 0.25
 """How long an address is waited for alone (RFC 8305 §5 and §8)."""
 
-DOUBTED_AFTER_S = 3.0
-"""How long the others are waited for before an address in doubt is tried as well."""
+DISTRUSTED_AFTER_S = 3.0
+"""How long the others are waited for before one that is not trusted is tried as well."""
 
 LAST_FOR_S = 10.0
 """How long a silent address is waited for when the others have failed. A lost packet is sent again
@@ -75,23 +75,23 @@ async def connected(address: Address) -> socket.socket:
 
 async def first_connected(
     addresses: Sequence[Address],
-    doubted: Sequence[Address] = (),
+    distrusted: Sequence[Address] = (),
     *,
     connect: Connect = connected,
     next_after_s: float = NEXT_AFTER_S,
-    doubted_after_s: float = DOUBTED_AFTER_S,
+    distrusted_after_s: float = DISTRUSTED_AFTER_S,
     last_for_s: float = LAST_FOR_S,
 ) -> socket.socket:
     """Return a socket to the first address that answers; there must be one address at least.
 
-    Those that are doubted come last, and later.
+    Those that are not trusted (`reputation`) come last, and later.
 
     Raises OSError when none does: the one error that all have, or one that lists them in the form
     of asyncio. While all are silent it waits until cancelled. Whatever happens, no other socket is
     left open, and no task.
     """
     turns = [(address, next_after_s) for address in addresses]
-    turns += [(address, doubted_after_s) for address in doubted]
+    turns += [(address, distrusted_after_s) for address in distrusted]
     if len(turns) == 1:
         return await connect(turns[0][0])
     race = _Race(connect)

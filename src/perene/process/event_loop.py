@@ -13,7 +13,7 @@ from contextvars import Context
 from typing import Any
 
 from perene.process.dialling import Address, first_connected, in_turn, is_literal
-from perene.process.doubts import Doubts, place_of
+from perene.process.reputation import Reputation, place_of
 from perene.process.threads import Threads
 
 LookUp = Callable[..., Sequence[Address]]
@@ -77,20 +77,21 @@ class Names:
 
 
 class EventLoop(asyncio.SelectorEventLoop):
-    """An event loop that asks `Names`, connects to the first address that answers (`dialling`) but
-    to those last that carry nothing (`doubts`), and after standing still lets everybody read first.
+    """An event loop that asks `Names`, and connects to the first address that answers (`dialling`),
+    last to those that carry nothing (`reputation`). After standing still it lets everybody read
+    first.
     """
 
     def __init__(
         self,
         names: Names | None = None,
         *,
-        doubts: Doubts | None = None,
+        reputation: Reputation | None = None,
         tls_within_s: float = TLS_WITHIN_S,
     ) -> None:
         super().__init__()
         self._names = names or Names()
-        self._doubts = doubts or Doubts()
+        self._reputation = reputation or Reputation()
         self._tls_within_s = tls_within_s
 
     def call_at(
@@ -137,14 +138,14 @@ class EventLoop(asyncio.SelectorEventLoop):
             )
         question = {name: options.pop(name, 0) for name in ("family", "proto", "flags")}
         found = await self.getaddrinfo(host, port, type=socket.SOCK_STREAM, **question)
-        one = await first_connected(*self._doubts.in_order(in_turn(found)))
+        one = await first_connected(*self._reputation.in_order(in_turn(found)))
         if not ssl:
             return await super().create_connection(protocol_factory, sock=one, **options)
         place = place_of(one)
         # Who has failed so before has its whole time: it may have been slow, and no other better.
-        if len(found) > 1 and self._doubts.trusts(place):
+        if len(found) > 1 and self._reputation.trusts(place):
             options.setdefault("ssl_handshake_timeout", self._tls_within_s)
-        with self._doubts.learning(place):
+        with self._reputation.learning(place):
             return await super().create_connection(
                 protocol_factory,
                 sock=one,

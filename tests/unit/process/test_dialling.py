@@ -102,18 +102,20 @@ async def test_an_address_that_answers_is_the_only_one_tried(ways: Ways) -> None
     assert ways.tried == [SIX[0]]
 
 
-async def test_an_address_in_doubt_is_tried_after_the_others(ways: Ways) -> None:
+async def test_an_address_not_trusted_is_tried_after_the_others(ways: Ways) -> None:
     ways.let_open(1)
     won = await first_connected(
-        FOUR, SIX[:1], connect=ways.connect, next_after_s=LATER_S, doubted_after_s=10 * LATER_S
+        FOUR, SIX[:1], connect=ways.connect, next_after_s=LATER_S, distrusted_after_s=10 * LATER_S
     )
     assert won is ways.sockets["192.0.2.1"]
     assert ways.tried == [*FOUR, SIX[0]]
 
 
-async def test_an_address_in_doubt_is_left_alone_while_another_answers(ways: Ways) -> None:
+async def test_an_address_not_trusted_is_left_alone_while_another_answers(
+    ways: Ways,
+) -> None:
     dial = asyncio.create_task(
-        first_connected(FOUR[:1], SIX[:1], connect=ways.connect, doubted_after_s=3600)
+        first_connected(FOUR[:1], SIX[:1], connect=ways.connect, distrusted_after_s=3600)
     )
     await ways.tried_all(1)
     ways.let_open(4)
@@ -121,10 +123,12 @@ async def test_an_address_in_doubt_is_left_alone_while_another_answers(ways: Way
     assert ways.tried == FOUR[:1]
 
 
-async def test_an_address_in_doubt_is_tried_at_once_when_the_others_refuse(ways: Ways) -> None:
+async def test_an_address_not_trusted_is_tried_at_once_when_the_others_refuse(
+    ways: Ways,
+) -> None:
     ways.let_fail(4, errno.ECONNREFUSED)
     ways.let_open(1)
-    won = await first_connected(FOUR[:1], SIX[:1], connect=ways.connect, doubted_after_s=3600)
+    won = await first_connected(FOUR[:1], SIX[:1], connect=ways.connect, distrusted_after_s=3600)
     assert won is ways.sockets["192.0.2.1"]
 
 

@@ -22,15 +22,17 @@ Place = tuple[int, str]
 TELLING_S = 5.0
 """A TLS handshake that was given up after so long had time enough to carry something."""
 
+_NEVER = 0, 0
+
 _KEPT = 256
 """Addresses that are remembered: a name may get new ones for ever."""
 
 
-class Doubts:
+class Reputation:
     """Puts what has lately carried nothing behind the rest.
 
     Whoever failed last comes last, so that no address is given up for good, and none needs to be
-    forgiven by a clock. A family is doubted with each of its addresses, for they share their way.
+    forgiven by a clock. A family is distrusted with each of its addresses: they share their way.
     """
 
     def __init__(self, *, telling_s: float = TELLING_S) -> None:
@@ -40,16 +42,16 @@ class Doubts:
         """The number of the last failure of a family or a place, counted over all."""
 
     def in_order(self, addresses: Sequence[Address]) -> tuple[list[Address], list[Address]]:
-        """Return those without a doubt as they came, and the others, the least doubted first."""
+        """Return those that are trusted as they came, and the others, the oldest failure first."""
         families = {address[0] for address in addresses}
 
-        def doubt(address: Address) -> tuple[int, int]:
+        def failed_at(address: Address) -> tuple[int, int]:
             of_family = self._failed_at.get(address[0], 0) if len(families) > 1 else 0
             return of_family, self._failed_at.get((address[0], address[4][0]), 0)
 
-        trusted = [address for address in addresses if doubt(address) == (0, 0)]
-        doubted = [address for address in addresses if doubt(address) != (0, 0)]
-        return trusted, sorted(doubted, key=doubt)
+        trusted = [address for address in addresses if failed_at(address) == _NEVER]
+        distrusted = [address for address in addresses if failed_at(address) != _NEVER]
+        return trusted, sorted(distrusted, key=failed_at)
 
     def trusts(self, place: Place | None) -> bool:
         """Tell whether nothing speaks against this place itself."""
