@@ -213,6 +213,34 @@ async def _live_through(
     return began, ended
 
 
+@pytest.mark.parametrize("after", range(1, 13))
+@pytest.mark.requirement("C13", "D9", "E1", "E8", "F1")
+async def test_a_database_that_restarts_costs_no_session_its_connection(
+    world: World, after: int
+) -> None:
+    """It goes at any point of what a connection does for a message that comes and one that goes."""
+    phone = await world.user.pair()
+    await world.pass_time(60)
+    friends = [world.simulator.add_contact(name=name).account.phone for name in ("Ana", "Rui")]
+    position, dials = await world.events.now(), len(world.network.dials)
+    await world.user.send(f"{friends[0]}@s.whatsapp.net", "from here")
+    world.storage.falls_ill(Health.FAILING, after=after)
+    for friend in friends:
+        world.simulator.send_text(friend, phone, f"from {friend}")
+    await world.pass_time(5)
+    assert world.storage.is_ill
+    world.storage.recovers()
+
+    await world.pass_time(60)
+    await world.server.answered(phone)
+    assert Counter(await world.stored.texts()) == Counter(
+        ["from here", *(f"from {friend}" for friend in friends)]
+    )
+    assert world.server.inbox(friends[0]) == ["from here"]
+    assert await world.events.seen(EventType.SESSION_DISCONNECTED, since=position) == []
+    assert len(world.network.dials) == dials
+
+
 DISK_FULL = StorageUnavailable("its disk is full, 53100")
 
 

@@ -33,11 +33,12 @@ class Place:
         self._folder = folder
         self._services: list[Service] = []
 
-    def service(self, name: str) -> Service:
+    def service(self, name: str, **variables: str) -> Service:
         """Return a service with a data directory of its own; it is not started."""
         folder = self._folder / name
         folder.mkdir()
-        service = Service(folder, self.simulator, self.url, PERENE_MASTER_KEY=MASTER_KEY)
+        variables["PERENE_MASTER_KEY"] = MASTER_KEY
+        service = Service(folder, self.simulator, self.url, **variables)
         self._services.append(service)
         return service
 
@@ -120,7 +121,9 @@ async def test_a_database_that_restarts_stays_with_its_service(tmp_path: Path) -
         place = Place(tmp_path, server.url("postgres"))
         await place.simulator.start()
         try:
-            first, second = place.service("first"), place.service("second")
+            # However long this machine takes to restart it: what is under way waits.
+            first = place.service("first", PERENE_SAVE_ATTEMPTS="20")
+            second = place.service("second")
             await first.start_first()
             await first.pair(place.simulator, "desk")
             await until(lambda: is_open(first))

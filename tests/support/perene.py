@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from perene.app.connections import OwnedStore
+from perene.app.owned_stores import OwnedStores
 from perene.core.account import ReachOutPolicy
 from perene.core.ids import SessionId
 from perene.core.notices import Observer
@@ -34,6 +34,7 @@ from perene.supervisor.gate.start_gate import StartGate
 from perene.supervisor.session.live import LiveState
 from perene.supervisor.session.means import Means
 from perene.supervisor.storage.committer import Committer, Outcome, SavePolicy
+from perene.supervisor.storage.retried_reads import RetriedReads
 from tests.support.commits import Commits
 from tests.support.edges import WatchedMetrics, WatchedObserver, WatchedTransport
 from tests.support.network import Network
@@ -135,7 +136,7 @@ class Perene:
     def _means(self) -> Means:
         owner = StoreOwner(
             store=self.store,
-            open_store=lambda session, epoch, lane: OwnedStore(self.store, session, epoch, lane),
+            open_store=OwnedStores(self.store, RetriedReads(self._clock, SavePolicy())),
             committer=self.committer,
             clock=self._clock,
             policies=POLICIES,

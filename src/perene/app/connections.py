@@ -1,13 +1,9 @@
 """The engine's connections, made as the settings want them."""
 
-import asyncio
-
 from perene.app.hearing import Hearings
 from perene.core.clock import Clock
-from perene.core.ids import Epoch, SessionId
 from perene.core.notices import Observer
 from perene.core.sessions import SessionOptions
-from perene.core.unit import Committed, Unit
 from perene.engine.client_payload import ClientIdentity
 from perene.engine.config import EngineConfig
 from perene.engine.connection import Connection
@@ -15,28 +11,11 @@ from perene.engine.endpoint import Endpoint
 from perene.engine.ports import SessionStore
 from perene.engine.probe import is_reached
 from perene.settings import Settings
-from perene.store.session_store import SessionReader
-from perene.store.store import Store
 from perene.supervisor.fleet.versions import ClientVersions
-from perene.supervisor.storage.committer import Lane
 from perene.wire.certificates import WHATSAPP_ROOT_KEY
 
 _REACH_S = 5.0
 """WhatsApp's servers answer within a second, if the network is there."""
-
-
-class OwnedStore(SessionReader):
-    """The engine's SessionStore for one connection: the store's reads, and a lane for units."""
-
-    __slots__ = ("_lane",)
-
-    def __init__(self, store: Store, session: SessionId, epoch: Epoch, lane: Lane) -> None:
-        super().__init__(store.database, store.keyring, store.opening, session, epoch)
-        self._lane = lane
-
-    def submit(self, unit: Unit) -> "asyncio.Future[Committed]":
-        """Hand a unit to the committer; see `perene.engine.ports.SessionStore.submit`."""
-        return self._lane.submit(unit)
 
 
 class Connections:

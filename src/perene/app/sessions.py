@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from perene.app.connections import Connections, OwnedStore
+from perene.app.connections import Connections
 from perene.app.hearing import Hearings
+from perene.app.owned_stores import OwnedStores
 from perene.app.versions import client_versions
 from perene.core.account import ReachOutPolicy
 from perene.core.clock import EARLIEST, Clock
@@ -26,6 +27,7 @@ from perene.supervisor.gate.start_gate import StartGate
 from perene.supervisor.metrics import Metrics
 from perene.supervisor.session.means import Means
 from perene.supervisor.storage.committer import Committer, SavePolicy
+from perene.supervisor.storage.retried_reads import RetriedReads
 
 log = structlog.stdlib.get_logger()
 
@@ -54,7 +56,14 @@ async def wire_sessions(
     # What the API asks keeps no session waiting; nor does what else can come later.
     aside = store.aside()
     feed = EventFeed(aside)
-    committer = _committer(settings, store, clock, metrics, feed)
+    saving = _save_policy(settings)
+    committer = Committer(
+        commit=store.commit,
+        clock=clock,
+        policy=saving,
+        on_commit=feed.ring,
+        measure=metrics.committed,
+    )
     versions = client_versions(settings, store, clock)
     await versions.load()
     hearings = Hearings(store, clock, hearing_with(settings.hearing_overrides))
@@ -64,7 +73,7 @@ async def wire_sessions(
     means = Means(
         ownership=StoreOwner(
             store=store,
-            open_store=lambda session, epoch, lane: OwnedStore(store, session, epoch, lane),
+            open_store=OwnedStores(store, RetriedReads(clock, saving)),
             committer=committer,
             clock=clock,
             policies=policies,
@@ -102,21 +111,12 @@ async def _last_life(store: Store) -> datetime | None:
         return None
 
 
-def _committer(
-    settings: Settings, store: Store, clock: Clock, metrics: Metrics, feed: EventFeed
-) -> Committer:
-    policy = SavePolicy(
+def _save_policy(settings: Settings) -> SavePolicy:
+    return SavePolicy(
         attempts=settings.save_attempts,
         timeout_s=settings.save_timeout_s,
         wait_s=settings.save_wait_s,
         max_units=settings.commit_max_units,
-    )
-    return Committer(
-        commit=store.commit,
-        clock=clock,
-        policy=policy,
-        on_commit=feed.ring,
-        measure=metrics.committed,
     )
 
 

@@ -285,7 +285,8 @@ class Settings(BaseSettings):
         default=3,
         ge=1,
         le=100,
-        description="Times that saving a transaction is tried before the connection is closed.",
+        description="Times that saving a transaction is tried, or reading for a connection, before"
+        " the connection is closed.",
     )
     save_timeout_s: float = Field(
         default=10,
@@ -297,8 +298,8 @@ class Settings(BaseSettings):
         default=2,
         ge=0,
         le=3600,
-        description="Wait after the first failed attempt to save, in seconds; it is twice as long"
-        " after the second, three times after the third.",
+        description="Wait after the first failed attempt to save or read, in seconds; it is twice as"
+        " long after the second, three times after the third.",
     )
     commit_max_units: int = Field(
         default=256,

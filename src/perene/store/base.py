@@ -11,7 +11,6 @@ from perene.store import sessions
 from perene.store.caches import Caches
 from perene.store.database import Database
 from perene.store.keyring import Keyring
-from perene.store.opening import OpeningReads
 from perene.store.sealing import Sealer
 from perene.store.sessions import session_key
 
@@ -26,7 +25,6 @@ class StoreBase:
         self.database = database
         self.keyring = keyring
         self.caches = Caches()
-        self.opening = OpeningReads(database, keyring)
         self._clock = clock
 
     async def _read(

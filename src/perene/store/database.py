@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
-from typing import Concatenate, Final, ParamSpec, TypeVar
+from typing import Concatenate, Final, ParamSpec, Protocol, TypeVar
 
 import structlog
 from sqlalchemy import Connection, Engine, exc
@@ -53,6 +53,14 @@ _HOOKS: Final = "perene_after_commit"
 
 class _NobodyWaits(StorageError):
     """Rolls back a transaction whose caller has gone; nobody sees it."""
+
+
+class Reads(Protocol):
+    """What answers questions, as `Database.read` does."""
+
+    async def read(
+        self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T: ...
 
 
 class Database:

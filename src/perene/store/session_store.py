@@ -13,7 +13,7 @@ from perene.core.unit import AddressPair, PeerMessage, PreKeyWrite
 from perene.store import account, ciphertexts, ledger, messages, pre_keys, privacy_tokens, ratchets
 from perene.store.account import LimitHistory
 from perene.store.addresses import pairs_with
-from perene.store.database import Database
+from perene.store.database import Reads
 from perene.store.keyring import Keyring
 from perene.store.opening import OpeningReads
 from perene.store.peer_messages import newest_peer_messages
@@ -33,17 +33,17 @@ class SessionReader:
     UnreadableState.
     """
 
-    __slots__ = ("_database", "_epoch", "_key", "_keyring", "_looked", "_opening", "_session")
+    __slots__ = ("_epoch", "_key", "_keyring", "_looked", "_opening", "_reads", "_session")
 
     def __init__(
         self,
-        database: Database,
+        reads: Reads,
         keyring: Keyring,
         opening: OpeningReads,
         session: SessionId,
         epoch: Epoch,
     ) -> None:
-        self._database = database
+        self._reads = reads
         self._keyring = keyring
         self._opening = opening
         self._session = session
@@ -131,7 +131,7 @@ class SessionReader:
 
     async def limit_history(self, after: int) -> LimitHistory:
         """Return what was said of the account's limits behind a position (0 for all)."""
-        return await self._database.read(account.limit_history, self._session, after)
+        return await self._reads.read(account.limit_history, self._session, after)
 
     async def chat_standing(self, chat: str) -> ChatStanding:
         """Return how far a chat with a person has come, by any of its addresses."""
@@ -146,7 +146,7 @@ class SessionReader:
         def read(connection: Connection) -> T:
             return fn(connection, self._session_key(connection), *args, **kwargs)
 
-        return await self._database.read(read)
+        return await self._reads.read(read)
 
     async def _read_sealed(
         self,
@@ -159,7 +159,7 @@ class SessionReader:
             sealer = self._keyring.sealer(connection, key, self._session)
             return fn(connection, key, sealer, *args, **kwargs)
 
-        return await self._database.read(read)
+        return await self._reads.read(read)
 
     def _session_key(self, connection: Connection) -> int:
         if self._key is None:

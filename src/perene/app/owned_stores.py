@@ -1,0 +1,70 @@
+"""The store as the engine sees it: the reads of one session, and a lane for what it commits."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import Connection
+
+from perene.core.ids import Epoch, SessionId
+from perene.core.unit import Committed, Unit
+from perene.store.database import Database, Reads
+from perene.store.keyring import Keyring
+from perene.store.opening import OpeningReads
+from perene.store.session_store import SessionReader
+from perene.store.store import Store
+from perene.supervisor.storage.committer import Lane
+from perene.supervisor.storage.retried_reads import RetriedReads
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class OwnedStores:
+    """Opens a session's store for each of its connections."""
+
+    def __init__(self, store: Store, retried: RetriedReads) -> None:
+        self._keyring = store.keyring
+        self._reads = _DatabaseReads(store.database, retried)
+        self._opening = OpeningReads(self._reads, store.keyring)
+
+    def __call__(self, session: SessionId, epoch: Epoch, lane: Lane) -> "OwnedStore":
+        return OwnedStore(self._reads, self._keyring, self._opening, session, epoch, lane)
+
+
+class OwnedStore(SessionReader):
+    """The engine's SessionStore for one connection."""
+
+    __slots__ = ("_lane",)
+
+    def __init__(
+        self,
+        reads: Reads,
+        keyring: Keyring,
+        opening: OpeningReads,
+        session: SessionId,
+        epoch: Epoch,
+        lane: Lane,
+    ) -> None:
+        super().__init__(reads, keyring, opening, session, epoch)
+        self._lane = lane
+
+    def submit(self, unit: Unit) -> "asyncio.Future[Committed]":
+        """Hand a unit to the committer; see `perene.engine.ports.SessionStore.submit`."""
+        return self._lane.submit(unit)
+
+
+class _DatabaseReads:
+    """The database's reads, asked again while it is away."""
+
+    def __init__(self, database: Database, retried: RetriedReads) -> None:
+        self._database = database
+        self._retried = retried
+
+    async def read(
+        self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        def question() -> Awaitable[T]:
+            return self._database.read(fn, *args, **kwargs)
+
+        return await self._retried.ask(question)

@@ -1,0 +1,48 @@
+"""Reading for connections, from a database that may be away for a moment."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import structlog
+
+from perene.core.clock import Clock
+from perene.core.errors import StorageUnavailable
+from perene.supervisor.storage.committer import SavePolicy
+
+log = structlog.stdlib.get_logger()
+
+T = TypeVar("T")
+
+
+class RetriedReads:
+    """Asks the store as often as a transaction is tried, with the same waits (requirement E1).
+
+    A connection that reads is closed no sooner than one that writes: to restart a database must
+    not cost every session its connection. That the database is away is told once for all of them.
+    """
+
+    def __init__(self, clock: Clock, policy: SavePolicy) -> None:
+        self._clock = clock
+        self._policy = policy
+        self._away = False
+
+    async def ask(self, question: Callable[[], Awaitable[T]]) -> T:
+        """Return the answer. Raises StorageUnavailable after the last attempt, others at once."""
+        for attempt in range(1, self._policy.attempts):
+            try:
+                return self._answered(await question())
+            except StorageUnavailable as error:
+                self._refused(error)
+            await self._clock.sleep(self._policy.wait_s * attempt)
+        return self._answered(await question())
+
+    def _refused(self, error: StorageUnavailable) -> None:
+        if not self._away:
+            log.warning("reads_wait", reason=str(error), limit=self._policy.attempts)
+        self._away = True
+
+    def _answered(self, answer: T) -> T:
+        if self._away:
+            log.info("reads_answered")
+        self._away = False
+        return answer
