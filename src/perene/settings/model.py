@@ -298,8 +298,8 @@ class Settings(BaseSettings):
         default=2,
         ge=0,
         le=3600,
-        description="Wait after the first failed attempt to save or read, in seconds; it is twice as"
-        " long after the second, three times after the third.",
+        description="Wait after the first failed attempt to save or read, in seconds; it is twice"
+        " as long after the second, three times after the third.",
     )
     commit_max_units: int = Field(
         default=256,
