@@ -122,7 +122,8 @@ async def test_a_database_that_restarts_stays_with_its_service(tmp_path: Path) -
         await place.simulator.start()
         try:
             # However long this machine takes to restart it: what is under way waits.
-            first = place.service("first", PERENE_SAVE_ATTEMPTS="20")
+            patience = {"PERENE_SAVE_ATTEMPTS": "20", "PERENE_SAVE_TIMEOUT_S": "60"}
+            first = place.service("first", **patience)
             second = place.service("second")
             await first.start_first()
             await first.pair(place.simulator, "desk")

@@ -292,7 +292,8 @@ class Settings(BaseSettings):
         default=10,
         ge=0.001,
         le=3600,
-        description="Time that one attempt to save may take, in seconds.",
+        description="Time that one attempt to save may take, and all attempts to read together, in"
+        " seconds.",
     )
     save_wait_s: float = Field(
         default=2,

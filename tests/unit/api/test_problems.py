@@ -90,6 +90,16 @@ async def test_a_wrong_field_is_named(
     assert fakes.gateway.calls == []
 
 
+async def test_a_parameter_with_one_value_is_refused_twice(client: httpx.AsyncClient):
+    response = await client.get("/v1/alerts?session=one&state=all&session=two&other=1&other=2")
+    assert response.status_code == 422
+    assert response.json()["errors"] == [
+        {"field": "session", "location": "query", "message": "Give it once: it has one value."}
+    ]
+    events = "/v1/events?format=json&type=session.connected&type=session.deaf"
+    assert (await client.get(events)).status_code == 200
+
+
 @pytest.mark.parametrize(
     "content", [b"{", b"\xff\xfe", b"[" * 100_000, b'{"to": 1' + b"0" * 5000 + b"}"]
 )

@@ -17,8 +17,9 @@ T = TypeVar("T")
 class RetriedReads:
     """Asks the store as often as a transaction is tried, with the same waits (requirement E1).
 
-    A connection that reads is closed no sooner than one that writes: to restart a database must
-    not cost every session its connection. That the database is away is told once for all of them.
+    To restart a database must not cost every session its connection. All attempts together have
+    the time of one of a transaction's: of a database that is silent nothing is hoped for. That it
+    is away is told once for all connections.
     """
 
     def __init__(self, clock: Clock, policy: SavePolicy) -> None:
@@ -28,12 +29,16 @@ class RetriedReads:
 
     async def ask(self, question: Callable[[], Awaitable[T]]) -> T:
         """Return the answer. Raises StorageUnavailable after the last attempt, others at once."""
+        last = self._clock.monotonic() + self._policy.timeout_s
         for attempt in range(1, self._policy.attempts):
+            wait_s = self._policy.wait_s * attempt
             try:
                 return self._answered(await question())
             except StorageUnavailable as error:
+                if self._clock.monotonic() + wait_s >= last:
+                    raise
                 self._refused(error)
-            await self._clock.sleep(self._policy.wait_s * attempt)
+            await self._clock.sleep(wait_s)
         return self._answered(await question())
 
     def _refused(self, error: StorageUnavailable) -> None:

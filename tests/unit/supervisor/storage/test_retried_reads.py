@@ -36,7 +36,7 @@ class Asking:
     def __init__(self) -> None:
         self.database = Database()
         self.clock = VirtualClock()
-        self.reads = RetriedReads(self.clock, SavePolicy(attempts=3, wait_s=2.0))
+        self.reads = RetriedReads(self.clock, SavePolicy(attempts=3, timeout_s=10.0, wait_s=2.0))
         self.questions: list[asyncio.Task[int]] = []
 
     def begins(self) -> "asyncio.Task[int]":
@@ -87,6 +87,20 @@ async def test_the_last_refusal_is_told(asking: Asking) -> None:
     with pytest.raises(StorageUnavailable, match="it restarts"):
         await answer
     assert asking.database.asked == 3
+
+
+async def test_a_database_that_is_silent_is_not_asked_again(asking: Asking) -> None:
+    async def silence() -> int:
+        asking.database.asked += 1
+        await asking.clock.sleep(8.0)
+        raise AWAY
+
+    answer = asyncio.create_task(asking.reads.ask(silence))
+    await asking.clock.until_asleep(8)
+    await asking.clock.advance(8)
+    with pytest.raises(StorageUnavailable):
+        await answer
+    assert asking.database.asked == 1
 
 
 async def test_what_is_no_absence_is_told_at_once(asking: Asking) -> None:
