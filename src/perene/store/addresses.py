@@ -1,18 +1,16 @@
 """The address map: one person's phone number JID and LID JID."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final, TypeVar
 
 from sqlalchemy import Connection, select
 
 from perene.core.unit import AddressPair
-from perene.store.bulk import BulkInsert, do_nothing, in_values
+from perene.store.bulk import BulkInsert, do_nothing
+from perene.store.places import Place, rows_at
 from perene.store.schema import address_map
 
 T = TypeVar("T")
-
-Place = tuple[int, str]
-"""A session's key, and an address in it."""
 
 # Well below the 32,766 (SQLite) and 65,535 (PostgreSQL) parameters that a statement may have.
 _CHUNK: Final = 500
@@ -39,19 +37,6 @@ def chunks(items: Collection[T]) -> Iterator[list[T]]:
     ordered = list(items)
     for start in range(0, len(ordered), _CHUNK):
         yield ordered[start : start + _CHUNK]
-
-
-def by_session(places: Iterable[Place]) -> Iterator[tuple[int, list[str]]]:
-    """Group places by their session, in lists short enough for one statement.
-
-    One query for each session, because SQLite searches no index for `(a, b) IN (VALUES …)`.
-    """
-    found: dict[int, list[str]] = {}
-    for session, address in places:
-        found.setdefault(session, []).append(address)
-    for session, addresses in found.items():
-        for chunk in chunks(addresses):
-            yield session, chunk
 
 
 def lids_of(connection: Connection, places: Collection[Place]) -> dict[Place, str]:
@@ -96,14 +81,7 @@ def canonical(connection: Connection, session: int, jid: str) -> str:
 def _lookup(
     connection: Connection, places: Collection[Place], key: str, value: str
 ) -> dict[Place, str]:
-    found: dict[Place, str] = {}
-    # A join, because SQLite searches no index for `(a, b) IN (VALUES …)`.
-    for wanted, parameters in in_values(connection, list(places)):
-        rows = connection.exec_driver_sql(
-            f"SELECT a.session, a.{key}, a.{value} FROM {wanted} AS place"  # noqa: S608  # names of ours
-            f" JOIN {address_map.name} AS a"
-            f" ON a.session = place.column1 AND a.{key} = place.column2",
-            parameters,
-        )
-        found.update(((session, jid), other) for session, jid, other in rows)
-    return found
+    return {
+        (session, jid): other
+        for session, jid, other in rows_at(connection, address_map, key, (value,), places)
+    }

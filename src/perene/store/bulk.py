@@ -13,6 +13,9 @@ from sqlalchemy import Connection, Table, bindparam, column, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import psycopg
 
+_ROWS_AWAY = 500
+"""Rows in one statement of PostgreSQL, each a round trip; it takes 65,535 parameters."""
+
 _ROWS = 50
 """Rows in one statement of SQLite. The driver lets other threads run at every statement, and gets
 its turn back up to 5 ms later: row by row, a commit beside a busy event loop would take seconds."""
@@ -144,9 +147,9 @@ def in_values(connection: Connection, rows: Sequence[Row]) -> Iterator[tuple[str
 
     Their columns are named column1, column2 and so on, by both databases.
     """
-    mark = "?" if connection.dialect.name == "sqlite" else "%s"
-    for start in range(0, len(rows), _ROWS):
-        part = rows[start : start + _ROWS]
+    mark, most = ("?", _ROWS) if connection.dialect.name == "sqlite" else ("%s", _ROWS_AWAY)
+    for start in range(0, len(rows), most):
+        part = rows[start : start + most]
         row = f"({', '.join([mark] * len(part[0]))})"
         yield f"(VALUES {', '.join([row] * len(part))})", tuple(chain.from_iterable(part))
 

@@ -6,9 +6,10 @@ from datetime import datetime
 
 from sqlalchemy import Connection, and_, func, select
 
-from perene.store.addresses import Place, by_session, pns_of
+from perene.store.addresses import pns_of
 from perene.store.bulk import BulkInsert, do_nothing
 from perene.store.moments import moment
+from perene.store.places import Place, rows_at
 from perene.store.schema import address_map, conversation_addresses, conversations, messages
 
 _INSERT = BulkInsert(
@@ -86,16 +87,8 @@ def count_conversations(connection: Connection, session: int) -> int:
 
 def find_conversations(connection: Connection, places: Collection[Place]) -> dict[Place, int]:
     """Return the conversation of each (session, address) that leads to one."""
-    table = conversation_addresses.c
-    found: dict[Place, int] = {}
-    for session, addresses in by_session(places):
-        rows = connection.execute(
-            select(table.address, table.conversation).where(
-                table.session == session, table.address.in_(addresses)
-            )
-        )
-        found.update(((session, address), conversation) for address, conversation in rows)
-    return found
+    rows = rows_at(connection, conversation_addresses, "address", ("conversation",), places)
+    return {(session, address): conversation for session, address, conversation in rows}
 
 
 def create_conversations(

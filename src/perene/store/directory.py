@@ -5,12 +5,13 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import Connection
 
 from perene.core.messages import MessageKey
-from perene.store.addresses import Place, bare, lids_of, needs_lookup
+from perene.store.addresses import bare, lids_of, needs_lookup
 from perene.store.batch import Entry, Owned
 from perene.store.caches import Caches, SessionCache
 from perene.store.conversations import create_conversations, find_conversations
 from perene.store.database import after_commit
 from perene.store.merging import Pair, contradict_each_other, learn_pairs
+from perene.store.places import Place
 from perene.store.texts import indexable
 
 

@@ -4,24 +4,22 @@ The LID is canonical. Where both addresses have a copy of the same message, the 
 caller holds the locks of the sessions.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from sqlalchemy import (
-    Column,
-    ColumnElement,
     Connection,
     and_,
     delete,
     exists,
-    literal_column,
     or_,
     select,
     update,
 )
 
-from perene.store.addresses import Place, by_session, insert_pairs
+from perene.store.addresses import insert_pairs
 from perene.store.conversations import add_addresses, find_conversations
 from perene.store.ledger import rename_in_ledger
+from perene.store.places import Place, occupied
 from perene.store.schema import (
     address_map,
     conversation_addresses,
@@ -61,44 +59,24 @@ def learn_pairs(connection: Connection, pairs: Sequence[Pair]) -> None:
 
 
 def _already_paired(connection: Connection, pairs: Sequence[Pair]) -> set[Pair]:
-    table = address_map.c
-    places = {(session, pn) for session, pn, _lid in pairs}
-    taken_pn = _present(connection, places, table.session, table.pn)
-    taken_lid = _present(
-        connection, {(session, lid) for session, _pn, lid in pairs}, table.session, table.lid
-    )
+    taken_pn = occupied(connection, address_map, "pn", _places(pairs))
+    lids = {(session, lid) for session, _pn, lid in pairs}
+    taken_lid = occupied(connection, address_map, "lid", lids)
     return {pair for pair in pairs if pair[:2] in taken_pn or (pair[0], pair[2]) in taken_lid}
 
 
 def _with_traces(connection: Connection, pairs: Sequence[Pair]) -> set[Pair]:
-    places = {(session, pn) for session, pn, _lid in pairs}
-    known = set(find_conversations(connection, places))
-    known |= _present(connection, places, messages.c.session, messages.c.sender)
-    known |= _present(connection, places, ledger.c.session, ledger.c.sender)
-    known |= _present(
-        connection,
-        places,
-        ledger.c.session,
-        ledger.c.chat,
-        ledger.c.from_me == literal_column("1"),
-    )
+    places = _places(pairs)
+    known = occupied(connection, conversation_addresses, "address", places)
+    known |= occupied(connection, messages, "sender", places)
+    known |= occupied(connection, ledger, "sender", places)
+    # What others wrote is known by its sender; the index of chats has our own alone.
+    known |= occupied(connection, ledger, "chat", places, only="r.from_me = 1")
     return {pair for pair in pairs if pair[:2] in known}
 
 
-def _present(
-    connection: Connection,
-    places: Collection[Place],
-    session: Column[int],
-    jid: Column[str],
-    *more: ColumnElement[bool],
-) -> set[Place]:
-    found: set[Place] = set()
-    for key, jids in by_session(places):
-        rows = connection.execute(
-            select(jid).where(session == key, jid.in_(jids), *more).distinct()
-        )
-        found.update((key, address) for (address,) in rows)
-    return found
+def _places(pairs: Sequence[Pair]) -> set[Place]:
+    return {(session, pn) for session, pn, _lid in pairs}
 
 
 def _lead_to_known(connection: Connection, pairs: Sequence[Pair]) -> None:

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, update
 
 from perene.core.failures import Failure
 from perene.core.messages import Status, StatusChange, advances
-from perene.store.addresses import by_session
 from perene.store.batch import Entry
 from perene.store.messages import NewMessages
 from perene.store.moments import micros
+from perene.store.places import Place, rows_at
 from perene.store.schema import messages
 from perene.store.texts import indexable, storable_or_none
 
@@ -49,19 +49,13 @@ def apply_statuses(connection: Connection, entries: Sequence[Entry], new: NewMes
     _write(connection, [progress for rows in found.values() for progress in rows])
 
 
-def _read(
-    connection: Connection, wanted: list[tuple[int, str]]
-) -> dict[tuple[int, str], list[_Progress]]:
-    table = messages.c
-    found: dict[tuple[int, str], list[_Progress]] = {}
-    for session, ids in by_session(wanted):
-        rows = connection.execute(
-            select(table.external_id, table.id, table.status).where(
-                table.session == session, table.external_id.in_(ids), table.from_me == 1
-            )
-        )
-        for external_id, row, status in rows:
-            found.setdefault((session, external_id), []).append(_Progress(row, Status(status)))
+def _read(connection: Connection, wanted: list[Place]) -> dict[Place, list[_Progress]]:
+    found: dict[Place, list[_Progress]] = {}
+    rows = rows_at(
+        connection, messages, "external_id", ("id", "status"), wanted, only="r.from_me = 1"
+    )
+    for session, external_id, row, status in rows:
+        found.setdefault((session, external_id), []).append(_Progress(row, Status(status)))
     return found
 
 

@@ -11,6 +11,7 @@ import structlog
 from perene.core.clock import Clock
 from perene.core.errors import ForgottenEpoch, StaleEpoch, StorageError, StorageUnavailable
 from perene.core.unit import Committed, Unit
+from perene.supervisor.storage.group_size import GroupSize
 
 log = structlog.stdlib.get_logger()
 
@@ -87,6 +88,7 @@ class Committer:
         self._policy = policy
         self._on_commit = on_commit
         self._measure = measure
+        self._size = GroupSize(policy.max_units, timeout_s=policy.timeout_s)
         self._waiting: deque[_Waiting] = deque()
         self._arrived = asyncio.Event()
         self._idle = asyncio.Event()
@@ -149,25 +151,25 @@ class Committer:
             await self._arrived.wait()
             self._arrived.clear()
             while self._waiting:
-                count = min(len(self._waiting), self._policy.max_units)
+                count = min(len(self._waiting), self._size.present)
                 batch = [self._waiting.popleft() for _ in range(count)]
                 await self._commit_batch(batch)
             self._idle.set()
 
-    async def _commit_batch(self, batch: list[_Waiting]) -> None:
-        alive = [waiting for waiting in batch if not _failed_with_lane(waiting)]
-        if not alive:
-            return
-        try:
-            outcomes = await self._save([waiting.unit for waiting in alive])
-        except StorageUnavailable as error:
-            for waiting in alive:
-                _break(waiting, error)
-            return
-        except StorageError as error:
-            await self._isolate(alive, error)
-            return
-        self._settle(alive, outcomes)
+    async def _commit_batch(self, batch: Sequence[_Waiting]) -> None:
+        """Commit units in as many transactions as it takes, or break their lanes."""
+        while alive := [waiting for waiting in batch if not _failed_with_lane(waiting)]:
+            try:
+                outcomes = await self._save([waiting.unit for waiting in alive])
+            except StorageUnavailable as error:
+                for waiting in alive:
+                    _break(waiting, error)
+                return
+            except StorageError as error:
+                await self._isolate(alive, error)
+                return
+            self._settle(alive[: len(outcomes)], outcomes)
+            batch = alive[len(outcomes) :]
 
     def _settle(self, batch: Sequence[_Waiting], outcomes: Sequence[Outcome]) -> None:
         self.transactions += 1
@@ -180,17 +182,21 @@ class Committer:
         self._on_commit()
 
     async def _save(self, units: Sequence[Unit]) -> Sequence[Outcome]:
+        """Commit the units, or the first of them: one outcome for each that was tried.
+
+        Raises StorageUnavailable after the last attempt, and StorageError when they are refused.
+        """
         policy = self._policy
         began = self._clock.monotonic()
         for attempt in range(1, policy.attempts + 1):
+            group = units[: self._size.present]
             try:
-                async with asyncio.timeout(policy.timeout_s):
-                    outcomes = await self._commit(units)
+                outcomes = await self._attempt(group)
             except (StorageUnavailable, TimeoutError) as error:
                 # A transaction that timed out here may still commit. Trying it again is safe:
                 # every row of a unit is written so that a second time changes nothing.
                 reason = str(error) or "timed out"
-                self._failed(units, reason)
+                self._failed(group, reason)
                 if attempt == policy.attempts:
                     log.error("save_failed", attempts=attempt, units=len(units), reason=reason)
                     raise StorageUnavailable(f"not saved after {attempt} attempts") from error
@@ -200,18 +206,33 @@ class Committer:
                     attempt=attempt,
                     limit=policy.attempts,
                     wait_s=wait_s,
+                    units=len(group),
                     reason=reason,
                 )
                 await self._clock.sleep(wait_s)
                 continue
             if self.failing:
-                self._unproved -= _parts(units)
+                self._unproved -= _parts(group)
                 if not self._unproved:
                     self._forget_failure()
-                    log.info("saved", attempt=attempt, units=len(units))
+                    log.info("saved", attempt=attempt, units=len(group))
             self._saved(began, outcomes)
             return outcomes
         raise AssertionError("a save policy has at least one attempt")
+
+    async def _attempt(self, units: Sequence[Unit]) -> Sequence[Outcome]:
+        """Try one transaction, and learn from its time how much to put into the next one."""
+        began, limit_s = self._clock.monotonic(), self._policy.timeout_s
+        try:
+            async with asyncio.timeout(limit_s):
+                outcomes = await self._commit(units)
+        except (StorageUnavailable, TimeoutError) as error:
+            # What is refused at once is refused whatever its size.
+            if isinstance(error, TimeoutError) or self._clock.monotonic() - began > limit_s / 2:
+                self._size.timed_out(len(units))
+            raise
+        self._size.saved(len(units), self._clock.monotonic() - began)
+        return outcomes
 
     def _failed(self, units: Sequence[Unit], reason: str) -> None:
         self.problem = reason
@@ -228,20 +249,12 @@ class Committer:
         """Commit each lane's units on their own: a poisoned one must not fail the others."""
         lanes = list(dict.fromkeys(waiting.lane for waiting in batch))
         log.error("save_refused", units=len(batch), lanes=len(lanes), reason=str(error))
+        if len(lanes) == 1:
+            for waiting in batch:
+                _break(waiting, error)
+            return
         for lane in lanes:
-            own = [waiting for waiting in batch if waiting.lane is lane]
-            if len(lanes) == 1:
-                for waiting in own:
-                    _break(waiting, error)
-                return
-            try:
-                outcomes = await self._save([waiting.unit for waiting in own])
-            except StorageError as own_error:
-                log.error("save_refused", units=len(own), session=own[0].unit.session)
-                for waiting in own:
-                    _break(waiting, own_error)
-            else:
-                self._settle(own, outcomes)
+            await self._commit_batch([waiting for waiting in batch if waiting.lane is lane])
 
 
 def _parts(units: Sequence[Unit]) -> set[str]:
