@@ -51,9 +51,7 @@ def test_it_grows_to_what_was_asked_for_and_no_further() -> None:
     assert size.present == 200
 
 
-@pytest.mark.parametrize(
-    ("units", "then"), [(256, [16, 1, 1]), (40, [2, 1, 1]), (1, [1, 1, 1])]
-)
+@pytest.mark.parametrize(("units", "then"), [(256, [16, 1, 1]), (40, [2, 1, 1]), (1, [1, 1, 1])])
 def test_what_took_too_long_is_tried_with_much_less(units: int, then: list[int]) -> None:
     size = GroupSize(256, timeout_s=LIMIT_S)
     found: list[int] = []
