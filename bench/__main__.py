@@ -104,9 +104,13 @@ def _inbound(folder: Path, extent: Extent) -> list[str]:
             STREAM: stack.enter_context(Perene.started(simulator, folder / "stream", read=True)),
             BLIND: stack.enter_context(Blind.started(simulator, folder / "blind")),
         }
-        chains = measure_rounds(simulator, contestants, extent.chains, rounds=extent.rounds)
+        chains = measure_rounds(
+            simulator, contestants, extent.chains, rounds=extent.rounds, peers=RIVALS
+        )
         del contestants[BLIND]
-        fresh = measure_rounds(simulator, contestants, extent.fresh, rounds=extent.rounds)
+        fresh = measure_rounds(
+            simulator, contestants, extent.fresh, rounds=extent.rounds, peers=RIVALS
+        )
     return [
         *_section(
             "Inbound direct messages",

@@ -2,16 +2,17 @@
 
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.contestant import Contestant
-from bench.simulator import Load, Simulator
+from bench.simulator import Load, NotAllReceived, Simulator
 from bench.usage import cpu_seconds
 
 _QUIET_S = 0.5
 _QUIET_SHARE = 0.05
 _PATIENCE_S = 60
+_PEER_TRIES = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,20 +43,41 @@ class Spread:
 
 
 def measure_rounds(
-    simulator: Simulator, contestants: Mapping[str, Contestant], load: Load, *, rounds: int
+    simulator: Simulator,
+    contestants: Mapping[str, Contestant],
+    load: Load,
+    *,
+    rounds: int,
+    peers: Collection[str] = (),
 ) -> dict[str, list[Run]]:
     """Give every contestant the same load in turn, so many rounds; one more before is not counted.
 
-    Interleaved, so that what else the machine does meets all of them alike.
+    Interleaved, so that what else the machine does meets all of them alike. What one of the `peers`
+    did not receive at the first time is told, and it gets another load; of us it is an error.
     """
     runs: dict[str, list[Run]] = {name: [] for name in contestants}
     for number in range(rounds + 1):
         for name, contestant in contestants.items():
-            run = _measure(simulator, contestant, load)
+            tries = _PEER_TRIES if name in peers else 1
+            run = _measure_until_received(simulator, name, contestant, load, tries=tries)
             if number:
                 runs[name].append(run)
                 print(f"  round {number}  {name:34} {run.per_second:7.0f} messages/s", flush=True)
     return runs
+
+
+def _measure_until_received(
+    simulator: Simulator, name: str, contestant: Contestant, load: Load, *, tries: int
+) -> Run:
+    for left in reversed(range(tries)):
+        try:
+            return _measure(simulator, contestant, load)
+        except NotAllReceived as error:
+            print(f"  {name}: {error}", flush=True)
+            if not left:
+                raise
+            _wait_until_quiet(simulator, contestant)
+    raise AssertionError("a contestant gets at least one load")
 
 
 def _measure(simulator: Simulator, contestant: Contestant, load: Load) -> Run:

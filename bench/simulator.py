@@ -35,6 +35,10 @@ class Load:
         return self.contacts * self.messages
 
 
+class NotAllReceived(RuntimeError):
+    """A client asked for a message again, or refused one."""
+
+
 class Simulator:
     """A simulator that runs; its clock times every load."""
 
@@ -102,7 +106,7 @@ class Simulator:
     def fire(self, number: str) -> float:
         """Send a load; return the seconds from its first stanza to its last answer.
 
-        RuntimeError if a message was answered by anything but a delivery receipt.
+        NotAllReceived if a message was answered by anything but a delivery receipt.
         """
         self._ask("POST", f"/traffic/{number}/fire")
         found: Any = None
@@ -112,7 +116,7 @@ class Simulator:
             found = self._ask("GET", f"/traffic/{number}")
             if found["answered"] == found["total"]:
                 if found["answers"] != {"receipt": found["total"]}:
-                    raise RuntimeError(f"not all were received: {found['answers']}")
+                    raise NotAllReceived(f"not all were received: {found['answers']}")
                 return found["last_answer_s"]
         raise RuntimeError(f"not answered within {_PATIENCE_S} s: {found}")
 
