@@ -223,8 +223,8 @@ async def test_a_database_that_restarts_costs_no_session_its_connection(
     await world.pass_time(60)
     friends = [world.simulator.add_contact(name=name).account.phone for name in ("Ana", "Rui")]
     position, dials = await world.events.now(), len(world.network.dials)
-    await world.user.send(f"{friends[0]}@s.whatsapp.net", "from here")
     world.storage.falls_ill(Health.FAILING, after=after)
+    sending = asyncio.create_task(world.user.send(f"{friends[0]}@s.whatsapp.net", "from here"))
     for friend in friends:
         world.simulator.send_text(friend, phone, f"from {friend}")
     await world.pass_time(5)
@@ -232,6 +232,7 @@ async def test_a_database_that_restarts_costs_no_session_its_connection(
     world.storage.recovers()
 
     await world.pass_time(60)
+    await sending
     await world.server.answered(phone)
     assert Counter(await world.stored.texts()) == Counter(
         ["from here", *(f"from {friend}" for friend in friends)]

@@ -34,7 +34,7 @@ from perene.supervisor.gate.start_gate import StartGate
 from perene.supervisor.session.live import LiveState
 from perene.supervisor.session.means import Means
 from perene.supervisor.storage.committer import Committer, Outcome, SavePolicy
-from perene.supervisor.storage.retried_reads import RetriedReads
+from perene.supervisor.storage.retries import Retries
 from tests.support.commits import Commits
 from tests.support.edges import WatchedMetrics, WatchedObserver, WatchedTransport
 from tests.support.network import Network
@@ -116,6 +116,7 @@ class Perene:
         self.committer = Committer(
             commit=self._commit, clock=self._clock, policy=SavePolicy(), on_commit=self._committed
         )
+        self.retries = Retries(self._clock, SavePolicy())
         self.gate = StartGate(
             self._clock, at_once=self.start_at_once, per_second=self.start_per_second
         )
@@ -136,7 +137,7 @@ class Perene:
     def _means(self) -> Means:
         owner = StoreOwner(
             store=self.store,
-            open_store=OwnedStores(self.store, RetriedReads(self._clock, SavePolicy())),
+            open_store=OwnedStores(self.store, self.retries),
             committer=self.committer,
             clock=self._clock,
             policies=POLICIES,
@@ -161,6 +162,7 @@ class Perene:
         self.messages = MessageDesk(
             self.store,
             self._clock,
+            self.retries,
             compose=lambda text: text_message(text).SerializeToString(),
             read_fields=readable_fields,
             wake=self.supervisor.roster.wake_sender,

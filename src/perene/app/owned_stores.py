@@ -14,7 +14,7 @@ from perene.store.opening import OpeningReads
 from perene.store.session_store import SessionReader
 from perene.store.store import Store
 from perene.supervisor.storage.committer import Lane
-from perene.supervisor.storage.retried_reads import RetriedReads
+from perene.supervisor.storage.retries import Retries
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -23,9 +23,9 @@ T = TypeVar("T")
 class OwnedStores:
     """Opens a session's store for each of its connections."""
 
-    def __init__(self, store: Store, retried: RetriedReads) -> None:
+    def __init__(self, store: Store, retries: Retries) -> None:
         self._keyring = store.keyring
-        self._reads = _DatabaseReads(store.database, retried)
+        self._reads = _DatabaseReads(store.database, retries)
         self._opening = OpeningReads(self._reads, store.keyring)
 
     def __call__(self, session: SessionId, epoch: Epoch, lane: Lane) -> "OwnedStore":
@@ -57,9 +57,9 @@ class OwnedStore(SessionReader):
 class _DatabaseReads:
     """The database's reads, asked again while it is away."""
 
-    def __init__(self, database: Database, retried: RetriedReads) -> None:
+    def __init__(self, database: Database, retries: Retries) -> None:
         self._database = database
-        self._retried = retried
+        self._retries = retries
 
     async def read(
         self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
@@ -67,4 +67,4 @@ class _DatabaseReads:
         def question() -> Awaitable[T]:
             return self._database.read(fn, *args, **kwargs)
 
-        return await self._retried.ask(question)
+        return await self._retries.ask(question)

@@ -27,7 +27,7 @@ from perene.supervisor.gate.start_gate import StartGate
 from perene.supervisor.metrics import Metrics
 from perene.supervisor.session.means import Means
 from perene.supervisor.storage.committer import Committer, SavePolicy
-from perene.supervisor.storage.retried_reads import RetriedReads
+from perene.supervisor.storage.retries import Retries
 
 log = structlog.stdlib.get_logger()
 
@@ -38,6 +38,7 @@ class Sessions:
 
     supervisor: Supervisor
     committer: Committer
+    retries: Retries
     hearings: Hearings
     versions: ClientVersions
     accounts: AccountDesk
@@ -57,6 +58,7 @@ async def wire_sessions(
     aside = store.aside()
     feed = EventFeed(aside)
     saving = _save_policy(settings)
+    retries = Retries(clock, saving)
     committer = Committer(
         commit=store.commit,
         clock=clock,
@@ -73,7 +75,7 @@ async def wire_sessions(
     means = Means(
         ownership=StoreOwner(
             store=store,
-            open_store=OwnedStores(store, RetriedReads(clock, saving)),
+            open_store=OwnedStores(store, retries),
             committer=committer,
             clock=clock,
             policies=policies,
@@ -93,6 +95,7 @@ async def wire_sessions(
     return Sessions(
         supervisor=supervisor,
         committer=committer,
+        retries=retries,
         hearings=hearings,
         versions=versions,
         accounts=AccountDesk(aside, feed, clock, _reach_out_policy(settings), ring=feed.ring),

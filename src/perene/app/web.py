@@ -65,6 +65,7 @@ def _ports(
         messages=MessageDesk(
             store,
             clock,
+            sessions.retries,
             compose=lambda text: text_message(text).SerializeToString(),
             read_fields=readable_fields,
             wake=sessions.supervisor.roster.wake_sender,

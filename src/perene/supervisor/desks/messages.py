@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 
 from perene.core.clock import Clock
-from perene.core.errors import StorageError
+from perene.core.errors import Conflict, IdempotencyConflict, StorageError
 from perene.core.events import Json
 from perene.core.ids import MessageId, SessionId
 from perene.core.messages import Message, MessageKey, Status, new_message_id
@@ -20,6 +20,7 @@ from perene.supervisor.ports import (
     NotPaired,
     ReachOutLimited,
 )
+from perene.supervisor.storage.retries import Retries
 from perene.supervisor.storage.store import MessageRow, Messages
 
 ComposeText = Callable[[str], bytes]
@@ -36,13 +37,15 @@ def _anybody(record: SessionRecord, to: str) -> AbstractAsyncContextManager[None
 class MessageDesk:
     """Implements `ports.Messages` on the store. A message is committed before it is confirmed.
 
-    `wake` is called with a session for which one waits, `doubt` with one for which one may wait.
+    A database that restarts is waited for (`retries`): who sends is not refused for it. `wake` is
+    called with a session for which one waits, `doubt` with one for which one may wait.
     """
 
     def __init__(
         self,
         store: Messages,
         clock: Clock,
+        retries: Retries,
         *,
         compose: ComposeText,
         read_fields: ReadFields,
@@ -52,6 +55,7 @@ class MessageDesk:
     ) -> None:
         self._store = store
         self._clock = clock
+        self._retries = retries
         self._compose = compose
         self._read_fields = read_fields
         self._wake = wake
@@ -67,25 +71,40 @@ class MessageDesk:
         idempotency_key: str | None,
         request_hash: bytes,
     ) -> Accepted:
-        record = await self._store.get_session(session)
+        record = await self._retries.ask(lambda: self._store.get_session(session))
         message = self._composed(record, to, text)
-        try:
+
+        async def queue() -> MessageRow:
             async with self._admission(record, to):
                 queued = await self._store.queue_message(
                     session, message, idempotency_key=idempotency_key, request_hash=request_hash
                 )
-        except ReachOutLimited:
-            if idempotency_key is None:
-                raise
-            earlier = await self._store.message_of_key(session, idempotency_key, request_hash)
+                return queued.message
+
+        try:
+            stored = await self._retries.ask(queue)
+        except IdempotencyConflict:
+            raise
+        except (ReachOutLimited, Conflict):
+            earlier = await self._stored_before(session, message, idempotency_key, request_hash)
             if earlier is None:
                 raise
-            return Accepted(message=self._view(earlier), repeated=True)
+            stored = earlier
         except (StorageError, asyncio.CancelledError):
             self._doubt(session)  # it may wait to be sent all the same
             raise
         self._wake(session)
-        return Accepted(message=self._view(queued.message), repeated=not queued.created)
+        repeated = stored.message.key.id != message.key.id
+        return Accepted(message=self._view(stored), repeated=repeated)
+
+    async def _stored_before(
+        self, session: SessionId, message: Message, idempotency_key: str | None, request_hash: bytes
+    ) -> MessageRow | None:
+        """Return what an earlier request has stored, or an attempt whose end nobody knows."""
+        if idempotency_key is not None:
+            return await self._store.message_of_key(session, idempotency_key, request_hash)
+        rows = await self._store.find_messages(session, message.key.id)
+        return next((row for row in rows if row.message.key.from_me), None)
 
     def _composed(self, record: SessionRecord, to: str, text: str) -> Message:
         """Return the message to be queued; raises NotPaired."""

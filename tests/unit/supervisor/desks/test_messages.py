@@ -1,7 +1,8 @@
 """The messages of a session as the API sends and reads them."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from unittest.mock import AsyncMock
@@ -10,13 +11,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perene.core.errors import IdempotencyConflict, InvalidRequest, NotFound, StorageUnavailable
+from perene.core.errors import (
+    Conflict,
+    IdempotencyConflict,
+    InvalidRequest,
+    NotFound,
+    StorageUnavailable,
+)
 from perene.core.failures import Failure
 from perene.core.ids import MessageId, SessionId
 from perene.core.messages import Message, Status
 from perene.core.sessions import SessionRecord
-from perene.supervisor.desks.messages import MessageDesk
-from perene.supervisor.ports import Accepted, NotPaired
+from perene.supervisor.desks.messages import Admission, MessageDesk
+from perene.supervisor.ports import Accepted, NotPaired, ReachOutLimited
+from perene.supervisor.storage.committer import SavePolicy
+from perene.supervisor.storage.retries import Retries
 from tests.support.units import ManualClock, key, message
 from tests.unit.supervisor.fakes import LID, PN, MemoryStore
 
@@ -55,6 +64,10 @@ class MemoryMessages:
     chats: list[Chat] = field(default_factory=list[Chat])
     order: list[str] = field(default_factory=list[str])
     """What happened, in order."""
+    unheard: int = 0
+    """How many answers are lost, with what was asked done."""
+    away: int = 0
+    """How many questions are refused."""
 
     def __post_init__(self) -> None:
         self.sessions.add("ana", paired=True)
@@ -64,7 +77,13 @@ class MemoryMessages:
         self.sessions.records[ANA] = replace(record, **changes)
 
     async def get_session(self, session: SessionId) -> SessionRecord:
+        self._refuse()
         return await self.sessions.get_session(session)
+
+    def _refuse(self) -> None:
+        if self.away:
+            self.away -= 1
+            raise StorageUnavailable("it restarts")
 
     async def queue_message(
         self,
@@ -74,16 +93,22 @@ class MemoryMessages:
         idempotency_key: str | None,
         request_hash: bytes,
     ) -> Queued:
+        self._refuse()
         if idempotency_key in self.keys:
             earlier, stored = self.keys[idempotency_key]
             if earlier != request_hash:
                 raise IdempotencyConflict("used before")
             return Queued(message=stored, created=False)
+        if any(row.message.key == message.key for row in self.rows):
+            raise Conflict("exists already")
         stored = Stored(row=len(self.rows) + 1, message=message)
         self.rows.append(stored)
         self.order.append("stored")
         if idempotency_key is not None:
             self.keys[idempotency_key] = (request_hash, stored)
+        if self.unheard:
+            self.unheard -= 1
+            raise StorageUnavailable("no answer")
         return Queued(message=stored, created=True)
 
     async def message_of_key(
@@ -132,14 +157,21 @@ def store() -> MemoryMessages:
     return MemoryMessages()
 
 
-def desk_on(store: MemoryMessages) -> MessageDesk:
+def anybody(_record: SessionRecord, _to: str) -> AbstractAsyncContextManager[None]:
+    return nullcontext()
+
+
+def desk_on(store: MemoryMessages, admission: Admission = anybody) -> MessageDesk:
+    clock = ManualClock()
     return MessageDesk(
         store,
-        ManualClock(),
+        clock,
+        Retries(clock, SavePolicy()),
         compose=lambda text: b"composed:" + text.encode(),
         read_fields=lambda body: {"read": body.decode()},
         wake=lambda session: store.order.append(f"woken {session}"),
         doubt=lambda session: store.order.append(f"doubted {session}"),
+        admission=admission,
     )
 
 
@@ -208,6 +240,55 @@ async def test_a_key_that_was_used_for_another_request_is_refused(
 async def test_requests_without_a_key_are_messages_of_their_own(desk: MessageDesk) -> None:
     first, second = await send(desk), await send(desk)
     assert first.message.message.key.id != second.message.message.key.id
+
+
+@pytest.mark.requirement("C8", "E8")
+@pytest.mark.parametrize("away", [1, 2])
+async def test_a_database_that_restarts_refuses_nobody(
+    desk: MessageDesk, store: MemoryMessages, away: int
+) -> None:
+    store.away = away
+    assert not (await send(desk)).repeated
+    assert store.order == ["stored", "woken ana"]
+
+
+@pytest.mark.requirement("C8", "E8")
+@pytest.mark.parametrize("idempotency_key", [None, "k"])
+async def test_what_was_stored_without_an_answer_is_taken_once_and_is_no_repetition(
+    desk: MessageDesk, store: MemoryMessages, idempotency_key: str | None
+) -> None:
+    store.unheard = 1
+    accepted = await send(desk, idempotency_key=idempotency_key)
+    assert not accepted.repeated
+    assert accepted.message.message is store.rows[0].message
+    assert store.order == ["stored", "woken ana"]
+
+
+@pytest.mark.requirement("F5", "F10")
+async def test_what_was_stored_without_an_answer_is_not_refused_for_the_pace_of_new_chats(
+    store: MemoryMessages,
+) -> None:
+    """Its own first attempt is what began the chat."""
+
+    @asynccontextmanager
+    async def one_chat(_record: SessionRecord, _to: str) -> AsyncGenerator[None]:
+        if store.rows:
+            raise ReachOutLimited("one chat is enough", retry_after_s=60)
+        yield
+
+    desk = desk_on(store, one_chat)
+    store.unheard = 1
+    assert (await send(desk)).message.message is store.rows[0].message
+    with pytest.raises(ReachOutLimited):
+        await send(desk, "another")
+
+
+async def test_an_id_that_somebody_else_has_is_a_conflict(
+    desk: MessageDesk, store: MemoryMessages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "queue_message", AsyncMock(side_effect=Conflict("exists")))
+    with pytest.raises(Conflict):
+        await send(desk)
 
 
 async def test_a_message_that_may_have_been_stored_puts_its_session_in_doubt(

@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from perene.core.errors import StorageUnavailable, UnreadableState
 from perene.supervisor.storage.committer import SavePolicy
-from perene.supervisor.storage.retried_reads import RetriedReads
+from perene.supervisor.storage.retries import Retries
 from tests.support.virtual_clock import VirtualClock
 
 pytestmark = pytest.mark.requirement("D9", "E8")
@@ -36,13 +36,22 @@ class Asking:
     def __init__(self) -> None:
         self.database = Database()
         self.clock = VirtualClock()
-        self.reads = RetriedReads(self.clock, SavePolicy(attempts=3, timeout_s=10.0, wait_s=2.0))
+        self.reads = Retries(self.clock, SavePolicy(attempts=3, timeout_s=10.0, wait_s=2.0))
         self.questions: list[asyncio.Task[int]] = []
 
     def begins(self) -> "asyncio.Task[int]":
         question = asyncio.create_task(self.reads.ask(self.database.seven))
         self.questions.append(question)
         return question
+
+
+async def waited_out(asking: Asking) -> int:
+    """Ask until the last attempt."""
+    answer = asking.begins()
+    for wait_s in (2, 4):
+        await asking.clock.until_asleep(wait_s)
+        await asking.clock.advance(wait_s)
+    return await answer
 
 
 @pytest.fixture
@@ -80,13 +89,59 @@ async def test_a_database_that_is_away_is_asked_again_with_the_waits_of_saving(
 
 async def test_the_last_refusal_is_told(asking: Asking) -> None:
     asking.database.wrong = AWAY
-    answer = asking.begins()
-    for wait_s in (2, 4):
-        await asking.clock.until_asleep(wait_s)
-        await asking.clock.advance(wait_s)
     with pytest.raises(StorageUnavailable, match="it restarts"):
-        await answer
+        await waited_out(asking)
     assert asking.database.asked == 3
+
+
+async def test_once_an_absence_has_been_waited_out_everybody_is_refused_at_once(
+    asking: Asking,
+) -> None:
+    asking.database.wrong = AWAY
+    with pytest.raises(StorageUnavailable):
+        await waited_out(asking)
+    for later_s in (3, 50):
+        await asking.clock.advance(later_s)
+        with pytest.raises(StorageUnavailable):
+            await asking.begins()
+    assert asking.database.asked == 3 + 2
+
+    asking.database.wrong = None
+    assert await asking.begins() == 7
+    asking.database.wrong = AWAY
+    again = asking.begins()
+    await asking.clock.until_asleep(2)
+    asking.database.wrong = None
+    await asking.clock.advance(2)
+    assert await again == 7
+
+
+async def test_whoever_comes_in_the_middle_of_an_absence_waits_for_its_rest(
+    asking: Asking,
+) -> None:
+    asking.database.wrong = AWAY
+    asking.begins()
+    await asking.clock.until_asleep(2)
+    await asking.clock.advance(1.5)
+    late = asking.begins()
+    await asking.clock.until_asleep(2)
+    asking.database.wrong = None
+    await asking.clock.advance(2)
+    assert await late == 7
+
+
+async def test_an_absence_that_nobody_has_looked_at_for_a_minute_may_be_another(
+    asking: Asking,
+) -> None:
+    asking.database.wrong = AWAY
+    with pytest.raises(StorageUnavailable):
+        await waited_out(asking)
+    await asking.clock.advance(61)
+    again = asking.begins()
+    await asking.clock.until_asleep(2)
+    asking.database.wrong = None
+    await asking.clock.advance(2)
+    assert await again == 7
 
 
 async def test_a_database_that_is_silent_is_not_asked_again(asking: Asking) -> None:
@@ -119,5 +174,5 @@ async def test_an_absence_is_logged_once_for_all_who_read(asking: Asking) -> Non
             asking.database.wrong = None
             await asking.clock.advance(2)
             assert await asyncio.gather(*answers) == [7, 7]
-    assert [line["event"] for line in logs] == ["reads_wait", "reads_answered"] * 2
+    assert [line["event"] for line in logs] == ["database_away", "database_answers"] * 2
     assert logs[0]["reason"] == "it restarts"
