@@ -65,7 +65,7 @@ async def served(world: World) -> AsyncGenerator[Client]:
         metrics.watch_sessions(watch.vitals.count)
         api = api_over(
             world.perene,
-            keys=Keyholder(world.perene.store, world.clock),
+            keys=Keyholder(world.perene.store, world.clock, world.perene.retries),
             health=watch.vitals,
             metrics=metrics,
             alerts=watch.alerting,

@@ -165,7 +165,7 @@ def _looks(settings: Settings, store: Store, clock: Clock, sessions: Sessions) -
             retention=timedelta(days=settings.retention_days),
             server_time=time_of(sessions.supervisor.roster.times_told, clock),
         ),
-        keys=Keyholder(aside, clock),
+        keys=Keyholder(aside, clock, sessions.retries),
     )
 
 

@@ -15,6 +15,7 @@ from perene.core.clock import Clock, Instant, instant
 from perene.core.errors import StorageError, StorageUnavailable
 from perene.supervisor.ports import Caller
 from perene.supervisor.storage.impatient_reads import ImpatientReads
+from perene.supervisor.storage.retries import Retries
 from perene.supervisor.storage.store import ApiKeys
 
 log = structlog.stdlib.get_logger()
@@ -57,11 +58,14 @@ class Keyholder:
 
     Of a key that the database knew nothing is kept but its owner and a digest, which is made with a
     secret of this process: it can be compared here, and is of no use elsewhere.
+
+    A database that restarts is waited for (`retries`) by whoever cannot be answered from memory.
     """
 
-    def __init__(self, store: ApiKeys, clock: Clock) -> None:
+    def __init__(self, store: ApiKeys, clock: Clock, retries: Retries) -> None:
         self._store = store
         self._clock = clock
+        self._retries = retries
         self._secret = secrets.token_bytes(32)
         self._known: dict[bytes, _Known] = {}
         self._names: dict[str, str] = {}
@@ -97,6 +101,9 @@ class Keyholder:
         self._listed = frozenset(found)
 
     async def verify(self, key: str) -> Caller | None:
+        return await self._retries.ask(partial(self._look_up, key))
+
+    async def _look_up(self, key: str) -> Caller | None:
         digest, asked_at, revocations = self._digest(key), instant(self._clock), self._revocations
         found = await self._store.verify_api_key(key)
         self._reads.answered()
@@ -115,9 +122,9 @@ class Keyholder:
     async def recognise(self, key: str) -> Caller | None:
         digest = self._digest(key)
         if self._recall(digest) is None:
-            return await self.verify(key)
+            return await self._look_up(key)
         with contextlib.suppress(StorageUnavailable):
-            return await self._reads.ask(partial(self.verify, key))
+            return await self._reads.ask(partial(self._look_up, key))
         # Looked for anew: somebody else's question may have found it to be revoked.
         caller = self._recall(digest)
         if caller is None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 
 import pytest
@@ -10,6 +11,8 @@ from structlog.testing import capture_logs
 from perene.core.errors import StorageUnavailable
 from perene.supervisor.desks.keys import LOOK_EVERY_S, Keyholder
 from perene.supervisor.ports import Caller
+from perene.supervisor.storage.committer import SavePolicy
+from perene.supervisor.storage.retries import Retries
 from tests.support.virtual_clock import VirtualClock
 
 PATIENCE_S = 1.0
@@ -69,18 +72,22 @@ class Rig:
     def __init__(self) -> None:
         self.clock = VirtualClock()
         self.store = KeyStore()
-        self.keys = Keyholder(self.store, self.clock)
+        self.keys = Keyholder(self.store, self.clock, Retries(self.clock, SavePolicy()))
 
     async def recognise(self, key: str = "pk_desk") -> str | None:
         """Recognise a key, letting it wait as long as it wants; the answer takes no longer."""
-        asking = asyncio.create_task(self.keys.recognise(key))
+        return await self._waited_for(self.keys.recognise(key))
+
+    async def verify(self, key: str) -> str | None:
+        """Verify a key in the same way."""
+        return await self._waited_for(self.keys.verify(key))
+
+    async def _waited_for(self, answer: Coroutine[None, None, Caller | None]) -> str | None:
+        asking = asyncio.create_task(answer)
         await asyncio.sleep(0)
         while not asking.done() and self.clock.next_in is not None:
             await self.clock.advance(self.clock.next_in)
         return _name(await asking)
-
-    async def verify(self, key: str) -> str | None:
-        return _name(await self.keys.verify(key))
 
 
 def _name(caller: Caller | None) -> str | None:
@@ -117,6 +124,16 @@ async def test_a_key_that_was_known_is_recognised_without_a_database_and_no_othe
             await rig.recognise(other)
     with pytest.raises(StorageUnavailable):
         await rig.verify("pk_desk")
+
+
+@pytest.mark.requirement("E8")
+async def test_a_database_that_restarts_is_waited_for_by_whoever_needs_it(rig: Rig) -> None:
+    rig.store.down = True
+    asking = asyncio.create_task(rig.keys.verify("pk_desk"))
+    await rig.clock.until_asleep(2)
+    rig.store.down = False
+    await rig.clock.advance(2)
+    assert _name(await asking) == "desk"
 
 
 async def test_a_database_that_hangs_is_not_waited_for_long_nor_by_everybody(rig: Rig) -> None:
@@ -236,13 +253,13 @@ async def test_a_revocation_that_another_request_finds_in_the_meantime_counts(ri
 async def test_an_older_answer_does_not_bring_a_revoked_key_back(rig: Rig) -> None:
     await rig.verify("pk_desk")
     rig.store.hangs = True
-    older = asyncio.create_task(rig.verify("pk_desk"))
+    older = asyncio.create_task(rig.keys.verify("pk_desk"))
     await asyncio.sleep(0)
     rig.store.hangs = False
     del rig.store.owners["pk_desk"]
     assert await rig.verify("pk_desk") is None
     rig.store.speak()
-    assert await older == "desk"
+    assert _name(await older) == "desk"
     rig.store.down = True
     with pytest.raises(StorageUnavailable):
         await rig.recognise()
