@@ -4,6 +4,10 @@ from pydantic import BaseModel, ConfigDict
 
 
 class RequestBody(BaseModel):
-    """Refuses members that it does not know: a misspelt one must not be passed over."""
+    """Takes what is documented and nothing else.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    A misspelt member must not be passed over, nor one of another type: who writes `"start": 0` may
+    mean anything.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
