@@ -204,15 +204,10 @@ async def test_a_message_that_was_stored_unheard_is_sent_once_the_database_answe
         raise StorageUnavailable("no answer within 10 s")
 
     monkeypatch.setattr(world.perene.store, "queue_message", mute)
-    with pytest.raises(StorageUnavailable):
-        await world.perene.messages.send_text(
-            DESK,
-            to=f"{friend}@s.whatsapp.net",
-            text="your order",
-            idempotency_key=None,
-            request_hash=b"",
-        )
+    sending = asyncio.create_task(world.user.send(f"{friend}@s.whatsapp.net", "your order"))
     await world.pass_time(60)
+    with pytest.raises(StorageUnavailable):
+        await sending
     world.storage.recovers()
     await world.pass_time(30)
     assert world.perene.state() is State.OPEN
