@@ -12,7 +12,6 @@ from perene.store import account, conversations, messages, peer_messages, sendin
 from perene.store.base import StoreBase
 from perene.store.conversations import Conversation
 from perene.store.messages import StoredMessage
-from perene.store.sending import Queued
 
 
 class MessageShelf(StoreBase):
@@ -25,7 +24,7 @@ class MessageShelf(StoreBase):
         *,
         idempotency_key: str | None = None,
         request_hash: bytes = b"",
-    ) -> Queued:
+    ) -> StoredMessage:
         """Store a message to be sent, once for each idempotency key: see `sending`."""
         return await self.database.write(
             sending.queue_message,

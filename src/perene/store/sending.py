@@ -1,6 +1,5 @@
 """Taking a message of the user's: stored as queued, once for each idempotency key."""
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, delete, insert, select, tuple_
@@ -18,14 +17,6 @@ from perene.store.sealing import Sealer
 from perene.store.texts import indexable
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Queued:
-    """What became of a request to send: the message, and whether this request created it."""
-
-    message: StoredMessage
-    created: bool
-
-
 def queue_message(
     connection: Connection,
     keyring: Keyring,
@@ -35,10 +26,11 @@ def queue_message(
     idempotency_key: str | None,
     request_hash: bytes,
     now: datetime,
-) -> Queued:
+) -> StoredMessage:
     """Store a message to be sent, with its idempotency key, in one transaction.
 
-    A key that was used with the same `request_hash` returns the message of then; with another
+    A key that was used with the same `request_hash` returns the message of then, whose id is
+    another unless this very message is asked for again; with another
     one, IdempotencyConflict is raised. Conflict when the message's own id exists in that chat;
     NotFound when there is no such session. `message.event` is put into the outbox when it is new.
     """
@@ -49,7 +41,7 @@ def queue_message(
             found = own_message(connection, session.key, session.sealer, earlier)
             if found is None:
                 raise Conflict("the message of this idempotency key was deleted")
-            return Queued(message=found, created=False)
+            return found
         connection.execute(
             insert(idempotency_keys).values(
                 session=session.key,
@@ -65,7 +57,7 @@ def queue_message(
         raise Conflict(f"message {message.key.id} exists already")
     if message.event is not None:
         append_events(connection, [(session_id, message.event)])
-    return Queued(message=stored, created=True)
+    return stored
 
 
 def message_of_key(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 
 from perene.core.clock import Clock
-from perene.core.errors import Conflict, IdempotencyConflict, StorageError
+from perene.core.errors import Conflict, StorageError
 from perene.core.events import Json
 from perene.core.ids import MessageId, SessionId
 from perene.core.messages import Message, MessageKey, Status, new_message_id
@@ -73,23 +73,10 @@ class MessageDesk:
     ) -> Accepted:
         record = await self._retries.ask(lambda: self._store.get_session(session))
         message = self._composed(record, to, text)
-
-        async def queue() -> MessageRow:
-            async with self._admission(record, to):
-                queued = await self._store.queue_message(
-                    session, message, idempotency_key=idempotency_key, request_hash=request_hash
-                )
-                return queued.message
-
         try:
-            stored = await self._retries.ask(queue)
-        except IdempotencyConflict:
-            raise
-        except (ReachOutLimited, Conflict):
-            earlier = await self._stored_before(session, message, idempotency_key, request_hash)
-            if earlier is None:
-                raise
-            stored = earlier
+            stored = await self._retries.ask(
+                lambda: self._queued(record, message, idempotency_key, request_hash)
+            )
         except (StorageError, asyncio.CancelledError):
             self._doubt(session)  # it may wait to be sent all the same
             raise
@@ -97,13 +84,28 @@ class MessageDesk:
         repeated = stored.message.key.id != message.key.id
         return Accepted(message=self._view(stored), repeated=repeated)
 
+    async def _queued(
+        self, record: SessionRecord, message: Message, key: str | None, request_hash: bytes
+    ) -> MessageRow:
+        """Store a message, or return what an earlier request has stored, or an earlier attempt."""
+        try:
+            async with self._admission(record, message.key.chat):
+                return await self._store.queue_message(
+                    record.id, message, idempotency_key=key, request_hash=request_hash
+                )
+        except (ReachOutLimited, Conflict):
+            # The chat was begun, or the id used, by an attempt that nobody heard of, perhaps.
+            earlier = await self._stored_before(record.id, message.key.id, key, request_hash)
+            if earlier is None:
+                raise
+            return earlier
+
     async def _stored_before(
-        self, session: SessionId, message: Message, idempotency_key: str | None, request_hash: bytes
+        self, session: SessionId, message: MessageId, key: str | None, request_hash: bytes
     ) -> MessageRow | None:
-        """Return what an earlier request has stored, or an attempt whose end nobody knows."""
-        if idempotency_key is not None:
-            return await self._store.message_of_key(session, idempotency_key, request_hash)
-        rows = await self._store.find_messages(session, message.key.id)
+        if key is not None:
+            return await self._store.message_of_key(session, key, request_hash)
+        rows = await self._store.find_messages(session, message)
         return next((row for row in rows if row.message.key.from_me), None)
 
     def _composed(self, record: SessionRecord, to: str, text: str) -> Message:

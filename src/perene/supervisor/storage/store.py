@@ -27,16 +27,6 @@ class MessageRow(Protocol):
     def failure(self) -> Failure | None: ...
 
 
-class QueuedRow(Protocol):
-    """What became of a request to send; `created` is false for a repeated one."""
-
-    @property
-    def message(self) -> MessageRow: ...
-
-    @property
-    def created(self) -> bool: ...
-
-
 class ConversationRow(Protocol):
     """A stored conversation; `last_row` is the cursor of the list."""
 
@@ -148,8 +138,11 @@ class Messages(Protocol):
         *,
         idempotency_key: str | None,
         request_hash: bytes,
-    ) -> QueuedRow:
-        """Store a message to be sent, or raise IdempotencyConflict."""
+    ) -> MessageRow:
+        """Store a message to be sent, and return it, or that which the key has queued before.
+
+        Raises IdempotencyConflict, and Conflict when the message's id exists.
+        """
         ...
 
     async def message_of_key(

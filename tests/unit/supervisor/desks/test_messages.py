@@ -42,12 +42,6 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Queued:
-    message: Stored
-    created: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Chat:
     chat: str
     last_row: int
@@ -92,13 +86,13 @@ class MemoryMessages:
         *,
         idempotency_key: str | None,
         request_hash: bytes,
-    ) -> Queued:
+    ) -> Stored:
         self._refuse()
         if idempotency_key in self.keys:
             earlier, stored = self.keys[idempotency_key]
             if earlier != request_hash:
                 raise IdempotencyConflict("used before")
-            return Queued(message=stored, created=False)
+            return stored
         if any(row.message.key == message.key for row in self.rows):
             raise Conflict("exists already")
         stored = Stored(row=len(self.rows) + 1, message=message)
@@ -109,7 +103,7 @@ class MemoryMessages:
         if self.unheard:
             self.unheard -= 1
             raise StorageUnavailable("no answer")
-        return Queued(message=stored, created=True)
+        return stored
 
     async def message_of_key(
         self, session: SessionId, idempotency_key: str, request_hash: bytes
