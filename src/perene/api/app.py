@@ -11,7 +11,7 @@ from perene import __version__
 from perene.api import auth, problems
 from perene.api.head import HeadIsGet
 from perene.api.limits import BodyLimit
-from perene.api.once import each_once
+from perene.api.parameters import refuse_repeated
 from perene.api.ports import Ports
 from perene.api.problems import LastResort, Problem, documented
 from perene.api.routes import (
@@ -64,7 +64,7 @@ def create_app(
 def _add_routes(app: FastAPI) -> None:
     v1 = APIRouter(
         prefix=auth.PROTECTED,
-        dependencies=[*auth.documentation, Depends(each_once)],
+        dependencies=[*auth.documentation, Depends(refuse_repeated)],
         responses=documented(401, 422, 503),
     )
     for part in (sessions, outages, messages, account, alerts, events):

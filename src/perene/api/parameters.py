@@ -1,8 +1,13 @@
 """The parts of a request that several routes take, each checked in one place."""
 
-from typing import Annotated
+from collections import Counter
+from collections.abc import Iterator
+from typing import Annotated, cast, get_origin
 
-from fastapi import Header, Path, Query
+from fastapi import Header, Path, Query, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from pydantic import AfterValidator, Field
 
 from perene.core.ids import SESSION_ID
@@ -59,3 +64,28 @@ Text = Annotated[
     Field(min_length=1, max_length=65536, description="The text to send."),
     AfterValidator(_without_nul),
 ]
+
+
+async def refuse_repeated(request: Request) -> None:
+    """Refuse a parameter that is repeated and is no list; the last of its values would count."""
+    counts = Counter(name for name, _ in request.query_params.multi_items())
+    repeated = [name for name, count in counts.items() if count > 1]
+    if not repeated:
+        return
+    single = set(_single(cast("APIRoute", request.scope["route"]).dependant))
+    wrong = [
+        {"type": "repeated", "loc": ("query", name), "msg": "Give it once: it has one value."}
+        for name in repeated
+        if name in single
+    ]
+    if wrong:
+        raise RequestValidationError(wrong)
+
+
+def _single(dependant: Dependant) -> Iterator[str]:
+    """Yield the query parameters of a route, and of what it depends on, that are no lists."""
+    for field in dependant.query_params:
+        if get_origin(field.field_info.annotation) is not list:
+            yield field.alias
+    for inner in dependant.dependencies:
+        yield from _single(inner)

@@ -8,10 +8,8 @@ from sqlalchemy import Connection
 
 from perene.core.ids import Epoch, SessionId
 from perene.core.unit import Committed, Unit
-from perene.store.database import Database, Reads
-from perene.store.keyring import Keyring
-from perene.store.opening import OpeningReads
-from perene.store.session_store import SessionReader
+from perene.store.database import Database
+from perene.store.session_store import SessionReader, Source
 from perene.store.store import Store
 from perene.supervisor.storage.committer import Lane
 from perene.supervisor.storage.retries import Retries
@@ -24,12 +22,10 @@ class OwnedStores:
     """Opens a session's store for each of its connections."""
 
     def __init__(self, store: Store, retries: Retries) -> None:
-        self._keyring = store.keyring
-        self._reads = _DatabaseReads(store.database, retries)
-        self._opening = OpeningReads(self._reads, store.keyring)
+        self._source = Source(_DatabaseReads(store.database, retries), store.keyring)
 
     def __call__(self, session: SessionId, epoch: Epoch, lane: Lane) -> "OwnedStore":
-        return OwnedStore(self._reads, self._keyring, self._opening, session, epoch, lane)
+        return OwnedStore(self._source, session, epoch, lane)
 
 
 class OwnedStore(SessionReader):
@@ -37,16 +33,8 @@ class OwnedStore(SessionReader):
 
     __slots__ = ("_lane",)
 
-    def __init__(
-        self,
-        reads: Reads,
-        keyring: Keyring,
-        opening: OpeningReads,
-        session: SessionId,
-        epoch: Epoch,
-        lane: Lane,
-    ) -> None:
-        super().__init__(reads, keyring, opening, session, epoch)
+    def __init__(self, source: Source, session: SessionId, epoch: Epoch, lane: Lane) -> None:
+        super().__init__(source, session, epoch)
         self._lane = lane
 
     def submit(self, unit: Unit) -> "asyncio.Future[Committed]":

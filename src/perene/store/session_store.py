@@ -24,6 +24,17 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+class Source:
+    """What the readers of all sessions have in common: where they read, and what opens it."""
+
+    __slots__ = ("keyring", "opening", "reads")
+
+    def __init__(self, reads: Reads, keyring: Keyring) -> None:
+        self.reads = reads
+        self.keyring = keyring
+        self.opening = OpeningReads(reads, keyring)
+
+
 class SessionReader:
     """Every read of the engine's SessionStore, bound to one session and epoch.
 
@@ -33,19 +44,10 @@ class SessionReader:
     UnreadableState.
     """
 
-    __slots__ = ("_epoch", "_key", "_keyring", "_looked", "_opening", "_reads", "_session")
+    __slots__ = ("_epoch", "_key", "_looked", "_session", "_source")
 
-    def __init__(
-        self,
-        reads: Reads,
-        keyring: Keyring,
-        opening: OpeningReads,
-        session: SessionId,
-        epoch: Epoch,
-    ) -> None:
-        self._reads = reads
-        self._keyring = keyring
-        self._opening = opening
+    def __init__(self, source: Source, session: SessionId, epoch: Epoch) -> None:
+        self._source = source
         self._session = session
         self._epoch = epoch
         self._key: int | None = None
@@ -63,7 +65,7 @@ class SessionReader:
 
     async def credentials(self) -> bytes | None:
         """Return the engine's own serialised credentials, None before the first are stored."""
-        self._key, found = await self._opening.credentials(self._session)
+        self._key, found = await self._source.opening.credentials(self._session)
         return found
 
     async def ratchets(self, addresses: Collection[str]) -> Mapping[str, bytes]:
@@ -116,7 +118,7 @@ class SessionReader:
         if not self._looked:
             # A connection that opens mostly finds none, and opens together with others.
             self._looked = True
-            if not await self._opening.has_queued(self._session):
+            if not await self._source.opening.has_queued(self._session):
                 return []
         found = await self._read_sealed(messages.queued_messages, limit)
         return [stored.message for stored in found]
@@ -131,7 +133,7 @@ class SessionReader:
 
     async def limit_history(self, after: int) -> LimitHistory:
         """Return what was said of the account's limits behind a position (0 for all)."""
-        return await self._reads.read(account.limit_history, self._session, after)
+        return await self._source.reads.read(account.limit_history, self._session, after)
 
     async def chat_standing(self, chat: str) -> ChatStanding:
         """Return how far a chat with a person has come, by any of its addresses."""
@@ -146,7 +148,7 @@ class SessionReader:
         def read(connection: Connection) -> T:
             return fn(connection, self._session_key(connection), *args, **kwargs)
 
-        return await self._reads.read(read)
+        return await self._source.reads.read(read)
 
     async def _read_sealed(
         self,
@@ -156,10 +158,10 @@ class SessionReader:
     ) -> T:
         def read(connection: Connection) -> T:
             key = self._session_key(connection)
-            sealer = self._keyring.sealer(connection, key, self._session)
+            sealer = self._source.keyring.sealer(connection, key, self._session)
             return fn(connection, key, sealer, *args, **kwargs)
 
-        return await self._reads.read(read)
+        return await self._source.reads.read(read)
 
     def _session_key(self, connection: Connection) -> int:
         if self._key is None:

@@ -17,10 +17,9 @@ from perene.store.evidence import Evidence
 from perene.store.keyring import Keyring, in_use
 from perene.store.master_key import find_master_key
 from perene.store.message_shelf import MessageShelf
-from perene.store.opening import OpeningReads
 from perene.store.outbox import StoredEvent
 from perene.store.session_shelf import Guard, SessionShelf
-from perene.store.session_store import SessionReader
+from perene.store.session_store import SessionReader, Source
 from perene.store.upkeep import Upkeep
 
 
@@ -85,8 +84,7 @@ class Store(SessionShelf, MessageShelf, Evidence, Upkeep):
 
     def reader(self, session: SessionId, epoch: Epoch) -> SessionReader:
         """Return the reads of the engine's SessionStore for one session."""
-        opening = OpeningReads(self.database, self.keyring)
-        return SessionReader(self.database, self.keyring, opening, session, epoch)
+        return SessionReader(Source(self.database, self.keyring), session, epoch)
 
     async def events_after(
         self,

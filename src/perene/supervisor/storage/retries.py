@@ -37,17 +37,18 @@ class Retries:
 
         What is asked may be asked again though it was done.
         """
-        for attempt in range(1, self._policy.attempts):
-            wait_s = self._policy.wait_s * attempt
-            asked = self._clock.monotonic()
+        attempt = 0
+        while True:
+            attempt += 1
+            asked, wait_s = self._clock.monotonic(), self._policy.wait_s * attempt
             try:
                 return self._answered(await question())
             except StorageUnavailable as error:
                 waited_out = self._refused(error, since=asked) + self._policy.timeout_s
-                if self._clock.monotonic() + wait_s >= waited_out:
+                too_late = self._clock.monotonic() + wait_s >= waited_out
+                if too_late or attempt >= self._policy.attempts:
                     raise
             await self._clock.sleep(wait_s)
-        return self._answered(await question())
 
     def _refused(self, error: StorageUnavailable, *, since: float) -> float:
         """Return since when the database is away, as far as is known."""

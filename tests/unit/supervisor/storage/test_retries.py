@@ -54,6 +54,13 @@ async def waited_out(asking: Asking) -> int:
     return await answer
 
 
+async def comes_back(asking: Asking) -> None:
+    """Let the database answer, and whoever was refused just now ask again."""
+    await asking.clock.until_asleep(2)
+    asking.database.wrong = None
+    await asking.clock.advance(2)
+
+
 @pytest.fixture
 async def asking() -> AsyncGenerator[Asking]:
     one = Asking()
@@ -110,9 +117,7 @@ async def test_once_an_absence_has_been_waited_out_everybody_is_refused_at_once(
     assert await asking.begins() == 7
     asking.database.wrong = AWAY
     again = asking.begins()
-    await asking.clock.until_asleep(2)
-    asking.database.wrong = None
-    await asking.clock.advance(2)
+    await comes_back(asking)
     assert await again == 7
 
 
@@ -124,9 +129,7 @@ async def test_whoever_comes_in_the_middle_of_an_absence_waits_for_its_rest(
     await asking.clock.until_asleep(2)
     await asking.clock.advance(1.5)
     late = asking.begins()
-    await asking.clock.until_asleep(2)
-    asking.database.wrong = None
-    await asking.clock.advance(2)
+    await comes_back(asking)
     assert await late == 7
 
 
@@ -138,9 +141,7 @@ async def test_an_absence_that_nobody_has_looked_at_for_a_minute_may_be_another(
         await waited_out(asking)
     await asking.clock.advance(61)
     again = asking.begins()
-    await asking.clock.until_asleep(2)
-    asking.database.wrong = None
-    await asking.clock.advance(2)
+    await comes_back(asking)
     assert await again == 7
 
 
@@ -170,9 +171,7 @@ async def test_an_absence_is_logged_once_for_all_who_read(asking: Asking) -> Non
         for _ in range(2):
             asking.database.wrong = AWAY
             answers = [asking.begins(), asking.begins()]
-            await asking.clock.until_asleep(2)
-            asking.database.wrong = None
-            await asking.clock.advance(2)
+            await comes_back(asking)
             assert await asyncio.gather(*answers) == [7, 7]
     assert [line["event"] for line in logs] == ["database_away", "database_answers"] * 2
     assert logs[0]["reason"] == "it restarts"
