@@ -244,3 +244,38 @@ async def test_a_batch_that_learns_addresses_stores_what_its_units_store_one_by_
     store: Store, units: list[Unit]
 ) -> None:
     await _compare(store, units, exactly=False)
+
+
+@_examples
+@given(
+    units=st.lists(units_of([*LIDS, *PNS], pairs=True), min_size=1, max_size=5),
+    cut=st.integers(0, 5),
+)
+async def test_what_is_committed_again_in_parts_changes_nothing(
+    store: Store, units: list[Unit], cut: int
+) -> None:
+    """Nobody heard of the first commit, and less is tried at once from then on."""
+    session = SessionId(f"again{next(_names)}")
+    await store.create_session(session)
+    units = [_renamed(one, session, "a") for one in _in_order(units)]
+    await store.commit(units)
+    left = await store.database.read(stored, session)
+    open_before = await opened(store, session)
+    told = await store.events_after(0, session=session, limit=1000)
+
+    again = [*await store.commit(units[:cut]), *await store.commit(units[cut:])]
+
+    assert again == [Committed(new_messages=0)] * len(units)
+    assert await store.database.read(stored, session) == left
+    assert await opened(store, session) == open_before
+    assert await store.events_after(0, session=session, limit=1000) == told
+
+
+def _in_order(units: list[Unit]) -> list[Unit]:
+    """Leave out what is said of a message before it comes: it would be taken the second time."""
+    kept = []
+    for place, one in enumerate(units):
+        later = {each.key.id for unit in units[place + 1 :] for each in unit.messages}
+        said = tuple(each for each in one.status_changes if each.id not in later)
+        kept.append(replace(one, status_changes=said))
+    return kept
