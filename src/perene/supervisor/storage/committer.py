@@ -195,6 +195,8 @@ class Committer:
             except (StorageUnavailable, TimeoutError) as error:
                 # A transaction that timed out here may still commit. Trying it again is safe:
                 # every row of a unit is written so that a second time changes nothing.
+                # Where less is tried than was stored unheard, ratchets step back until the rest
+                # follows; a crash in between harms no key, for nothing of the rest has left yet.
                 reason = str(error) or "timed out"
                 self._failed(group, reason)
                 if attempt == policy.attempts:
