@@ -407,8 +407,10 @@ async def test_a_crash_in_an_outage_costs_no_message_no_key_no_wish_and_one_logi
     await world.pass_time(300)
     world.storage.falls_ill(health)  # if it was not asked often enough
     if health is Health.FAILING:  # a mute one does what is asked, and nobody knows
+        stopping = asyncio.create_task(world.perene.sessions.stop(DESK))
+        await world.pass_time(10)
         with pytest.raises(StorageError):
-            await world.perene.sessions.stop(DESK)
+            await stopping
     before = refused["logins_refused_402"]
     assert before <= 1
     await world.perene.kill()

@@ -18,12 +18,24 @@ RESTARTS = 3
 MESSAGES = 10
 """In each direction, while it restarts."""
 
+LOOKS = [
+    "/v1/sessions",
+    "/v1/sessions/desk",
+    "/v1/sessions/desk/messages",
+    "/v1/sessions/desk/conversations",
+    "/v1/sessions/desk/outages",
+    "/v1/sessions/desk/account",
+    "/v1/events",
+]
+
 # However long a restart takes on this machine; the defaults, six seconds, are tried elsewhere.
 PATIENCE = {"PERENE_SAVE_ATTEMPTS": "30", "PERENE_SAVE_TIMEOUT_S": "60"}
 MASTER_KEY = {"PERENE_MASTER_KEY": "7e" * 32}
 
 
-async def test_messages_go_and_come_and_the_connection_stays(tmp_path: Path) -> None:
+async def test_messages_go_and_come_requests_are_answered_and_the_connection_stays(
+    tmp_path: Path,
+) -> None:
     with running_postgres("-c max_connections=30 -c shared_buffers=16MB") as server:
         simulator = Simulator(tmp_path)
         await simulator.start()
@@ -32,6 +44,8 @@ async def test_messages_go_and_come_and_the_connection_stays(tmp_path: Path) -> 
             await service.start_first()
             phone = await service.pair(simulator, "desk")
             await service.connected("desk")
+            body = {"id": "other", "start": False}
+            await service.ask("POST", "/v1/sessions", json=body)
             [friend] = await simulator.ask("POST", "/contacts", json={"count": 1})
             expected = [
                 text
@@ -71,7 +85,12 @@ async def restarted(
             body = {"to": friend["phone"], "text": text}
             await service.ask("POST", "/v1/sessions/desk/messages", json=body)
 
-    await asyncio.gather(restart(), come(), go())
+    async def look() -> None:
+        for path in LOOKS:
+            await service.ask("GET", path, headers={"Accept": "application/json"})
+        await service.ask("POST", "/v1/sessions/other/stop")
+
+    await asyncio.gather(restart(), come(), go(), look())
     return inbound + outbound
 
 

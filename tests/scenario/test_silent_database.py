@@ -196,14 +196,14 @@ async def test_a_message_that_was_stored_unheard_is_sent_once_the_database_answe
     """Nobody may repeat the request; hours later the message would come out of its time."""
     await world.user.pair()
     friend = world.simulator.add_contact(name="Ana").account.phone
-    queue = world.perene.store.queue_message
+    queue = world.perene.patient_store.queue_message
 
     async def mute(*asked: Any, **more: Any) -> None:
         await queue(*asked, **more)
         world.storage.falls_ill(Health.FAILING)
         raise StorageUnavailable("no answer within 10 s")
 
-    monkeypatch.setattr(world.perene.store, "queue_message", mute)
+    monkeypatch.setattr(world.perene.patient_store, "queue_message", mute)
     sending = asyncio.create_task(world.user.send(f"{friend}@s.whatsapp.net", "your order"))
     await world.pass_time(60)
     with pytest.raises(StorageUnavailable):

@@ -112,11 +112,12 @@ class Perene:
         )
         last_life = await self.store.last_life()  # before `storage` counts what is asked
         self._storage.attach(self.store.database)
-        self.feed = EventFeed(self.store)
         self.committer = Committer(
             commit=self._commit, clock=self._clock, policy=SavePolicy(), on_commit=self._committed
         )
         self.retries = Retries(self._clock, SavePolicy())
+        self.patient_store = self.store.asked_by(self.retries.ask)
+        self.feed = EventFeed(self.patient_store)
         self.gate = StartGate(
             self._clock, at_once=self.start_at_once, per_second=self.start_per_second
         )
@@ -124,6 +125,7 @@ class Perene:
         self.supervisor = Supervisor(
             self.store,
             self._means(),
+            self.retries,
             ring=self._committed,
             reach=self._network.is_reached,
             last_life=last_life,
@@ -137,7 +139,7 @@ class Perene:
     def _means(self) -> Means:
         owner = StoreOwner(
             store=self.store,
-            open_store=OwnedStores(self.store, self.retries),
+            open_store=OwnedStores(self.patient_store),
             committer=self.committer,
             clock=self._clock,
             policies=POLICIES,
@@ -155,12 +157,18 @@ class Perene:
         )
 
     def _open_desks(self) -> None:
-        self.sessions = SessionDesk(self.store, self.supervisor, self._clock, ring=self._committed)
+        self.sessions = SessionDesk(
+            self.patient_store,
+            self.supervisor,
+            self._clock,
+            at_once=self.store,
+            ring=self._committed,
+        )
         self.accounts = AccountDesk(
-            self.store, self.feed, self._clock, self.policy, ring=self._committed
+            self.patient_store, self.feed, self._clock, self.policy, ring=self._committed
         )
         self.messages = MessageDesk(
-            self.store,
+            self.patient_store,
             self._clock,
             self.retries,
             compose=lambda text: text_message(text).SerializeToString(),

@@ -54,11 +54,11 @@ async def wire_sessions(
     settings: Settings, store: Store, clock: Clock, metrics: Metrics
 ) -> Sessions:
     """Make the parts that drive sessions. Nothing runs yet."""
-    # What the API asks keeps no session waiting; nor does what else can come later.
-    aside = store.aside()
-    feed = EventFeed(aside)
     saving = _save_policy(settings)
     retries = Retries(clock, saving)
+    # What the API asks keeps no session waiting; nor does what else can come later.
+    aside = store.aside().asked_by(retries.ask)
+    feed = EventFeed(aside)
     committer = Committer(
         commit=store.commit,
         clock=clock,
@@ -75,7 +75,7 @@ async def wire_sessions(
     means = Means(
         ownership=StoreOwner(
             store=store,
-            open_store=OwnedStores(store, retries),
+            open_store=OwnedStores(store.asked_by(retries.ask)),
             committer=committer,
             clock=clock,
             policies=policies,
@@ -90,7 +90,12 @@ async def wire_sessions(
         policies=policies,
     )
     supervisor = Supervisor(
-        store, means, ring=feed.ring, reach=connect.reach, last_life=await _last_life(store)
+        store,
+        means,
+        retries,
+        ring=feed.ring,
+        reach=connect.reach,
+        last_life=await _last_life(store),
     )
     return Sessions(
         supervisor=supervisor,

@@ -51,19 +51,25 @@ def wire_server(
 
 
 def _ports(
-    store: Store,
+    at_once: Store,
     clock: Clock,
     metrics: Metrics,
     sessions: Sessions,
     watch: Watch,
     streams: Streams,
 ) -> Ports:
+    patiently = at_once.asked_by(sessions.retries.ask)
     return Ports(
         gateway=SessionDesk(
-            store, sessions.supervisor, clock, ring=sessions.feed.ring, forget=sessions.forget
+            patiently,
+            sessions.supervisor,
+            clock,
+            at_once=at_once,
+            ring=sessions.feed.ring,
+            forget=sessions.forget,
         ),
         messages=MessageDesk(
-            store,
+            patiently,
             clock,
             sessions.retries,
             compose=lambda text: text_message(text).SerializeToString(),

@@ -12,7 +12,7 @@ import concurrent.futures
 import copy
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from typing import Concatenate, Final, ParamSpec, Protocol, TypeVar
@@ -55,12 +55,14 @@ class _NobodyWaits(StorageError):
     """Rolls back a transaction whose caller has gone; nobody sees it."""
 
 
-class Reads(Protocol):
-    """What answers questions, as `Database.read` does."""
+class Asking(Protocol):
+    """Asks what it is given, perhaps more than once, and returns the answer."""
 
-    async def read(
-        self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T: ...
+    async def __call__(self, question: Callable[[], Awaitable[T]], /) -> T: ...
+
+
+async def _once(question: Callable[[], Awaitable[T]]) -> T:
+    return await question()
 
 
 class Database:
@@ -83,6 +85,7 @@ class Database:
         self._crews = (self._writing, self._reading, self._reading_aside)
         self._turn: AbstractAsyncContextManager[object] = nullcontext()
         """Held by a write from when it is given to the writing thread."""
+        self._asking: Asking = _once
         self.limit_s = limit_s
         """How long anything that is asked may take."""
         self.limit: Limit = asyncio.timeout
@@ -145,6 +148,12 @@ class Database:
         other._turn = asyncio.Lock()  # noqa: SLF001
         return other
 
+    def asked_by(self, asking: Asking) -> "Database":
+        """Return this database, whose reads `asking` asks; closing either closes both."""
+        other = copy.copy(self)
+        other._asking = asking  # noqa: SLF001 # our own copy
+        return other
+
     @property
     def dialect(self) -> str:
         """`sqlite` or `postgresql`."""
@@ -158,12 +167,16 @@ class Database:
         Each statement sees what is committed when it starts. A read whose connection turns out to
         be dead is tried once more on a fresh one. Raises StorageUnavailable, or what `fn` raises.
         """
-        return await self._ask(
-            self._reading,
-            Errand(),
-            lambda: self._read(lambda c: fn(c, *args, **kwargs)),
-            turn=nullcontext(),
-        )
+
+        def question() -> Awaitable[T]:
+            return self._ask(
+                self._reading,
+                Errand(),
+                lambda: self._read(lambda c: fn(c, *args, **kwargs)),
+                turn=nullcontext(),
+            )
+
+        return await self._asking(question)
 
     async def write(
         self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs

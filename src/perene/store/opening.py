@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, bindparam, exists, select
 from perene.core.errors import NotFound, UnreadableState
 from perene.core.ids import SessionId
 from perene.store.credentials import open_credentials
-from perene.store.database import Reads
+from perene.store.database import Database
 from perene.store.gathering import Gathering
 from perene.store.keyring import Keyring
 from perene.store.messages import queued_of
@@ -33,8 +33,8 @@ _QUEUED = select(sessions.c.id).where(_ASKED, exists().where(queued_of(sessions.
 class OpeningReads:
     """Reads for connections that open together, one statement for all that ask meanwhile."""
 
-    def __init__(self, reads: Reads, keyring: Keyring) -> None:
-        self._reads = reads
+    def __init__(self, database: Database, keyring: Keyring) -> None:
+        self._database = database
         self._keyring = keyring
         self._credentials = Gathering[SessionId, Credentials](self._read_credentials)
         self._queued = Gathering[SessionId, bool](self._read_queued)
@@ -50,10 +50,10 @@ class OpeningReads:
     async def _read_credentials(
         self, asked: Sequence[SessionId]
     ) -> list[Credentials | NotFound | UnreadableState]:
-        return await self._reads.read(_credentials_of, self._keyring, asked)
+        return await self._database.read(_credentials_of, self._keyring, asked)
 
     async def _read_queued(self, asked: Sequence[SessionId]) -> list[bool]:
-        return await self._reads.read(_queued_of, asked)
+        return await self._database.read(_queued_of, asked)
 
 
 def _queued_of(connection: Connection, asked: Sequence[SessionId]) -> list[bool]:

@@ -13,7 +13,7 @@ from perene.core.unit import AddressPair, PeerMessage, PreKeyWrite
 from perene.store import account, ciphertexts, ledger, messages, pre_keys, privacy_tokens, ratchets
 from perene.store.account import LimitHistory
 from perene.store.addresses import pairs_with
-from perene.store.database import Reads
+from perene.store.database import Database
 from perene.store.keyring import Keyring
 from perene.store.opening import OpeningReads
 from perene.store.peer_messages import newest_peer_messages
@@ -27,12 +27,12 @@ T = TypeVar("T")
 class Source:
     """What the readers of all sessions have in common: where they read, and what opens it."""
 
-    __slots__ = ("keyring", "opening", "reads")
+    __slots__ = ("database", "keyring", "opening")
 
-    def __init__(self, reads: Reads, keyring: Keyring) -> None:
-        self.reads = reads
+    def __init__(self, database: Database, keyring: Keyring) -> None:
+        self.database = database
         self.keyring = keyring
-        self.opening = OpeningReads(reads, keyring)
+        self.opening = OpeningReads(database, keyring)
 
 
 class SessionReader:
@@ -133,7 +133,7 @@ class SessionReader:
 
     async def limit_history(self, after: int) -> LimitHistory:
         """Return what was said of the account's limits behind a position (0 for all)."""
-        return await self._source.reads.read(account.limit_history, self._session, after)
+        return await self._source.database.read(account.limit_history, self._session, after)
 
     async def chat_standing(self, chat: str) -> ChatStanding:
         """Return how far a chat with a person has come, by any of its addresses."""
@@ -148,7 +148,7 @@ class SessionReader:
         def read(connection: Connection) -> T:
             return fn(connection, self._session_key(connection), *args, **kwargs)
 
-        return await self._source.reads.read(read)
+        return await self._source.database.read(read)
 
     async def _read_sealed(
         self,
@@ -161,7 +161,7 @@ class SessionReader:
             sealer = self._source.keyring.sealer(connection, key, self._session)
             return fn(connection, key, sealer, *args, **kwargs)
 
-        return await self._source.reads.read(read)
+        return await self._source.database.read(read)
 
     def _session_key(self, connection: Connection) -> int:
         if self._key is None:

@@ -12,7 +12,7 @@ from perene.core.events import Event, EventType
 from perene.core.ids import Epoch, SessionId
 from perene.core.unit import Committed, Unit
 from perene.store import outbox, units
-from perene.store.database import LIMIT_S, Database
+from perene.store.database import LIMIT_S, Asking, Database
 from perene.store.evidence import Evidence
 from perene.store.keyring import Keyring, in_use
 from perene.store.master_key import find_master_key
@@ -62,6 +62,12 @@ class Store(SessionShelf, MessageShelf, Evidence, Upkeep):
         """Return this store for those who may keep no session waiting: see `Database.aside`."""
         other = copy.copy(self)
         other.database = self.database.aside()
+        return other
+
+    def asked_by(self, asking: Asking) -> "Store":
+        """Return this store, whose reads `asking` asks: see `Database.asked_by`."""
+        other = copy.copy(self)
+        other.database = self.database.asked_by(asking)
         return other
 
     async def close(self) -> None:

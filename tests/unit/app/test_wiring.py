@@ -58,7 +58,12 @@ class Wired:
         self.watch = watch
         self.hold = hold
         self.desk = SessionDesk(
-            store, sessions.supervisor, clock, ring=sessions.feed.ring, forget=sessions.forget
+            store,
+            sessions.supervisor,
+            clock,
+            at_once=store,
+            ring=sessions.feed.ring,
+            forget=sessions.forget,
         )
 
 

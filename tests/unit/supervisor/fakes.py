@@ -20,6 +20,7 @@ from perene.supervisor.gate.start_gate import StartGate
 from perene.supervisor.metrics import Metrics
 from perene.supervisor.session.means import Means
 from perene.supervisor.storage.committer import Committer, Lane, SavePolicy
+from perene.supervisor.storage.retries import Retries
 from perene.supervisor.storage.store import OutageRow
 from tests.support.endings import STOPPED
 from tests.support.virtual_clock import START, VirtualClock
@@ -317,7 +318,8 @@ class World:
             metrics=self.metrics,
             policies=POLICIES,
         )
-        return Supervisor(self.store, means, ring=self.ring, reach=self.reach)
+        retries = Retries(self.clock, SavePolicy())
+        return Supervisor(self.store, means, retries, ring=self.ring, reach=self.reach)
 
     async def reach(self) -> bool:
         """The network is there: what fails is something else."""

@@ -37,8 +37,9 @@ def _anybody(record: SessionRecord, to: str) -> AbstractAsyncContextManager[None
 class MessageDesk:
     """Implements `ports.Messages` on the store. A message is committed before it is confirmed.
 
-    A database that restarts is waited for (`retries`): who sends is not refused for it. `wake` is
-    called with a session for which one waits, `doubt` with one for which one may wait.
+    A database that restarts is waited for (`retries`, which are to ask what is read of `store`,
+    too): who sends is not refused for it. `wake` is called with a session for which one waits,
+    `doubt` with one for which one may wait.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class MessageDesk:
         idempotency_key: str | None,
         request_hash: bytes,
     ) -> Accepted:
-        record = await self._retries.ask(lambda: self._store.get_session(session))
+        record = await self._store.get_session(session)
         message = self._composed(record, to, text)
         try:
             stored = await self._retries.ask(

@@ -34,6 +34,7 @@ _PATIENCE_S = 2.0
 class SessionDesk:
     """Implements `ports.Gateway` on the store and the supervisor.
 
+    `at_once` is the same store, for what is told from memory when it does not answer soon.
     `forget` is called with each session that was deleted: what is remembered of it goes, too.
     """
 
@@ -43,12 +44,14 @@ class SessionDesk:
         supervisor: Supervisor,
         clock: Clock,
         *,
+        at_once: Sessions,
         ring: Callable[[], None],
         forget: Callable[[SessionId], None] = lambda _: None,
     ) -> None:
         self._ring = ring
         self._forget = forget
         self._store = store
+        self._at_once = at_once
         self._supervisor = supervisor
         self._roster = supervisor.roster
         self._clock = clock
@@ -81,7 +84,7 @@ class SessionDesk:
     async def list_sessions(self) -> Sequence[SessionView]:
         asked_at = self._clock.now()
         try:
-            records = await self._reads.ask(self._store.list_sessions)
+            records = await self._reads.ask(self._at_once.list_sessions)
         except StorageUnavailable as error:
             return self._remembered(error)
         for record in records:
@@ -91,7 +94,7 @@ class SessionDesk:
 
     async def session(self, session: SessionId) -> SessionView:
         try:
-            return await self._reads.ask(partial(self._stored, session))
+            return await self._reads.ask(partial(self._read, self._at_once, session))
         except StorageUnavailable as error:
             for view in self._remembered(error):
                 if view.record.id == session:
@@ -100,10 +103,13 @@ class SessionDesk:
 
     async def _stored(self, session: SessionId) -> SessionView:
         """Return a session as it is stored now: what was changed is never told from memory."""
+        return await self._read(self._store, session)
+
+    async def _read(self, store: Sessions, session: SessionId) -> SessionView:
         asked_at = self._clock.now()
-        record = await self._store.get_session(session)
+        record = await store.get_session(session)
         self._roster.remember(record, asked_at)
-        return self._view(record, await self._store.twins(session))
+        return self._view(record, await store.twins(session))
 
     def _remembered(self, error: StorageUnavailable) -> Sequence[SessionView]:
         """Return every session as far as memory knows it; raises the error when it does not."""

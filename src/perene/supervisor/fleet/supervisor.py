@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 import structlog
 
@@ -22,6 +23,7 @@ from perene.supervisor.fleet.way_back import WayBack
 from perene.supervisor.session.means import Means
 from perene.supervisor.session.task import SessionTask
 from perene.supervisor.storage.patient_reads import PatientReads
+from perene.supervisor.storage.retries import Retries
 from perene.supervisor.storage.store import Sessions
 
 log = structlog.stdlib.get_logger()
@@ -34,13 +36,15 @@ class Supervisor:
     WhatsApp's server takes connections, and raises nothing. `last_life` is when the service is
     known to have run last before, None if nobody knows: sessions that were up count as down since
     this one began then. Browsers, API clients and event streams have no part in a session's life:
-    they read, and ask for desires (C1).
+    they read, and ask for desires (C1); for these a database that restarts is waited for
+    (`retries`).
     """
 
     def __init__(
         self,
         store: Sessions,
         means: Means,
+        retries: Retries,
         *,
         ring: Callable[[], None],
         reach: Callable[[], Awaitable[bool]],
@@ -48,6 +52,7 @@ class Supervisor:
     ) -> None:
         clock = means.clock
         self._store = store
+        self._retries = retries
         self._clock = clock
         self._ring = ring
         self._closing = asyncio.Event()
@@ -120,23 +125,23 @@ class Supervisor:
         Its next connection is made with the options that are stored by now.
         """
         async with self._changes.turn(session):
-            await self._store.set_desired(session, Desired.RUNNING)
-            await self._started(await self._store.get_session(session))
+            await self._want(session, Desired.RUNNING)
+            await self._started(await self._record(session))
 
     async def stop(self, session: SessionId) -> None:
         """Want a session stopped; returns when its connection has drained."""
         async with self._changes.turn(session):
-            await self._store.set_desired(session, Desired.STOPPED)
+            await self._want(session, Desired.STOPPED)
             self._wanted.discard(session)
             await self._wanted.halt(session)
-            if self._wanted.settle(await self._store.get_session(session)):
+            if self._wanted.settle(await self._record(session)):
                 await self._runner.ended(session)
 
     async def restart(self, session: SessionId) -> None:
         """Want a new connection now; counts begin anew, but no ban ends by it."""
         async with self._changes.turn(session):
-            await self._store.set_desired(session, Desired.RUNNING)
-            record = await self._store.get_session(session)
+            await self._want(session, Desired.RUNNING)
+            record = await self._record(session)
             task = self._heeding(session)
             if task is None:
                 await self._started(record)
@@ -157,12 +162,12 @@ class Supervisor:
         dies of a bug by the task that follows: this returns then, before it is done.
         """
         async with self._changes.turn(session):
-            await self._store.set_desired(session, Desired.LOGGED_OUT)
+            await self._want(session, Desired.LOGGED_OUT)
             self._wanted.discard(session)
             task = self._heeding(session)
             if task is None:
                 await self._wanted.halt(session)
-                task = self._wanted.resume(await self._store.get_session(session))
+                task = self._wanted.resume(await self._record(session))
             else:
                 task.log_out()
             if task is not None:
@@ -172,7 +177,7 @@ class Supervisor:
         """Stop a session and delete everything of it."""
         async with self._changes.turn(session):
             try:
-                await self._store.get_session(session)
+                await self._record(session)
             except NotFound:
                 # Deleted by an earlier call, whose database did not say so in time; or gone with
                 # the restore of a backup.
@@ -197,10 +202,10 @@ class Supervisor:
             return
         if session in self.roster.tasks:
             await self._wanted.halt(session)
-            record = await self._store.get_session(session)
+            record = await self._record(session)
         if record.desired is not Desired.RUNNING:
             # A logout that had to be finished first has left it to be stopped.
-            await self._store.set_desired(session, Desired.RUNNING)
+            await self._want(session, Desired.RUNNING)
             record = replace(record, desired=Desired.RUNNING)
         self._wanted.start(record, by_person=True)
 
@@ -208,6 +213,12 @@ class Supervisor:
         """Return a session's task, if it has one that can take a wish."""
         task = self.roster.tasks.get(session)
         return task if task is not None and task.heeds else None
+
+    async def _want(self, session: SessionId, desired: Desired) -> None:
+        await self._retries.ask(partial(self._store.set_desired, session, desired))
+
+    async def _record(self, session: SessionId) -> SessionRecord:
+        return await self._retries.ask(partial(self._store.get_session, session))
 
     def doubt(self, session: SessionId) -> None:
         """Nobody knows what is stored of a session: the next look finds out, and acts on it."""

@@ -61,7 +61,7 @@ class MemoryMessages:
     unheard: int = 0
     """How many answers are lost, with what was asked done."""
     away: int = 0
-    """How many questions are refused."""
+    """How many messages are refused."""
 
     def __post_init__(self) -> None:
         self.sessions.add("ana", paired=True)
@@ -71,13 +71,7 @@ class MemoryMessages:
         self.sessions.records[ANA] = replace(record, **changes)
 
     async def get_session(self, session: SessionId) -> SessionRecord:
-        self._refuse()
         return await self.sessions.get_session(session)
-
-    def _refuse(self) -> None:
-        if self.away:
-            self.away -= 1
-            raise StorageUnavailable("it restarts")
 
     async def queue_message(
         self,
@@ -87,7 +81,9 @@ class MemoryMessages:
         idempotency_key: str | None,
         request_hash: bytes,
     ) -> Stored:
-        self._refuse()
+        if self.away:
+            self.away -= 1
+            raise StorageUnavailable("it restarts")
         if idempotency_key in self.keys:
             earlier, stored = self.keys[idempotency_key]
             if earlier != request_hash:

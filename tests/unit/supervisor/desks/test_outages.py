@@ -75,8 +75,9 @@ class Around:
 
 
 def desk(around: Around) -> SessionDesk:
+    store = cast("Sessions", around)
     return SessionDesk(
-        cast("Sessions", around), cast("Supervisor", around), VirtualClock(), ring=lambda: None
+        store, cast("Supervisor", around), VirtualClock(), at_once=store, ring=lambda: None
     )
 
 

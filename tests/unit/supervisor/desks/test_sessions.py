@@ -43,7 +43,9 @@ async def world() -> AsyncIterator[World]:
 
 @pytest.fixture
 def desk(world: World) -> SessionDesk:
-    return SessionDesk(world.store, world.supervisor, world.clock, ring=world.ring)
+    return SessionDesk(
+        world.store, world.supervisor, world.clock, at_once=world.store, ring=world.ring
+    )
 
 
 async def create(

@@ -1,6 +1,8 @@
 """Changes of which nobody knows what came of them."""
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 import pytest
 
@@ -38,14 +40,23 @@ class Unsure:
         monkeypatch.setattr(world.store, "set_desired", unsure)
 
 
+async def refused(world: World, change: Coroutine[Any, Any, None]) -> None:
+    """Let a change wait for the database until it is refused."""
+    changing = asyncio.create_task(change)
+    for wait_s in (2, 4):
+        await world.clock.until_asleep(wait_s)
+        await world.clock.advance(wait_s)
+    with pytest.raises(StorageUnavailable):
+        await changing
+
+
 @pytest.mark.requirement("C3", "E8")
 async def test_a_start_that_was_stored_unheard_is_followed_within_ten_seconds(
     running: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running.store.add("ana", paired=True, desired=Desired.STOPPED)
     Unsure(running, monkeypatch)
-    with pytest.raises(StorageUnavailable):
-        await running.supervisor.start(ANA)
+    await refused(running, running.supervisor.start(ANA))
     assert not running.supervisor.roster.is_running(ANA)
     await running.clock.advance(10)
     await running.engine("ana")
@@ -57,8 +68,7 @@ async def test_a_stop_that_was_stored_unheard_is_followed_within_ten_seconds(
 ) -> None:
     engine = await started(running, paired=True)
     Unsure(running, monkeypatch)
-    with pytest.raises(StorageUnavailable):
-        await running.supervisor.stop(ANA)
+    await refused(running, running.supervisor.stop(ANA))
     assert running.supervisor.roster.is_running(ANA)
     await running.clock.advance(10)
     await gone(running.supervisor, ANA)
@@ -77,8 +87,7 @@ async def test_a_logout_that_was_stored_unheard_is_followed_within_ten_seconds(
     engine.observer.notice(Opened(at=running.clock.now()))
     await turns()
     Unsure(running, monkeypatch)
-    with pytest.raises(StorageUnavailable):
-        await running.supervisor.logout(ANA)
+    await refused(running, running.supervisor.logout(ANA))
     await running.clock.advance(10)
     await gone(running.supervisor, ANA)
     assert engine.logged_out
@@ -92,8 +101,7 @@ async def test_a_change_that_was_not_stored_changes_nothing(
 ) -> None:
     engine = await started(running, paired=True)
     Unsure(running, monkeypatch).stores = False
-    with pytest.raises(StorageUnavailable):
-        await getattr(running.supervisor, change)(ANA)
+    await refused(running, getattr(running.supervisor, change)(ANA))
     await running.clock.advance(60)
     await turns()
     assert running.supervisor.roster.is_running(ANA)
@@ -142,8 +150,7 @@ async def test_a_stop_stored_unheard_ends_the_outage_of_a_session_that_had_died(
     """A task that died cannot tell how its outage ended: a second look has another do it."""
     await fail_in_an_outage(running)
     Unsure(running, monkeypatch)
-    with pytest.raises(StorageUnavailable):
-        await running.supervisor.stop(ANA)
+    await refused(running, running.supervisor.stop(ANA))
     for _ in range(2):
         await running.clock.advance(10)
         await turns()
@@ -159,8 +166,7 @@ async def test_what_is_asked_after_a_stop_that_was_stored_unheard_counts(
 ) -> None:
     await started(running, paired=True)
     unsure = Unsure(running, monkeypatch)
-    with pytest.raises(StorageUnavailable):
-        await running.supervisor.stop(ANA)
+    await refused(running, running.supervisor.stop(ANA))
     unsure.lasts = False
     await getattr(running.supervisor, wish)(ANA)
     await running.clock.advance(30)
@@ -174,8 +180,7 @@ async def test_what_was_found_out_is_not_asked_again(
 ) -> None:
     running.store.add("ana", paired=True, desired=Desired.STOPPED)
     Unsure(running, monkeypatch)
-    with pytest.raises(StorageUnavailable):
-        await running.supervisor.start(ANA)
+    await refused(running, running.supervisor.start(ANA))
     await running.clock.advance(10)
     await running.engine("ana")
     asked = list[SessionId]()
@@ -183,3 +188,32 @@ async def test_what_was_found_out_is_not_asked_again(
     await running.clock.advance(60)
     await turns()
     assert asked == []
+
+
+@pytest.mark.requirement("D9", "E8")
+@pytest.mark.parametrize("stores", [False, True])
+@pytest.mark.parametrize(
+    ("change", "desired"),
+    [
+        ("start", Desired.RUNNING),
+        ("stop", Desired.STOPPED),
+        ("restart", Desired.RUNNING),
+        ("logout", Desired.STOPPED),
+    ],
+)
+async def test_a_change_waits_for_a_database_that_restarts(
+    running: World, monkeypatch: pytest.MonkeyPatch, change: str, desired: Desired, *, stores: bool
+) -> None:
+    engine = await started(running, paired=True)
+    engine.observer.notice(Opened(at=running.clock.now()))
+    await turns()
+    unsure = Unsure(running, monkeypatch)
+    unsure.stores = stores
+    changing = asyncio.create_task(getattr(running.supervisor, change)(ANA))
+    await running.clock.until_asleep(2)
+    unsure.lasts = False
+    await running.clock.advance(2)
+    await changing
+    assert running.store.records[ANA].desired is desired
+    assert running.supervisor.roster.is_running(ANA) is (desired is Desired.RUNNING)
+    assert running.store.destroyed == ([ANA] if change == "logout" else [])
