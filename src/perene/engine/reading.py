@@ -44,7 +44,11 @@ class Reading:
 async def read_parts(
     draft: Draft, incoming: Incoming, encs: Sequence[Node], own: Credentials
 ) -> Reading:
-    """Decrypt every part, staging what each advances; a part that fails changes nothing."""
+    """Decrypt every part, staging what each advances; a part that fails changes nothing.
+
+    One that is no message does not cost those beside it (whatsmeow message.go `decryptMessages`,
+    2026-08-21).
+    """
     reading = Reading()
     # Direct parts first: they carry the sender key that the group part needs (§4.1).
     for enc in sorted(encs, key=lambda enc: enc.attrs.get("type") not in _DIRECT):
@@ -63,7 +67,7 @@ async def read_parts(
         message = parse_message(opened.plaintext)
         if message is None:
             reading.malformed = True
-            return reading
+            continue
         if message.HasField("senderKeyDistributionMessage"):
             await _take_sender_key(message.senderKeyDistributionMessage, incoming, draft)
         if reading.content is None or describe(message).kind is not None:

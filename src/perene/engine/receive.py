@@ -85,14 +85,13 @@ class Receiver:
             self._unreadable.unsupported(incoming, draft, encs[0].attrs.get("type", ""))
             return
         reading = await read_parts(draft, incoming, encs, self._stage.credentials)
-        if reading.malformed:
-            self._unreadable.malformed(incoming, draft)
-            return
         if reading.new_identity:
             now = self._clock.now()
             draft.events.append(told_of(EventType.PEER_IDENTITY_CHANGED, incoming, {}, now=now))
         if reading.failure is not None and not reading.has_content:
             await self._unreadable.not_decrypted(incoming, draft, reading.failure)
+        elif reading.malformed and not reading.has_content:
+            self._unreadable.malformed(incoming, draft)
         elif reading.content is not None:
             draft.ciphertexts.extend(incoming.digests)
             await self._accept(incoming, draft, reading.content, reading.body)

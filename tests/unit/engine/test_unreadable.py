@@ -15,6 +15,7 @@ from perene.wire.proto import wa_pb2
 from tests.unit.engine.desk import ANA, GROUP, LIMIT, OWN_PHONE, Desk, Peer
 
 HELLO = wa_pb2.Message(conversation="hello")
+NO_MESSAGE = b"\xff\xff\xff"
 
 
 @pytest.fixture
@@ -275,7 +276,7 @@ async def test_a_key_used_before_for_a_message_that_nobody_has_is_a_loss(
 
 async def test_what_is_decrypted_and_no_message_is_refused_once(desk: Desk) -> None:
     ana = Peer(desk)
-    stanza = ana.stanza(ana.enc(b"\xff\xff\xff"))
+    stanza = ana.stanza(ana.enc(NO_MESSAGE))
     unit = await desk.receive(stanza)
     assert unit.ledger[0].reason == unit.events[0].payload["reason"] == "invalid_protobuf"
     assert unit.ciphertexts == digests_of(stanza)
@@ -285,6 +286,43 @@ async def test_what_is_decrypted_and_no_message_is_refused_once(desk: Desk) -> N
     units = len(desk.store.units)
     await desk.receive(stanza)
     assert len(desk.store.units) == units
+
+
+@pytest.mark.parametrize("first", [True, False])
+async def test_what_is_no_message_does_not_cost_the_text_beside_it(desk: Desk, first: bool) -> None:
+    ana = Peer(desk)
+    parts = (
+        [ana.enc(NO_MESSAGE), ana.enc(HELLO)] if first else [ana.enc(HELLO), ana.enc(NO_MESSAGE)]
+    )
+    unit = await desk.receive(ana.stanza(*parts))
+    assert [one.text for one in unit.messages] == ["hello"]
+    assert [entry.fate for entry in unit.ledger] == [Fate.DELIVERED]
+    assert "error" not in desk.answered.nodes[0].attrs
+
+
+async def test_a_key_beside_what_is_no_message_is_kept_and_the_message_is_refused(
+    desk: Desk,
+) -> None:
+    ana = Peer(desk)
+    unit = await desk.receive(ana.in_group(ana.enc(NO_MESSAGE), ana.enc(ana.distribution())))
+    assert unit.ledger[0].reason == "invalid_protobuf"
+    assert len(unit.sender_keys) == 1
+    assert desk.answered.nodes[0].attrs["error"] == "491"
+
+
+async def test_what_may_yet_be_read_is_asked_for_beside_what_is_no_message(desk: Desk) -> None:
+    ana = Peer(desk)
+    unit = await desk.receive(ana.in_group(ana.enc(NO_MESSAGE), ana.group_enc(HELLO)))
+    assert (unit.ledger[0].fate, unit.ledger[0].reason) == (Fate.PENDING, "no_sender_key")
+    assert desk.answered.delayed[0].attrs["type"] == "retry"
+
+
+async def test_whose_keys_are_new_is_told_though_the_message_is_none(desk: Desk) -> None:
+    await desk.receive(Peer(desk).text("before", id_="A0"))
+    other = Peer(desk)
+    unit = await desk.receive(other.stanza(other.enc(NO_MESSAGE)))
+    told = [event.type for event in unit.events]
+    assert told == [EventType.PEER_IDENTITY_CHANGED, EventType.MESSAGE_UNREADABLE]
 
 
 @pytest.mark.parametrize(("kind", "code"), [("msmsg", "495"), ("quantum", "488")])
