@@ -127,6 +127,7 @@ class Session:
             case Probe():
                 if effect.ask_phone:
                     self.found.asked += not learning
+                    self.found.asked_early += learning
                     self._answer_at = self._phone.answer_to(now) or self._answer_at
                 self._step(ProbeAnswered(phone_asked=effect.ask_phone), now + _PROBE)
             case Reopen():

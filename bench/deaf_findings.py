@@ -41,6 +41,7 @@ class Findings:
     false_early: int = 0
     false_at: list[datetime] = field(default_factory=list[datetime])
     asked: int = 0
+    asked_early: int = 0
     deaf: int = 0
     confirmed: int = 0
     reopened_deaf: int = 0
@@ -64,6 +65,7 @@ class Findings:
         self.false_early += other.false_early
         self.false_at += other.false_at
         self.asked += other.asked
+        self.asked_early += other.asked_early
         self.deaf += other.deaf
         self.confirmed += other.confirmed
         self.reopened_deaf += other.reopened_deaf
@@ -85,8 +87,11 @@ def table(results: Mapping[tuple[str, Habits], Findings], *, seeds: range) -> li
     lines = [
         f"Seeds {seeds.start} to {seeds.stop - 1}.",
         "",
-        "| traffic | phone | months | false restarts a month | in a first fortnight | questions |",
-        "|---|---|---:|---:|---:|---:|",
+        (
+            "| traffic | phone | months | false restarts a month | in a first fortnight |"
+            " questions a month | in a first fortnight |"
+        ),
+        "|---|---|---:|---:|---:|---:|---:|",
     ]
     lines += [_restarts(*key, found) for key, found in results.items()]
     lines += ["", *_TIMES]
@@ -97,9 +102,10 @@ def table(results: Mapping[tuple[str, Habits], Findings], *, seeds: range) -> li
 
 def _restarts(name: str, phone: str, found: Findings) -> str:
     first = found.false_early / found.early if found.early else 0.0
+    asked_first = found.asked_early / found.early if found.early else 0.0
     return (
         f"| {name} | {phone} | {found.months:.0f} | {found.false_per_month:.2f} | {first:.1f} |"
-        f" {found.asked_per_month:.1f} |"
+        f" {found.asked_per_month:.0f} | {asked_first:.0f} |"
     )
 
 

@@ -11,6 +11,8 @@ from perene.core.hearing.doubt import asking, limit
 from perene.core.hearing.state import Hearing, Phase
 
 _DAY = timedelta(days=1)
+_MOST_ANSWERS = 40
+"""An exponent is bounded: a float would overflow long after any pause."""
 _LATER = 4
 """By how much later each further question follows, when two were not enough."""
 
@@ -91,7 +93,10 @@ def ask_again_due(state: Hearing) -> datetime | None:
     if tried >= state.policy.most_questions:
         return None
     # Later each time: a phone that is out of reach for a moment answers none of many.
-    again = unanswered + state.policy.phone_answers * _LATER ** (tried - 1)
+    later = tried - state.policy.quick_questions
+    again = unanswered
+    if later >= 0:
+        again += state.policy.phone_answers * _LATER**later
     given_up = reopen_due(state)
     return None if given_up is not None and given_up <= again else again
 
@@ -106,10 +111,25 @@ def routine_due(state: Hearing) -> datetime | None:
         return None
     tried_at = state.questions.tried_at
     if tried_at is None or tried_at < state.heard_at:
-        return state.heard_at + state.policy.phone_silence
+        long = state.heard_at + state.policy.phone_silence
+        return first(long, _missing_due(state, state.heard_at, before=long))
     # Ever later: each question to a phone that is off waits for it at the server.
     in_vain = max(0, state.questions.tried - state.policy.most_questions)
     return tried_at + min(state.policy.phone_silence * 2 ** min(in_vain, 16), _DAY)
+
+
+def _missing_due(state: Hearing, since: datetime, *, before: datetime) -> datetime | None:
+    """Return when so much of what usually comes is missing that the phone is asked.
+
+    Ever more has to be missing while it answers and less comes than usual: a holiday.
+    """
+    policy, answers = state.policy, min(state.answers, _MOST_ANSWERS)
+    missing = policy.missing * policy.missing_factor**answers
+    due = state.habit.usually_due(since, missing, before=before)
+    last = state.questions.last
+    if due is None or last is None:
+        return due
+    return max(due, last + policy.phone_pause)
 
 
 def untaken_due(state: Hearing) -> datetime | None:

@@ -55,6 +55,8 @@ _LEAST_KNOWN = 0.5
 """Clumps on which any rate rests at least: what the wider rate is worth."""
 _NEARLY = 0.6
 """Times the usual traffic from which on it counts as usual."""
+_ENOUGH = 100.0
+"""Clumps from which on what usually comes is known."""
 _WHOLE_H = 0.45
 """Hours of a half hour that have to be listened to before it says how much half hours vary."""
 _HORIZON_H = 336.0
@@ -93,10 +95,15 @@ class Habit:
         return self.evenness.level(self.clump)
 
     @property
+    def is_nearly_usual(self) -> bool:
+        """Tell whether, as far as can be said, about as much comes as usual."""
+        return self.level >= _NEARLY
+
+    @property
     def is_usual(self) -> bool:
         """Tell whether as much comes as usual, and enough to say so."""
         recent = self.evenness.recent
-        return recent.messages >= _ITSELF * self.clump and self.level >= _NEARLY
+        return recent.messages >= _ITSELF * self.clump and self.is_nearly_usual
 
     def known(self) -> float:
         """Return how many clumps what is known rests on."""
@@ -145,6 +152,22 @@ class Habit:
                 needed = known * math.expm1(left / known)
                 return datetime.fromtimestamp((begin + needed / rate) * _HOUR_S, UTC)
             left -= counted
+            begin = (slot + 1) * SLOT_H
+        return None
+
+    def usually_due(self, start: datetime, clumps: float, *, before: datetime) -> datetime | None:
+        """Return when so many clumps usually come after `start`, whatever the present is like.
+
+        None if that is not earlier than `before`, or if too few have come to call anything usual.
+        """
+        if self.known() < _ENOUGH:
+            return None
+        begin, usual, left = _hours(start), self.usual, clumps * self.clump
+        for slot, hours in stretches(begin, _hours(before)):
+            rate = self._rate(slot, usual)
+            if rate * hours >= left:
+                return datetime.fromtimestamp((begin + left / rate) * _HOUR_S, UTC)
+            left -= rate * hours
             begin = (slot + 1) * SLOT_H
         return None
 

@@ -128,6 +128,7 @@ def _heard(state: Hearing, event: Heard, now: datetime) -> Hearing:
         silence=silence.broken(now, by_message=counted > 0),
         quiet_until=None if habit.is_usual else state.quiet_until,
         explained=0 if alive else state.explained,
+        answers=0 if alive and habit.is_nearly_usual else state.answers,
         try_after=None if alive else state.try_after,
         suspicion=None if suspected else state.suspicion,
     )
@@ -138,7 +139,7 @@ def _phone_answered(state: Hearing, now: datetime) -> Hearing:
     if state.questions.asked is None or state.phase in (Phase.CLOSED, Phase.REOPENING):
         return state
     silence = state.silence
-    state = replace(state, questions=state.questions.answered())
+    state = replace(state, questions=state.questions.answered(), answers=state.answers + 1)
     if silence is None or state.phase not in (Phase.PROBING, Phase.WAITING):
         return state
     habit = state.habit.endured(silence.message_at, now, known_to=silence.judged_to)

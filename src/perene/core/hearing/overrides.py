@@ -84,6 +84,14 @@ NUMBERS: Sequence[Number] = (
         meaning="seconds without a sign of life after which the phone is asked in any case",
     ),
     Number(
+        name="missing",
+        part="missing",
+        least=3,
+        most=1_000_000,
+        meaning="messages (bursts of them) that usually come, after which the phone is asked in any"
+        " case if they did not",
+    ),
+    Number(
         name="phone_answers",
         part="phone_answers",
         least=5,

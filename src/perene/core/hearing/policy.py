@@ -14,10 +14,12 @@ class HearingPolicy:
     `questions_a_month` times a month, or once in `messages_a_question`, whichever is more, and
     `questions_unanswered` times if it seldom answers; not again within `phone_pause`. That it does
     not answer within `phone_answers` is doubt as well. A phone that usually answers is asked
-    `questions` times, one after the other, before a connection is given up, and while that is not
-    doubt enough, later each time, up to `most_questions` times. It is asked whatever the doubt when
-    nothing was heard, or nothing answered, for `phone_silence`. With no `questions` no phone is
-    ever asked. Receipts for what the session sends count as missing after `receipts`.
+    `questions` times, one after the other, before a connection is given up; while that is not doubt
+    enough, up to `quick_questions` times, and later each time up to `most_questions` times. It is
+    asked whatever the doubt when nothing was heard, or nothing answered, for `phone_silence`, or
+    when `missing` of the messages that usually come by then did not: `missing_factor` times as many
+    after each answer, until about as much comes as usual. With no `questions` no phone is ever
+    asked. Receipts for what the session sends count as missing after `receipts`.
 
     Messages of ours are suspected once `sends` have left since the server last took one, the first
     of them `unanswered` ago. A false alarm puts off the next suspicion by `pause`, each further one
@@ -35,10 +37,13 @@ class HearingPolicy:
     messages_a_question: float = 2000.0
     questions_unanswered: float = 20.0
     questions: int = 2
+    quick_questions: int = 3
     most_questions: int = 5
     phone_answers: timedelta = timedelta(seconds=15)
-    phone_pause: timedelta = timedelta(minutes=10)
+    phone_pause: timedelta = timedelta(minutes=1)
     phone_silence: timedelta = timedelta(hours=2)
+    missing: float = 10.0
+    missing_factor: float = 1.25
     receipts: timedelta = timedelta(seconds=30)
     sends: int = 2
     unanswered: timedelta = timedelta(minutes=2)

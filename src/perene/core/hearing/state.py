@@ -72,6 +72,7 @@ class Hearing:
     `silence` is the present one, None before the first connection. `taken_at` is the first message
     of ours since the server last took one, `untaken` their number, resends included. `explained`
     times the present silence was explained by the phone; it is not tried again before `try_after`.
+    `answers` times the phone has answered since about as much came as usual.
     """
 
     policy: HearingPolicy = field(default_factory=HearingPolicy)
@@ -83,6 +84,7 @@ class Hearing:
     taken_at: datetime | None = None
     untaken: int = 0
     explained: int = 0
+    answers: int = 0
     try_after: datetime | None = None
     suspicion: Suspicion | None = None
     prove_by: datetime | None = None

@@ -22,6 +22,7 @@ def confirmed(
         replies=state.replies.forgotten(),
         questions=state.questions.forgotten(),
         explained=0,
+        answers=0,
         try_after=None,
         suspicion=None,
         prove_by=None,

@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 import pytest
 
@@ -155,6 +156,35 @@ def test_when_it_is_due_is_when_it_is_expected() -> None:
     assert due is not None
     assert due - since > timedelta(hours=10)
     assert habit.expected(since, due) == pytest.approx(30.0, abs=0.1)
+
+
+def test_what_usually_comes_is_due_whatever_comes_at_present() -> None:
+    known = after(steady(21, opens=8, closes=22), until=START + timedelta(days=21, hours=8))
+    morning = START + timedelta(days=21, hours=10)
+    quiet = known.lived(morning - 2 * HOUR, morning, 0)
+    assert quiet.level < 0.3
+    due = quiet.usually_due(morning, 10, before=morning + HOUR)
+    assert due is not None
+    assert (due - morning).total_seconds() == pytest.approx(600, rel=0.1)
+    assert quiet.usually_due(morning, 10, before=morning + HOUR / 10) is None
+    night = START + timedelta(days=21, hours=2)
+    first = known.usually_due(night, 10, before=night + 12 * HOUR)
+    assert first is not None
+    assert 8 <= (first - START).total_seconds() / 3600 % 24 < 9
+
+
+def test_what_comes_in_bursts_is_due_in_bursts() -> None:
+    known, moment = after(bursts(28)), START + timedelta(days=28)
+    due = known.usually_due(moment, 10, before=moment + 100 * HOUR)
+    assert due is not None
+    assert due - moment > 10 * HOUR
+
+
+def test_a_hundred_have_to_come_before_anything_is_usual() -> None:
+    few, many = after(islice(steady(1), 90)), after(islice(steady(1), 120))
+    moment = START + timedelta(hours=3)
+    assert few.usually_due(moment, 10, before=moment + HOUR) is None
+    assert many.usually_due(moment, 10, before=moment + HOUR) is not None
 
 
 def test_who_never_heard_anything_expects_nothing() -> None:

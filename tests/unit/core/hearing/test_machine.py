@@ -34,6 +34,7 @@ pytestmark = pytest.mark.requirement("F3")
 
 START = datetime(2026, 9, 7, 9, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
+MINUTE = timedelta(minutes=1)
 MESSAGE = Heard(kind=StanzaKind.MESSAGE)
 PHONE = Heard(kind=StanzaKind.PHONE)
 
@@ -80,7 +81,7 @@ def asked_again(state: Hearing) -> tuple[Hearing, datetime]:
 def reopening(*, phone_asked: bool = True) -> tuple[Hearing, datetime, datetime]:
     """Return a suspected session that logged in anew, when it last heard, and the present."""
     state, heard_at, _ = waiting(phone_asked=phone_asked)
-    if phone_asked:
+    while phone_asked and step(state, Ticked(), due(state))[1] == (Probe(ask_phone=True),):
         state, _ = asked_again(state)
     now = due(state)
     state, effects = step(state, Ticked(), now)
@@ -109,11 +110,13 @@ def test_a_phone_that_does_not_answer_brings_the_reopening_nearer() -> None:
     assert due(asked) - heard_at < timedelta(seconds=150)
 
 
-def test_a_phone_that_usually_answers_is_asked_twice_before_a_connection_is_given_up() -> None:
+def test_a_phone_that_usually_answers_is_asked_thrice_before_a_connection_is_given_up() -> None:
     state, _, first_at = waiting()
     state, again_at = asked_again(state)
+    state, at_last = asked_again(state)
     assert again_at - first_at >= state.policy.phone_answers
-    assert due(state) - again_at >= state.policy.phone_answers
+    assert at_last - again_at >= state.policy.phone_answers
+    assert due(state) - at_last >= state.policy.phone_answers
     state, effects = step(state, Ticked(), due(state))
     assert [type(effect) for effect in effects] == [Reopen]
 
@@ -160,7 +163,7 @@ def test_each_question_in_vain_is_learned_from_a_false_alarm() -> None:
     state, _, now = reopening()
     state, effects = step(state, Ticked(), max(due(state), now))
     assert [type(effect) for effect in effects] == [FalseAlarm]
-    assert state.questions.phone == before.questions.phone.after(2, answered=False)
+    assert state.questions.phone == before.questions.phone.after(3, answered=False)
     assert (state.questions.asked, state.questions.missed) == (None, 0)
 
 
@@ -183,7 +186,8 @@ def test_the_answer_of_the_phone_explains_the_silence() -> None:
 
 def test_a_silence_explained_again_is_tried_later_until_a_message_comes() -> None:
     state, _, now = waiting()
-    policy = state.policy
+    policy = hearing_with({"phone_pause": "600", "missing": "1000"})
+    state = replace(state, policy=policy)
     pauses: list[timedelta] = []
     for _ in range(4):
         heard_at = now + SECOND
@@ -218,6 +222,56 @@ def test_the_phone_is_asked_after_two_hours_in_which_nothing_was_heard() -> None
     assert next_deadline(state) == now + SECOND + state.policy.phone_silence
 
 
+def undoubting() -> tuple[Hearing, datetime]:
+    """Return a session with a message a minute for days, and when it heard the last.
+
+    It asks its phone for what is missing, and hardly ever for doubt.
+    """
+    few = hearing_with({"questions_a_month": "1", "messages_a_question": "1000000"})
+    now = START
+    state, _ = step(Hearing(policy=few), Opened(), now)
+    for _ in range(4 * 24 * 60):
+        now += MINUTE
+        state, _ = step(state, MESSAGE, now)
+    return state, now
+
+
+def answered(state: Hearing) -> tuple[Hearing, timedelta]:
+    """Let the phone be asked next and answer; return how long the silence was."""
+    now, heard_at = due(state), state.heard_at
+    assert heard_at is not None
+    state, effects = step(state, Ticked(), now)
+    assert effects == (Probe(ask_phone=True),)
+    state, _ = step(state, ProbeAnswered(phone_asked=True), now)
+    state, _ = step(state, PHONE, now + SECOND)
+    return state, now - heard_at
+
+
+def test_the_phone_is_asked_when_ten_messages_that_usually_come_are_missing() -> None:
+    state, _ = undoubting()
+    state, silence = answered(state)
+    assert silence.total_seconds() == pytest.approx(600, rel=0.05)
+    assert (state.explained, state.try_after) == (0, None), "there was no doubt to explain"
+
+
+def test_ever_more_has_to_be_missing_until_as_much_comes_as_usual() -> None:
+    state, _ = undoubting()
+    silences: list[timedelta] = []
+    for _ in range(5):
+        state, silence = answered(state)
+        silences.append(silence)
+    assert all(later / earlier >= 1.24 for earlier, later in pairwise(silences))
+    at = due(state) - 2 * SECOND
+    state, _ = step(state, MESSAGE, at)
+    state, silence = answered(state)
+    assert silence / silences[-1] >= 1.24, "one message ends no holiday"
+    for _ in range(60):
+        at += MINUTE
+        state, _ = step(state, MESSAGE, at)
+    assert state.answers == 0
+    assert answered(state)[1] < silences[1]
+
+
 def test_a_phone_that_always_answered_proves_a_quiet_session_deaf_in_half_an_hour() -> None:
     state, now = routine()
     for _ in range(300):
@@ -250,7 +304,7 @@ def test_a_phone_of_which_little_is_known_is_asked_for_hours_before_a_quiet_sess
             asked.append(now)
     apart = [(later - before).total_seconds() for before, later in pairwise(asked)]
     at_once = state.policy.most_questions - 1
-    assert apart[:at_once] == pytest.approx([15, 75, 255, 975], abs=0.1)
+    assert apart[:at_once] == pytest.approx([15, 15, 30, 75], abs=0.1)
     hours = [pause / 3600 for pause in apart[at_once:]]
     assert hours == pytest.approx([2, 4, 8][: len(hours)], abs=0.1)
     assert now - began > 2 * state.policy.phone_silence
@@ -292,7 +346,8 @@ def test_with_no_restarts_allowed_nothing_is_ever_suspected() -> None:
 
 def test_within_its_pause_the_phone_is_asked_only_before_a_connection_is_given_up() -> None:
     usual, heard_at, now = waiting()
-    state, _ = step(usual, MESSAGE, now + SECOND)
+    seldom = hearing_with({"phone_pause": "600", "missing": "1000"})
+    state, _ = step(replace(usual, policy=seldom), MESSAGE, now + SECOND)
     assert state.phase is Phase.LISTENING
     later = due(state)
     assert later - (now + SECOND) > now - heard_at + 30 * SECOND, "it is put off"
