@@ -14,7 +14,7 @@ _DAY = timedelta(days=1)
 _MOST_ANSWERS = 40
 """An exponent is bounded: a float would overflow long after any pause."""
 _LATER = 4
-"""By how much later each further question follows, when two were not enough."""
+"""By how much later each further question follows, when those in a row were not enough."""
 
 
 def next_deadline(state: Hearing) -> datetime | None:
@@ -112,24 +112,26 @@ def routine_due(state: Hearing) -> datetime | None:
     tried_at = state.questions.tried_at
     if tried_at is None or tried_at < state.heard_at:
         long = state.heard_at + state.policy.phone_silence
-        return first(long, _missing_due(state, state.heard_at, before=long))
+        return first(long, _missing_due(state, before=long))
     # Ever later: each question to a phone that is off waits for it at the server.
     in_vain = max(0, state.questions.tried - state.policy.most_questions)
     return tried_at + min(state.policy.phone_silence * 2 ** min(in_vain, 16), _DAY)
 
 
-def _missing_due(state: Hearing, since: datetime, *, before: datetime) -> datetime | None:
+def _missing_due(state: Hearing, *, before: datetime) -> datetime | None:
     """Return when so much of what usually comes is missing that the phone is asked.
 
     Ever more has to be missing while it answers and less comes than usual: a holiday.
     """
-    policy, answers = state.policy, min(state.answers, _MOST_ANSWERS)
-    missing = policy.missing * policy.missing_factor**answers
-    due = state.habit.usually_due(since, missing, before=before)
-    last = state.questions.last
-    if due is None or last is None:
-        return due
-    return max(due, last + policy.phone_pause)
+    policy, heard_at, last = state.policy, state.heard_at, state.questions.last
+    if heard_at is None:
+        return None
+    missing = policy.missing * policy.missing_factor ** min(state.answers, _MOST_ANSWERS)
+    due = state.habit.usually_due(heard_at, missing, before=before)
+    if due is None:
+        return None
+    due = max(due, heard_at + policy.least_silence)
+    return due if last is None else max(due, last + policy.phone_pause)
 
 
 def untaken_due(state: Hearing) -> datetime | None:

@@ -254,6 +254,15 @@ def test_the_phone_is_asked_when_ten_messages_that_usually_come_are_missing() ->
     assert (state.explained, state.try_after) == (0, None), "there was no doubt to explain"
 
 
+def test_however_much_comes_usually_a_short_silence_is_no_question() -> None:
+    now = START
+    state, _ = step(Hearing(), Opened(), now)
+    for _ in range(2000):
+        now += SECOND / 10
+        state, _ = step(state, MESSAGE, now)
+    assert due(state) - now >= state.policy.least_silence
+
+
 def test_ever_more_has_to_be_missing_until_as_much_comes_as_usual() -> None:
     state, _ = undoubting()
     silences: list[timedelta] = []
