@@ -1,5 +1,6 @@
 """What goes wrong, for one session or for all; each says how long it lasts."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
@@ -11,6 +12,9 @@ from tests.support.world import World
 
 Ended = Callable[[], Awaitable[None]]
 """Puts right what went wrong."""
+
+_DRAINED_S = 15.0
+"""In which a service has ended, whatever the network does; a connection drains for 10 s."""
 
 
 async def _nothing() -> None:
@@ -253,7 +257,10 @@ class Disasters:
         if self._world.storage.is_ill:
             await self._world.perene.kill()  # it would wait for the database to drain
         else:
-            await self._world.perene.stop()
+            stopping = asyncio.create_task(self._world.perene.stop())
+            # A socket that takes nothing is drained until its time is over.
+            await self._world.pass_time(_DRAINED_S, until=stopping.done)
+            await stopping
         return self._dice.between(1.0, HOUR), self._world.perene.start
 
     async def _clock_jump(self) -> "_Lasting":
