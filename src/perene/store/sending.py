@@ -30,9 +30,9 @@ def queue_message(
     """Store a message to be sent, with its idempotency key, in one transaction.
 
     A key that was used with the same `request_hash` returns the message of then, whose id is
-    another unless this very message is asked for again; with another
-    one, IdempotencyConflict is raised. Conflict when the message's own id exists in that chat;
-    NotFound when there is no such session. `message.event` is put into the outbox when it is new.
+    another unless this very message is asked for again; with another one, IdempotencyConflict is
+    raised. Conflict when the message's own id exists in that chat; NotFound when there is no such
+    session. `message.event` is put into the outbox when it is new.
     """
     session = own_session(connection, keyring, session_id, None)
     if idempotency_key is not None:

@@ -112,20 +112,18 @@ def routine_due(state: Hearing) -> datetime | None:
     tried_at = state.questions.tried_at
     if tried_at is None or tried_at < state.heard_at:
         long = state.heard_at + state.policy.phone_silence
-        return first(long, _missing_due(state, before=long))
+        return first(long, _missing_due(state, state.heard_at, before=long))
     # Ever later: each question to a phone that is off waits for it at the server.
     in_vain = max(0, state.questions.tried - state.policy.most_questions)
     return tried_at + min(state.policy.phone_silence * 2 ** min(in_vain, 16), _DAY)
 
 
-def _missing_due(state: Hearing, *, before: datetime) -> datetime | None:
+def _missing_due(state: Hearing, heard_at: datetime, *, before: datetime) -> datetime | None:
     """Return when so much of what usually comes is missing that the phone is asked.
 
     Ever more has to be missing while it answers and less comes than usual: a holiday.
     """
-    policy, heard_at, last = state.policy, state.heard_at, state.questions.last
-    if heard_at is None:
-        return None
+    policy, last = state.policy, state.questions.last
     missing = policy.missing * policy.missing_factor ** min(state.answers, _MOST_ANSWERS)
     due = state.habit.usually_due(heard_at, missing, before=before)
     if due is None:

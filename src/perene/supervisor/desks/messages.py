@@ -37,9 +37,9 @@ def _anybody(record: SessionRecord, to: str) -> AbstractAsyncContextManager[None
 class MessageDesk:
     """Implements `ports.Messages` on the store. A message is committed before it is confirmed.
 
-    A database that restarts is waited for (`retries`, which are to ask what is read of `store`,
-    too): who sends is not refused for it. `wake` is called with a session for which one waits,
-    `doubt` with one for which one may wait.
+    A database that restarts is waited for: who sends is not refused for it. `retries` have it take
+    the message; what is read of `store` is to be asked by them already. `wake` is called with a
+    session for which one waits, `doubt` with one for which one may wait.
     """
 
     def __init__(
