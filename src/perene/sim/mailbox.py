@@ -113,14 +113,10 @@ class Mailbox:
 
     def find(self, tag: str, stanza_id: str, matches: Callable[[Held], bool]) -> Held | None:
         """Return the held stanza of this id; `matches` decides when several have it."""
-        candidates = self._by_id.get((tag, stanza_id))
-        if not candidates:
-            return None
-        if len(candidates) > 1:
-            for held in candidates:
-                if matches(held):
-                    return held
-        return candidates[0]
+        candidates = self._by_id.get((tag, stanza_id), [])
+        if len(candidates) == 1:
+            return candidates[0]
+        return next((held for held in candidates if matches(held)), None)
 
     def settle(self, held: Held, how: str) -> None:
         """Let a stanza go: the device has answered it."""

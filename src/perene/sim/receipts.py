@@ -1,5 +1,7 @@
 """Answers: what settles a stanza, and which receipts go on to whom (facts/protocol.md §5.1)."""
 
+from collections.abc import Callable
+
 from perene.sim.mailbox import Held
 from perene.sim.model import Account, Device
 from perene.sim.world import World
@@ -55,22 +57,44 @@ class Receipts:
     # --- settling ---------------------------------------------------------------------------------
 
     def _find(self, device: Device, tag: str, stanza_id: str, answer: Node) -> Held | None:
-        """Find the held stanza; ids are unique only inside a chat and sender."""
-        wanted = {
-            user
-            for name in ("to", "participant", "recipient")
-            if (user := self._user(answer.attrs.get(name)))
-        }
-        kind = answer.attrs.get("type")
+        """Find the held stanza; ids are unique only inside a chat and sender.
 
-        def fits(held: Held) -> bool:
-            attrs = held.stanza.attrs
-            if tag != "message" and kind is not None and attrs.get("type", kind) != kind:
+        A receipt has the id of what it is about, so many stanzas may share one: so an ack
+        names the rest, too.
+        """
+        matches = self._read_by(answer) if tag == "message" else self._named_by(answer)
+        return device.mailbox.find(tag, stanza_id, matches)
+
+    def _named_by(self, ack: Node) -> Callable[[Held], bool]:
+        """Tell a stanza that an ack repeats: who it is from, for whom, and of which type."""
+        wanted = ack.attrs.get("type"), *self._ends(ack, "to")
+        return lambda held: (
+            (held.stanza.attrs.get("type"), *self._ends(held.stanza, "from")) == wanted
+        )
+
+    def _read_by(self, answer: Node) -> Callable[[Held], bool]:
+        """Tell a message that is answered; clients differ in the address that they name first."""
+        attributes = "to", "participant", "recipient"
+        wanted = {self._user(answer.attrs.get(name)) for name in attributes} - {""}
+        author = self._user(answer.attrs.get("participant"))
+
+        def matches(held: Held) -> bool:
+            sender, member = (
+                self._user(held.stanza.attrs.get(name)) for name in ("from", "participant")
+            )
+            if author and member and author != member:
                 return False
-            users = {self._user(attrs.get(name)) for name in ("from", "participant")}
-            return bool(users & wanted)
+            return bool({sender, member} & wanted)
 
-        return device.mailbox.find(tag, stanza_id, fits)
+        return matches
+
+    def _ends(self, node: Node, other: str) -> tuple[str, str]:
+        return self._device(node.attrs.get(other)), self._device(node.attrs.get("participant"))
+
+    def _device(self, text: str | None) -> str:
+        """Return the same name for both forms of a device's address."""
+        user = self._user(text)
+        return user if text is None or user == text else f"{user}:{Jid.parse(text).device}"
 
     def _user(self, text: str | None) -> str:
         """Return the same name for both forms of an address, "" for none."""

@@ -312,6 +312,9 @@ class Client:
 
     async def nack(self, stanza: Node, error: int | None = None) -> None:
         attrs = {"class": stanza.tag, "id": stanza.attr("id"), "to": stanza.attr("from")}
+        if stanza.tag != "message":
+            again = {"participant", "type"} & stanza.attrs.keys()
+            attrs |= {name: stanza.attr(name) for name in again}
         if error is not None:
             attrs["error"] = str(error)
         await self.send(Node("ack", attrs))

@@ -139,3 +139,26 @@ async def test_a_stream_on_which_an_answer_is_owed_for_long_is_ended(
     (error,) = client.take("stream:error")
     assert error.need("ack").attrs == {"class": "message", "id": sent}
     assert simulator.evidence.events["answers_overdue"] == 1
+
+
+async def test_of_receipts_about_one_message_each_waits_for_an_ack_of_its_own(
+    simulator: Simulator,
+) -> None:
+    client = await Client.online(simulator)
+    ana, bia = (simulator.add_contact(name=name).account.jid("lid") for name in "AB")
+    about = {"id": "M1", "from": "120363000000000001@g.us"}
+    for receipt in (
+        {"participant": str(ana), "type": "retry"},
+        {"participant": str(ana)},
+        {"participant": str(bia)},
+        {"participant": str(bia.with_device(1)), "type": "retry"},
+        {"participant": str(bia), "type": "retry"},
+    ):
+        simulator.inject(client.me.phone, Node("receipt", about | receipt))
+    await client.read()
+    device = simulator.device(client.me.phone)
+    left = client.take("receipt")
+    for receipt in reversed(list(left)):
+        await client.nack(receipt)
+        left.remove(receipt)
+        assert [held.stanza for held in device.mailbox] == left
