@@ -35,7 +35,10 @@ LIDS = [f"10000000000000{n}@lid" for n in range(3)]
 GROUPS = ["1@g.us", "2@g.us"]
 ADDRESSES = ["1.0", "1.1", "2_1.0"]
 
-ids = st.sampled_from(["A", "B", "C", "D"])
+IDS = ["A", "B", "C", "D"]
+CIPHERTEXTS = [b"1" * 32, b"2" * 32, b"3" * 32]
+
+ids = st.sampled_from(IDS)
 
 
 def tuples(strategy: st.SearchStrategy[Any], most: int = 2) -> st.SearchStrategy[tuple[Any, ...]]:
@@ -108,19 +111,24 @@ def conversation(keys: st.SearchStrategy[MessageKey]) -> Fields:
                 retries=st.integers(0, 3),
             )
         ),
-        "ciphertexts": tuples(st.sampled_from([b"1" * 32, b"2" * 32, b"3" * 32])),
+        "ciphertexts": tuples(st.sampled_from(CIPHERTEXTS)),
     }
 
 
-def units_of(people: Sequence[str], *, pairs: bool) -> st.SearchStrategy[Unit]:
+AGREEING = st.sampled_from(list(map(_pair, PNS, LIDS)))
+"""Numbers that change hands are told apart in test_one_conversation."""
+ANY_PAIR = st.builds(_pair, st.sampled_from(PNS), st.sampled_from(LIDS))
+
+
+def units_of(
+    people: Sequence[str], *, pairs: st.SearchStrategy[AddressPair] | None
+) -> st.SearchStrategy[Unit]:
     """Draw units; without pairs, each person keeps to one address."""
-    # Pairs that agree: numbers that change hands are told apart in test_one_conversation.
-    paired = st.sampled_from(list(map(_pair, PNS, LIDS)))
     return st.builds(
         unit,
         **key_material(),
         **conversation(message_keys(people)),
-        address_pairs=tuples(paired, 1) if pairs else st.just(()),
+        address_pairs=st.just(()) if pairs is None else tuples(pairs, 1),
         events=tuples(st.builds(event), 1),
     )
 
@@ -154,6 +162,27 @@ def stored(connection: Connection, session: SessionId) -> dict[str, list[tuple[o
             key=repr,
         )
     return found
+
+
+async def read_by_owner(store: Store, session: SessionId) -> list[object]:
+    """Return all that the owner of a session is answered, as this small world asks."""
+    reader = store.reader(session, Epoch(0))
+    names = [address.split(".")[0] for address in ADDRESSES]
+    return [
+        await opened(store, session),
+        await store.archived_credentials(session),
+        await reader.pre_keys_not_uploaded(9),
+        sorted(await reader.ratchet_addresses(names)),
+        sorted(await reader.sender_key_addresses(names)),
+        [await reader.sender_key_holders(group) for group in GROUPS],
+        sorted(await reader.known_ciphertexts(CIPHERTEXTS)),
+        sorted((one.pn, one.lid) for one in await reader.address_pairs([*PNS, *LIDS])),
+        [await reader.own_message(MessageId(one)) for one in IDS],
+        await reader.queued_messages(9),
+        [one.chat for one in await store.list_conversations(session)],
+        await store.counts(session),
+        [one.event for one in await store.events_after(0, session=session, limit=1000)],
+    ]
 
 
 async def opened(store: Store, session: SessionId) -> list[object]:
@@ -231,7 +260,7 @@ _examples = settings(max_examples=25, suppress_health_check=[HealthCheck.functio
 
 
 @_examples
-@given(units=st.lists(units_of([*LIDS[:2], PNS[2]], pairs=False), max_size=6))
+@given(units=st.lists(units_of([*LIDS[:2], PNS[2]], pairs=None), max_size=6))
 async def test_a_batch_means_what_its_units_mean_one_by_one(
     store: Store, units: list[Unit]
 ) -> None:
@@ -239,7 +268,7 @@ async def test_a_batch_means_what_its_units_mean_one_by_one(
 
 
 @_examples
-@given(units=st.lists(units_of([*LIDS, *PNS], pairs=True), max_size=6))
+@given(units=st.lists(units_of([*LIDS, *PNS], pairs=AGREEING), max_size=6))
 async def test_a_batch_that_learns_addresses_stores_what_its_units_store_one_by_one(
     store: Store, units: list[Unit]
 ) -> None:
@@ -248,7 +277,7 @@ async def test_a_batch_that_learns_addresses_stores_what_its_units_store_one_by_
 
 @_examples
 @given(
-    units=st.lists(units_of([*LIDS, *PNS], pairs=True), min_size=1, max_size=5),
+    units=st.lists(units_of([*LIDS, *PNS], pairs=AGREEING), min_size=1, max_size=5),
     cut=st.integers(0, 5),
 )
 async def test_what_is_committed_again_in_parts_changes_nothing(
@@ -269,6 +298,33 @@ async def test_what_is_committed_again_in_parts_changes_nothing(
     assert await store.database.read(stored, session) == left
     assert await opened(store, session) == open_before
     assert await store.events_after(0, session=session, limit=1000) == told
+
+
+@settings(_examples, max_examples=12)
+@given(
+    both=st.lists(units_of([*LIDS, *PNS], pairs=ANY_PAIR), min_size=1, max_size=4),
+    more=st.lists(units_of([*LIDS, *PNS], pairs=ANY_PAIR), min_size=1, max_size=4),
+)
+async def test_what_one_session_commits_leaves_another_with_the_same_ids_as_it_was(
+    store: Store, both: list[Unit], more: list[Unit]
+) -> None:
+    number = next(_names)
+    one, other = SessionId(f"one{number}"), SessionId(f"other{number}")
+    for session in (one, other):
+        await store.create_session(session)
+        await store.commit([unit(session=session, credentials=Bytes(b"of old"))])
+        await store.archive_credentials(session, Epoch(0), "unlinked")
+        await store.commit([_renamed(each, session, session) for each in both])
+    left = await store.database.read(stored, other)
+    known = await read_by_owner(store, other)
+
+    await store.commit([_renamed(each, one, "more") for each in more])
+    await store.archive_credentials(one, Epoch(0), "unlinked")
+    await store.commit([_renamed(each, one, "again") for each in more])
+    await store.destroy_credentials(one, Epoch(0))
+
+    assert await store.database.read(stored, other) == left
+    assert await read_by_owner(store, other) == known
 
 
 def _in_order(units: list[Unit]) -> list[Unit]:
