@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -115,6 +116,44 @@ async def test_a_senders_messages_in_groups_become_one_senders(store: Store) -> 
     assert again == [Committed(new_messages=0)]
 
 
+@pytest.mark.requirement("C8")
+async def test_others_may_use_the_id_of_a_message_that_finds_its_sender(store: Store) -> None:
+    """Ids are the senders' own: the same one elsewhere, or of somebody else, is no copy."""
+    kept = [
+        key("A", chat=GROUP, sender=OTHER_LID),
+        key("A", chat="1@g.us", sender=LID),
+        key("B", chat=GROUP, sender=LID),
+        key("A", chat=GROUP, sender=PN),
+    ]
+    for one in kept:
+        await store.commit([unit(messages=(message(one),))])
+    await store.commit([pair()])
+    stored = await store.list_messages(ANA, newest_first=False)
+    assert [row.message.key for row in stored] == [*kept[:3], replace(kept[3], sender=LID)]
+
+
+@pytest.mark.requirement("C8")
+@pytest.mark.parametrize("chats", [(PN, LID), (LID, PN)])
+async def test_one_message_of_ours_under_both_addresses_is_stored_once(
+    store: Store, chats: Sequence[str]
+) -> None:
+    first, second = chats
+    kept = [key("A", chat=GROUP, from_me=True), key("A", chat=first, from_me=True)]
+    others = [key("A", chat=second, sender=LID), key("B", chat=second, from_me=True)]
+    copy = key("A", chat=second, from_me=True)
+    for one in (*kept, *others, copy):
+        await store.commit([unit(messages=(message(one, text=one.chat),))])
+    await store.commit([pair()])
+    stored = [row.message for row in await store.list_messages(ANA, newest_first=False)]
+    assert [(one.key.id, one.key.from_me, one.text) for one in stored] == [
+        ("A", True, GROUP),
+        ("A", True, first),
+        ("A", False, second),
+        ("B", True, second),
+    ]
+    assert await store.commit([unit(messages=(message(copy),))]) == [Committed(new_messages=0)]
+
+
 async def test_the_ledger_follows_the_canonical_address(store: Store) -> None:
     reader = store.reader(ANA, Epoch(0))
     under_pn, under_lid = key("A", chat=PN), key("A", chat=LID)
@@ -172,10 +211,29 @@ async def test_a_person_with_a_new_number_keeps_their_conversation(store: Store)
     assert await chats(store) == {LID: ["A", "B"], PN: ["C"]}
 
 
+async def test_who_has_not_written_yet_may_change_numbers_too(store: Store) -> None:
+    reader = store.reader(ANA, Epoch(0))
+    await store.commit([pair(), pair(OTHER_PN, OTHER_LID)])
+    await store.commit([pair(PN, "3@lid")])
+    assert await reader.address_pairs([PN, LID]) == [AddressPair(pn=PN, lid="3@lid")]
+    await store.commit([pair("3@s.whatsapp.net", "3@lid")])
+    assert await reader.address_pairs([PN]) == []
+    found = await reader.address_pairs(["3@lid", OTHER_PN])
+    assert {one.pn: one.lid for one in found} == {
+        "3@s.whatsapp.net": "3@lid",
+        OTHER_PN: OTHER_LID,
+    }
+    await store.commit([said("A", PN)])
+    assert await chats(store) == {PN: ["A"]}
+
+
 async def test_of_contradicting_pairs_in_one_batch_the_last_one_counts(store: Store) -> None:
     await store.commit([pair(PN, LID), pair(PN, OTHER_LID), pair(PN, LID), said("A", PN)])
     assert await chats(store) == {LID: ["A"]}
     assert await store.reader(ANA, Epoch(0)).address_pairs([PN]) == [AddressPair(pn=PN, lid=LID)]
+    await store.commit([pair("3@s.whatsapp.net", "3@lid"), pair("4@s.whatsapp.net", "3@lid")])
+    found = await store.reader(ANA, Epoch(0)).address_pairs(["3@lid", "3@s.whatsapp.net"])
+    assert found == [AddressPair(pn="4@s.whatsapp.net", lid="3@lid")]
 
 
 async def test_addresses_with_a_device_are_the_persons(store: Store) -> None:
