@@ -7,6 +7,7 @@ import pytest
 
 from perene.core.errors import NotFound, StorageUnavailable
 from perene.store.gathering import Gathering
+from tests.support.record import PATIENCE_S
 
 
 class Oracle:
@@ -101,3 +102,34 @@ async def test_who_is_cancelled_while_asked_for_takes_nobody_along() -> None:
     oracle.let_go()
     assert await other == 4
     assert oracle.asked == [[1, 2]]
+
+
+async def test_nothing_is_asked_for_callers_who_are_all_gone() -> None:
+    oracle = Oracle()
+    gathering = Gathering[int, int](oracle.answer)
+    first = asyncio.create_task(gathering.ask(0))
+    await settle()
+    gone = asyncio.create_task(gathering.ask(1))
+    await settle()
+    gone.cancel()
+    await settle()
+    oracle.let_go(2)
+    assert await first == 0
+    assert await gathering.ask(2) == 4
+    assert oracle.asked == [[0], [2]]
+
+
+async def test_nobody_waits_for_a_call_that_was_cancelled_with_the_service() -> None:
+    oracle = Oracle()
+    gathering = Gathering[int, int](oracle.answer, most=1)
+    waiting = [asyncio.create_task(gathering.ask(number)) for number in (0, 1, 2)]
+    await settle()
+    [asking] = [task for task in asyncio.all_tasks() if task.get_name() == "gathering"]
+    asking.cancel()
+    async with asyncio.timeout(PATIENCE_S):
+        ended = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [type(one) for one in ended] == [asyncio.CancelledError] * 3
+        assert asking.cancelled()
+        oracle.let_go()
+        assert await gathering.ask(3) == 6
+    assert oracle.asked == [[0], [3]]
