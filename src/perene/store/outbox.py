@@ -179,8 +179,6 @@ def purge_events(connection: Connection, before: datetime, *, limit: int) -> int
         if at >= cutoff:
             break
         gone = seq
-    if not gone:
-        return 0
     return connection.execute(delete(outbox).where(outbox.c.seq <= gone)).rowcount
 
 

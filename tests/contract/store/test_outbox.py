@@ -37,7 +37,7 @@ async def test_the_last_life_of_a_service_is_known_by_its_probes_and_its_events(
     await store.probe()
     assert await store.last_life() == START, "a clock that was set back is believed"
     at = START + timedelta(seconds=7)
-    await store.append_events([(ANA, replace(event(), at=at))])
+    await store.append_events([(ANA, event()), (ANA, replace(event(), at=at))])
     assert await store.last_life() == at
 
 
@@ -122,6 +122,8 @@ async def test_no_event_appears_behind_a_reader_that_has_passed_it(
 async def test_old_events_are_purged_from_the_front(store: Store) -> None:
     old = [replace(event(), at=START + timedelta(minutes=n)) for n in range(5)]
     await store.append_events([(ANA, one) for one in old])
+    assert await store.purge(events_before=START) == 0
+    assert [stored.event for stored in await store.events_after(0)] == old
     assert await store.purge(events_before=START + timedelta(minutes=3)) == 3
     assert [stored.event for stored in await store.events_after(0)] == old[3:]
     assert await store.purge(events_before=START) == 0

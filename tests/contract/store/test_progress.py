@@ -54,6 +54,15 @@ async def test_what_follows_a_loss_is_refused_until_it_is_made_safe(store: Store
     assert await store.acquire(ANA) > 0
 
 
+async def test_numbers_that_were_lost_are_not_given_again(store: Store) -> None:
+    await store.append_events([(ANA, event()), (ANA, event())])
+    reached = await store.last_seq()
+    await lose(store, 1)
+    await store.skip_events(reached, SAFE)
+    await store.skip_events(reached, event())
+    assert [one.seq for one in await store.events_after(reached - 1)] == [reached + 1, reached + 2]
+
+
 async def test_a_loss_of_keys_alone_is_noticed(store: Store) -> None:
     """No event tells of what was written for a resend, or of a group's keys."""
     written = unit(ratchets=(RatchetWrite(address="200.0", state=Bytes(b"chain")),))

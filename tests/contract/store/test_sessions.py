@@ -68,9 +68,12 @@ async def test_sessions_that_are_linked_to_one_number_find_each_other(store: Sto
     }
     for name, pn in numbers.items():
         await link(store, SessionId(name), pn)
+    seen = SessionId("seen")
+    await store.create_session(seen)
+    await store.commit([unit(session=seen, profile=Profile(pn="5511:3@s.whatsapp.net"))])
     assert await store.twins(ANA) == ["bob", "leo"]
     assert await store.twins(SessionId("leo")) == ["ana", "bob"]
-    for alone in ("eva", "new", "nobody"):
+    for alone in ("eva", "new", "seen", "nobody"):
         assert await store.twins(SessionId(alone)) == []
     accounts = {"ana": "5511", "bob": "5511", "eva": "55112", "leo": "5511"}
     assert await store.linked_accounts() == accounts
