@@ -57,7 +57,7 @@ def write_pre_keys(connection: Connection, entries: Iterable[Entry]) -> None:
     marked = [
         {"s": key, "i": key_id}
         for (key, key_id), one in last.items()
-        if one.uploaded and one.private is None and not one.consumed
+        if one.private is None and not one.consumed
     ]
     if marked:
         connection.execute(_MARK, marked)

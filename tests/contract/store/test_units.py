@@ -310,6 +310,7 @@ async def test_a_consumed_pre_key_is_gone(store: Store) -> None:
     assert (await reader.pre_keys([2])).get(2) is None
     assert (await reader.pre_keys([1])).get(1) == b"\1" * 32
     assert await reader.pre_keys_not_uploaded(9) == keys[3:]
+    assert (await store.counts(ANA)).pre_keys == 3
 
 
 async def test_a_pre_key_can_be_added_uploaded_and_consumed_in_one_batch(store: Store) -> None:
