@@ -91,12 +91,13 @@ async def seal_enc(
 ) -> Node | None:
     """Encrypt for one device; None if it cannot be reached (no ratchet and no usable bundle).
 
-    A bundle always starts a fresh ratchet, and archives the one before.
+    A bundle starts a fresh ratchet, and archives the one before; but the keys that a retry receipt
+    carries come again with it when we died before we acknowledged it, and serve only once.
     """
     address = signal_address(recipient.device)
     ratchet = await draft.ratchet(address)
     try:
-        if bundle is not None:
+        if bundle is not None and not ratchet.was_begun_with(bundle):
             # Archived for receiving only: a late message must not bring the old state back.
             ratchet = start_outgoing(ratchet.archive_current(), bundle, own.local)
         if not ratchet.has_current:

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from google.protobuf.message import DecodeError
 
+from perene.signal.bundle import PreKeyBundle
 from perene.signal.errors import InvalidRecord, NewerRecord
 from perene.signal.proto import state_pb2
 from perene.signal.state import RatchetState
@@ -56,6 +57,20 @@ class Ratchet:
     def has_pending_pre_key(self) -> bool:
         """Whether the next message sent is a pre-key message."""
         return self.current is not None and self.current.has_pending_pre_key
+
+    def was_begun_with(self, bundle: PreKeyBundle) -> bool:
+        """Whether the current state was begun with a bundle's one-time pre-key, unanswered so far.
+
+        Another state could not be: the peer has thrown that key away if it has read anything.
+        """
+        state = self.current
+        if state is None or state.pending is None or bundle.pre_key_id is None:
+            return False
+        return (
+            state.remote_identity == bundle.identity
+            and state.pending.signed_pre_key_id == bundle.signed_pre_key_id
+            and state.pending.pre_key_id == bundle.pre_key_id
+        )
 
     @property
     def archived_count(self) -> int:

@@ -12,7 +12,14 @@ from perene.engine.errors import QueryFailed
 from perene.engine.groups import Groups
 from perene.engine.queries import Queries
 from perene.engine.retry_answers import RetryAnswers
-from perene.signal import Encrypted, Ratchet, SenderKeyRecord, process_distribution, unpad
+from perene.signal import (
+    Encrypted,
+    Ratchet,
+    SenderKeyRecord,
+    parse_pre_key_message,
+    process_distribution,
+    unpad,
+)
 from perene.signal.bundle import PreKeyBundle
 from perene.wire.node import Node
 from perene.wire.proto import wa_pb2
@@ -164,6 +171,23 @@ async def test_keys_that_come_along_begin_a_fresh_ratchet(sender: Sender) -> Non
     assert again.need("device-identity").data == b"account"
     assert read(ana, again).conversation == "text M1"
     assert sender.server.asked == []
+
+
+async def test_keys_that_come_twice_begin_one_ratchet(sender: Sender) -> None:
+    """As they do when we died before the receipt was acknowledged: they serve once."""
+    sender.sent("M1")
+    ana = await sender.known()
+    keys = ana.party.bundle()
+    asked = request("M1", ANA, registration(keys), Node("keys", {}, keys_of(keys)), count=2)
+    for _ in range(2):
+        again, _ = await sender.asked(asked)
+        assert again.need("enc").attrs["type"] == "pkmsg"
+        assert read(ana, again).conversation == "text M1"
+    other = ana.party.bundle()
+    asked = request("M1", ANA, registration(other), Node("keys", {}, keys_of(other)), count=3)
+    again, _ = await sender.asked(asked)
+    assert parse_pre_key_message(again.need("enc").data).pre_key_id == other.pre_key_id
+    assert read(ana, again).conversation == "text M1"
 
 
 async def test_who_has_no_ratchet_with_us_is_reached_by_the_keys_that_the_server_has(

@@ -50,6 +50,25 @@ def test_the_first_messages_are_pre_key_messages_until_an_answer_was_decrypted()
     assert alice.send(b"3").kind == "msg"
 
 
+def test_a_ratchet_knows_the_one_time_key_it_was_begun_with_until_that_is_gone() -> None:
+    alice, bob = Party(), Party()
+    keys = bob.bundle()
+    assert not alice.ratchet.was_begun_with(keys)
+    alice.start(keys)
+    assert alice.ratchet.was_begun_with(keys)
+    assert not alice.ratchet.was_begun_with(bob.bundle())
+    assert not alice.ratchet.was_begun_with(replace(keys, signed_pre_key_id=99))
+    assert not alice.ratchet.was_begun_with(replace(keys, identity=b"\0" * 32))
+    assert not alice.ratchet.archive_current().was_begun_with(keys)
+    bob.read(alice.send(b"hello"))
+    alice.read(bob.send(b"answer"))
+    assert not alice.ratchet.was_begun_with(keys)
+
+    without = replace(bob.bundle(), pre_key=None, pre_key_id=None)
+    alice.start(without)
+    assert not alice.ratchet.was_begun_with(without), "its signed one begins as many as one likes"
+
+
 @pytest.mark.requirement("B1")
 def test_a_message_is_read_once_and_then_a_duplicate() -> None:
     alice, bob = acquainted()
