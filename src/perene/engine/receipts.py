@@ -139,7 +139,18 @@ class OwnMessages:
 
 
 def _ids(node: Node) -> tuple[MessageId, ...]:
+    """Return the messages that a receipt is about.
+
+    One for several members of a group, or for several who saw a status, has an id of its own and
+    names each message beside the people (whatsmeow receipt.go `handleGroupedReceipt`, 2026-08-21;
+    whatsmeow#179, 2022-06).
+    """
+    grouped = [
+        part.attrs["key"]
+        for part in node.children
+        if part.tag == "participants" and "key" in part.attrs
+    ]
     listed = node.child("list")
     more = listed.children if listed is not None else ()
-    ids = [node.attrs.get("id", ""), *(item.attrs.get("id", "") for item in more)]
+    ids = grouped or [node.attrs.get("id", ""), *(item.attrs.get("id", "") for item in more)]
     return tuple(MessageId(text) for text in dict.fromkeys(ids) if text)[:_MAX_IDS]

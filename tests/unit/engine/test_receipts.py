@@ -119,6 +119,16 @@ async def test_a_receipt_is_stored_then_acknowledged_and_proves_that_the_server_
     assert sent.answered == ["M1", "M2"]
 
 
+async def test_a_receipt_of_several_members_is_about_the_messages_that_it_names(sent: Sent) -> None:
+    """What gathered while the session was away: its own id is that of no message."""
+    reader = Node("user", {"jid": ANA, "t": "1767323045"})
+    parts = [Node("participants", {"key": id_}, (reader,)) for id_ in ("M1", "M2")]
+    receipt = Node("receipt", {"id": "230", "from": GROUP, "type": "read"}, tuple(parts))
+    await sent.own.receipt(receipt)
+    assert sent.changes() == [("M1", Status.READ), ("M2", Status.READ)]
+    assert sent.desk.answered.nodes == [acknowledge(receipt)]
+
+
 async def test_a_receipt_that_says_nothing_of_a_message_is_acknowledged_only(sent: Sent) -> None:
     receipt = Node("receipt", {"id": "M1", "from": ANA, "type": "server-error"})
     await sent.own.receipt(receipt)
