@@ -46,21 +46,14 @@ class Errand:
     def __init__(self) -> None:
         self.unwanted = False
         """Whether nobody waits for it any more: nothing of it shall be committed."""
+        self.given_up = False
+        """Whether its thread shall fail in what it waits for."""
         self._lock = threading.Lock()
-        self._given_up = False
-        self._under_way = False
         self._cut: Callable[[], None] | None = None
         self._let_go: Callable[[], None] | None = None
 
-    @property
-    def hangs(self) -> bool:
-        """Whether it was given up, and a thread has not come back from it."""
-        return self._given_up and self._under_way
-
     def do(self, work: Callable[[], T]) -> T:
         """Do the work, unless it was given up before."""
-        with self._lock:
-            self._under_way = True
         before, _present.errand = present(), self
         try:
             self.check()
@@ -68,19 +61,18 @@ class Errand:
         finally:
             _present.errand = before
             with self._lock:
-                self._under_way = False
                 self._release()
 
     def give_up(self) -> None:
         """Let the thread fail in what it waits for, now or when it comes to it."""
         with self._lock:
-            self._given_up = self.unwanted = True
+            self.given_up = self.unwanted = True
             if self._cut is not None:
                 self._cut()
 
     def check(self) -> None:
         """Raise StorageUnavailable if this was given up."""
-        if self._given_up:
+        if self.given_up:
             raise StorageUnavailable("nobody waits for the database any more")
 
     def hold(self, connection: object) -> None:
@@ -154,7 +146,7 @@ class Crew:
     def hangs(self) -> bool:
         """Whether every thread is stuck in something that nobody waits for any more."""
         out = tuple(self._out)
-        return len(out) >= self.threads.count and all(errand.hangs for errand in out)
+        return len(out) >= self.threads.count and all(errand.given_up for errand in out)
 
     def end(self, within_s: float) -> int:
         """Take nothing more and finish what was taken; return how many threads are left behind.
