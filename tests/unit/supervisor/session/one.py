@@ -63,6 +63,9 @@ class OneSession:
         self.engines: list[FakeEngine] = []
         self.units: list[Unit] = []
         self.archived: list[str] = []
+        self.refusals: list[Exception] = []
+        """What the store says to those who archive or destroy, one after the other, before it does
+        what they ask."""
         self.epochs = 0
         self.acquisitions_to_fail = 0
         self.acquiring = asyncio.Event()
@@ -110,13 +113,19 @@ class OneSession:
 
     async def archive_credentials(self, session: SessionId, epoch: Epoch, reason: Cause) -> None:
         assert (session, epoch) == (ANA, self.epochs)
+        self._may_refuse()
         self.archived.append(reason.value)
 
     async def destroy_credentials(
         self, session: SessionId, epoch: Epoch, *, still_linked: bool
     ) -> None:
         assert (session, epoch) == (ANA, self.epochs)
+        self._may_refuse()
         self.destroyed += 1
+
+    def _may_refuse(self) -> None:
+        if self.refusals:
+            raise self.refusals.pop(0)
 
     def presented_version(self) -> tuple[int, int, int]:
         return (2, 3000, 1)

@@ -6,6 +6,7 @@ import pytest
 
 from perene.core.account import Ban
 from perene.core.causes import Cause, Ending, Local
+from perene.core.errors import NotFound, PereneError, StaleEpoch, StorageUnavailable
 from perene.core.events import EventType
 from perene.core.machines.inputs import Start
 from perene.core.notices import Opened
@@ -72,6 +73,33 @@ async def test_an_unlinked_device_is_archived_and_pairing_begins_again(
     assert not one.task.live.paired
     await one.clock.advance(1.1)
     await one.engine(2)
+
+
+CANNOT_NOW = [StorageUnavailable("down"), NotFound("a backup is being restored")]
+
+
+@pytest.mark.parametrize("error", CANNOT_NOW)
+async def test_credentials_that_cannot_be_set_aside_now_are_set_aside_later(
+    one: OneSession, error: PereneError
+) -> None:
+    one.refusals = [error, error]
+    await one.end(1, failure("401"))
+    for _ in range(2):
+        await one.clock.until_asleep(2, within=0.2)
+        assert (one.archived, one.task.live.paired, len(one.engines)) == ([], True, 1)
+        await one.clock.advance(2.2)
+    await one.clock.until_asleep(1, within=0.1)
+    assert (one.archived, one.task.live.paired) == (["unlinked"], False)
+    await one.clock.advance(1.1)
+    await one.engine(2)
+
+
+async def test_credentials_that_another_owner_has_by_now_are_left_to_it(one: OneSession) -> None:
+    one.refusals = [StaleEpoch("taken")]
+    await one.end(1, failure("401"))
+    await one.settled(Connection.NEEDS_ATTENTION)
+    assert one.task.live.last_error == POLICIES[Cause.OWNERSHIP_LOST].sentence
+    assert (one.archived, one.task.live.paired) == ([], True)
 
 
 @pytest.mark.requirement("D7")

@@ -7,6 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from perene.core.causes import Cause, Ending, Local
+from perene.core.errors import NotFound, PereneError, StaleEpoch, StorageUnavailable
 from perene.core.events import EventType
 from perene.core.notices import Opened, PhoneLinked, PhoneSeen, QrShown
 from perene.core.policy import POLICIES
@@ -46,6 +47,32 @@ async def test_a_logout_that_whatsapp_cannot_be_told_of_is_done_all_the_same(
     await one.end(2, why)
     await one.ended()
     assert (len(one.engines), one.destroyed, one.archived) == (2, 1, [])
+
+
+@pytest.mark.parametrize(
+    "error", [StorageUnavailable("down"), NotFound("a backup is being restored")]
+)
+async def test_a_logout_destroys_later_what_cannot_be_destroyed_now(
+    one: OneSession, error: PereneError
+) -> None:
+    one.refusals = [error]
+    await one.opened(1)
+    one.task.log_out()
+    await one.clock.until_asleep(2, within=0.2)
+    assert one.destroyed == 0
+    await one.clock.advance(2.2)
+    await one.ended()
+    assert one.destroyed == 1
+
+
+async def test_a_logout_takes_back_a_session_that_another_owner_took_meanwhile(
+    one: OneSession,
+) -> None:
+    one.refusals = [StaleEpoch("taken")]
+    await one.opened(1)
+    one.task.log_out()
+    await one.ended()
+    assert one.destroyed == 1
 
 
 @pytest.mark.parametrize("when", ["connected", "waiting"])
@@ -104,6 +131,16 @@ async def test_the_log_tells_of_a_link_and_of_each_connection_that_opens(one: On
         engine.observer.notice(PhoneLinked())
         engine.observer.notice(Opened(at=one.clock.now()))
     assert [line["event"] for line in lines] == ["paired", "connected"]
+
+
+async def test_why_a_connection_ended_is_shown_until_the_next_one_is_open(one: OneSession) -> None:
+    await one.end(1, local(Local.DNS))
+    await one.next_attempt()
+    engine = await one.engine(2)
+    assert one.task.live.last_error == POLICIES[Cause.DNS].sentence
+    engine.observer.notice(Opened(at=one.clock.now()))
+    await one.settled(Connection.OPEN)
+    assert one.task.live.last_error is None
 
 
 async def test_a_wake_reaches_the_connection_of_this_moment(one: OneSession) -> None:

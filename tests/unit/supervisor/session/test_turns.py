@@ -125,3 +125,26 @@ async def test_whoever_got_through_keeps_nobody_from_beginning(notice: Notice) -
     assert one.gate.inside == 0
     one.task.stop()
     await one.running
+
+
+async def test_an_attempt_that_still_waits_for_its_turn_is_not_made_beside_the_one_after_it() -> (
+    None
+):
+    one = OneSession(at_once=1)
+    others = Others(one.gate)
+    await others.come()
+    one.running = asyncio.create_task(one.task.run(first=Start(by_person=False)))
+    await one.settled(Connection.CONNECTING)
+    while not one.gate.waiting:  # noqa: ASYNC110  # no event tells of it
+        await asyncio.sleep(0)
+    for _ in range(2):
+        one.task.restart()
+        await asyncio.sleep(0)
+        await one.settled(Connection.CONNECTING)
+    await others.go()
+    engine = await one.engine(1)
+    engine.observer.notice(Opened(at=one.clock.now()))
+    assert (len(one.engines), one.gate.waiting) == (1, 0)
+    one.task.stop()
+    await one.running
+    assert len(one.engines) == 1
