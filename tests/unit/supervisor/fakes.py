@@ -14,7 +14,7 @@ from perene.core.policy import POLICIES
 from perene.core.sessions import Desired, SessionOptions, SessionRecord
 from perene.core.unit import Committed, Unit
 from perene.engine.ports import SessionStore
-from perene.supervisor.fleet.owner import StoreOwner
+from perene.supervisor.fleet.owner import StoreOwner, Versions
 from perene.supervisor.fleet.supervisor import Supervisor
 from perene.supervisor.gate.start_gate import StartGate
 from perene.supervisor.metrics import Metrics
@@ -288,6 +288,7 @@ class World:
     """Those of each session's last connection."""
     broken: set[SessionId] = field(default_factory=set[SessionId])
     """Sessions whose task ends in an error that nobody expected."""
+    versions: Versions | None = None
     rung: int = 0
     metrics: Metrics = field(default_factory=Metrics)
 
@@ -306,7 +307,7 @@ class World:
             committer=self.committer,
             clock=self.clock,
             policies=POLICIES,
-            versions=None,
+            versions=self.versions,
             ring=self.ring,
         )
         means = Means(

@@ -6,8 +6,11 @@ from datetime import datetime
 import pytest
 
 from perene.core.errors import PereneError, StorageUnavailable
+from perene.core.ids import SessionId
 from perene.supervisor.fleet.versions import ClientVersions
+from tests.support.endings import OUTDATED
 from tests.support.virtual_clock import START, VirtualClock
+from tests.unit.supervisor.fakes import World
 
 ENDPOINT = "wss://chat.example/ws/chat"
 OLD = (2, 3000, 100)
@@ -210,3 +213,19 @@ async def test_a_database_that_does_not_answer_is_not_waited_for() -> None:
     found = versions(Page(NEW), shelf=shelf, store_patience_s=0.01)
     await found.load()
     assert await found.refresh(OLD) == NEW
+
+
+async def test_a_session_that_is_refused_as_outdated_comes_back_with_what_was_found() -> None:
+    clock, page = VirtualClock(), Page(PageGone("away"), NEW)
+    found = versions(page, clock=clock)
+    world = World(clock=clock, versions=found)
+    world.store.add("ana", paired=True)
+    life = asyncio.create_task(world.supervisor.run())
+    (await world.engine("ana")).end(OUTDATED)
+    await clock.until_asleep(3600)
+    assert (len(world.engines[SessionId("ana")]), found.current()) == (1, OLD)
+    await clock.advance(3600)
+    await world.engine("ana", 2)
+    assert found.current() == NEW
+    world.supervisor.close()
+    await life
