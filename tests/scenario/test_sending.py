@@ -83,6 +83,7 @@ async def test_a_group_reads_us_and_those_who_joined_do_too(world: World) -> Non
     await world.until(lambda: len(world.server.inbox(caio)) == 1, "the newcomer's reading")
     assert world.server.inbox(ana) == world.server.inbox(bia) == ["one", "two"]
     assert world.server.inbox(caio) == ["two"]
+    assert world.simulator.evidence.events["other_device_lists"] == 0
 
 
 @pytest.mark.requirement("F1", "F5")
@@ -202,6 +203,24 @@ async def test_a_new_companion_of_a_contact_is_written_to_at_once(world: World) 
         EventType.MESSAGE_RECEIVED, session=OTHER, message_id=again, text="to both"
     )
     assert world.simulator.evidence.events["incomplete_device_lists"] == 0
+
+
+async def test_a_companion_that_nobody_told_of_gets_what_follows_the_servers_answer(
+    world: World,
+) -> None:
+    """The answer to the first message says that it went to fewer devices than there are."""
+    await world.user.pair()
+    bia = world.simulator.add_contact(name="Bia").account
+    sent = await world.user.send(str(bia.jid("lid")), "to the phone")
+    await world.events.wait(EventType.MESSAGE_SENT, message_id=sent)
+
+    bia.acquainted.clear()
+    await world.user.pair(session=OTHER, phone=bia.phone)
+    for text in ("to the phone alone", "to both"):
+        sent = await world.user.send(str(bia.jid("lid")), text)
+        await world.events.wait(EventType.MESSAGE_SENT, message_id=sent)
+    await world.events.wait(EventType.MESSAGE_RECEIVED, session=OTHER, text="to both")
+    assert world.simulator.evidence.events["incomplete_device_lists"] == 1
 
 
 async def failures(world: World) -> dict[str, Failure | None]:

@@ -8,6 +8,7 @@ from perene.engine.answers import Answers
 from perene.engine.channel import Channel
 from perene.engine.config import EngineConfig
 from perene.engine.conversation import Conversation
+from perene.engine.device_hashes import DeviceHashes
 from perene.engine.devices import Devices
 from perene.engine.dispatcher import Dispatcher
 from perene.engine.groups import Groups
@@ -152,7 +153,8 @@ def _sending(line: Line, config: EngineConfig) -> _Sending:
     devices, groups = Devices(line.queries, line.clock), Groups(line.queries, line.clock)
     tokens = PrivacyTokens(line)
     reach_out = ReachOut(line, hold_s=config.limit_hold_s)
-    sender = Sender(line, devices=devices, groups=groups, tokens=tokens)
+    hashes = DeviceHashes()
+    sender = Sender(line, devices=devices, groups=groups, tokens=tokens, hashes=hashes)
     loop = SendLoop(line.stage.store, sender, line.clock, reach_out)
     return _Sending(
         devices=devices,
@@ -161,7 +163,12 @@ def _sending(line: Line, config: EngineConfig) -> _Sending:
         reach_out=reach_out,
         loop=loop,
         own_messages=OwnMessages(
-            line, devices=devices, groups=groups, reach_out=reach_out, on_answer=loop.answered
+            line,
+            devices=devices,
+            groups=groups,
+            hashes=hashes,
+            reach_out=reach_out,
+            on_answer=loop.answered,
         ),
         retry_answers=RetryAnswers(line, devices=devices, groups=groups, cached=config.sent_cache),
     )

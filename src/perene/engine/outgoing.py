@@ -1,9 +1,5 @@
 """A message on its way out: the copy that own devices get, and its stanza."""
 
-import base64
-import hashlib
-from collections.abc import Iterable
-
 from perene.core.messages import Message
 from perene.engine.content import describe
 from perene.wire.jid import Jid
@@ -46,12 +42,6 @@ def stanza_type(message: Message) -> str:
     if message.kind in ("reaction", "enc_reaction"):
         return "reaction"
     return "poll" if message.kind.startswith("poll") else "text"
-
-
-def participant_hash(devices: Iterable[Jid]) -> str:
-    """Return the `phash` of a device list (facts/protocol.md §4.2)."""
-    joined = "".join(sorted(str(device) for device in devices))
-    return "2:" + base64.b64encode(hashlib.sha256(joined.encode()).digest()).decode()[:6]
 
 
 def message_stanza(message: Message, to: Jid, *children: Node, **attrs: str) -> Node:

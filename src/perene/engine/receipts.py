@@ -10,6 +10,7 @@ from perene.core.ids import MessageId
 from perene.core.messages import Status, StatusChange
 from perene.core.unit import Committed
 from perene.engine.answers import acknowledge
+from perene.engine.device_hashes import DeviceHashes
 from perene.engine.devices import Devices
 from perene.engine.draft import Draft
 from perene.engine.groups import Groups
@@ -40,6 +41,7 @@ class OwnMessages:
         *,
         devices: Devices,
         groups: Groups,
+        hashes: DeviceHashes,
         reach_out: ReachOut,
         on_answer: Callable[[MessageId], None],
     ) -> None:
@@ -48,6 +50,7 @@ class OwnMessages:
         self._clock = line.clock
         self._devices = devices
         self._groups = groups
+        self._hashes = hashes
         self._reach_out = reach_out
         self._on_answer = on_answer
 
@@ -66,10 +69,14 @@ class OwnMessages:
         """Take the server's `<ack class="message">`: the message is sent, or refused.
 
         A refusal is never tried again by itself: 463 and its kin get worse by trying
-        (facts/protocol.md §2). After 479 and 421 the next message asks anew whom it is for.
+        (facts/protocol.md §2). After 479 and 421 the next message asks anew whom it is for, and
+        after an answer that knows of other devices than it went to.
         """
         message_id = MessageId(node.attrs.get("id", ""))
         error = node.attrs.get("error")
+        chat, phash = node.attrs.get("from", ""), node.attrs.get("phash")
+        if self._hashes.is_outdated(message_id, chat, phash):
+            await self._forget_recipients(node)
         if error is None:
             done = await self._change((message_id,), Status.SENT, EventType.MESSAGE_SENT, None)
         else:

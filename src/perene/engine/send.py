@@ -11,6 +11,7 @@ from perene.engine.addresses import signal_address
 from perene.engine.bundles import device_identity, fetch_bundles
 from perene.engine.content import parse_message
 from perene.engine.credentials import Credentials
+from perene.engine.device_hashes import DeviceHashes, participant_hash
 from perene.engine.devices import Devices
 from perene.engine.draft import Draft
 from perene.engine.encrypt import Addressed, Sealed, seal_for_devices, without_ratchet
@@ -23,7 +24,6 @@ from perene.engine.outgoing import (
     copy_for_own_devices,
     media_attrs,
     message_stanza,
-    participant_hash,
 )
 from perene.engine.privacy_tokens import PrivacyTokens
 from perene.signal.bundle import PreKeyBundle
@@ -39,7 +39,13 @@ class Sender:
     """Encrypts and sends own messages in order. One at a time per connection."""
 
     def __init__(
-        self, line: Line, *, devices: Devices, groups: Groups, tokens: PrivacyTokens
+        self,
+        line: Line,
+        *,
+        devices: Devices,
+        groups: Groups,
+        tokens: PrivacyTokens,
+        hashes: DeviceHashes,
     ) -> None:
         self._stage = line.stage
         self._answers = line.answers
@@ -48,6 +54,7 @@ class Sender:
         self._devices = devices
         self._groups = groups
         self._tokens = tokens
+        self._hashes = hashes
 
     async def send(self, message: Message) -> None:
         """Encrypt a queued message, and queue its stanza behind the commit of its ratchets.
@@ -133,6 +140,7 @@ class Sender:
                 *token,
                 *_introduction(sealed, own),
             )
+            self._hashes.sent(message.key.id, participant_hash(r.device for r in recipients))
             self._answers.put(draft.submit(), node)
         await self._tokens.wrote_to(chat)
 
@@ -179,26 +187,33 @@ class Sender:
             encrypted = group_encrypt(key, pad(message.body))
             set_own_key(draft, str(chat), own, encrypted.record)
             enc = Node("enc", {"v": "2", "type": "skmsg", **media_attrs(content)}, encrypted.data)
+            phash = participant_hash(devices.values())
             node = message_stanza(
                 message,
                 chat,
                 *((Node("participants", {}, sealed.nodes),) if sealed.nodes else ()),
                 enc,
                 *_introduction(sealed, own),
-                phash=participant_hash(devices.values()),
+                phash=phash,
                 addressing_mode=group.addressing_mode,
             )
+            self._hashes.sent(message.key.id, phash)
             self._answers.put(draft.submit(), node)
 
     async def _devices_in(self, group: Group) -> dict[Jid, Jid]:
-        """Return all devices in a group but this one, and the address of each on the wire."""
+        """Return all devices in a group but this one, and the address of each on the wire.
+
+        Those of our account have the form of the group too, if it lists us under both.
+        """
         own = self._stage.credentials
         await self._learn(group.pairs)
         listed = await self._devices.of([*group.members, own.own_pn.bare])
         await self._learn(self._devices.take_learnt())
         devices = [device for found in listed.values() for device in found]
         await self._stage.book.load(devices)
-        canonical = {self._stage.book.canonical(device): device for device in devices}
+        canonical: dict[Jid, Jid] = {}
+        for device in devices:
+            canonical.setdefault(self._stage.book.canonical(device), device)
         canonical.pop(own.own_device, None)
         return canonical
 

@@ -9,6 +9,7 @@ from perene.core.ids import MessageId
 from perene.core.messages import Status
 from perene.core.unit import HolderChange
 from perene.engine.answers import acknowledge
+from perene.engine.device_hashes import DeviceHashes
 from perene.engine.devices import Devices
 from perene.engine.draft import Draft
 from perene.engine.groups import Groups
@@ -56,6 +57,7 @@ class Sent:
         self.desk = Desk()
         self.desk.store.auto = False
         self.lists, self.limits = Lists(), Limits()
+        self.hashes = DeviceHashes()
         self.answered: list[str] = []
         self.own = OwnMessages(
             line_on(
@@ -66,6 +68,7 @@ class Sent:
             ),
             devices=cast("Devices", self.lists),
             groups=cast("Groups", self.lists),
+            hashes=self.hashes,
             reach_out=cast("ReachOut", self.limits),
             on_answer=self.answered.append,
         )
@@ -189,6 +192,18 @@ async def test_after_a_stale_address_the_next_message_asks_anew_whom_it_is_for(
     await sent.own.acknowledged(ack(error, by))
     assert sent.lists.forgotten == forgotten
     assert sent.changes() == [("M1", Status.FAILED)]
+
+
+@pytest.mark.parametrize("theirs", ["2:aaaaaaaa", "2:bbbbbbbb"])
+async def test_who_the_server_says_has_more_devices_is_asked_for_with_the_next_message(
+    sent: Sent, theirs: str
+) -> None:
+    sent.hashes.sent(MessageId("M1"), "2:aaaaaaaa")
+    answer = ack()
+    await sent.own.acknowledged(Node(answer.tag, {**answer.attrs, "phash": theirs}))
+    asked_anew = [] if theirs == "2:aaaaaaaa" else [ANA, "15550000001@s.whatsapp.net"]
+    assert sent.lists.forgotten == asked_anew
+    assert sent.changes() == [("M1", Status.SENT)]
 
 
 @pytest.mark.parametrize("refused", [True, False])
