@@ -20,7 +20,7 @@ from perene.engine.errors import QueryFailed, QueryTimedOut
 from perene.engine.group_key import attach, own_key, set_own_key
 from perene.engine.groups import Groups
 from perene.engine.line import Line
-from perene.engine.outgoing import copy_for_own_devices, stanza_type
+from perene.engine.outgoing import copy_for_own_devices, media_attrs, stanza_type
 from perene.engine.stanza import small_number
 from perene.signal.bundle import PreKeyBundle
 from perene.wire.errors import NodeError, WireError
@@ -191,7 +191,8 @@ class RetryAnswers:
         recipient = Addressed(
             device=request.device, wire=request.wire, plaintext=content.SerializeToString()
         )
-        enc = await seal_enc(draft, recipient, due.bundle, own, {"count": str(request.count)})
+        said = {"count": str(request.count), **media_attrs(content)}
+        enc = await seal_enc(draft, recipient, due.bundle, own, said)
         if enc is None:
             self._devices.forget(request.device)
             return None

@@ -1,6 +1,8 @@
 """Who cannot read a message of ours gets it again, if it was for them, and nobody else does."""
 
+import asyncio
 from typing import cast
+from unittest.mock import patch
 
 import pytest
 
@@ -8,7 +10,7 @@ from perene.core.ids import MessageId
 from perene.core.messages import Message
 from perene.core.unit import HolderChange
 from perene.engine.devices import Devices
-from perene.engine.errors import QueryFailed
+from perene.engine.errors import QueryFailed, QueryTimedOut
 from perene.engine.groups import Groups
 from perene.engine.queries import Queries
 from perene.engine.retry_answers import RetryAnswers
@@ -21,6 +23,7 @@ from perene.signal import (
     unpad,
 )
 from perene.signal.bundle import PreKeyBundle
+from perene.wire.jid import Jid
 from perene.wire.node import Node
 from perene.wire.proto import wa_pb2
 from tests.support.units import key, message
@@ -61,12 +64,12 @@ class Server:
         self.members: list[str] = []
         self.peers: dict[str, Peer] = {}
         self.asked: list[str] = []
-        self.busy = False
+        self.trouble: Exception | None = None
 
     async def ask(self, namespace: str, _kind: str, *content: Node, **_more: object) -> Node:
         self.asked.append(namespace)
-        if self.busy:
-            raise QueryFailed(503, "busy")
+        if self.trouble is not None:
+            raise self.trouble
         if namespace == "w:g2":
             people = tuple(Node("participant", {"jid": one}) for one in self.members)
             return Node("iq", {}, (Node("group", {"addressing_mode": "lid"}, people),))
@@ -115,10 +118,10 @@ class Sender:
         return peer
 
 
-def request(id_: str, by: str = ANA, *children: Node, count: int = 1, **attrs: str) -> Node:
+def request(id_: str, by: str = ANA, *children: Node, count: int | str = 1, **attrs: str) -> Node:
     retry = Node("retry", {"count": str(count), "id": id_, "t": "5", "v": "1"})
     plain = {"id": id_, "from": by, "type": "retry", **attrs}
-    return Node("receipt", plain, (retry, *children))
+    return Node("receipt", plain, (retry, *(children or (Node("registration", {}, bytes(4)),))))
 
 
 def read(peer: Peer, stanza: Node) -> wa_pb2.Message:
@@ -232,6 +235,24 @@ async def test_who_asks_by_number_is_the_person_of_the_chat(sender: Sender) -> N
     assert read(ana, again).conversation == "text M1"
 
 
+async def test_who_asks_by_lid_is_the_person_whose_number_the_chat_has(sender: Sender) -> None:
+    """The message is older than what is known of the two addresses."""
+    sender.sent("M1", ANA_PN)
+    ana = await sender.known()
+    sender.desk.know(ANA_PN, ANA)
+    again, _ = await sender.asked(request("M1"))
+    assert read(ana, again).conversation == "text M1"
+
+
+async def test_who_asks_by_lid_is_the_member_whose_number_the_group_lists(sender: Sender) -> None:
+    sender.sent("M1", GROUP)
+    sender.server.members = [ANA_PN]
+    ana = await sender.known()
+    sender.desk.know(ANA_PN, ANA)
+    again, _ = await sender.asked(request("M1", GROUP, participant=ANA))
+    assert read(ana, again).conversation == "text M1"
+
+
 async def test_our_other_devices_get_the_copy_that_is_for_them(sender: Sender) -> None:
     sender.sent("M1")
     phone = await sender.known(OWN_PHONE)
@@ -287,16 +308,92 @@ async def test_our_phone_gets_a_group_message_though_it_is_not_listed(sender: Se
     assert read(phone, again).conversation == "text M1"
 
 
-async def test_what_cannot_be_answered_is_acknowledged(sender: Sender) -> None:
+@pytest.mark.parametrize("trouble", [QueryFailed(503, "busy"), QueryTimedOut("no answer")])
+async def test_what_cannot_be_answered_is_acknowledged(sender: Sender, trouble: Exception) -> None:
     assert [one.tag for one in await sender.asked(request("unknown"))] == ["ack"]
     sender.sent("M1")
-    sender.server.busy = True
+    sender.server.trouble = trouble
     assert [one.tag for one in await sender.asked(request("M1"))] == ["ack"]
-    sender.server.busy = False
+    sender.server.trouble = None
     # There are no keys, neither.
     assert [one.tag for one in await sender.asked(request("M1"))] == ["ack"]
     sender.server.peers[ANA] = Peer(sender.desk)
     assert [one.tag for one in await sender.asked(request("M1"))] == ["message", "ack"]
+
+
+@pytest.mark.parametrize(
+    "children",
+    [(), (Node("retry", {"id": "M1"}),)],
+    ids=["nothing is asked for", "without a count"],
+)
+async def test_a_request_that_makes_no_sense_is_acknowledged_too(
+    sender: Sender, children: tuple[Node, ...]
+) -> None:
+    sender.sent("M1")
+    await sender.known()
+    odd = Node("receipt", {"id": "M1", "from": ANA, "type": "retry"}, children)
+    assert [one.tag for one in await sender.asked(odd)] == ["ack"]
+
+
+async def test_a_device_without_keys_is_looked_for_anew_with_the_next_message(
+    sender: Sender,
+) -> None:
+    sender.sent("M1")
+    with patch.object(sender.devices, "forget") as forget:
+        await sender.asked(request("M1"))
+    forget.assert_called_once_with(Jid.parse(ANA))
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [("3", "3"), ("0", "1"), ("", "1"), ("many", "1"), ("100", "1")]
+)
+async def test_the_answer_says_which_request_it_is_for(
+    sender: Sender, count: str, said: str
+) -> None:
+    sender.sent("M1")
+    ana = sender.server.peers[ANA] = await sender.known()
+    again, _ = await sender.asked(request("M1", count=count))
+    assert again.need("enc").attr("count") == said
+    assert read(ana, again).conversation == "text M1"
+
+
+async def test_a_request_may_have_an_id_of_its_own_or_name_the_message_by_it(
+    sender: Sender,
+) -> None:
+    sender.sent("M1")
+    await sender.known()
+    again, ack = await sender.asked(request("M1", id="R1"))
+    assert (again.attr("id"), ack.attr("id")) == ("M1", "R1")
+    bare = Node("receipt", {"id": "M1", "from": ANA}, (Node("retry", {"count": "1"}),))
+    again, _ = await sender.asked(bare)
+    assert again.attr("id") == "M1"
+
+
+async def test_media_are_named_again(sender: Sender) -> None:
+    body = wa_pb2.Message(imageMessage=wa_pb2.Message.ImageMessage(caption="us"))
+    image = message(key("M1", chat=ANA, from_me=True), body=body.SerializeToString())
+    sender.desk.store.own[MessageId("M1")] = image
+    await sender.known()
+    again, _ = await sender.asked(request("M1"))
+    assert again.need("enc").attr("mediatype") == "image"
+
+
+@pytest.mark.parametrize("fresh", [True, False], ids=["keys are looked for", "at hand"])
+async def test_nothing_goes_again_while_another_is_at_the_ratchets(
+    sender: Sender, fresh: bool
+) -> None:
+    sender.sent("M1")
+    if fresh:
+        sender.server.peers[ANA] = Peer(sender.desk)
+    else:
+        await sender.known()
+    units = len(sender.desk.store.units)
+    async with sender.desk.stage.lock:
+        asking = asyncio.create_task(sender.asked(request("M1")))
+        for _ in range(9):
+            await asyncio.sleep(0)
+        assert (len(sender.desk.store.units), sender.server.asked) == (units, [])
+    assert len(await asking) == 2
 
 
 @pytest.mark.parametrize("chat", [ANA, GROUP])
@@ -330,3 +427,8 @@ async def test_a_message_asked_for_by_many_is_read_from_the_store_once(sender: S
         await sender.asked(request(f"M{number}"))
     sender.desk.store.own.clear()
     assert len(await sender.asked(request("M0"))) == 1, "two are kept, the last ones"
+    assert len(await sender.asked(request("M1"))) == 2
+    sender.sent("M3")
+    await sender.asked(request("M3"))
+    sender.desk.store.own.clear()
+    assert len(await sender.asked(request("M1"))) == 2, "it was asked for after the other one"
