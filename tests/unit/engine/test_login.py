@@ -6,7 +6,7 @@ import pytest
 
 from perene.core.causes import Local
 from perene.core.events import EventType
-from perene.core.notices import Notice, Opened
+from perene.core.notices import Notice, Opened, TimeTold
 from perene.core.unit import Profile
 from perene.engine.credentials import Credentials
 from perene.engine.errors import ConnectionEnded, QueryFailed, QueryTimedOut
@@ -28,6 +28,7 @@ class Entrance:
         self.told: list[str] = []
         self.notices: list[Notice] = []
         self.asked: list[str] = []
+        self.questions: list[tuple[str, ...]] = []
         self.errors: dict[str, Exception] = {}
         self.login = Login(
             line_on(self.stage, queries=self, clock=VirtualClock(), observer=self),
@@ -51,6 +52,7 @@ class Entrance:
 
     async def ask(self, namespace: str, kind: str, *content: Node) -> Node:
         self.asked.append(namespace)
+        self.questions.append((kind, *(node.tag for node in content)))
         if namespace in self.errors:
             raise self.errors[namespace]
         return Node("iq")
@@ -73,8 +75,19 @@ async def test_a_success_is_counted_and_told_once(entrance: Entrance) -> None:
     for _ in range(2):
         await entrance.login.succeeded(Node("success", {"lid": OWN_LID}))
     assert entrance.told == ["greeted", "opened by <success>", "success"]
+    assert entrance.notices == []
     assert entrance.stage.credentials.login_counter == 1
     assert [unit.profile for unit in entrance.store.units] == [Profile(pn=OWN_PN, lid=OWN_LID)]
+
+
+async def test_a_lid_that_was_not_known_is_kept_and_the_servers_time_told() -> None:
+    entrance = Entrance(paired().changed(lid=None))
+    await entrance.login.succeeded(Node("success", {"lid": OWN_LID, "t": "1767323045"}))
+    assert entrance.stage.credentials.lid == OWN_LID
+    assert [unit.profile for unit in entrance.store.units] == [Profile(pn=OWN_PN, lid=OWN_LID)]
+    [told] = entrance.notices
+    assert isinstance(told, TimeTold)
+    assert told.said.isoformat() == "2026-01-02T03:04:05+00:00"
 
 
 @pytest.mark.parametrize("attrs", [{}, {"lid": ""}, {"lid": "@@ no address"}])
@@ -95,8 +108,20 @@ async def test_a_success_before_the_device_is_linked_means_nothing() -> None:
 async def test_a_complete_login_is_told_and_stored(entrance: Entrance) -> None:
     await entrance.login.complete()
     assert entrance.asked == ["encrypt", "passive"]
+    assert entrance.questions[-1] == ("set", "active")
     assert [type(notice) for notice in entrance.notices] == [Opened]
     assert entrance.events == [EventType.SESSION_CONNECTED]
+
+
+@pytest.mark.parametrize("lid", [OWN_LID, None])
+async def test_a_login_is_told_with_the_addresses_of_the_account(lid: str | None) -> None:
+    entrance = Entrance(paired().changed(lid=lid))
+    await entrance.login.complete()
+    [event] = [event for unit in entrance.store.units for event in unit.events]
+    assert event.payload == {
+        "pn": "15550000001@s.whatsapp.net",
+        "lid": "100000000000001@lid" if lid else None,
+    }
 
 
 @pytest.mark.parametrize("refused", ["encrypt", "passive"])
@@ -126,6 +151,12 @@ async def test_the_way_of_the_next_login_is_kept(entrance: Entrance) -> None:
         await entrance.login.routed(routing(b"edge"))
     assert entrance.stage.credentials.routing_info == b"edge"
     assert len(entrance.store.units) == 1
+
+
+@pytest.mark.parametrize("info", [b"e", bytes(1024)], ids=["short", "long"])
+async def test_a_way_of_any_usual_length_is_kept(entrance: Entrance, info: bytes) -> None:
+    await entrance.login.routed(routing(info))
+    assert entrance.stage.credentials.routing_info == info
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,51 @@ async def test_of_two_ratchets_the_numbers_is_sent_with_and_both_still_decrypt(
     assert (await draft.ratchet(OLD)).is_empty
 
 
+async def test_a_ratchet_that_only_decrypts_does_not_take_the_place_of_one_that_is_sent_with(
+    stage: Stage, store: MemoryStore
+) -> None:
+    """All that either could decrypt is decrypted, whichever is sent with."""
+    by_number, by_lid = (some_ratchet().archive_current() for _ in range(2))
+    current = some_ratchet().current
+    by_lid = Ratchet(current=current, archived=by_lid.archived)
+    store.ratchet_rows = {str(OLD): by_number.serialize(), str(NEW): by_lid.serialize()}
+    draft = Draft(stage)
+    await learn(draft, [PAIR])
+    joined = await draft.ratchet(NEW)
+    assert joined.base_key == by_lid.base_key
+    kept = {state.base_key for state in joined.archived}
+    assert kept == {state.base_key for one in (by_number, by_lid) for state in one.archived}
+
+
+async def test_of_two_ratchets_the_archives_of_both_still_decrypt(
+    stage: Stage, store: MemoryStore
+) -> None:
+    both = [
+        Ratchet(current=some_ratchet().current, archived=some_ratchet().archive_current().archived)
+        for _ in range(2)
+    ]
+    for address, ratchet in zip((OLD, NEW), both, strict=True):
+        store.ratchet_rows[str(address)] = ratchet.serialize()
+    draft = Draft(stage)
+    await learn(draft, [PAIR])
+    joined = await draft.ratchet(NEW)
+    assert joined.base_key == both[0].base_key
+    kept = {state.base_key for state in joined.archived}
+    assert kept == {both[1].base_key, *(one.archived[0].base_key for one in both)}
+
+
+async def test_of_two_sender_keys_both_still_decrypt(stage: Stage, store: MemoryStore) -> None:
+    by_number, by_lid = (create_sender_key(SenderKeyRecord.empty) for _ in range(2))
+    store.sender_key_rows[GROUP, str(OLD)] = by_number.serialize()
+    store.sender_key_rows[GROUP, str(NEW)] = by_lid.serialize()
+    draft = Draft(stage)
+    await learn(draft, [PAIR])
+    joined = await draft.sender_key(GROUP, NEW)
+    assert [one.key_id for one in joined.states] == [
+        one.key_id for record in (by_number, by_lid) for one in record.states
+    ]
+
+
 async def test_a_known_pair_is_not_written_again(stage: Stage, store: MemoryStore) -> None:
     first, second = Draft(stage), Draft(stage)
     await learn(first, [PAIR])

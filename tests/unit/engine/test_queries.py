@@ -159,7 +159,7 @@ async def test_silence_is_answered_by_a_ping_and_an_answer_proves_life(pulse: Pu
     assert pulse.wire.sent == []
     await pulse.clock.advance(1)
     ping = await pulse.asked(1)
-    assert (ping.attr("xmlns"), ping.need("ping").tag) == ("w:p", "ping")
+    assert (ping.attr("xmlns"), ping.attr("type"), ping.need("ping").tag) == ("w:p", "get", "ping")
     pulse.answer(ping)
     await pulse.clock.until_asleep(10)
     assert pulse.notices == [Alive(at=pulse.clock.now())]
@@ -313,6 +313,30 @@ async def test_a_check_that_finds_nobody_says_that_the_clock_had_jumped(pulse: P
     await pulse.clock.until_asleep(10)
     pulse.keepalive.hurry()
     assert await unanswered(pulse) == Local.CLOCK_JUMP
+
+
+async def test_a_check_that_finds_the_server_there_is_one_ping(pulse: Pulse) -> None:
+    await pulse.clock.until_asleep(10)
+    pulse.keepalive.hurry()
+    pulse.answer(await pulse.asked(1))
+    await pulse.clock.until_asleep(10)
+    await pulse.clock.advance(9)
+    assert len(pulse.wire.sent) == 1
+
+
+@pytest.mark.requirement("C2")
+async def test_an_answer_may_lie_in_a_socket_that_was_left_unread_before_the_ping(
+    pulse: Pulse,
+) -> None:
+    await pulse.clock.until_asleep(10)
+    pulse.is_paused = True
+    await pulse.clock.advance(10)
+    await pulse.asked(1)
+    pulse.is_paused = False
+    await pulse.clock.until_asleep(ANSWER_WITHIN_S)
+    await pulse.clock.advance(ANSWER_WITHIN_S)
+    await pulse.asked(2)
+    assert not pulse.task.done()
 
 
 @pytest.mark.requirement("C2")
