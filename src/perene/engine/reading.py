@@ -24,14 +24,13 @@ class Reading:
     """What the parts of a message came to; the draft holds the state that they advanced.
 
     `content` is the part with something for a reader, or any part that was read; `body` are its
-    bytes. `failure` is the first refusal, `duplicate` says that a part was read before, and
-    `malformed` that a part decrypted to something that is no message.
+    bytes. `failure` is the first refusal, and `malformed` says that a part decrypted to something
+    that is no message. With none of these, every part was read before.
     """
 
     content: wa_pb2.Message | None = None
     body: bytes = b""
     failure: SignalError | None = None
-    duplicate: bool = False
     new_identity: bool = False
     malformed: bool = False
 
@@ -57,7 +56,6 @@ async def read_parts(
                 draft, enc, sender=incoming.sender, group=incoming.group, own=own
             )
         except DuplicateMessage:
-            reading.duplicate = True
             continue
         except SignalError as error:
             # A failed direct part explains the failure of the group part behind it.

@@ -95,7 +95,7 @@ class Receiver:
         elif reading.content is not None:
             draft.ciphertexts.extend(incoming.digests)
             await self._accept(incoming, draft, reading.content, reading.body)
-        elif reading.duplicate:
+        else:
             await self._duplicate(incoming, draft)
 
     def _without_ciphertext(self, incoming: Incoming, draft: Draft) -> None:
@@ -127,7 +127,7 @@ class Receiver:
             if chat is not None:
                 key = MessageKey(chat=str(chat), sender=key.sender, id=key.id, from_me=True)
         described = describe(content)
-        if content.HasField("protocolMessage") and content.protocolMessage.type in _PEER_ONLY:
+        if content.protocolMessage.type in _PEER_ONLY:
             self._accept_peer(incoming, draft, described.kind or "", body)
             return
         if described.kind is None:

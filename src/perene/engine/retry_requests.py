@@ -87,7 +87,7 @@ class RetryRequests:
         return kinds == {"skmsg"}
 
     def _keys(self, draft: Draft) -> Node:
-        own = draft.credentials or self._stage.credentials
+        own = self._stage.credentials
         pre_key = PreKey.generate(own.next_pre_key_id)
         draft.credentials = own.changed(next_pre_key_id=next_key_id(own.next_pre_key_id))
         draft.pre_keys_added.append(PreKeyWrite(id=pre_key.id, private=pre_key.key_pair.private))

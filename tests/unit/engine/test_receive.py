@@ -309,6 +309,12 @@ async def test_what_only_own_devices_may_tell_is_believed_of_nobody_else(
     assert [one.tag for one in desk.answered.nodes] == ["receipt"]
 
 
+async def test_who_takes_a_message_back_tells_its_reader(desk: Desk) -> None:
+    unit = await desk.receive((ana := Peer(desk)).stanza(ana.enc(peer_data(_Protocol.REVOKE))))
+    assert [one.kind for one in unit.messages] == ["revoke"]
+    assert (unit.peer_messages, only_fate(unit)) == ((), (Fate.DELIVERED, None))
+
+
 async def test_a_part_with_nothing_for_a_reader_hides_no_other(desk: Desk) -> None:
     ana = Peer(desk)
     given = ana.enc(ana.distribution(conversation="hello"))

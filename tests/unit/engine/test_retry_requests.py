@@ -72,10 +72,19 @@ async def test_the_second_one_brings_keys_that_are_stored_and_never_uploaded(
 
 async def test_who_sent_only_a_group_part_gets_keys_at_once(stage: Stage) -> None:
     requests = RetryRequests(stage, limit=3)
-    node = await ask(stage, requests, stanza("skmsg", participant="2@lid"))
+    asked = stanza("skmsg", participant="2@lid")
+    asked = Node("message", asked.attrs, (*asked.children, Node("reporting")))
+    node = await ask(stage, requests, asked)
     assert node is not None
     assert node.attr("participant") == "2@lid"
     assert node.child("keys") is not None
+
+
+async def test_a_message_of_no_known_time_is_asked_for_all_the_same(stage: Stage) -> None:
+    asked = Node("message", {"id": "A1", "from": "1@lid"}, stanza("msg").children)
+    node = await ask(stage, RetryRequests(stage, limit=3), asked)
+    assert node is not None
+    assert node.need("retry").attr("t") == "0"
 
 
 async def test_own_copies_keep_their_recipient_and_category(stage: Stage) -> None:
