@@ -205,11 +205,11 @@ class Service(Program):
         await self.stop()
 
     async def ask(self, method: str, path: str, **options: Any) -> Any:
-        """Make a request and return the JSON answer; AssertionError for any refusal."""
+        """Make a request and return the JSON answer, if any; AssertionError for a refusal."""
         assert self.http is not None
         response = await self.http.request(method, path, **options)
         assert response.is_success, f"{method} {path}: {response.status_code} {response.text}"
-        return response.json()
+        return response.json() if response.content else None
 
     async def news(self, **query: str | int) -> AsyncGenerator[bytes]:
         """Follow the events: return nothing at once, then what comes, and a comment each second."""

@@ -26,6 +26,7 @@ LOOKS = [
     "/v1/sessions/desk/outages",
     "/v1/sessions/desk/account",
     "/v1/events",
+    "/v1/alerts?state=all",
 ]
 
 # However long a restart takes on this machine; the defaults, six seconds, are tried elsewhere.
@@ -90,7 +91,17 @@ async def restarted(
             await service.ask("GET", path, headers={"Accept": "application/json"})
         await service.ask("POST", "/v1/sessions/other/stop")
 
-    await asyncio.gather(restart(), come(), go(), look())
+    async def make_and_delete() -> None:
+        for one in range(MESSAGES):
+            name = f"s{number}-{one}"
+            await service.ask("POST", "/v1/sessions", json={"id": name, "start": False})
+            await service.ask("DELETE", f"/v1/sessions/{name}")
+
+    async def lift() -> None:
+        for _ in range(MESSAGES):
+            await service.ask("DELETE", "/v1/sessions/desk/account/limit")
+
+    await asyncio.gather(restart(), come(), go(), look(), make_and_delete(), lift())
     return inbound + outbound
 
 

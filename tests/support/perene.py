@@ -161,11 +161,17 @@ class Perene:
             self.patient_store,
             self.supervisor,
             self._clock,
+            self.retries,
             at_once=self.store,
             ring=self._committed,
         )
         self.accounts = AccountDesk(
-            self.patient_store, self.feed, self._clock, self.policy, ring=self._committed
+            self.patient_store,
+            self.feed,
+            self._clock,
+            self.policy,
+            self.retries,
+            ring=self._committed,
         )
         self.messages = MessageDesk(
             self.patient_store,

@@ -44,11 +44,6 @@ class Sessions:
     accounts: AccountDesk
     feed: EventFeed
 
-    def forget(self, session: SessionId) -> None:
-        """Let go of what is remembered of a session that was deleted."""
-        self.hearings.forget(session)
-        self.accounts.forget(session)
-
 
 async def wire_sessions(
     settings: Settings, store: Store, clock: Clock, metrics: Metrics
@@ -89,6 +84,12 @@ async def wire_sessions(
         metrics=metrics,
         policies=policies,
     )
+    accounts = AccountDesk(aside, feed, clock, _reach_out_policy(settings), retries, ring=feed.ring)
+
+    def forget(session: SessionId) -> None:
+        hearings.forget(session)
+        accounts.forget(session)
+
     supervisor = Supervisor(
         store,
         means,
@@ -96,6 +97,7 @@ async def wire_sessions(
         ring=feed.ring,
         reach=connect.reach,
         last_life=await _last_life(store),
+        forget=forget,
     )
     return Sessions(
         supervisor=supervisor,
@@ -103,7 +105,7 @@ async def wire_sessions(
         retries=retries,
         hearings=hearings,
         versions=versions,
-        accounts=AccountDesk(aside, feed, clock, _reach_out_policy(settings), ring=feed.ring),
+        accounts=accounts,
         feed=feed,
     )
 

@@ -111,7 +111,8 @@ def wire_watch(
     """Make the parts that look at the service. Nothing runs yet."""
     looks = _looks(settings, store, clock, sessions)
     alerting = Alerting(
-        store=store,
+        # Who asks for alerts waits for a database that restarts, and keeps no session waiting.
+        store=store.aside().asked_by(sessions.retries.ask),
         notifiers=_notifiers(settings, "perene-alerts"),
         rules=read_alert_rules(settings.alert_rules_file),
         signals=_signals(clock, sessions, looks, hold, log_lines_lost),

@@ -64,9 +64,9 @@ def _ports(
             patiently,
             sessions.supervisor,
             clock,
+            sessions.retries,
             at_once=at_once,
             ring=sessions.feed.ring,
-            forget=sessions.forget,
         ),
         messages=MessageDesk(
             patiently,

@@ -130,6 +130,12 @@ def events_after(
     ]
 
 
+def holds_event(connection: Connection, session: SessionId, event: EventId) -> bool:
+    """Tell whether a session's event is there: then the transaction that put it was committed."""
+    found = select(outbox.c.seq).where(outbox.c.id == event, outbox.c.session == session)
+    return connection.execute(found).first() is not None
+
+
 def reach(
     connection: Connection,
     seq: int,

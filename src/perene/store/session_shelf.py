@@ -47,7 +47,10 @@ class SessionShelf(StoreBase):
         options: SessionOptions | None = None,
         event: Event | None = None,
     ) -> SessionRecord:
-        """Create a session; raises Conflict when the id is taken."""
+        """Create a session; raises Conflict when the id is taken.
+
+        The same call with the same `event` may be made again, and changes nothing then.
+        """
         return await self.database.write(
             sessions.create_session,
             self.keyring,

@@ -1,12 +1,13 @@
 """Sessions: what the user created, what is wanted of it, and what is known of its account."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, exists, insert, select, tuple_, update
+from sqlalchemy import Connection, Row, Select, Table, delete, exists, select, tuple_, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from perene.core.errors import Conflict, NotFound, UnreadableState
 from perene.core.events import Event
@@ -18,11 +19,16 @@ from perene.store.batch import Entry
 from perene.store.bulk import update_rows
 from perene.store.keyring import Keyring
 from perene.store.moments import micros, moment
-from perene.store.outbox import append_events
+from perene.store.outbox import append_events, holds_event
 from perene.store.ownership import lock_session
 from perene.store.schema import sessions
 from perene.store.sealing import Sealer
 from perene.store.texts import storable_or_none
+
+_INSERT: Mapping[str, Callable[[Table], sqlite.Insert | postgresql.Insert]] = {
+    "sqlite": sqlite.insert,
+    "postgresql": postgresql.insert,
+}
 
 
 def session_key(connection: Connection, session_id: SessionId) -> int:
@@ -44,10 +50,11 @@ def create_session(
     now: datetime,
     event: Event | None,
 ) -> SessionRecord:
-    """Create a session with its data key, at epoch 0; raises Conflict when the id is taken."""
-    taken = select(sessions.c.key).where(sessions.c.id == session_id)
-    if connection.execute(taken).first() is not None:
-        raise Conflict(f"there is a session {session_id} already")
+    """Create a session with its data key, at epoch 0; raises Conflict when the id is taken.
+
+    The same call again, known by the id of its event, returns what it has created.
+    """
+    insert = _INSERT[connection.dialect.name]
     key = connection.execute(
         insert(sessions)
         .values(
@@ -58,8 +65,15 @@ def create_session(
             created_at=micros(now),
             options=_options_text(options),
         )
+        # Not looked for before: a transaction that nobody heard of may be committed in between.
+        .on_conflict_do_nothing(index_elements=["id"])
         .returning(sessions.c.key)
-    ).scalar_one()
+    ).scalar()
+    if key is None:
+        known = get_session(connection, keyring, session_id)
+        if known is None or event is None or not holds_event(connection, session_id, event.id):
+            raise Conflict(f"there is a session {session_id} already")
+        return known
     sealer = keyring.create(connection, key, session_id)
     if options.proxy is not None:
         _write_options(connection, sealer, key, options)

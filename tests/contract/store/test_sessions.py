@@ -152,6 +152,31 @@ async def test_an_id_belongs_to_one_session(store: Store) -> None:
     assert await store.events_after(0) == []
 
 
+async def test_a_session_whose_creation_nobody_heard_of_is_created_once(store: Store) -> None:
+    """Its event tells it from another's of the same id; what was asked of it since stays."""
+    options = SessionOptions(proxy="http://proxy")
+    told = event(EventType.SESSION_CREATED)
+    first = await store.create_session(ANA, name="Ana", options=options, event=told)
+    await store.set_desired(ANA, Desired.STOPPED)
+    again = await store.create_session(ANA, name="Ana", options=options, event=told)
+    assert again == replace(first, desired=Desired.STOPPED)
+    with pytest.raises(Conflict):
+        await store.create_session(ANA, name="Ana", options=options, event=event())
+    with pytest.raises(Conflict):
+        await store.create_session(ANA, name="Ana", options=options)
+    assert [one.event for one in await store.events_after(0)] == [told]
+    assert len(await store.list_sessions()) == 1
+
+
+async def test_another_session_is_created_whatever_became_of_the_event(store: Store) -> None:
+    """An event that another session has told says nothing of this one."""
+    told = event(EventType.SESSION_CREATED)
+    await store.create_session(ANA, event=told)
+    await store.create_session(BOB)
+    with pytest.raises(Conflict):
+        await store.create_session(BOB, event=told)
+
+
 async def test_a_session_that_could_not_be_created_leaves_no_key_behind(
     store: Store, open_store: Callable[[], Store]
 ) -> None:

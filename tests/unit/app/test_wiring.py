@@ -61,9 +61,9 @@ class Wired:
             store,
             sessions.supervisor,
             clock,
+            sessions.retries,
             at_once=store,
             ring=sessions.feed.ring,
-            forget=sessions.forget,
         )
 
 

@@ -82,6 +82,8 @@ class MemoryStore:
         event: Event,
     ) -> SessionRecord:
         if session in self.records:
+            if event in (row.event for row in self.outbox):
+                return self.records[session]
             raise Conflict("there is one already")
         self.add(session, desired=desired)
         record = replace(self.records[session], name=name, options=options)
@@ -108,6 +110,7 @@ class MemoryStore:
         self.records[session] = replace(record, desired=desired)
 
     async def delete_session(self, session: SessionId, *, event: Event) -> None:
+        await self.get_session(session)
         del self.records[session]
         self.emit(event, session)
 
@@ -290,6 +293,8 @@ class World:
     """Sessions whose task ends in an error that nobody expected."""
     versions: Versions | None = None
     rung: int = 0
+    forgotten: list[SessionId] = field(default_factory=list[SessionId])
+    """Sessions that are gone, as others are told."""
     metrics: Metrics = field(default_factory=Metrics)
 
     def __post_init__(self) -> None:
@@ -319,8 +324,15 @@ class World:
             metrics=self.metrics,
             policies=POLICIES,
         )
-        retries = Retries(self.clock, SavePolicy())
-        return Supervisor(self.store, means, retries, ring=self.ring, reach=self.reach)
+        self.retries = Retries(self.clock, SavePolicy())
+        return Supervisor(
+            self.store,
+            means,
+            self.retries,
+            ring=self.ring,
+            reach=self.reach,
+            forget=self.forgotten.append,
+        )
 
     async def reach(self) -> bool:
         """The network is there: what fails is something else."""

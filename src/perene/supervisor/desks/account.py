@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Final, Protocol
 
 from perene.core.account import (
@@ -30,6 +31,7 @@ from perene.core.events import Event, EventType
 from perene.core.ids import SessionId
 from perene.core.sessions import SessionRecord
 from perene.supervisor.ports import AccountView, Events, ReachOutLimited
+from perene.supervisor.storage.retries import Retries
 
 _PERSONS: Final = ("@s.whatsapp.net", "@lid", "@hosted", "@hosted.lid")
 
@@ -62,7 +64,10 @@ class _Account:
 
 
 class AccountDesk:
-    """Implements `ports.Accounts`, and admits messages to new chats."""
+    """Implements `ports.Accounts`, and admits messages to new chats.
+
+    For a limit that is lifted a database that restarts is waited for (`retries`).
+    """
 
     def __init__(
         self,
@@ -70,10 +75,12 @@ class AccountDesk:
         events: Events,
         clock: Clock,
         policy: ReachOutPolicy,
+        retries: Retries,
         *,
         ring: Callable[[], None],
     ) -> None:
         self._store = store
+        self._retries = retries
         self._events = events
         self._clock = clock
         self._policy = policy
@@ -111,7 +118,8 @@ class AccountDesk:
                 at=self._clock.now(),
                 payload={"by": "request"},
             )
-            await self._store.append_events([(session, event)])
+            # Again, if nobody heard that it was stored: an event is stored once.
+            await self._retries.ask(partial(self._store.append_events, [(session, event)]))
             self._ring()
         return await self.account(session)
 

@@ -25,6 +25,7 @@ from perene.supervisor.ports import (
 )
 from perene.supervisor.session.live import LiveState
 from perene.supervisor.storage.impatient_reads import ImpatientReads
+from perene.supervisor.storage.retries import Retries
 from perene.supervisor.storage.store import Sessions
 
 _PATIENCE_S = 2.0
@@ -34,8 +35,8 @@ _PATIENCE_S = 2.0
 class SessionDesk:
     """Implements `ports.Gateway` on the store and the supervisor.
 
-    `at_once` is the same store, for what is told from memory when it does not answer soon.
-    `forget` is called with each session that was deleted: what is remembered of it goes, too.
+    `at_once` is the same store, for what is told from memory when it does not answer soon. For
+    everything else a database that restarts is waited for (`retries`).
     """
 
     def __init__(
@@ -43,13 +44,13 @@ class SessionDesk:
         store: Sessions,
         supervisor: Supervisor,
         clock: Clock,
+        retries: Retries,
         *,
         at_once: Sessions,
         ring: Callable[[], None],
-        forget: Callable[[SessionId], None] = lambda _: None,
     ) -> None:
         self._ring = ring
-        self._forget = forget
+        self._retries = retries
         self._store = store
         self._at_once = at_once
         self._supervisor = supervisor
@@ -62,23 +63,25 @@ class SessionDesk:
     ) -> SessionView:
         session = session or new_session_id()
         event = Event(type=EventType.SESSION_CREATED, at=self._clock.now(), payload={"name": name})
+        create = partial(
+            self._store.create_session,
+            session,
+            name=name,
+            desired=Desired.RUNNING if start else Desired.STOPPED,
+            options=options,
+            event=event,
+        )
         try:
-            await self._store.create_session(
-                session,
-                name=name,
-                desired=Desired.RUNNING if start else Desired.STOPPED,
-                options=options,
-                event=event,
-            )
+            await self._retries.ask(create)
+            self._roster.known(session)
+            self._ring()
+            if start:
+                await self._supervisor.start(session)
         except Conflict as error:
             raise AlreadyExists(f"There is a session {session} already.") from error
-        except StorageError:
+        except (StorageError, asyncio.CancelledError):
             self._supervisor.doubt(session)  # it may have been made all the same
             raise
-        self._roster.known(session)
-        self._ring()
-        if start:
-            await self._supervisor.start(session)
         return await self._stored(session)
 
     async def list_sessions(self) -> Sequence[SessionView]:
@@ -88,7 +91,7 @@ class SessionDesk:
         except StorageUnavailable as error:
             return self._remembered(error)
         for record in records:
-            self._roster.remember(record, asked_at)
+            self._remember(record, asked_at)
         others = _twins(records)
         return [self._view(record, others.get(record.id, ())) for record in records]
 
@@ -108,8 +111,15 @@ class SessionDesk:
     async def _read(self, store: Sessions, session: SessionId) -> SessionView:
         asked_at = self._clock.now()
         record = await store.get_session(session)
-        self._roster.remember(record, asked_at)
+        self._remember(record, asked_at)
         return self._view(record, await store.twins(session))
+
+    def _remember(self, record: SessionRecord, asked_at: datetime) -> None:
+        if self._roster.remembered is not None and record.id not in self._roster.lives:
+            # Made by a transaction that was given up, and was committed after all; or deleted by
+            # now. Whoever drives sessions finds out.
+            self._supervisor.doubt(record.id)
+        self._roster.remember(record, asked_at)
 
     def _remembered(self, error: StorageUnavailable) -> Sequence[SessionView]:
         """Return every session as far as memory knows it; raises the error when it does not."""
@@ -153,7 +163,6 @@ class SessionDesk:
 
     async def delete(self, session: SessionId) -> None:
         await self._supervisor.delete(session)
-        self._forget(session)
 
     async def current_qr(self, session: SessionId, *, wait_s: float) -> QrView:
         live = await self._to_be_paired(session)

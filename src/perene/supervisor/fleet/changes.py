@@ -48,7 +48,8 @@ class Changes:
                         self.cut_short.add(session)
                         raise
                     except NotFound:
-                        self.forget(session)
+                        # A creation that nobody has heard of may come true yet: `cut_short` stays.
+                        self._locks.pop(session, None)
                         raise
                     self.cut_short.discard(session)
                     return

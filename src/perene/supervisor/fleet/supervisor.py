@@ -9,7 +9,7 @@ from functools import partial
 import structlog
 
 from perene.core.causes import Local
-from perene.core.errors import NotFound, StorageError
+from perene.core.errors import NotFound, StorageError, StorageUnavailable
 from perene.core.events import Event, EventType
 from perene.core.ids import SessionId
 from perene.core.machines.state import Absence
@@ -35,9 +35,9 @@ class Supervisor:
     `ring` is called when an event was committed that no unit carried; `reach` tells whether
     WhatsApp's server takes connections, and raises nothing. `last_life` is when the service is
     known to have run last before, None if nobody knows: sessions that were up count as down since
-    this one began then. Browsers, API clients and event streams have no part in a session's life:
-    they read, and ask for desires (C1); for these a database that restarts is waited for
-    (`retries`).
+    this one began then. `forget` is called with each session that was deleted: what others remember
+    of it goes, too. Browsers, API clients and event streams have no part in a session's life: they
+    read, and ask for desires (C1); for these a database that restarts is waited for (`retries`).
     """
 
     def __init__(
@@ -49,12 +49,14 @@ class Supervisor:
         ring: Callable[[], None],
         reach: Callable[[], Awaitable[bool]],
         last_life: datetime | None = None,
+        forget: Callable[[SessionId], None] = lambda _: None,
     ) -> None:
         clock = means.clock
         self._store = store
         self._retries = retries
         self._clock = clock
         self._ring = ring
+        self._forget = forget
         self._closing = asyncio.Event()
         self._reads = PatientReads(store, clock, self._closing)
         self.roster = Roster(means.metrics)
@@ -178,21 +180,42 @@ class Supervisor:
         async with self._changes.turn(session):
             try:
                 await self._record(session)
+                await self._wanted.halt(session)
+                # Until it is gone it is wanted as before: the monitor revives one that is there.
+                await self._delete(session)
             except NotFound:
                 # Deleted by an earlier call, whose database did not say so in time; or gone with
                 # the restore of a backup.
                 await self._wanted.halt(session)
-                self._wanted.discard(session)
-                self.roster.forget(session)
+                self._let_go(session)
                 raise
-            await self._wanted.halt(session)
-            event = Event(type=EventType.SESSION_DELETED, at=self._clock.now())
-            # Until it is gone it is wanted as before: the monitor revives one that is still there.
-            await self._store.delete_session(session, event=event)
-            self._wanted.discard(session)
-            self.roster.forget(session)
+            self._let_go(session)
             self._ring()
         self._changes.forget(session)
+
+    async def _delete(self, session: SessionId) -> None:
+        """Delete a halted session from the store. Raises NotFound if it was gone before."""
+        event = Event(type=EventType.SESSION_DELETED, at=self._clock.now())
+        unheard = False
+
+        async def attempt() -> None:
+            nonlocal unheard
+            try:
+                await self._store.delete_session(session, event=event)
+            except StorageUnavailable:
+                unheard = True
+                raise
+            except NotFound:
+                if not unheard:
+                    raise
+
+        await self._retries.ask(attempt)
+
+    def _let_go(self, session: SessionId) -> None:
+        """There is no such session: nobody wants it or remembers it any more."""
+        self._wanted.discard(session)
+        self.roster.forget(session)
+        self._forget(session)
 
     async def _started(self, record: SessionRecord) -> None:
         session = record.id
@@ -238,12 +261,16 @@ class Supervisor:
         if self._changes.under_way(session):
             return
         async with self._changes.turn(session):
+            asked_at = self._clock.now()
             try:
-                done = self._wanted.follow(await self._store.get_session(session))
+                record = await self._store.get_session(session)
             except NotFound:
-                self._wanted.discard(session)
-                self.roster.forget(session)
+                self._let_go(session)
+                self._changes.forget(session)
                 raise
+            self.roster.known(session)  # it may have been made unheard
+            self.roster.remember(record, asked_at)
+            done = self._wanted.follow(record)
         if not done:
             self._changes.cut_short.add(session)
 

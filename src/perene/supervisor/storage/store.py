@@ -74,7 +74,9 @@ class Sessions(Protocol):
         desired: Desired,
         options: SessionOptions,
         event: Event,
-    ) -> SessionRecord: ...
+    ) -> SessionRecord:
+        """Create a session, or return the one that was created with this very event."""
+        ...
 
     async def list_sessions(self) -> Sequence[SessionRecord]: ...
 

@@ -16,6 +16,8 @@ from perene.core.sessions import Connection, Desired, SessionRecord
 from perene.supervisor.desks.sessions import SessionDesk
 from perene.supervisor.fleet.supervisor import Supervisor
 from perene.supervisor.session.live import LiveState
+from perene.supervisor.storage.committer import SavePolicy
+from perene.supervisor.storage.retries import Retries
 from perene.supervisor.storage.store import Sessions
 from tests.support.virtual_clock import START, VirtualClock
 
@@ -64,6 +66,10 @@ class Around:
     def live(self, session: SessionId) -> LiveState:
         return self.state
 
+    @property
+    def remembered(self) -> None:
+        return None
+
     def remember(self, record: SessionRecord, at: datetime) -> None:
         pass
 
@@ -75,9 +81,14 @@ class Around:
 
 
 def desk(around: Around) -> SessionDesk:
-    store = cast("Sessions", around)
+    store, clock = cast("Sessions", around), VirtualClock()
     return SessionDesk(
-        store, cast("Supervisor", around), VirtualClock(), at_once=store, ring=lambda: None
+        store,
+        cast("Supervisor", around),
+        clock,
+        Retries(clock, SavePolicy()),
+        at_once=store,
+        ring=lambda: None,
     )
 
 

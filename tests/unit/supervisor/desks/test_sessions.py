@@ -24,6 +24,7 @@ from perene.supervisor.ports import (
 from tests.support.endings import LOST, local
 from tests.support.virtual_clock import START
 from tests.unit.supervisor.fakes import World
+from tests.unit.supervisor.fleet.life import SlowAnswer
 
 ANA = SessionId("ana")
 QR = QrShown(text="qr", expires_at=START + timedelta(seconds=60))
@@ -44,7 +45,12 @@ async def world() -> AsyncIterator[World]:
 @pytest.fixture
 def desk(world: World) -> SessionDesk:
     return SessionDesk(
-        world.store, world.supervisor, world.clock, at_once=world.store, ring=world.ring
+        world.store,
+        world.supervisor,
+        world.clock,
+        world.retries,
+        at_once=world.store,
+        ring=world.ring,
     )
 
 
@@ -76,8 +82,9 @@ async def test_a_created_session_is_stored_told_and_started(
 
 
 @pytest.mark.requirement("C3", "E8")
-async def test_a_session_whose_creation_was_stored_unheard_is_started_within_ten_seconds(
-    world: World, desk: SessionDesk, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("start", [False, True])
+async def test_a_session_whose_creation_was_stored_unheard_is_followed_within_ten_seconds(
+    world: World, desk: SessionDesk, monkeypatch: pytest.MonkeyPatch, *, start: bool
 ) -> None:
     create_session = world.store.create_session
 
@@ -86,11 +93,101 @@ async def test_a_session_whose_creation_was_stored_unheard_is_started_within_ten
         raise StorageUnavailable("no answer in time")
 
     monkeypatch.setattr(world.store, "create_session", unsure)
+    creating = asyncio.create_task(create(desk, start=start))
+    for wait_s in (2, 4):
+        await world.clock.until_asleep(wait_s)
+        await world.clock.advance(wait_s)
     with pytest.raises(StorageUnavailable):
-        await create(desk)
+        await creating
     assert not world.engines
     await world.clock.advance(10)
+    if start:
+        await world.engine("ana")
+    lives, remembered = world.supervisor.roster.lives, world.supervisor.roster.remembered
+    assert set(lives) == {ANA}, "health counts it"
+    assert remembered is not None
+    assert [one.record.id for one in remembered] == [ANA], "it is shown while the database is away"
+
+
+@pytest.mark.requirement("C3", "E8")
+async def test_a_creation_that_is_cancelled_after_it_was_stored_is_followed(
+    world: World, desk: SessionDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = SlowAnswer(world, monkeypatch, "create_session")
+    creating = asyncio.create_task(create(desk))
+    await slow.waiting.wait()
+    creating.cancel()
+    await asyncio.wait([creating])
+    await world.clock.advance(10)
     await world.engine("ana")
+
+
+@pytest.mark.requirement("C3", "E8")
+@pytest.mark.parametrize("look", ["list", "one"])
+async def test_a_session_that_was_stored_after_its_creation_was_given_up_is_found_by_who_looks(
+    world: World, desk: SessionDesk, look: str
+) -> None:
+    world.supervisor.doubt(ANA)
+    await world.clock.advance(10)  # nobody finds it, and nobody doubts it any more
+    world.store.add("ana")
+    await (desk.list_sessions() if look == "list" else desk.session(ANA))
+    await world.clock.advance(10)
+    await world.engine("ana")
+
+
+@pytest.mark.requirement("C3", "E8")
+async def test_a_creation_is_followed_though_others_are_told_that_there_is_no_such_session(
+    world: World, desk: SessionDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A question that was asked before the session was stored may be answered after that."""
+    go_on = asyncio.Event()
+
+    async def not_found(session: SessionId) -> SessionRecord:
+        await go_on.wait()
+        raise NotFound(f"no session {session}")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.store, "get_session", not_found)
+        deleting = asyncio.create_task(desk.delete(ANA))
+        await begun(deleting)
+        slow = SlowAnswer(world, patch, "create_session")
+        creating = asyncio.create_task(create(desk))
+        await slow.waiting.wait()
+        creating.cancel()
+        await asyncio.wait([creating])
+        go_on.set()
+        with pytest.raises(NotFound):
+            await deleting
+    await world.clock.advance(10)
+    await world.engine("ana")
+
+
+@pytest.mark.requirement("C3", "E8")
+@pytest.mark.parametrize("stores", [False, True])
+async def test_a_creation_waits_for_a_database_that_restarts_and_is_no_conflict_with_itself(
+    world: World, desk: SessionDesk, monkeypatch: pytest.MonkeyPatch, *, stores: bool
+) -> None:
+    create_session = world.store.create_session
+    away = True
+
+    async def unsure(session: SessionId, **more: Any) -> SessionRecord:  # as that takes them
+        if away and not stores:
+            raise StorageUnavailable("it is starting or stopping")
+        record = await create_session(session, **more)
+        if away:
+            raise StorageUnavailable("the connection to the database was lost")
+        return record
+
+    monkeypatch.setattr(world.store, "create_session", unsure)
+    creating = asyncio.create_task(create(desk))
+    await world.clock.until_asleep(2)
+    away = False
+    await world.clock.advance(2)
+    assert (await creating).record.id == ANA
+    await world.engine("ana")
+    assert world.store.told(ANA).count(EventType.SESSION_CREATED) == 1
+    with pytest.raises(AlreadyExists):
+        await create(desk)
 
 
 async def test_a_session_may_be_created_to_be_started_later(

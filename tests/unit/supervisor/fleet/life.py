@@ -1,10 +1,12 @@
 """A supervisor that lives, for the tests of what it does meanwhile."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 import pytest
 
+from perene.core.errors import StorageUnavailable
 from perene.core.ids import SessionId
 from perene.core.outages import Outage
 from perene.core.standing import Standing
@@ -72,6 +74,16 @@ async def fail_in_an_outage(world: World) -> None:
 
 def outage_of(world: World) -> Outage | None:
     return Standing.parse(world.store.records[ANA].standing).outage
+
+
+async def refused(world: World, change: Coroutine[Any, Any, None]) -> None:
+    """Let a change wait for the database until it is refused."""
+    changing = asyncio.create_task(change)
+    for wait_s in (2, 4):
+        await world.clock.until_asleep(wait_s)
+        await world.clock.advance(wait_s)
+    with pytest.raises(StorageUnavailable):
+        await changing
 
 
 class SlowAnswer:

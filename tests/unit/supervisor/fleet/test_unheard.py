@@ -1,13 +1,11 @@
 """Changes of which nobody knows what came of them."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any
 
 import pytest
 
-from perene.core.errors import StorageUnavailable
-from perene.core.events import EventType
+from perene.core.errors import NotFound, StorageUnavailable
+from perene.core.events import Event, EventType
 from perene.core.ids import SessionId
 from perene.core.notices import Opened
 from perene.core.sessions import Desired
@@ -18,6 +16,7 @@ from tests.unit.supervisor.fleet.life import (
     fail_in_an_outage,
     gone,
     outage_of,
+    refused,
     started,
     turns,
 )
@@ -38,16 +37,6 @@ class Unsure:
 
         self.lasts = self.stores = True
         monkeypatch.setattr(world.store, "set_desired", unsure)
-
-
-async def refused(world: World, change: Coroutine[Any, Any, None]) -> None:
-    """Let a change wait for the database until it is refused."""
-    changing = asyncio.create_task(change)
-    for wait_s in (2, 4):
-        await world.clock.until_asleep(wait_s)
-        await world.clock.advance(wait_s)
-    with pytest.raises(StorageUnavailable):
-        await changing
 
 
 @pytest.mark.requirement("C3", "E8")
@@ -188,6 +177,34 @@ async def test_what_was_found_out_is_not_asked_again(
     await running.clock.advance(60)
     await turns()
     assert asked == []
+
+
+@pytest.mark.requirement("E8")
+@pytest.mark.parametrize("stores", [False, True])
+async def test_a_deletion_waits_for_a_database_that_restarts(
+    running: World, monkeypatch: pytest.MonkeyPatch, *, stores: bool
+) -> None:
+    """One that was stored unheard finds no session any more, and has done what it should."""
+    await started(running, paired=True)
+    delete, away = running.store.delete_session, True
+
+    async def unsure(session: SessionId, *, event: Event) -> None:
+        if stores or not away:
+            await delete(session, event=event)
+        if away:
+            raise StorageUnavailable("no answer in time")
+
+    monkeypatch.setattr(running.store, "delete_session", unsure)
+    deleting = asyncio.create_task(running.supervisor.delete(ANA))
+    await running.clock.until_asleep(2)
+    away = False
+    await running.clock.advance(2)
+    await deleting
+    assert running.store.records == {}
+    assert running.store.told(ANA)[-1] is EventType.SESSION_DELETED
+    assert running.forgotten == [ANA]
+    with pytest.raises(NotFound):
+        await running.supervisor.delete(ANA)
 
 
 @pytest.mark.requirement("D9", "E8")
