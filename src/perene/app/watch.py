@@ -5,6 +5,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
@@ -157,7 +158,10 @@ def _looks(settings: Settings, store: Store, clock: Clock, sessions: Sessions) -
     aside = store.aside()
     return Looks(
         host=host_watch(settings, clock),
-        database=DatabaseWatch(store.probe, sessions.committer, clock),
+        # A restart is waited out by everybody, and no trouble yet.
+        database=DatabaseWatch(
+            partial(sessions.retries.ask, store.probe), sessions.committer, clock
+        ),
         limits=LimitWatch(sessions.feed, clock),
         twins=TwinWatch(aside.linked_accounts, clock),
         janitor=Janitor(
