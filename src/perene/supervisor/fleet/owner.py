@@ -6,7 +6,7 @@ from typing import Protocol
 from perene.core.causes import Cause
 from perene.core.clock import Clock
 from perene.core.events import Event, EventType, Json
-from perene.core.ids import Epoch, SessionId
+from perene.core.ids import Epoch, EventId, SessionId
 from perene.core.policy import Policy
 from perene.engine.ports import SessionStore
 from perene.supervisor.session.ports import ClientVersion
@@ -53,22 +53,24 @@ class StoreOwner:
     def open_store(self, session: SessionId, epoch: Epoch) -> SessionStore:
         return self._open_store(session, epoch, self._committer.lane())
 
-    async def archive_credentials(self, session: SessionId, epoch: Epoch, reason: Cause) -> None:
+    async def archive_credentials(
+        self, session: SessionId, epoch: Epoch, reason: Cause, *, told: EventId
+    ) -> None:
         payload: dict[str, Json] = {
             "cause": reason.value,
             "sentence": self._policies[reason].sentence,
         }
         now = self._clock.now()
-        event = Event(type=EventType.SESSION_NEEDS_PAIRING, at=now, payload=payload)
+        event = Event(type=EventType.SESSION_NEEDS_PAIRING, at=now, payload=payload, id=told)
         await self._store.archive_credentials(session, epoch, reason.value, events=(event,))
         self._ring()
 
     async def destroy_credentials(
-        self, session: SessionId, epoch: Epoch, *, still_linked: bool
+        self, session: SessionId, epoch: Epoch, *, still_linked: bool, told: EventId
     ) -> None:
         payload: dict[str, Json] = {"still_linked": still_linked}
         now = self._clock.now()
-        event = Event(type=EventType.SESSION_LOGGED_OUT, at=now, payload=payload)
+        event = Event(type=EventType.SESSION_LOGGED_OUT, at=now, payload=payload, id=told)
         await self._store.destroy_credentials(session, epoch, events=(event,))
         self._ring()
 

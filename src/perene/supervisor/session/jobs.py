@@ -7,7 +7,7 @@ import structlog
 
 from perene.core.causes import Ending, Kind, Local
 from perene.core.errors import NotFound, StaleEpoch, StorageError
-from perene.core.ids import Epoch
+from perene.core.ids import Epoch, EventId, new_event_id
 from perene.core.machines.effects import Acquire, Archive, Connect, Destroy
 from perene.core.machines.inputs import (
     Acquired,
@@ -65,6 +65,8 @@ class SessionJobs:
         self._under_way: set[asyncio.Task[None]] = set()
         self._connecting: asyncio.Task[None] | None = None
         self._bug: BaseException | None = None
+        self._farewell: tuple[Archive | Destroy | None, EventId] = (None, new_event_id())
+        """The last end of credentials that was tried, and the event that tells of it."""
         self._refused: str | None = None
         """What the database said when the session could not be acquired lately."""
 
@@ -203,7 +205,9 @@ class SessionJobs:
 
     async def _archive(self, deed: Archive) -> None:
         try:
-            await self._ownership.archive_credentials(self._session, deed.epoch, deed.reason)
+            await self._ownership.archive_credentials(
+                self._session, deed.epoch, deed.reason, told=self._told(deed)
+            )
         except StaleEpoch:
             self._lost()
         except (StorageError, NotFound) as error:
@@ -216,7 +220,10 @@ class SessionJobs:
     async def _destroy(self, deed: Destroy) -> None:
         try:
             await self._ownership.destroy_credentials(
-                self._session, deed.epoch, still_linked=deed.still_linked
+                self._session,
+                deed.epoch,
+                still_linked=deed.still_linked,
+                told=self._told(deed),
             )
         except StaleEpoch:
             self._lost()
@@ -226,6 +233,12 @@ class SessionJobs:
         else:
             log.warning("logged_out", still_linked=deed.still_linked)
             self._tell(Destroyed(ok=True))
+
+    def _told(self, deed: Archive | Destroy) -> EventId:
+        """Return the id of the event that tells of a deed: the same one when it is done again."""
+        if self._farewell[0] != deed:
+            self._farewell = deed, new_event_id()
+        return self._farewell[1]
 
     async def _find_version(self) -> None:
         self._tell(VersionFound(found=await self._ownership.find_version(self._presented)))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from perene.core.causes import Cause, Ending
-from perene.core.ids import Epoch, SessionId
+from perene.core.ids import Epoch, EventId, SessionId
 from perene.core.notices import Observer
 from perene.core.sessions import SessionOptions
 from perene.engine.ports import SessionStore
@@ -46,14 +46,19 @@ class Ownership(Protocol):
 
     def open_store(self, session: SessionId, epoch: Epoch) -> SessionStore: ...
 
-    async def archive_credentials(self, session: SessionId, epoch: Epoch, reason: Cause) -> None:
-        """Set credentials aside and tell that pairing is needed, in one transaction."""
+    async def archive_credentials(
+        self, session: SessionId, epoch: Epoch, reason: Cause, *, told: EventId
+    ) -> None:
+        """Set credentials aside and tell that pairing is needed, in one transaction.
+
+        Who does not hear that it was done does it again, and tells it as the same event.
+        """
         ...
 
     async def destroy_credentials(
-        self, session: SessionId, epoch: Epoch, *, still_linked: bool
+        self, session: SessionId, epoch: Epoch, *, still_linked: bool, told: EventId
     ) -> None:
-        """Delete credentials and tell that the session is logged out, in one transaction."""
+        """Delete credentials and tell that the session is logged out; else as archiving."""
         ...
 
     def presented_version(self) -> ClientVersion | None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from perene.core.causes import Cause, Ending
 from perene.core.errors import StorageUnavailable
 from perene.core.events import EventType
-from perene.core.ids import Epoch, SessionId
+from perene.core.ids import Epoch, EventId, SessionId
 from perene.core.notices import Observer, Opened
 from perene.core.policy import POLICIES
 from perene.core.sessions import Connection, Desired, SessionOptions, SessionRecord
@@ -111,13 +111,15 @@ class OneSession:
         assert session == ANA
         return FakeStore(self, epoch)  # pyright: ignore[reportReturnType]  # all that the task uses
 
-    async def archive_credentials(self, session: SessionId, epoch: Epoch, reason: Cause) -> None:
+    async def archive_credentials(
+        self, session: SessionId, epoch: Epoch, reason: Cause, *, told: EventId
+    ) -> None:
         assert (session, epoch) == (ANA, self.epochs)
         self._may_refuse()
         self.archived.append(reason.value)
 
     async def destroy_credentials(
-        self, session: SessionId, epoch: Epoch, *, still_linked: bool
+        self, session: SessionId, epoch: Epoch, *, still_linked: bool, told: EventId
     ) -> None:
         assert (session, epoch) == (ANA, self.epochs)
         self._may_refuse()
