@@ -7,6 +7,7 @@ import pytest
 
 from perene.core.unit import HolderChange
 from perene.engine.answers import acknowledge
+from perene.engine.credentials import Credentials
 from perene.engine.devices import Devices
 from perene.engine.draft import Draft
 from perene.engine.group_key import own_key, set_own_key
@@ -25,10 +26,13 @@ from tests.unit.engine.fakes import Later, line_on
 class Told:
     """A connection that is told of changes, and what they come to."""
 
-    def __init__(self) -> None:
+    def __init__(self, credentials: Credentials | None = None) -> None:
         self.desk = Desk()
+        if credentials is not None:
+            self.desk.stage.credentials = credentials
         self.later = Later()
         self.devices, self.tokens, self.pre_keys = AsyncMock(), AsyncMock(), AsyncMock()
+        self.reach_out, self.linking = AsyncMock(), AsyncMock()
         self.groups = Mock()
         line = line_on(
             self.desk.stage,
@@ -42,9 +46,9 @@ class Told:
             devices=cast("Devices", self.devices),
             groups=cast("Groups", self.groups),
             tokens=cast("PrivacyTokens", self.tokens),
-            reach_out=cast("ReachOut", AsyncMock()),
+            reach_out=cast("ReachOut", self.reach_out),
             pre_keys=cast("PreKeys", self.pre_keys),
-            linking=cast("Linking", AsyncMock()),
+            linking=cast("Linking", self.linking),
         )
 
     async def take(self, kind: str, *children: Node, **attrs: str) -> None:
@@ -122,6 +126,24 @@ async def test_devices_that_have_changed_are_forgotten_under_both_addresses(
     told.devices.forget_person.assert_awaited_once_with(
         told.desk.stage.book, Jid.parse(number), Jid.parse(ANA)
     )
+
+
+async def test_what_is_said_of_limits_tokens_and_linking_comes_to_those_who_know(
+    told: Told,
+) -> None:
+    await told.take("mex")
+    assert [name for name, _, _ in told.reach_out.mock_calls] == ["notice"]
+    await told.take("privacy_token")
+    assert [name for name, _, _ in told.tokens.mock_calls] == ["notice"]
+    await told.take("link_code_companion_reg")
+    assert [name for name, _, _ in told.linking.mock_calls] == ["finish_by_code"]
+
+
+@pytest.mark.parametrize("linked", [False, True])
+async def test_a_passkey_is_asked_for_only_while_a_device_is_linked(*, linked: bool) -> None:
+    told = Told(None if linked else Credentials.create())
+    await told.take("passkey_prologue_request")
+    assert told.linking.passkey_asked.await_count == (0 if linked else 1)
 
 
 @pytest.mark.parametrize("kind", ["devices", "w:gp2", "from_the_future"])

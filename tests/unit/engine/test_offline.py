@@ -13,13 +13,17 @@ STANZA = Node("message", {"offline": "1"})
 
 
 class Pulls(Answers):
-    """Counts what is asked for instead of sending it."""
+    """Keeps what is asked for instead of sending it."""
 
     def __init__(self) -> None:
-        self.count = 0
+        self.nodes: list[Node] = []
+
+    @property
+    def count(self) -> int:
+        return len(self.nodes)
 
     def put(self, commit: object, *nodes: Node) -> None:
-        self.count += 1
+        self.nodes += nodes
 
 
 class Desk:
@@ -58,7 +62,25 @@ async def test_a_full_batch_is_followed_by_the_next_at_once() -> None:
     desk.delivery.previewed(Node("offline_preview", {"count": "500"}))
     for _ in range(200):
         desk.delivery.arrived(STANZA)
-    assert desk.pulls.count == 2
+    assert desk.pulls.nodes == [Node("ib", {}, (Node("offline_batch", {"count": "200"}),))] * 2
+
+
+async def test_what_is_written_now_is_of_no_batch() -> None:
+    desk = Desk()
+    desk.delivery.previewed(Node("offline_preview"))
+    for _ in range(500):
+        desk.delivery.arrived(Node("message"))
+    assert desk.pulls.count == 1
+
+
+async def test_while_a_batch_still_comes_nothing_is_pulled() -> None:
+    desk = Desk()
+    async with desk.running():
+        desk.delivery.previewed(Node("offline_preview", {"count": "500"}))
+        for _ in range(100):
+            desk.delivery.arrived(STANZA)
+            await desk.pass_time(1)
+    assert desk.pulls.count == 1
 
 
 async def test_a_batch_that_stays_short_is_followed_by_the_next_soon() -> None:
@@ -67,7 +89,7 @@ async def test_a_batch_that_stays_short_is_followed_by_the_next_soon() -> None:
         desk.delivery.previewed(Node("offline_preview", {"count": "500"}))
         desk.delivery.arrived(STANZA)
         await desk.pass_time(5)
-        assert desk.pulls.count > 1
+        assert desk.pulls.count == 3
 
 
 async def test_once_the_server_says_so_nothing_more_is_pulled() -> None:
@@ -75,6 +97,8 @@ async def test_once_the_server_says_so_nothing_more_is_pulled() -> None:
     async with desk.running():
         desk.delivery.previewed(Node("offline_preview", {"count": "500"}))
         desk.delivery.ended()
+        for _ in range(300):
+            desk.delivery.arrived(STANZA)
         await desk.pass_time(60)
     assert desk.pulls.count == 1
 

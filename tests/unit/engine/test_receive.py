@@ -256,9 +256,13 @@ async def test_a_copy_from_our_phone_is_a_message_of_ours_in_the_chat_it_names(
 
 
 @pytest.mark.parametrize("to", ["", "some one@@", "s.whatsapp.net"])
-async def test_a_copy_that_names_no_chat_is_kept_in_that_of_its_stanza(desk: Desk, to: str) -> None:
+@pytest.mark.parametrize("recipient", [ANA, ANA_PN])
+async def test_a_copy_that_names_no_chat_is_kept_in_that_of_its_stanza(
+    desk: Desk, to: str, recipient: str
+) -> None:
+    desk.know(ANA_PN, ANA)
     phone = Peer(desk, OWN_PHONE)
-    copy = phone.stanza(phone.enc(sent_by_phone("from my phone", to)), recipient=ANA)
+    copy = phone.stanza(phone.enc(sent_by_phone("from my phone", to)), recipient=recipient)
     assert (await desk.receive(copy)).messages[0].key.chat == ANA
 
 
@@ -327,6 +331,14 @@ async def test_who_writes_by_number_is_found_under_the_lid_that_is_known(desk: D
     unit = await desk.receive(Peer(desk, ANA_PN).text("hello"))
     assert (unit.messages[0].key.chat, unit.messages[0].key.sender) == (ANA, ANA)
     assert [one.address for one in unit.ratchets] == ["200000000000002_1.0"]
+
+
+async def test_who_writes_in_a_group_by_number_is_found_under_the_lid_too(desk: Desk) -> None:
+    desk.know(ANA_PN, ANA)
+    ana = Peer(desk, ANA_PN)
+    unit = await desk.receive(ana.in_group(ana.enc(wa_pb2.Message(conversation="hello"))))
+    [message] = unit.messages
+    assert (message.key.chat, message.key.sender) == (GROUP, ANA)
 
 
 async def test_a_text_without_padding_is_read_whole(desk: Desk) -> None:
