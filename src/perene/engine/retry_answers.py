@@ -43,7 +43,7 @@ _REMEMBERED = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Request:
-    """A retry receipt, read. `bundle` is what it carries itself."""
+    """A retry receipt, read. `chat` is where it was asked, `bundle` is what it carries itself."""
 
     node: Node
     message_id: MessageId
@@ -144,15 +144,13 @@ class RetryAnswers:
         retry = node.need("retry")
         origin = Jid.parse(node.attr("from"))
         wire = Jid.parse(node.attrs["participant"]) if "participant" in node.attrs else origin
-        recipient = node.attrs.get("recipient")
-        chat = Jid.parse(recipient).bare if recipient else origin.bare
         count = small_number(retry.attr("count"), most=_MAX_COUNT)
         keys = node.child("keys")
         await self._stage.book.load([wire])
         return _Request(
             node=node,
             message_id=MessageId(retry.attrs.get("id") or node.attr("id")),
-            chat=chat,
+            chat=origin.bare,
             device=self._stage.book.canonical(wire),
             wire=wire,
             count=count or 1,

@@ -32,6 +32,19 @@ def test_a_hash_for_a_message_of_which_nothing_is_known_says_nothing() -> None:
     assert not DeviceHashes().is_outdated(MessageId("M1"), ANA, THEIRS)
 
 
+def test_what_is_remembered_of_messages_and_chats_has_an_end() -> None:
+    hashes = DeviceHashes()
+    for number in range(1025):
+        hashes.sent(MessageId(f"M{number}"), OURS)
+    assert [
+        hashes.is_outdated(MessageId(f"M{number}"), f"chat {number}", THEIRS)
+        for number in range(1025)
+    ] == [False] + [True] * 1024
+    assert not asked(hashes, THEIRS, chat="chat 1")
+    assert asked(hashes, THEIRS, chat="chat 0")
+    assert asked(hashes, THEIRS, chat="chat 1")
+
+
 def test_the_devices_are_asked_for_again_only_when_something_has_changed() -> None:
     """Else a server that counts in another way than we do would be asked for each message."""
     hashes = DeviceHashes()

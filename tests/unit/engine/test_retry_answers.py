@@ -270,8 +270,16 @@ async def test_our_other_devices_get_the_copy_that_is_for_them(sender: Sender) -
         (GROUP, request("M1", GROUP, participant=OTHER)),
         (GROUP, request("M1", "120363000000000002@g.us", participant=ANA)),
         (ANA, request("M1", GROUP, participant=OTHER)),
+        (GROUP, request("M1", ANA, recipient=GROUP)),
     ],
-    ids=["a stranger", "in our name", "no member", "another group", "a group it was not sent to"],
+    ids=[
+        "a stranger",
+        "in our name",
+        "no member",
+        "another group",
+        "a group it was not sent to",
+        "a member outside of the group",
+    ],
 )
 async def test_nobody_gets_what_was_not_for_them(sender: Sender, chat: str, asked: Node) -> None:
     sender.sent("M1", chat)
@@ -378,18 +386,20 @@ async def test_media_are_named_again(sender: Sender) -> None:
     assert again.need("enc").attr("mediatype") == "image"
 
 
-@pytest.mark.parametrize("fresh", [True, False], ids=["keys are looked for", "at hand"])
+@pytest.mark.parametrize("keys", ["at hand", "at the server", "in the request"])
 async def test_nothing_goes_again_while_another_is_at_the_ratchets(
-    sender: Sender, fresh: bool
+    sender: Sender, keys: str
 ) -> None:
     sender.sent("M1")
-    if fresh:
-        sender.server.peers[ANA] = Peer(sender.desk)
-    else:
+    ana = sender.server.peers[ANA] = Peer(sender.desk)
+    if keys == "at hand":
         await sender.known()
+    bundle = ana.party.bundle()
+    brought = (registration(bundle), Node("keys", {}, keys_of(bundle)))
+    asked = request("M1", ANA, *(brought if keys == "in the request" else ()))
     units = len(sender.desk.store.units)
     async with sender.desk.stage.lock:
-        asking = asyncio.create_task(sender.asked(request("M1")))
+        asking = asyncio.create_task(sender.asked(asked))
         for _ in range(9):
             await asyncio.sleep(0)
         assert (len(sender.desk.store.units), sender.server.asked) == (units, [])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from perene.core.messages import Fate
+from perene.core.messages import Fate, MessageKey
 from perene.engine.bundles import next_key_id
 from perene.engine.decrypt import RetryReason
 from perene.engine.draft import Draft
@@ -30,10 +30,17 @@ def stanza(*kinds: str, **more: str) -> Node:
     return Node("message", {"id": "A1", "from": "1@lid", "t": "5", **more}, encs)
 
 
-async def ask(stage: Stage, requests: RetryRequests, node: Node, retries: int = 0) -> Node | None:
+async def ask(
+    stage: Stage,
+    requests: RetryRequests,
+    node: Node,
+    retries: int = 0,
+    *,
+    of: MessageKey = KEY,
+) -> Node | None:
     draft = Draft(stage)
     known = entry(KEY, Fate.PENDING, retries=retries) if retries else None
-    request = await requests.build(node, KEY, known, RetryReason.BAD_MAC, draft)
+    request = await requests.build(node, of, known, RetryReason.BAD_MAC, draft)
     draft.submit()
     return request.node
 
@@ -111,6 +118,14 @@ async def test_a_message_that_arrived_is_counted_anew(stage: Stage) -> None:
     assert await ask(stage, requests, stanza("msg")) is not None
     requests.settled(KEY)
     assert await ask(stage, requests, stanza("msg")) is not None
+
+
+async def test_after_a_thousand_others_the_ledger_alone_counts(stage: Stage) -> None:
+    requests = RetryRequests(stage, limit=1)
+    for number in range(1025):
+        assert await ask(stage, requests, stanza("msg"), of=key(f"B{number}")) is not None
+    assert await ask(stage, requests, stanza("msg"), of=key("B1")) is None
+    assert await ask(stage, requests, stanza("msg"), of=key("B0")) is not None
 
 
 def test_key_ids_wrap_before_their_24_bits_end() -> None:
