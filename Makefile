@@ -20,7 +20,7 @@ ARGS ?=
 # Two at once is what the smallest machine we test on has; the seed of the order is printed.
 JOBS ?= 2
 
-.PHONY: help demo serve sim test check bench crash soak requirements venv node format generate lock clean
+.PHONY: help demo serve sim test check bench crash soak moments requirements venv node format generate lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 22
@@ -60,6 +60,9 @@ crash: venv  ## kill a running service at 200 random points and count what is lo
 
 soak: venv  ## live through a month of 100 sessions in which everything goes wrong
 	@$(BIN)/python -m tests.soak $(ARGS)
+
+moments: venv  ## let every trouble befall a session in every moment of its stories
+	@$(BIN)/python -m tests.moments $(ARGS)
 
 format: venv  ## put the code into its form
 	$(BIN)/ruff check --fix-only --quiet

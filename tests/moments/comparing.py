@@ -1,0 +1,50 @@
+"""A story that was disturbed, compared with the same one that was not."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from tests.moments.stories import STORIES
+from tests.moments.telling import Outcome, Trouble, tell
+
+
+class Stories:
+    """Tells stories, each with a database of its own in a folder; `template` is an empty one."""
+
+    def __init__(self, folder: Path, template: Path) -> None:
+        self._folder = folder
+        self._template = template
+        self._told = 0
+        self._undisturbed: dict[str, Outcome] = {}
+
+    async def undisturbed(self, name: str) -> Outcome:
+        """Return how a story ends when nothing befalls it."""
+        if name not in self._undisturbed:
+            self._undisturbed[name] = await self._tell(name, {})
+        return self._undisturbed[name]
+
+    async def problems(self, name: str, troubles: Mapping[int, Trouble]) -> list[str]:
+        """Return what is wrong at the end of a story with troubles, by the numbers of moments."""
+        expected = await self.undisturbed(name)
+        found = await self._tell(name, troubles)
+        return [*expected.problems, *found.problems, *_differences(found, expected)]
+
+    async def _tell(self, name: str, troubles: Mapping[int, Trouble]) -> Outcome:
+        self._told += 1
+        folder = self._folder / f"{name}-{self._told}"
+        return await tell(folder, self._template, STORIES[name], troubles)
+
+
+def _differences(found: Outcome, expected: Outcome) -> Iterator[str]:
+    if found.stored != expected.stored:
+        yield f"stored {_apart(found.stored, expected.stored)}"
+    for phone, read in found.read.items():
+        if read != expected.read[phone]:
+            yield f"{phone} read {_apart(read, expected.read[phone])}"
+    # What can be read is not asked for again; what cannot, may be asked for once more.
+    if not expected.asked_again and found.asked_again:
+        yield f"{found.asked_again} messages could not be read at first"
+
+
+def _apart(found: Counter[str], expected: Counter[str]) -> str:
+    return f"{dict(found - expected)} in place of {dict(expected - found)}"

@@ -1,0 +1,38 @@
+"""The short form of `make moments`: whatever happens, and when, nothing shows of it in the end."""
+
+import random
+
+import pytest
+
+from perene.store.database import Database
+from tests.moments.comparing import Stories
+from tests.moments.stories import STORIES
+from tests.moments.telling import Trouble
+
+pytestmark = [
+    pytest.mark.requirement("C8", "C13", "D5", "D9", "E6", "E8", "F1", "F5"),
+    pytest.mark.slow,
+]
+
+
+@pytest.fixture(scope="session")
+def stories(tmp_path_factory: pytest.TempPathFactory) -> Stories:
+    """Return one for all tests: it remembers how a story ends when nothing befalls it."""
+    folder = tmp_path_factory.mktemp("moments")
+    template = folder / "empty.db"
+    Database.open(f"sqlite:///{template}").close_now()
+    return Stories(folder, template)
+
+
+@pytest.mark.parametrize("trouble", Trouble)
+@pytest.mark.parametrize("name", STORIES)
+async def test_a_trouble_in_any_moment_of_a_story_changes_nothing_of_its_end(
+    stories: Stories, name: str, trouble: Trouble
+) -> None:
+    moments = (await stories.undisturbed(name)).moments
+    at = random.Random().choice(trouble.places(moments))  # not by the seed of the test order
+
+    found = await stories.problems(name, {at: trouble})
+
+    again = f"make moments ARGS='--story {name} --trouble {trouble} --moment {at}'"
+    assert found == [], f"{again}: after {moments[at - 1]}"
