@@ -44,6 +44,7 @@ class Endless:
 def endless() -> Iterator[Endless]:
     one = Endless()
     yield one
+    one.connection.interrupt()
     one.connection.close()
 
 

@@ -175,13 +175,17 @@ def test_the_phone_is_given_its_time_even_if_the_doubt_is_enough_already() -> No
     state, effects = step(state, ProbeAnswered(phone_asked=True), now)
     assert effects == ()
     assert next_deadline(state) == now + state.policy.phone_answers
+    state, now = asked_again(state)
+    assert next_deadline(state) == now + state.policy.phone_answers
+    _, effects = step(state, Ticked(), due(state))
+    assert [type(effect) for effect in effects] == [Reopen], "it was asked as often as it is to be"
 
 
 def test_the_answer_of_the_phone_explains_the_silence() -> None:
     state, _, now = waiting()
     state, effects = step(state, PHONE, now + SECOND)
     assert (state.phase, effects) == (Phase.LISTENING, ())
-    assert due(state) - now >= state.policy.phone_pause
+    assert due(state) - now > 1.5 * state.policy.phone_pause, "it is doubted anew first"
 
 
 def test_a_silence_explained_again_is_tried_later_until_a_message_comes() -> None:
@@ -254,6 +258,16 @@ def test_the_phone_is_asked_when_ten_messages_that_usually_come_are_missing() ->
     assert (state.explained, state.try_after) == (0, None), "there was no doubt to explain"
 
 
+def test_whatever_is_missing_the_phone_is_not_asked_again_within_its_pause() -> None:
+    state, _ = undoubting()
+    state = replace(state, policy=replace(state.policy, phone_pause=20 * MINUTE))
+    state, _ = answered(state)
+    asked_at = state.questions.last
+    assert asked_at is not None
+    state, _ = step(state, MESSAGE, asked_at + 2 * SECOND)
+    assert next_deadline(state) == asked_at + 20 * MINUTE
+
+
 def test_however_much_comes_usually_a_short_silence_is_no_question() -> None:
     now = START
     state, _ = step(Hearing(), Opened(), now)
@@ -324,6 +338,14 @@ def test_a_phone_that_cannot_be_asked_is_left_alone_until_it_is_time_again() -> 
     state, effects = step(state, ProbeAnswered(phone_asked=False), now)
     assert (state.phase, effects) == (Phase.WAITING, ())
     assert next_deadline(state) == now + state.policy.phone_silence
+    hours: list[float] = []
+    for _ in range(11):
+        tried_at, now = now, due(state)
+        hours.append((now - tried_at) / timedelta(hours=1))
+        state, effects = step(state, Ticked(), now)
+        assert effects == (Probe(ask_phone=True),)
+        state, _ = step(state, ProbeAnswered(phone_asked=False), now)
+    assert hours == pytest.approx([2] * 5 + [4, 8, 16, 24, 24, 24], rel=0.001)
 
 
 def test_a_phone_that_must_not_be_asked_never_is_and_silence_alone_counts() -> None:
@@ -353,15 +375,34 @@ def test_with_no_restarts_allowed_nothing_is_ever_suspected() -> None:
         assert effects == ()
 
 
-def test_within_its_pause_the_phone_is_asked_only_before_a_connection_is_given_up() -> None:
-    usual, heard_at, now = waiting()
-    seldom = hearing_with({"phone_pause": "600", "missing": "1000"})
-    state, _ = step(replace(usual, policy=seldom), MESSAGE, now + SECOND)
+def heard_again(usual: Hearing, now: datetime, *, pause_s: int) -> Hearing:
+    """Return a session that hears a message after a question, and pauses so long after that."""
+    policy = hearing_with({"phone_pause": str(pause_s), "missing": "1000"})
+    state, _ = step(replace(usual, policy=policy), MESSAGE, now + SECOND)
     assert state.phase is Phase.LISTENING
-    later = due(state)
-    assert later - (now + SECOND) > now - heard_at + 30 * SECOND, "it is put off"
-    assert later - now < state.policy.phone_pause
-    assert step(state, Ticked(), later)[1] == (Probe(ask_phone=True),)
+    return state
+
+
+def test_within_its_pause_the_phone_is_asked_only_before_a_connection_is_given_up() -> None:
+    usual, _, now = waiting()
+    soon, put_off = heard_again(usual, now, pause_s=60), heard_again(usual, now, pause_s=200)
+    assert MINUTE < due(soon) - now < 200 * SECOND
+    assert next_deadline(put_off) == now + 200 * SECOND
+    longer, longest = (heard_again(usual, now, pause_s=one) for one in (600, 3600))
+    at_last = due(longer)
+    assert 200 * SECOND < at_last - now < 600 * SECOND
+    assert due(longest) == at_last
+    assert step(longer, Ticked(), at_last)[1] == (Probe(ask_phone=True),)
+
+
+def test_a_phone_that_seldom_answers_is_not_asked_within_its_pause_at_all() -> None:
+    usual, _, now = waiting()
+    state = heard_again(usual, now, pause_s=3600)
+    asked = state.questions
+    for _ in range(300):
+        asked = replace(asked, phone=asked.phone.after(1, answered=False))
+    state = replace(state, questions=asked)
+    assert step(state, Ticked(), due(state))[1] == (Probe(ask_phone=False),)
 
 
 def test_whatever_is_heard_during_the_probe_ends_the_suspicion() -> None:
@@ -379,6 +420,18 @@ def test_a_ping_without_an_answer_is_no_deafness() -> None:
     state, _ = step(state, Ticked(), now)
     state, effects = step(state, ProbeFailed(), now + 20 * SECOND)
     assert (state.phase, effects) == (Phase.LISTENING, ())
+
+
+def test_after_a_ping_without_an_answer_a_session_may_have_nothing_to_wait_for() -> None:
+    state, _ = step(Hearing(policy=hearing_with({"questions": "0"})), Opened(), START)
+    for _ in range(2):
+        state, _ = step(state, Sent(), START)
+    now = START + state.policy.unanswered
+    state, effects = step(state, Ticked(), now)
+    assert effects == (Probe(ask_phone=False),)
+    state, _ = step(state, ProbeFailed(), now)
+    assert state.quiet_until is not None
+    assert next_deadline(state) is None
 
 
 def test_a_stanza_queued_before_the_reopening_confirms_it() -> None:
