@@ -174,7 +174,7 @@ def _answered(state: Hearing) -> Stepped:
         if state.phase is Phase.PROVING and state.heard_at is not None:
             first = suspicion.at - state.policy.unanswered
             return confirmed(state, suspicion, first, state.heard_at)
-        if state.phase in (Phase.PROBING, Phase.WAITING):
+        if state.phase is Phase.PROBING:
             return replace(state, phase=Phase.LISTENING, suspicion=None), ()
     return state, ()
 

@@ -118,6 +118,8 @@ def test_only_the_phone_answers_what_the_phone_was_asked() -> None:
     state, _ = step(state, PHONE, now + 2 * SECOND)
     assert state.questions.phone.first.answered > before.questions.phone.first.answered
     assert state.explained == 0, "there is no silence any more"
+    assert state.silence is not None
+    assert state.silence.judged_to == now + SECOND, "the present one is still to be learned from"
 
 
 def test_an_answer_that_comes_while_a_second_question_is_put_explains_the_silence() -> None:
@@ -127,6 +129,8 @@ def test_an_answer_that_comes_while_a_second_question_is_put_explains_the_silenc
     assert effects == (Probe(ask_phone=True),)
     state, _ = step(state, PHONE, now + SECOND)
     assert (state.phase, state.explained) == (Phase.LISTENING, 1)
+    assert state.silence is not None
+    assert state.silence.judged_to == now + SECOND
     state, _, _ = waiting()
     state, now = asked_again(state)
     state, _ = step(state, PHONE, now + SECOND)
@@ -150,6 +154,14 @@ def test_a_silence_between_messages_is_broken_by_messages_alone(heard: Heard) ->
     assert (state.silence, effects) == (replace(before.silence, heard_at=now + SECOND), ())
 
 
+def test_a_long_silence_is_learned_once_when_a_message_ends_it() -> None:
+    before, now = acquainted()
+    state, _ = step(before, OTHER, now + 60 * SECOND)
+    assert state.habit.long_silences == before.habit.long_silences
+    state, _ = step(state, MESSAGE, now + 65 * SECOND)
+    assert state.habit.long_silences == before.habit.long_silences + 1
+
+
 def test_only_a_receipt_is_an_answer_to_what_was_sent() -> None:
     state, now = acquainted()
     state, _ = step(state, Sent(), now)
@@ -171,6 +183,8 @@ def test_another_connection_knows_nothing_of_what_the_last_one_missed() -> None:
     state, _ = step(state, Closed(), now + HOUR)
     state, _ = step(state, Opened(), now + 2 * HOUR)
     assert (state.replies.missed, state.untaken, state.taken_at) == (0, 0, None)
+    assert state.silence is not None
+    assert state.silence.message_at == now + 2 * HOUR
 
 
 def test_time_in_which_nothing_came_before_the_end_is_learned() -> None:
@@ -220,10 +234,20 @@ def test_messages_are_counted_from_the_last_that_was_taken(after: HearingEvent) 
     later = now + 10 * state.policy.unanswered
     state, effects = step(state, Sent(), later)
     assert effects == ()
-    state, effects = step(state, Ticked(), later + state.policy.unanswered)
-    assert effects == (), "it is one"
-    state, effects = step(state, Sent(), later + state.policy.unanswered)
-    assert effects == (Probe(ask_phone=False),)
+    late = later + state.policy.unanswered
+    assert step(state, Ticked(), late)[1] == (), "it is one"
+    state, effects = step(state, Sent(), later + SECOND)
+    assert effects == ()
+    assert step(state, Ticked(), late - SECOND)[1] == ()
+    assert step(state, Ticked(), late)[1] == (Probe(ask_phone=False),)
+
+
+def test_a_message_that_is_taken_after_the_connection_was_given_up_saves_it_no_more() -> None:
+    state, now = unheard(resent=False)
+    state, _ = step(state, ProbeAnswered(), now)
+    state, effects = step(state, Answered(), now + SECOND)
+    assert (state.phase, effects) == (Phase.REOPENING, ())
+    assert state.suspicion is not None
 
 
 @pytest.mark.parametrize("proved", [True, False])

@@ -172,6 +172,7 @@ async def test_a_logout_unlinks_destroys_and_stays_stopped(running: World) -> No
     await running.supervisor.logout(ANA)
     assert engine.logged_out
     assert running.store.destroyed == [ANA]
+    assert running.rung > 0, "who waits for events hears of it"
     assert running.store.told(ANA)[-2:] == [
         EventType.SESSION_DISCONNECTED,
         EventType.SESSION_LOGGED_OUT,

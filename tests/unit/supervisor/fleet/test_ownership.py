@@ -144,10 +144,11 @@ async def test_credentials_that_cannot_be_archived_are_tried_again(
     assert task.live.connected_at is None
     assert task.live.paired
     assert EventType.SESSION_NEEDS_PAIRING not in world.store.told(ANA)
-    world.store.failing = None
+    world.store.failing, rung = None, world.rung
     await world.clock.advance(2)
     await turns()
     assert world.store.archived == [ANA]
+    assert world.rung == rung + 1, "who waits for events hears of it"
     assert world.store.told(ANA).count(EventType.SESSION_NEEDS_PAIRING) == 1
     assert not task.live.paired
     assert EventType.SESSION_FAILED not in world.store.told(ANA), "it is no bug"
