@@ -6,6 +6,7 @@ The machine has tests of its own (`tests/unit/core/hearing`); here it does what 
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import cast
 
@@ -24,6 +25,7 @@ from perene.core.hearing import (
     HearingEffect,
     HearingEvent,
     Opened,
+    Phase,
     Probe,
     ProbeAnswered,
     ProbeFailed,
@@ -56,6 +58,7 @@ class Ear:
         """What the machine asks for at the next word."""
         self.due: datetime | None = None
         self.trouble: Exception | None = None
+        self.no_keys: Exception | None = None
         self.asked: list[tuple[str, str, str]] = []
         self.phone_asked = 0
         self.notices: list[Notice] = []
@@ -87,6 +90,8 @@ class Ear:
 
     async def send(self) -> bool:
         self.phone_asked += 1
+        if self.no_keys is not None:
+            raise self.no_keys
         return True
 
     @asynccontextmanager
@@ -147,7 +152,8 @@ def test_only_what_a_deaf_connection_would_not_bring_is_heard(
 
 def test_what_came_together_is_told_in_one_word_for_each_kind(ear: Ear) -> None:
     ack = stanza("ack", **{"class": "message"})
-    ear.listening.took([ack, stanza("message"), stanza("receipt"), stanza("status"), ack])
+    nodes = [ack, stanza("iq"), stanza("message"), stanza("receipt"), stanza("status"), ack]
+    ear.listening.took([*nodes, stanza("ib")])
     assert ear.told == [
         Heard(kind=StanzaKind.MESSAGE, count=2),
         Heard(kind=StanzaKind.RECEIPT),
@@ -179,10 +185,19 @@ def test_what_was_queued_came_when_the_server_says_by_the_clock_of_ours(
     ]
 
 
-def test_a_message_of_the_users_is_owed_an_answer_and_a_word_to_the_phone_is_not(ear: Ear) -> None:
-    for node in (stanza("message"), stanza("message", category="peer"), stanza("receipt")):
-        ear.listening.sent(node)
-    assert ear.told == [Sent()]
+@pytest.mark.parametrize(
+    ("node", "told"),
+    [
+        (stanza("message"), [Sent()]),
+        (stanza("message", category="peer"), []),
+        (stanza("receipt"), []),
+    ],
+)
+def test_a_message_of_the_users_is_owed_an_answer_and_a_word_to_the_phone_is_not(
+    ear: Ear, node: Node, told: list[HearingEvent]
+) -> None:
+    ear.listening.sent(node)
+    assert ear.told == told
 
 
 async def test_time_is_told_when_it_is_due_and_by_a_clock_that_nobody_sets(ear: Ear) -> None:
@@ -221,6 +236,12 @@ async def test_a_probe_asks_the_phone_and_pings(
     assert (ear.told, ear.phone_asked, ear.asked) == ([told], 1, [("w:p", "get", "ping")])
 
 
+async def test_a_phone_whose_keys_are_not_told_was_not_asked(ear: Ear) -> None:
+    ear.no_keys = QueryFailed(503, "busy")
+    await ear.perform(Probe(ask_phone=True))
+    assert ear.told == [ProbeAnswered(phone_asked=False)]
+
+
 async def test_a_probe_may_leave_the_phone_in_peace(ear: Ear) -> None:
     await ear.perform(Probe(ask_phone=False))
     assert (ear.told, ear.phone_asked) == ([ProbeAnswered(phone_asked=False)], 0)
@@ -230,9 +251,13 @@ SILENCE = timedelta(seconds=100)
 
 
 async def test_a_connection_that_is_suspected_ends_once_that_is_told(ear: Ear) -> None:
+    ear.store.auto = False
     async with ear.running() as task:
         ear.effects = [Reopen(reason=Reason.SILENCE, silence=SILENCE, expected=9.26, doubt=7.0)]
         ear.listening.closed()
+        await ear.clock.advance(1)
+        assert not task.done()
+        ear.store.settle()
         with pytest.raises(ConnectionEnded) as ended:
             await task
     assert ended.value.ending.code == Local.DEAF
@@ -263,6 +288,20 @@ async def test_what_came_of_a_suspicion_is_told(
     expected = {**payload, "silent_s": 100.0, "expected": 9.0}
     assert ear.events == [(EventType.SESSION_DEAF, expected)]
     assert ear.notices == [HearingDoubted(outcome=outcome)]
+
+
+async def test_a_reopened_connection_counts_time_from_where_the_last_one_did() -> None:
+    """The wall may be set in between: what one suspected, the next proves in the same time."""
+    clock, memory = VirtualClock(), HearingMemory()
+    began = memory.counted_from(clock)
+    await clock.advance(60)
+    memory.state = replace(memory.state, phase=Phase.REOPENING)
+    assert memory.counted_from(clock) == began
+    memory.state = replace(memory.state, phase=Phase.CLOSED)
+    assert memory.counted_from(clock).monotonic == began.monotonic + 60
+    kept = memory.counted_from(clock)
+    memory.state = replace(memory.state, phase=Phase.REOPENING)
+    assert memory.counted_from(clock) == kept
 
 
 def test_memory_that_cannot_be_read_is_as_good_as_none() -> None:
