@@ -36,6 +36,31 @@ LIMIT = 3
 """Resends that are asked for."""
 
 
+def keys_of(bundle: PreKeyBundle) -> tuple[Node, ...]:
+    """Write a bundle as a `<user>` or a retry receipt's `<keys>` holds it."""
+    assert bundle.pre_key_id is not None
+    assert bundle.pre_key is not None
+    signed = (
+        Node("id", {}, bundle.signed_pre_key_id.to_bytes(3, "big")),
+        Node("value", {}, bundle.signed_pre_key),
+        Node("signature", {}, bundle.signed_pre_key_signature),
+    )
+    single = (
+        Node("id", {}, bundle.pre_key_id.to_bytes(3, "big")),
+        Node("value", {}, bundle.pre_key),
+    )
+    return (
+        Node("identity", {}, bundle.identity),
+        Node("skey", {}, signed),
+        Node("key", {}, single),
+    )
+
+
+def registration(bundle: PreKeyBundle) -> Node:
+    """Write the number that comes with a bundle."""
+    return Node("registration", {}, bundle.registration_id.to_bytes(4, "big"))
+
+
 class Answered:
     """What is answered, with the commit that it waits for."""
 

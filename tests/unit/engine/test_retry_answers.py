@@ -22,39 +22,23 @@ from perene.signal import (
     process_distribution,
     unpad,
 )
-from perene.signal.bundle import PreKeyBundle
 from perene.wire.jid import Jid
 from perene.wire.node import Node
 from perene.wire.proto import wa_pb2
 from tests.support.units import key, message
-from tests.unit.engine.desk import ANA, ANA_PN, GROUP, OWN_PHONE, Desk, Peer
+from tests.unit.engine.desk import (
+    ANA,
+    ANA_PN,
+    GROUP,
+    OWN_PHONE,
+    Desk,
+    Peer,
+    keys_of,
+    registration,
+)
 from tests.unit.engine.fakes import line_on
 
 OTHER = "200000000000003@lid"
-
-
-def keys_of(bundle: PreKeyBundle) -> tuple[Node, ...]:
-    """Write a bundle as a `<user>` or a retry receipt's `<keys>` holds it."""
-    assert bundle.pre_key_id is not None
-    assert bundle.pre_key is not None
-    signed = (
-        Node("id", {}, bundle.signed_pre_key_id.to_bytes(3, "big")),
-        Node("value", {}, bundle.signed_pre_key),
-        Node("signature", {}, bundle.signed_pre_key_signature),
-    )
-    single = (
-        Node("id", {}, bundle.pre_key_id.to_bytes(3, "big")),
-        Node("value", {}, bundle.pre_key),
-    )
-    return (
-        Node("identity", {}, bundle.identity),
-        Node("skey", {}, signed),
-        Node("key", {}, single),
-    )
-
-
-def registration(bundle: PreKeyBundle) -> Node:
-    return Node("registration", {}, bundle.registration_id.to_bytes(4, "big"))
 
 
 class Server:

@@ -1,0 +1,315 @@
+"""What leaves for a message: for whom it is, what each of them reads, and what is asked before."""
+
+import asyncio
+from typing import cast
+from unittest.mock import AsyncMock
+
+import pytest
+
+from perene.core.failures import FailureCode
+from perene.core.ids import MessageId
+from perene.core.messages import Message
+from perene.core.unit import AddressPair
+from perene.engine.answers import Answers
+from perene.engine.device_hashes import DeviceHashes, participant_hash
+from perene.engine.devices import Devices
+from perene.engine.errors import CannotSend, QueryFailed
+from perene.engine.groups import Groups
+from perene.engine.privacy_tokens import PrivacyTokens
+from perene.engine.queries import Queries
+from perene.engine.send import Sender
+from perene.signal import (
+    Encrypted,
+    Ratchet,
+    SenderKeyRecord,
+    group_decrypt,
+    process_distribution,
+    unpad,
+)
+from perene.wire.jid import Jid
+from perene.wire.node import Node
+from perene.wire.proto import wa_pb2
+from tests.support.units import key, message
+from tests.unit.engine.desk import (
+    ANA,
+    ANA_PN,
+    GROUP,
+    Desk,
+    Peer,
+    keys_of,
+    registration,
+)
+from tests.unit.engine.fakes import line_on
+
+ANA_DESK = "200000000000002:4@lid"
+OWN_PERSON, OWN_PHONE_PN = "100000000000001@lid", "15550000001@s.whatsapp.net"
+HASH = "2:bbbbbbbb"
+
+
+class Server:
+    """Tells who has which devices, their keys, and who is in the group."""
+
+    def __init__(self) -> None:
+        self.devices: dict[str, tuple[int, ...]] = {ANA: (0, 4), OWN_PHONE_PN: (0, 3)}
+        self.members: tuple[str, ...] = (ANA, OWN_PERSON)
+        self.peers: dict[str, Peer] = {}
+        self.asked: list[str] = []
+        self.trouble: dict[str, Exception] = {}
+        self.odd = False
+        self.numbers: dict[str, str] = {}
+
+    def next_id(self) -> str:
+        return "1"
+
+    async def ask(self, namespace: str, _kind: str, *content: Node, **_more: object) -> Node:
+        self.asked.append(namespace)
+        if namespace in self.trouble:
+            raise self.trouble[namespace]
+        match namespace:
+            case "w:g2":
+                people = tuple(
+                    Node("participant", {"jid": one, "phone_number": self.numbers.get(one, "")})
+                    for one in self.members
+                )
+                group = Node("group", {"addressing_mode": "lid"}, people)
+                return Node("iq", {}, () if self.odd else (group,))
+            case "usync":
+                wanted = [user.attr("jid") for user in content[0].need("list").children]
+                users = tuple(_listed(one, self.devices.get(one, ())) for one in wanted)
+                return Node("iq", {}, (Node("usync", {}, (Node("list", {}, users),)),))
+            case _:
+                found: list[Node] = []
+                for user in content[0].children:
+                    if (peer := self.peers.get(user.attr("jid"))) is not None:
+                        bundle = peer.party.bundle()
+                        parts = (registration(bundle), *keys_of(bundle))
+                        found.append(Node("user", user.attrs, parts))
+                return Node("iq", {}, (Node("list", {}, tuple(found)),))
+
+
+def _listed(user: str, ids: tuple[int, ...]) -> Node:
+    rows = tuple(Node("device", {"id": str(one), "key-index": "1"}) for one in ids)
+    return Node("user", {"jid": user}, (Node("devices", {}, (Node("device-list", {}, rows),)),))
+
+
+class Post:
+    """A desk that sends, and the devices of those whom it writes to."""
+
+    def __init__(self) -> None:
+        self.desk, self.server, self.hashes = Desk(), Server(), DeviceHashes()
+        self.desk.know(OWN_PHONE_PN, OWN_PERSON)
+        self.tokens = AsyncMock()
+        self.tokens.shown_to.return_value = (Node("tctoken", {}, b"token"),)
+        queries = cast("Queries", self.server)
+        self.sender = Sender(
+            line_on(
+                self.desk.stage,
+                queries=queries,
+                clock=self.desk.clock,
+                answers=cast("Answers", self.desk.answered),
+            ),
+            devices=Devices(queries, self.desk.clock),
+            groups=Groups(queries, self.desk.clock),
+            tokens=cast("PrivacyTokens", self.tokens),
+            hashes=self.hashes,
+        )
+        for jid in (ANA, ANA_DESK, OWN_PERSON):
+            self.server.peers[jid] = Peer(self.desk, jid)
+
+    async def send(self, text: str = "hello", *, to: str = ANA, id_: str = "M1") -> Node:
+        """Send a text; return its stanza, which is all that leaves."""
+        self.desk.answered.nodes.clear()
+        await self.sender.send(written(text, to=to, id_=id_))
+        [stanza] = self.desk.answered.nodes
+        return stanza
+
+    def read(self, jid: str, stanza: Node) -> wa_pb2.Message:
+        """Read the part of a stanza that is for a device, known to the server by `jid`."""
+        [to] = [to for to in stanza.need("participants").children if _same(to.attr("jid"), jid)]
+        enc = to.need("enc")
+        kind = "pkmsg" if enc.attr("type") == "pkmsg" else "msg"
+        sent = Encrypted(ratchet=Ratchet.empty, kind=kind, data=enc.data)
+        return wa_pb2.Message.FromString(unpad(self.server.peers[jid].party.read(sent)))
+
+
+def _same(wire: str, jid: str) -> bool:
+    return wire == jid or (wire, jid) == (OWN_PHONE_PN, OWN_PERSON)
+
+
+def written(text: str = "hello", *, to: str = ANA, id_: str = "M1") -> Message:
+    body = wa_pb2.Message(conversation=text).SerializeToString()
+    return message(key(id_, chat=to, from_me=True), text=text, body=body)
+
+
+def addressed(stanza: Node) -> list[str]:
+    return [to.attr("jid") for to in stanza.need("participants").children]
+
+
+@pytest.fixture
+def post() -> Post:
+    return Post()
+
+
+async def test_a_message_is_encrypted_for_every_device_of_both_but_this_one(post: Post) -> None:
+    stanza = await post.send()
+    assert stanza.attrs == {"id": "M1", "to": ANA, "type": "text"}
+    assert addressed(stanza) == [ANA, ANA_DESK, OWN_PHONE_PN]
+    assert [one.tag for one in stanza.children] == ["participants", "tctoken", "device-identity"]
+    for reader in (ANA, ANA_DESK):
+        assert post.read(reader, stanza) == wa_pb2.Message(conversation="hello")
+    copy = post.read(OWN_PERSON, stanza).deviceSentMessage
+    assert (copy.destinationJid, copy.message.conversation) == (ANA, "hello")
+    assert len(post.desk.store.units[-1].ratchets) == 3
+    post.tokens.wrote_to.assert_awaited_once_with(Jid.parse(ANA))
+
+
+async def test_a_message_waits_for_the_commit_of_its_ratchets(post: Post) -> None:
+    post.desk.store.auto = False
+    await post.send()
+    [(unit, commit)] = post.desk.store.pending
+    assert (len(unit.ratchets), post.desk.answered.waits_for) == (3, [commit])
+
+
+async def test_what_is_known_is_not_asked_for_again(post: Post) -> None:
+    await post.send()
+    stanza = await post.send("again", id_="M2")
+    assert post.server.asked == ["usync", "encrypt"]
+    assert post.read(ANA, stanza).conversation == "again"
+
+
+async def test_who_has_heard_of_us_needs_no_introduction(post: Post) -> None:
+    post.server.devices = {ANA: (0,), OWN_PHONE_PN: (3,)}
+    ana = post.server.peers[ANA]
+    await post.desk.receive(ana.text("before", id_="A0"))
+    ana.hear()
+    stanza = await post.send()
+    assert [one.tag for one in stanza.children] == ["participants", "tctoken"]
+    assert post.read(ANA, stanza).conversation == "hello"
+    assert post.server.asked == ["usync"]
+
+
+async def test_a_note_to_oneself_goes_to_our_other_devices_once(post: Post) -> None:
+    post.server.devices[OWN_PERSON] = (0, 3)
+    stanza = await post.send(to=OWN_PERSON)
+    assert len(addressed(stanza)) == 1
+
+
+async def test_a_device_without_keys_keeps_the_message_from_no_other(post: Post) -> None:
+    del post.server.peers[ANA_DESK]
+    stanza = await post.send()
+    assert addressed(stanza) == [ANA, OWN_PHONE_PN]
+
+
+@pytest.mark.parametrize(
+    ("chat", "code"), [(ANA, FailureCode.NO_KEYS), ("3@lid", FailureCode.NO_DEVICES)]
+)
+async def test_who_cannot_be_reached_is_told_of(post: Post, chat: str, code: FailureCode) -> None:
+    post.server.peers = {OWN_PERSON: post.server.peers[OWN_PERSON]}
+    with pytest.raises(CannotSend) as refused:
+        await post.send(to=chat)
+    assert refused.value.failure.code is code
+    assert post.desk.answered.nodes == []
+    post.tokens.wrote_to.assert_not_awaited()
+
+
+async def test_a_refusal_of_keys_is_of_those_alone_who_need_them(post: Post) -> None:
+    post.server.devices = {ANA: (0,), OWN_PHONE_PN: (0, 3)}
+    await post.desk.receive(post.server.peers[ANA].text("before", id_="A0"))
+    post.server.trouble["encrypt"] = QueryFailed(404, "")
+    assert addressed(await post.send()) == [ANA]
+
+
+@pytest.mark.parametrize("question", ["usync", "encrypt", "w:g2"])
+async def test_a_server_that_is_busy_may_be_asked_again(post: Post, question: str) -> None:
+    post.server.trouble[question] = QueryFailed(503, "busy")
+    with pytest.raises(QueryFailed):
+        await post.send(to=GROUP if question == "w:g2" else ANA)
+    assert post.desk.answered.nodes == []
+
+
+async def test_a_group_that_is_refused_is_told_of_with_the_servers_code(post: Post) -> None:
+    post.server.trouble["w:g2"] = QueryFailed(403, "forbidden")
+    with pytest.raises(CannotSend) as refused:
+        await post.send(to=GROUP)
+    failure = refused.value.failure
+    assert (failure.code, failure.server_code) == (FailureCode.RECIPIENTS_REFUSED, "403")
+
+
+async def test_an_answer_that_makes_no_sense_fails_the_message_alone(post: Post) -> None:
+    post.server.odd = True
+    with pytest.raises(CannotSend) as refused:
+        await post.send(to=GROUP)
+    assert refused.value.failure.code is FailureCode.UNREADABLE_ANSWER
+
+
+async def test_a_stored_message_that_is_damaged_fails(post: Post) -> None:
+    with pytest.raises(CannotSend) as refused:
+        await post.sender.send(message(key("M1", from_me=True), body=b"\xff\xff"))
+    assert refused.value.failure.code is FailureCode.UNREADABLE_MESSAGE
+
+
+async def test_a_group_gets_the_key_with_the_first_message_and_the_next_one_without(
+    post: Post,
+) -> None:
+    post.server.devices[OWN_PERSON] = (0, 3)
+    devices = [ANA, ANA_DESK, OWN_PERSON]
+    stanza = await post.send(to=GROUP)
+    assert stanza.attrs == {
+        "id": "M1",
+        "to": GROUP,
+        "type": "text",
+        "phash": participant_hash(Jid.parse(one) for one in devices),
+        "addressing_mode": "lid",
+    }
+    assert addressed(stanza) == devices
+    assert [one.tag for one in stanza.children] == ["participants", "enc", "device-identity"]
+    assert stanza.need("enc").attrs == {"v": "2", "type": "skmsg"}
+    given = post.read(ANA, stanza).senderKeyDistributionMessage
+    assert given.groupId == GROUP
+    record = process_distribution(SenderKeyRecord.empty, given.axolotlSenderKeyDistributionMessage)
+    read = group_decrypt(record, stanza.need("enc").data)
+    assert wa_pb2.Message.FromString(unpad(read.plaintext)).conversation == "hello"
+
+    following = await post.send("again", to=GROUP, id_="M2")
+    assert [one.tag for one in following.children] == ["enc"]
+    read = group_decrypt(read.record, following.need("enc").data)
+    assert wa_pb2.Message.FromString(unpad(read.plaintext)).conversation == "again"
+    assert post.server.asked == ["w:g2", "usync", "encrypt"]
+
+
+async def test_who_gets_the_key_counts_as_a_holder_once_the_server_has_the_message(
+    post: Post,
+) -> None:
+    await post.send(to=GROUP)
+    assert post.desk.store.units[-1].holders == ()
+    given = post.desk.stage.holders.given_with(MessageId("M1"))
+    assert given is not None
+    assert set(given.added) == {"200000000000002_1.0", "200000000000002_1.4", "100000000000001_1.0"}
+
+
+@pytest.mark.parametrize("chat", [ANA, GROUP])
+async def test_the_servers_other_hash_for_a_message_has_the_devices_asked_for_anew(
+    post: Post, chat: str
+) -> None:
+    await post.send(to=chat)
+    assert post.hashes.is_outdated(MessageId("M1"), chat, HASH)
+
+
+@pytest.mark.parametrize("chat", [ANA, GROUP])
+async def test_nothing_is_encrypted_while_another_is_at_the_ratchets(post: Post, chat: str) -> None:
+    await post.send(to=chat)
+    units = len(post.desk.store.units)
+    async with post.desk.stage.lock:
+        sending = asyncio.create_task(post.send(to=chat, id_="M2"))
+        for _ in range(9):
+            await asyncio.sleep(0)
+        assert len(post.desk.store.units) == units
+    await sending
+    assert len(post.desk.store.units) == units + 1
+
+
+async def test_address_pairs_that_a_group_shows_are_kept(post: Post) -> None:
+    post.server.numbers = {ANA: ANA_PN}
+    await post.send(to=GROUP)
+    pairs = [pair for unit in post.desk.store.units for pair in unit.address_pairs]
+    assert pairs == [AddressPair(pn=ANA_PN, lid=ANA)]
