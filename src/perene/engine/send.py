@@ -116,7 +116,6 @@ class Sender:
 
     async def _send_direct(self, message: Message, chat: Jid, content: wa_pb2.Message) -> None:
         own = self._stage.credentials
-        await self._stage.book.load([chat])
         listed = await self._devices.of([chat, own.own_pn.bare])
         await self._learn(self._devices.take_learnt())
         await self._stage.book.load([chat, own.own_pn])
@@ -230,6 +229,9 @@ class Sender:
         """Commit address pairs that are new to us."""
         if not pairs:
             return
+        # Else a pair that is stored is new to each connection, and what may be under the number is
+        # looked for again: twice for every member of a group, with the first message to it.
+        await self._stage.book.load([Jid.parse(pair.pn) for pair in pairs])
         async with self._stage.lock:
             draft = Draft(self._stage)
             await learn(draft, pairs)

@@ -6,9 +6,9 @@ from unittest.mock import AsyncMock
 
 import pytest
 
-from perene.core.failures import FailureCode
+from perene.core.failures import Failure, FailureCode
 from perene.core.ids import MessageId
-from perene.core.messages import Message
+from perene.core.messages import Message, Status
 from perene.core.unit import AddressPair
 from perene.engine.answers import Answers
 from perene.engine.device_hashes import DeviceHashes, participant_hash
@@ -75,7 +75,10 @@ class Server:
                 return Node("iq", {}, () if self.odd else (group,))
             case "usync":
                 wanted = [user.attr("jid") for user in content[0].need("list").children]
-                users = tuple(_listed(one, self.devices.get(one, ())) for one in wanted)
+                lids = {pn: lid for lid, pn in self.numbers.items()}
+                users = tuple(
+                    _listed(one, self.devices.get(one, ()), lids.get(one, "")) for one in wanted
+                )
                 return Node("iq", {}, (Node("usync", {}, (Node("list", {}, users),)),))
             case _:
                 found: list[Node] = []
@@ -87,9 +90,10 @@ class Server:
                 return Node("iq", {}, (Node("list", {}, tuple(found)),))
 
 
-def _listed(user: str, ids: tuple[int, ...]) -> Node:
+def _listed(user: str, ids: tuple[int, ...], lid: str) -> Node:
     rows = tuple(Node("device", {"id": str(one), "key-index": "1"}) for one in ids)
-    return Node("user", {"jid": user}, (Node("devices", {}, (Node("device-list", {}, rows),)),))
+    devices = Node("devices", {}, (Node("device-list", {}, rows),))
+    return Node("user", {"jid": user}, (devices, Node("lid", {"val": lid})))
 
 
 class Post:
@@ -190,6 +194,8 @@ async def test_who_has_heard_of_us_needs_no_introduction(post: Post) -> None:
 
 async def test_a_note_to_oneself_goes_to_our_other_devices_once(post: Post) -> None:
     post.server.devices[OWN_PERSON] = (0, 3)
+    this = "100000000000001:3@lid"
+    post.server.peers[this] = Peer(post.desk, this)
     stanza = await post.send(to=OWN_PERSON)
     assert len(addressed(stanza)) == 1
 
@@ -308,8 +314,51 @@ async def test_nothing_is_encrypted_while_another_is_at_the_ratchets(post: Post,
     assert len(post.desk.store.units) == units + 1
 
 
-async def test_address_pairs_that_a_group_shows_are_kept(post: Post) -> None:
+@pytest.mark.parametrize("known", [False, True])
+async def test_address_pairs_that_a_group_shows_are_kept_once(post: Post, *, known: bool) -> None:
+    if known:
+        post.desk.know(ANA_PN, ANA)
     post.server.numbers = {ANA: ANA_PN}
     await post.send(to=GROUP)
     pairs = [pair for unit in post.desk.store.units for pair in unit.address_pairs]
-    assert pairs == [AddressPair(pn=ANA_PN, lid=ANA)]
+    assert pairs == ([] if known else [AddressPair(pn=ANA_PN, lid=ANA)])
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_who_is_written_to_by_number_has_the_ratchet_of_their_lid(
+    post: Post, *, known: bool
+) -> None:
+    if known:
+        post.desk.know(ANA_PN, ANA)
+    post.server.devices[ANA_PN] = (0,)
+    post.server.numbers = {ANA: ANA_PN}
+    stanza = await post.send(to=ANA_PN)
+    assert addressed(stanza)[0] == ANA_PN
+    pairs = [pair for unit in post.desk.store.units for pair in unit.address_pairs]
+    assert pairs == ([] if known else [AddressPair(pn=ANA_PN, lid=ANA)])
+    assert "200000000000002_1.0" in post.desk.store.ratchet_rows
+
+
+async def test_a_device_of_somebody_else_may_have_the_number_of_this_one(post: Post) -> None:
+    third = "200000000000002:3@lid"
+    post.server.devices[ANA] = (0, 3)
+    post.server.peers[third] = Peer(post.desk, third)
+    stanza = await post.send()
+    assert addressed(stanza) == [ANA, third, OWN_PHONE_PN]
+
+
+async def test_a_message_that_is_refused_is_failed_and_told_of(post: Post) -> None:
+    post.desk.store.auto = False
+    failure = Failure(code=FailureCode.NO_DEVICES)
+    committed = await post.sender.refuse(written(), failure, "nobody")
+    [(unit, commit)] = post.desk.store.pending
+    [change] = unit.status_changes
+    assert (change.id, change.status, change.failure) == ("M1", Status.FAILED, failure)
+    assert change.event is not None
+    assert change.event.payload == {
+        "message_id": "M1",
+        "chat": ANA,
+        "error": "nobody",
+        "failure": failure.to_json(),
+    }
+    assert (committed, post.desk.answered.waits_for) == (commit, [commit])
