@@ -100,6 +100,7 @@ async def test_once_the_server_says_so_nothing_more_is_pulled() -> None:
         for _ in range(300):
             desk.delivery.arrived(STANZA)
         await desk.pass_time(60)
+        assert desk.clock.asleep == []
     assert desk.pulls.count == 1
 
 
