@@ -50,7 +50,7 @@ def main() -> int:
         Database.open(f"sqlite:///{folder / 'empty.db'}").close_now()
         with ProcessPoolExecutor(os.cpu_count(), initializer=_quiet) as processes:
             names = asked.story or list(STORIES)
-            lengths = processes.map(partial(_moments, folder), names)
+            lengths = processes.map(partial(_moments, folder, seed), names)
             cases = [
                 case
                 for story, moments in zip(names, lengths, strict=True)
@@ -58,7 +58,7 @@ def main() -> int:
             ]
             print(f"{len(cases)} tellings of {len(names)} stories, seed {seed}", flush=True)
             wrong = 0
-            results = processes.map(partial(_problems, folder), cases)
+            results = processes.map(partial(_problems, folder, seed), cases)
             for case, found in zip(cases, results, strict=True):
                 wrong += bool(found)
                 for problem in found:
@@ -73,17 +73,20 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--trouble", action="append", type=Trouble, choices=list(Trouble))
     parser.add_argument("--moment", type=int, help="only in the moment with this number")
     parser.add_argument(
+        "--one-in", type=int, default=1, metavar="N", help="only one moment in so many (1)"
+    )
+    parser.add_argument(
         "--more", type=int, default=0, help="so many further ones, of any kind, soon after each (0)"
     )
-    parser.add_argument("--seed", type=int, help="draws these; a new one if left out")
+    parser.add_argument("--seed", type=int, help="decides what is drawn; a new one if left out")
     return parser.parse_args()
 
 
 def _cases(story: str, moments: list[str], asked: argparse.Namespace, seed: int) -> Iterator[_Case]:
     for trouble in asked.trouble or Trouble:
         for at in trouble.places(moments):
-            if asked.moment in (None, at):
-                dice = random.Random(f"{seed} {story} {trouble} {at}")
+            dice = random.Random(f"{seed} {story} {trouble} {at}")
+            if at == asked.moment or (asked.moment is None and dice.randrange(asked.one_in) == 0):
                 troubles = {at: trouble}
                 for _ in range(asked.more):
                     at += dice.randint(1, _APART)
@@ -96,20 +99,20 @@ def _quiet() -> None:
 
 
 @cache
-def _stories(folder: Path) -> Stories:
+def _stories(folder: Path, seed: int) -> Stories:
     """Return those of this process, which knows the end of each when nothing befalls it."""
-    return Stories(Path(tempfile.mkdtemp(dir=folder)), folder / "empty.db")
+    return Stories(Path(tempfile.mkdtemp(dir=folder)), folder / "empty.db", seed=seed)
 
 
-def _moments(folder: Path, story: str) -> list[str]:
+def _moments(folder: Path, seed: int, story: str) -> list[str]:
     with contextlib.redirect_stdout(io.StringIO()):
-        return asyncio.run(_stories(folder).undisturbed(story)).moments
+        return asyncio.run(_stories(folder, seed).undisturbed(story)).moments
 
 
-def _problems(folder: Path, case: _Case) -> list[str]:
+def _problems(folder: Path, seed: int, case: _Case) -> list[str]:
     async def told() -> list[str]:
         async with asyncio.timeout(_LIMIT_S):
-            return await _stories(folder).problems(case.story, case.troubles)
+            return await _stories(folder, seed).problems(case.story, case.troubles)
 
     try:
         with contextlib.redirect_stdout(io.StringIO()):

@@ -9,9 +9,13 @@ from tests.moments.telling import Outcome, Trouble, tell
 
 
 class Stories:
-    """Tells stories, each with a database of its own in a folder; `template` is an empty one."""
+    """Tells stories, each with a database of its own in a folder; `template` is an empty one.
 
-    def __init__(self, folder: Path, template: Path) -> None:
+    The seed decides about the order of what may happen in any.
+    """
+
+    def __init__(self, folder: Path, template: Path, *, seed: int) -> None:
+        self.seed = seed
         self._folder = folder
         self._template = template
         self._told = 0
@@ -32,7 +36,7 @@ class Stories:
     async def _tell(self, name: str, troubles: Mapping[int, Trouble]) -> Outcome:
         self._told += 1
         folder = self._folder / f"{name}-{self._told}"
-        return await tell(folder, self._template, STORIES[name], troubles)
+        return await tell(folder, self._template, STORIES[name], troubles, seed=self.seed)
 
 
 def _differences(found: Outcome, expected: Outcome) -> Iterator[str]:

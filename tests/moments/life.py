@@ -92,11 +92,12 @@ class Life:
         began = self.world.clock.monotonic()
         while not self._is_open():
             assert self.world.clock.monotonic() < began + _LONG_S, "it is not linked"
+            await self.world.pass_time(1)  # nobody is quicker
             view = await self.ask(lambda: self.world.perene.sessions.session(DESK))
             if view.qr_available:
                 with contextlib.suppress(AlreadyPaired):  # by now
                     await (self._type() if typed else self._scan())
-            await self.world.pass_time(5, until=self._is_open)
+            await self.world.pass_time(4, until=self._is_open)
 
     async def _scan(self) -> None:
         qr = await self.ask(lambda: self.world.perene.sessions.current_qr(DESK, wait_s=PATIENCE_S))

@@ -5,7 +5,8 @@ something happens: what was only in memory, nobody else has seen.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from perene.process.threads import Threads
@@ -24,19 +25,26 @@ WRITE: Final = "write"
 _WRITING: Final = "perene-write"
 """The name of the database's writing thread. Reads change nothing."""
 
+_WRITE_LATE: Final = (0, 10, 200, 200)
+_SEND_LATE: Final = (0, 0, 0, 10)
+"""For how many turns of the event loop either may be late, by chance. Whatever does not wait for a
+write comes before it."""
+
 
 class Moments:
     """Counts the moments of a world from now on, and lets something befall it in some of them.
 
-    `frozen` stops everything: nothing more is written, sent, received or answered, until `thawed`.
+    What is written and sent is late by chance, drawn from the seed: with another one, things happen
+    in another order, as far as Perene leaves it open.
     """
 
-    def __init__(self, world: World, befall: Mapping[int, Befall]) -> None:
+    def __init__(self, world: World, befall: Mapping[int, Befall], *, seed: int) -> None:
         self.names: list[str] = []
         """What each moment so far came after: WRITE, "dial" or "send"; the first is number 1."""
         self._world = world
         self._befall = dict(befall)
         self._frozen = False
+        self._dice = random.Random(seed)
         world.storage.in_line = True
         self._watch_storage()
         self._watch_network()
@@ -69,10 +77,12 @@ class Moments:
         hand_over = database.hand_over
 
         async def handed_over(threads: Threads, work: Callable[[], T]) -> T:
-            await self._go_on()
+            if threads.name != _WRITING:
+                await self._go_on()
+                return await hand_over(threads, work)
+            await self._come_late(_WRITE_LATE)
             result = await hand_over(threads, work)
-            if threads.name == _WRITING:
-                await self._after(WRITE)
+            await self._after(WRITE)
             return result
 
         setattr(database, "hand_over", handed_over)  # noqa: B010  # a method
@@ -93,7 +103,7 @@ class Moments:
         send, receive = wire.send, wire.receive
 
         async def sent(data: bytes) -> None:
-            await self._go_on()
+            await self._come_late(_SEND_LATE)
             await send(data)
             await self._after("send")
 
@@ -104,6 +114,11 @@ class Moments:
 
         setattr(wire, "send", sent)  # noqa: B010  # methods
         setattr(wire, "receive", received)  # noqa: B010
+
+    async def _come_late(self, turns: Sequence[int]) -> None:
+        for _ in range(self._dice.choice(turns)):
+            await asyncio.sleep(0)
+        await self._go_on()
 
     async def _after(self, what: str) -> None:
         self.names.append(what)

@@ -68,13 +68,13 @@ class Outcome:
 
 
 async def tell(
-    folder: Path, template: Path, story: Story, troubles: Mapping[int, Trouble]
+    folder: Path, template: Path, story: Story, troubles: Mapping[int, Trouble], *, seed: int
 ) -> Outcome:
-    """Tell a story; `troubles` befall in the moments with these numbers."""
+    """Tell a story; `troubles` befall in the moments with these numbers, which hang on the seed."""
     with _made(folder):
         async with World.open(folder, template, first_pre_keys=_PRE_KEYS) as world:
             world.resends_expected = True
-            telling = _Telling(world, story, troubles)
+            telling = _Telling(world, story, troubles, seed)
             await telling.run()
             return await telling.outcome()
 
@@ -90,7 +90,9 @@ def _made(folder: Path) -> Generator[None]:
 
 
 class _Telling:
-    def __init__(self, world: World, story: Story, troubles: Mapping[int, Trouble]) -> None:
+    def __init__(
+        self, world: World, story: Story, troubles: Mapping[int, Trouble], seed: int
+    ) -> None:
         self._world = world
         self._story = story
         self._life = Life(world)
@@ -100,9 +102,12 @@ class _Telling:
         self._killed = False
         self._healing: list[asyncio.Task[None]] = []
         acts = {trouble: self._act(trouble) for trouble in Trouble}
-        self._was_ill = any(one in (Trouble.AWAY, Trouble.UNHEARD) for one in troubles.values())
-        """What is told of connections that end in the same moment is one truth of several."""
-        self._moments = Moments(world, {at: acts[trouble] for at, trouble in troubles.items()})
+        self._is_comparable = {Trouble.KILLED, Trouble.RESTARTED, Trouble.CUT}.issuperset(
+            troubles.values()
+        )
+        """Whether there is one truth about a connection that the server ends in that moment."""
+        befall = {at: acts[trouble] for at, trouble in troubles.items()}
+        self._moments = Moments(world, befall, seed=seed)
 
     async def run(self) -> None:
         """Tell it, from the start after each end of Perene."""
@@ -191,7 +196,7 @@ class _Telling:
             read={phone: Counter(map(str, world.server.inbox(phone))) for phone in (*PEOPLE, OWN)},
             asked_again=sum(one.retries_asked for one in devices),
         )
-        if not self._was_ill:
+        if self._is_comparable:
             outcome.problems += await untrue(self._truth, [DESK])
         stored = Counter(str(one.text) for one in views)
         expected = Counter([*life.written, *life.said])

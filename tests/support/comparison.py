@@ -76,6 +76,14 @@ async def untrue(truth: Truth, sessions: Sequence[SessionId]) -> list[str]:
     return found
 
 
+def _was_logged_out(attempt: Attempt, row: _Row) -> bool:
+    """Tell whether a connection was refused or ended because somebody had asked for a logout."""
+    if row.outage.end is not OutageEnd.LOGGED_OUT or attempt.gone_at is None:
+        return False
+    unlinked = attempt.evidence in (("stream_error", "401"), ("failure", "401"))
+    return unlinked and attempt.gone_at >= row.ended - NOTICED_S
+
+
 def _row(outage: Outage, truth: Truth) -> _Row:
     ended = truth.now if outage.ended_at is None else _second(outage.ended_at)
     return _Row(outage=outage, began=_second(outage.began_at), ended=ended)
@@ -140,7 +148,9 @@ class _Judge:
         lost = [
             one
             for one in (first, *tried)
-            if one.gone_at is not None and one.gone_at <= row.ended + 1e-3
+            if one.gone_at is not None
+            and one.gone_at <= row.ended + 1e-3
+            and not _was_logged_out(one, row)
         ]
         known = Counter(one.evidence for one in lost if one.evidence is not None)
         told = Counter[tuple[str, str]]()

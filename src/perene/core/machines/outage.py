@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from perene.core.causes import Cause
 from perene.core.clock import EARLIEST, Instant
 from perene.core.machines.effects import Disconnected, OutageOver
-from perene.core.machines.inputs import Input, LoggedIn, Start
+from perene.core.machines.inputs import Input, LoggedIn, LogOut, Start
 from perene.core.machines.signals import (
     Decided,
     Emptied,
@@ -27,7 +27,7 @@ def step(state: SessionState, heard: Input | Signal, now: Instant, chances: Chan
     """Return what is kept of what was heard."""
     outage = state.standing.outage
     match heard:
-        case Start() if state.absence is not None and not state.absence.told:
+        case Start() | LogOut() if state.absence is not None and not state.absence.told:
             return _found_gone(state, state.absence, chances)
         case Lost(verdict=verdict):
             begun = outage or _of_absence(state, now, chances)

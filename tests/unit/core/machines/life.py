@@ -19,6 +19,8 @@ BEGAN = datetime(2026, 11, 21, tzinfo=UTC)
 
 E = TypeVar("E", bound=Effect)
 
+_RESUMED = Start(by_person=False)
+
 
 class Life:
     """One session on a clock of its own, linked unless told otherwise.
@@ -108,7 +110,7 @@ class Life:
             self.comes_due()
         self.passed = end
 
-    def begins_again(self, absence: Absence | None = None) -> None:
+    def begins_again(self, absence: Absence | None = None, wanted: Input = _RESUMED) -> None:
         """Let another run of the service take it up: only what is stored is known."""
         self.state = new_session(
             self.state.session,
@@ -116,4 +118,4 @@ class Life:
             standing=Standing.parse(self.state.standing.serialize()),
             absence=absence,
         )
-        self.give(Start(by_person=False))
+        self.give(wanted)

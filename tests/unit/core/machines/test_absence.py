@@ -60,6 +60,15 @@ def test_a_service_that_was_killed_leaves_an_outage_from_when_it_was_last_known_
     assert [(loss.cause, loss.times) for loss in outage.losses] == [(Cause.SERVICE_ENDED, 1)]
 
 
+def test_a_service_that_was_killed_in_a_logout_is_told_as_the_end_as_well(life: Life) -> None:
+    life.stays_up()
+    lived, life.passed = life.passed, life.passed + MINUTE
+    life.done.clear()
+    life.begins_again(Absence(since=BEGAN + lived, local=Local.SERVICE_ENDED), LogOut())
+    (lost,) = life.told(Disconnected)
+    assert (lost.decided.verdict.cause, lost.decided.wait) == (Cause.SERVICE_ENDED, timedelta())
+
+
 def test_a_service_that_was_stopped_in_order_is_told_as_its_end_and_knows_when_that_was(
     life: Life,
 ) -> None:
