@@ -197,7 +197,7 @@ async def test_a_note_to_oneself_goes_to_our_other_devices_once(post: Post) -> N
     this = "100000000000001:3@lid"
     post.server.peers[this] = Peer(post.desk, this)
     stanza = await post.send(to=OWN_PERSON)
-    assert len(addressed(stanza)) == 1
+    assert addressed(stanza) == [OWN_PHONE_PN]
 
 
 async def test_a_device_without_keys_keeps_the_message_from_no_other(post: Post) -> None:

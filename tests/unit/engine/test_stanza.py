@@ -36,6 +36,30 @@ def test_the_pair_is_learnt_from_either_side() -> None:
     assert found.pairs == (AddressPair(pn=PEER_PN, lid=PEER_LID),)
 
 
+@pytest.mark.parametrize(
+    ("address", "attrs"),
+    [
+        (PEER_PN, {"sender_lid": "15550000002@s.whatsapp.net"}),
+        (PEER_LID, {"sender_pn": "200000000000009@lid"}),
+        (GROUP, {"participant": PEER_LID, "participant_pn": GROUP}),
+    ],
+)
+def test_two_addresses_of_one_form_are_no_pair(address: str, attrs: dict[str, str]) -> None:
+    assert read_envelope(sent_by(address, **attrs), OWN).pairs == ()
+
+
+def test_the_pair_of_a_member_is_learnt_from_either_side() -> None:
+    found = read_envelope(sent_by(GROUP, participant=PEER_PN, participant_lid=PEER_LID), OWN)
+    assert found.pairs == (AddressPair(pn=PEER_PN, lid=PEER_LID),)
+
+
+def test_a_post_is_in_and_from_its_channel() -> None:
+    channel = "120363000000000009@newsletter"
+    found = read_envelope(sent_by(channel, sender_pn=PEER_PN), OWN)
+    assert (str(found.chat), str(found.sender)) == (channel, channel)
+    assert (found.from_me, found.pairs) == (False, ())
+
+
 def test_a_group_message() -> None:
     found = read_envelope(
         sent_by(GROUP, participant="200000000000002:1@lid", participant_pn=PEER_PN), OWN
@@ -67,9 +91,16 @@ def test_a_stranger_whose_digits_are_ours_is_still_a_stranger(address: str) -> N
     assert not read_envelope(sent_by(address), OWN).from_me
 
 
-def test_a_hosted_device_belongs_to_its_person() -> None:
-    found = read_envelope(sent_by("15550000002:99@hosted"), OWN)
-    assert (str(found.sender), str(found.chat)) == ("15550000002:99@s.whatsapp.net", PEER_PN)
+@pytest.mark.parametrize(
+    ("hosted", "sender", "chat"),
+    [
+        ("15550000002:99@hosted", "15550000002:99@s.whatsapp.net", PEER_PN),
+        ("200000000000002:99@hosted.lid", "200000000000002:99@lid", PEER_LID),
+    ],
+)
+def test_a_hosted_device_belongs_to_its_person(hosted: str, sender: str, chat: str) -> None:
+    found = read_envelope(sent_by(hosted), OWN)
+    assert (str(found.sender), str(found.chat)) == (sender, chat)
 
 
 @pytest.mark.parametrize("t", ["", "soon", "-1", "1.5", "٣", "9" * 12])
@@ -92,6 +123,8 @@ def test_an_odd_second_address_is_left_out() -> None:
         sent_by("@s.whatsapp.net"),
         sent_by(GROUP),
         sent_by(GROUP, participant="nobody at all"),
+        sent_by(GROUP, participant="@lid"),
+        sent_by(OWN_PN, recipient="@lid"),
         sent_by(OWN_PN, recipient="nobody at all"),
     ],
 )
