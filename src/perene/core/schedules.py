@@ -47,7 +47,7 @@ class Schedule:
             case Growth.FIXED:
                 return f"every {step}, ±10 %"
             case Growth.FIBONACCI:
-                first = _spoken(min(self.wait(0, 0.5), self.cap))
+                first = _spoken(self.wait(0, 0.5))
                 return f"{first}, growing (Fibonacci) to {cap}, ±10 %"
 
     @classmethod

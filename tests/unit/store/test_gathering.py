@@ -77,6 +77,23 @@ async def test_a_call_that_fails_fails_for_all_and_the_next_one_is_made() -> Non
     assert await gathering.ask(3) == 6
 
 
+async def test_a_call_that_fails_takes_nobody_along_who_waits_for_the_next_one() -> None:
+    oracle = Oracle()
+    gathering = Gathering[int, int](oracle.answer)
+    first = asyncio.create_task(gathering.ask(1))
+    await settle()
+    behind = asyncio.create_task(gathering.ask(2))
+    await settle()
+    oracle.error = StorageUnavailable("away")
+    oracle.let_go()
+    with pytest.raises(StorageUnavailable):
+        await first
+    oracle.error = None
+    oracle.let_go()
+    async with asyncio.timeout(PATIENCE_S):
+        assert await behind == 4
+
+
 async def test_who_is_cancelled_while_waiting_is_not_asked_for() -> None:
     oracle = Oracle()
     gathering = Gathering[int, int](oracle.answer)
