@@ -117,7 +117,7 @@ def _problems(folder: Path, seed: int, case: _Case) -> list[str]:
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             return asyncio.run(told())
-    except Exception as error:  # noqa: BLE001  # whatever it is, it is what came of this case
+    except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # it is what came of it
         return [f"{type(error).__name__}: {error}"]
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 from collections import Counter
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Awaitable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -100,41 +100,49 @@ class _Telling:
         self._ended = asyncio.Event()
         """Perene is to end, or has: the story begins anew."""
         self._killed = False
+        self._is_stopping = False
         self._healing: list[asyncio.Task[None]] = []
         acts = {trouble: self._act(trouble) for trouble in Trouble}
-        self._is_comparable = {Trouble.KILLED, Trouble.RESTARTED, Trouble.CUT}.issuperset(
-            troubles.values()
-        )
-        """Whether there is one truth about a connection that the server ends in that moment."""
+        alone = len(troubles) < 2
+        sharp = {Trouble.KILLED, Trouble.RESTARTED, Trouble.CUT}.issuperset(troubles.values())
+        self._is_comparable = alone and sharp
+        """Whether there is one truth about what the server ends, or Perene tries, in that moment."""
         befall = {at: acts[trouble] for at, trouble in troubles.items()}
         self._moments = Moments(world, befall, seed=seed)
 
     async def run(self) -> None:
         """Tell it, from the start after each end of Perene."""
-        while not await self._told():
+        while not await self._unless_ended(self._story(self._life)):
+            if not self._killed:
+                await self._stop()
             if self._killed:
                 await self._world.perene.kill()
                 self._moments.thaw()
                 self._killed = False
-            else:
-                await self._life.finish(self._world.perene.stop())
             self._ended.clear()
             await self._world.pass_time(_START_S)
             await self._world.perene.start()
         self._moments.enough()
         await self._world.pass_time(_AFTER_S)
 
-    async def _told(self) -> bool:
-        """Tell the story; return whether that was to the end."""
-        telling = asyncio.ensure_future(self._story(self._life))
+    async def _stop(self) -> None:
+        """Stop Perene, which may be killed over it."""
+        self._ended.clear()
+        self._is_stopping = True
+        await self._unless_ended(self._life.finish(self._world.perene.stop()))
+        self._is_stopping = False
+
+    async def _unless_ended(self, doing: Awaitable[None]) -> bool:
+        """Do something, but leave it as soon as Perene is to end; return whether it was done."""
+        task = asyncio.ensure_future(doing)
         ending = asyncio.ensure_future(self._ended.wait())
-        await asyncio.wait((telling, ending), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((task, ending), return_when=asyncio.FIRST_COMPLETED)
         ending.cancel()
         if self._ended.is_set():
-            telling.cancel()
-            await asyncio.wait((telling,))
+            task.cancel()
+            await asyncio.wait((task,))
             return False
-        await telling
+        await task
         return True
 
     # --- troubles ---------------------------------------------------------------------------------
@@ -158,7 +166,8 @@ class _Telling:
         self._ended.set()
 
     async def _restart(self) -> None:
-        self._ended.set()
+        if not self._is_stopping:
+            self._ended.set()
 
     async def _cut(self) -> None:
         if self._world.network.is_connected(DESK):
