@@ -27,9 +27,9 @@ class Standing:
     person acts. `ban_code` is the sub-code of a ban that has not been seen to end; `ban_end_told`
     whether WhatsApp said when it will, or `not_before` is only when to look. `up` says that the
     session has logged in and no connection was lost since, as long as none of them was to end an
-    outage: then that it was stable. `left_at` is since when nobody drove it any more.
-    `phone_seen_at` is the last sign of the phone, `phone_absent_days` the absence that people were
-    told of.
+    outage: then that it was stable. `left_at` is since when nobody drove it any more. `shown_up`
+    says that people were told of a login, and of no end of its connection yet. `phone_seen_at` is
+    the last sign of the phone, `phone_absent_days` the absence that people were told of.
     """
 
     counts: Mapping[Count, int] = field(default_factory=dict[Count, int])
@@ -42,6 +42,7 @@ class Standing:
     outage: Outage | None = None
     up: bool = False
     left_at: datetime | None = None
+    shown_up: bool = False
     phone_seen_at: datetime | None = None
     phone_absent_days: int = 0
 
@@ -59,6 +60,18 @@ class Standing:
     def without_ban(self) -> "Standing":
         """Return the standing when no ban is known any more."""
         return replace(self, ban_code=None, ban_end_told=True)
+
+    def emptied(self) -> "Standing":
+        """Return the standing without what was remembered about credentials that are gone."""
+        return replace(
+            self.unbarred().without_ban(),
+            counts={},
+            held=None,
+            up=False,
+            left_at=None,
+            phone_seen_at=None,
+            phone_absent_days=0,
+        )
 
     def counted(self, count: Count) -> int:
         """Return how many attempts of a kind have been in vain."""
@@ -88,6 +101,7 @@ class Standing:
                 "outage": None if outage is None else outage_to_json(outage),
                 "up": self.up,
                 "left_at": moment_to_json(self.left_at),
+                "shown_up": self.shown_up,
                 "phone_seen_at": moment_to_json(self.phone_seen_at),
                 "phone_absent_days": self.phone_absent_days,
             }
@@ -107,6 +121,7 @@ class Standing:
                 return cls()
             barred_by, held = stored.get("barred_by"), stored.get("held")
             outage = stored.get("outage")
+            up, left_at = bool(stored.get("up", False)), moment_from_json(stored.get("left_at"))
             return cls(
                 counts={Count(name): int(n) for name, n in stored["counts"].items()},
                 told=frozenset(Count(name) for name in stored.get("told", ())),
@@ -116,8 +131,10 @@ class Standing:
                 ban_code=stored.get("ban_code"),
                 ban_end_told=bool(stored.get("ban_end_told", True)),
                 outage=None if outage is None else outage_from_json(outage),
-                up=bool(stored.get("up", False)),
-                left_at=moment_from_json(stored.get("left_at")),
+                up=up,
+                left_at=left_at,
+                # An earlier Perene told the end of whatever was not up any more.
+                shown_up=bool(stored.get("shown_up", up and left_at is None)),
                 phone_seen_at=moment_from_json(stored.get("phone_seen_at")),
                 phone_absent_days=int(stored.get("phone_absent_days", 0)),
             )

@@ -200,6 +200,12 @@ def write_standings(connection: Connection, entries: Iterable[Entry]) -> None:
     )
 
 
+def set_standing(connection: Connection, key: int, standing: str) -> None:
+    """Store the standing of a session that the caller has locked; an empty one clears it."""
+    row = (key, storable_or_none(standing or None))
+    update_rows(connection, sessions, ("key", "standing"), [row])
+
+
 def _known(profile: Profile) -> dict[str, str]:
     fields = {
         "pn": profile.pn,

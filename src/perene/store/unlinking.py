@@ -1,7 +1,7 @@
 """The end of a session's link to its phone: its credentials, its outage and its events, at once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -10,12 +10,13 @@ from perene.core.events import Event
 from perene.core.ids import Epoch, SessionId
 from perene.core.outages import OutageEnd
 from perene.core.sessions import Desired
+from perene.core.standing import Standing
 from perene.store.credentials import archive_credentials, destroy_credentials
 from perene.store.keyring import Keyring
 from perene.store.outages import end_outages
 from perene.store.outbox import append_events
 from perene.store.ownership import lock_as_owner, own_session
-from perene.store.sessions import set_desired
+from perene.store.sessions import set_desired, set_standing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +38,7 @@ def unlink(
     """Archive a session's credentials; returns whether there were any. Raises StaleEpoch."""
     session = own_session(connection, keyring, session_id, epoch)
     found = archive_credentials(connection, session, reason, farewell.now)
-    _tell(connection, session_id, session.key, farewell)
+    _tell(connection, session_id, session.key, session.standing, farewell)
     return found
 
 
@@ -48,10 +49,21 @@ def log_out(
     locked = lock_as_owner(connection, session_id, epoch)
     destroy_credentials(connection, locked.key)
     set_desired(connection, session_id, Desired.STOPPED)
-    _tell(connection, session_id, locked.key, farewell)
+    _tell(connection, session_id, locked.key, locked.standing, farewell)
 
 
-def _tell(connection: Connection, session_id: SessionId, key: int, farewell: Farewell) -> None:
+def _tell(
+    connection: Connection,
+    session_id: SessionId,
+    key: int,
+    standing: str | None,
+    farewell: Farewell,
+) -> None:
     # Also one that nobody remembers any more: what is not linked has nothing to recover.
     end_outages(connection, key, OutageEnd.LOGGED_OUT, farewell.now)
+    # At once, or a crash before the next commit leaves a session in an outage that has ended.
+    before = Standing.parse(standing)
+    left = replace(before.emptied(), outage=None)
+    if left != before:
+        set_standing(connection, key, left.serialize())
     append_events(connection, [(session_id, event) for event in farewell.events])

@@ -11,12 +11,15 @@ import pytest
 from sqlalchemy import Connection, Engine, delete, func, select, update
 from sqlalchemy.event import listen, remove
 
+from perene.core.causes import Cause
 from perene.core.errors import Conflict, NotFound, StaleEpoch, StorageError, UnreadableState
 from perene.core.events import EventType
 from perene.core.ids import Epoch, SessionId
 from perene.core.messages import Fate
 from perene.core.outages import OutageEnd, OutageId
+from perene.core.policy import Count
 from perene.core.sessions import Desired, SessionOptions, SessionRecord
+from perene.core.standing import Standing
 from perene.core.unit import (
     AddressPair,
     HolderChange,
@@ -313,6 +316,25 @@ async def test_a_session_made_again_starts_empty(store: Store) -> None:
     assert await store.list_messages(ANA) == []
     await store.commit([full()])
     assert len(await store.list_messages(ANA)) == 1
+
+
+@pytest.mark.requirement("D7", "D9")
+@pytest.mark.parametrize("how", ["unlinked", "logged out"])
+async def test_what_was_remembered_of_credentials_goes_with_them(store: Store, how: str) -> None:
+    """Also its outage, in one transaction with that: a crash behind it must find both ended."""
+    await store.create_session(ANA)
+    outage = replace(OUTAGE, ended_at=None, end=None)
+    standing = Standing(
+        counts={Count.NETWORK: 3}, held=Cause.LOCKED, outage=outage, shown_up=True, ban_code="101"
+    )
+    await store.commit([replace(full(), outage=outage, standing=standing.serialize())])
+    if how == "unlinked":
+        await store.archive_credentials(ANA, Epoch(0), "device_removed")
+    else:
+        await store.destroy_credentials(ANA, Epoch(0))
+    record = await store.get_session(ANA)
+    assert Standing.parse(record.standing) == Standing(shown_up=True), "its end is yet to be told"
+    assert [one.outage.end for one in await store.outages(ANA)] == [OutageEnd.LOGGED_OUT]
 
 
 @pytest.mark.requirement("C6")

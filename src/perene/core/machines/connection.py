@@ -59,7 +59,7 @@ def step(state: SessionState, heard: Input | Signal, now: Instant, chances: Chan
     """Return what the connection makes of what it heard."""
     match state.connection, heard:
         case _, Start() | Restart() | Stop() | LogOut():
-            return wants.step(state, heard, now)
+            return wants.step(state, heard, now, chances)
         case Claiming(parting=parting), Granted(epoch=epoch):
             return _connect(state, Connecting(parting=parting), epoch, chances)
         case ((Claiming() | SettingAside()), Denied()):

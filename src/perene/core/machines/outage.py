@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from perene.core.causes import Cause
+from perene.core.causes import Cause, Local
 from perene.core.clock import EARLIEST, Instant
 from perene.core.machines.effects import Disconnected, OutageOver
 from perene.core.machines.inputs import Input, LoggedIn, LogOut, Start
@@ -17,7 +17,7 @@ from perene.core.machines.signals import (
     Stable,
     Trying,
 )
-from perene.core.machines.state import Absence, Chances, Moved, Open, SessionState
+from perene.core.machines.state import Chances, Moved, Open, SessionState
 from perene.core.machines.verdict import Verdict
 from perene.core.masking import masked
 from perene.core.outages import Loss, Outage, OutageEnd
@@ -27,17 +27,19 @@ def step(state: SessionState, heard: Input | Signal, now: Instant, chances: Chan
     """Return what is kept of what was heard."""
     outage = state.standing.outage
     match heard:
-        case Start() | LogOut() if state.absence is not None and not state.absence.told:
-            return _found_gone(state, state.absence, chances)
+        case Start() | LogOut() if state.untold is not None:
+            return _found_gone(state, state.untold, chances)
         case Lost(verdict=verdict):
             begun = outage or _of_absence(state, now, chances)
             begun = begun or _begun(state, verdict, now, chances)
             return Moved(state=_with(state, begun.lost(_loss(verdict, now))))
         case Trying():
             return Moved(state=_tried(state, now))
-        case LoggedIn() if outage is None and isinstance(state.connection, Open):
+        case LoggedIn():
             # Before it is stable: a service that is killed until then takes it down all the same.
-            return Moved(state=replace(state, standing=replace(state.standing, up=True)))
+            begun = outage is None and isinstance(state.connection, Open)
+            standing = replace(state.standing, shown_up=True, up=state.standing.up or begun)
+            return Moved(state=replace(state, standing=standing))
         case Decided():
             return _decided(state, heard, now, chances)
         case PutOff(wait=wait) if outage is not None:
@@ -56,6 +58,7 @@ def step(state: SessionState, heard: Input | Signal, now: Instant, chances: Chan
 
 def _decided(state: SessionState, decided: Decided, now: Instant, chances: Chances) -> Moved:
     ended = decided.verdict.cause is Cause.SERVICE_ENDED
+    state = _shown_down(state)
     outage = state.standing.outage
     if outage is None and ended:
         # Gone again before it was stable: what was tried meanwhile is of the same outage.
@@ -82,12 +85,18 @@ def _tried(state: SessionState, now: Instant) -> SessionState:
     return state
 
 
-def _found_gone(state: SessionState, absence: Absence, chances: Chances) -> Moved:
-    """Tell of the loss of a connection that nobody could tell of: who drove it was gone."""
-    verdict = Verdict.of_local(absence.local, chances.policies)
+def _found_gone(state: SessionState, untold: Local, chances: Chances) -> Moved:
+    """Tell of the end of a connection that nobody could tell of: who drove it was gone."""
+    verdict = Verdict.of_local(untold, chances.policies)
     decided = Decided(verdict=verdict, attempt=0, wait=timedelta())
-    found = replace(_left(state, absence.since), absence=replace(absence, told=True))
-    return Moved(state=found, out=(Disconnected(decided=decided, outage=None),))
+    found = _shown_down(state)
+    if state.absence is not None:
+        found = _left(found, state.absence.since)
+    return Moved(state=found, out=(Disconnected(decided=decided, outage=state.standing.outage),))
+
+
+def _shown_down(state: SessionState) -> SessionState:
+    return replace(state, untold=None, standing=replace(state.standing, shown_up=False))
 
 
 def _of_absence(state: SessionState, now: Instant, chances: Chances) -> Outage | None:

@@ -51,6 +51,9 @@ def step(state: SessionState, heard: Input | Signal, now: Instant, chances: Chan
             return _to(state, Linking() if under_way else Paired())
         case Linking(), LoggedIn() | Ended():
             return _to(state, Paired())
+        case Unpaired(), LoggedIn():
+            # What a phone accepted was stored after this session was read.
+            return _to(state, Paired())
         case ((Unpaired() | Linking() | Paired()), SetAside(reason=reason)):
             return _to(state, Archiving(reason=reason), Claim())
         case ((Unpaired() | Linking() | Paired() | Archiving()), Forget(unlinked=unlinked)):

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from perene.core.causes import Local
 from perene.core.clock import Instant
 from perene.core.ids import SessionId
 from perene.core.machines import connection, outage, ownership, pairing, phone
@@ -64,16 +65,21 @@ def new_session(
     session that was up till then.
     """
     standing = standing or Standing()
+    untold = None
+    if standing.shown_up:
+        # Without an absence it was to rest: a person wanted it so.
+        untold = Local.STOPPED if absence is None else absence.local
     if not standing.up or standing.outage is not None:
         absence = None
     elif absence is not None and standing.left_at is not None:
-        absence = replace(absence, since=standing.left_at, told=True)
+        absence = replace(absence, since=standing.left_at)
     if absence is None:
         standing = replace(standing, up=False, left_at=None)
     return SessionState(
         session=session,
         pairing=Paired() if paired else Unpaired(),
         absence=absence,
+        untold=untold,
         standing=standing,
     )
 

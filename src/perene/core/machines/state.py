@@ -223,13 +223,12 @@ PhoneWatch = Unwatched | Watched
 class Absence:
     """Nobody drove the session `since` then, because of `local`: the service or the task had ended.
 
-    An outage that is kept for people once it is known how it goes on. `told` is whether the loss of
-    the connection was told; `attempts` are those made since.
+    An outage that is kept for people once it is known how it goes on. `attempts` are those made
+    since.
     """
 
     since: datetime
     local: Local
-    told: bool = False
     attempts: int = 0
     last_attempt_at: datetime | None = None
 
@@ -243,7 +242,8 @@ class SessionState:
 
     Each machine reads all of it and changes its own part. Of `standing`, the connection has the
     counts, the ban and the stop; the outage has what is up, and it and the phone have the fields of
-    their names. `absence` is the outage's.
+    their names. `absence` is the outage's, and so is `untold`: how a connection ended of which
+    people were told no end yet.
     """
 
     session: SessionId
@@ -252,6 +252,7 @@ class SessionState:
     pairing: Pairing = field(default_factory=Unpaired)
     phone: PhoneWatch = field(default_factory=Unwatched)
     absence: Absence | None = None
+    untold: Local | None = None
     standing: Standing = field(default_factory=Standing)
 
     @property

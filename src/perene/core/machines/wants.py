@@ -33,7 +33,9 @@ from perene.core.standing import Standing
 _ASKED_FOR = {Then.RESTART: Local.RESTARTED, Then.LEAVE: Local.SERVICE_ENDED}
 
 
-def step(state: SessionState, want: Start | Restart | Stop | LogOut, now: Instant) -> Moved:
+def step(
+    state: SessionState, want: Start | Restart | Stop | LogOut, now: Instant, chances: Chances
+) -> Moved:
     """Return what the connection makes of a person's wish, or of the service's end."""
     match want:
         case Start(by_person=by_person):
@@ -42,6 +44,8 @@ def step(state: SessionState, want: Start | Restart | Stop | LogOut, now: Instan
             return Moved(state=state)  # no person can end a ban, and an attempt would lengthen it
         case Restart():
             return _turn(_forgiven(state), Then.RESTART)
+        case Stop(by_person=True) if isinstance(state.connection, Down):
+            return _settle(state, chances)
         case Stop(by_person=by_person):
             return _turn(state, Then.STOP if by_person else Then.LEAVE)
         case LogOut():
@@ -97,18 +101,7 @@ def _tells_of_unlinking(ending: Ending) -> bool:
 
 def emptied(state: SessionState) -> SessionState:
     """Return the state without what was remembered about credentials that are gone."""
-    standing = replace(
-        state.standing.unbarred(),
-        counts={},
-        held=None,
-        ban_code=None,
-        ban_end_told=True,
-        up=False,
-        left_at=None,
-        phone_seen_at=None,
-        phone_absent_days=0,
-    )
-    return replace(state, standing=standing)
+    return replace(state, standing=state.standing.emptied())
 
 
 def logged_out(state: SessionState) -> Moved:
@@ -189,8 +182,6 @@ def _turn(state: SessionState, then: Then) -> Moved:
             return Moved(state=state)
         case Draining() as draining:
             return Moved(state=replace(state, connection=replace(draining, then=then)))
-        case Down() if then is Then.STOP and state.standing.outage is not None:
-            return follow(state, then)  # a run before did not come to tell how it ended
         case Down() if then is not Then.RESTART:
             return Moved(state=state)
         case SettingAside() as aside if then is not Then.LEAVE:
@@ -198,6 +189,18 @@ def _turn(state: SessionState, then: Then) -> Moved:
             return Moved(state=replace(state, connection=replace(aside, then=then)))
         case _:
             return follow(state, then)
+
+
+def _settle(state: SessionState, chances: Chances) -> Moved:
+    """End what a run before did not come to tell the end of."""
+    if state.untold is None and state.standing.outage is None:
+        return Moved(state=state)
+    moved = follow(state, Then.STOP)
+    if state.untold is None:
+        return moved
+    verdict = Verdict.of_local(Local.STOPPED, chances.policies)
+    told = Decided(verdict=verdict, attempt=0, wait=None)
+    return Moved(state=moved.state, out=(told, *moved.out))
 
 
 def _log_out(state: SessionState) -> Moved:

@@ -136,8 +136,11 @@ class Supervisor:
             await self._want(session, Desired.STOPPED)
             self._wanted.discard(session)
             await self._wanted.halt(session)
-            if self._wanted.settle(await self._record(session)):
+            settled = self._wanted.settle(await self._record(session))
+            if settled:
                 await self._runner.ended(session)
+        if settled:
+            self.doubt(session)  # the database may have failed at just that
 
     async def restart(self, session: SessionId) -> None:
         """Want a new connection now; counts begin anew, but no ban ends by it."""

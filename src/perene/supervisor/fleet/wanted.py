@@ -75,19 +75,20 @@ class Wanted:
     def _follow_without_task(self, record: SessionRecord) -> bool:
         if record.desired is Desired.STOPPED:
             self.discard(record.id)
-            self.settle(record)
-        else:
-            log.error("session_without_task", session=record.id)
-            self.resume(record)
+            return not self.settle(record)
+        log.error("session_without_task", session=record.id)
+        self.resume(record)
         return True
 
     def settle(self, record: SessionRecord) -> bool:
-        """End what a stopped session was in when its last task died; tell whether that was needed.
+        """End what a stopped session was in when its last task ended; tell if that was needed.
 
-        A task that dies of a bug, or with the service, cannot tell how its outage ended, and a
-        session that stays stopped has no other.
+        A task that dies of a bug, or with the service, cannot tell how its outage ended, or that a
+        connection did, and one that a database fails just then cannot either; a session that stays
+        stopped has no other. Whether this one could, is seen by asking again.
         """
-        if Standing.parse(record.standing).outage is None:
+        standing = Standing.parse(record.standing)
+        if standing.outage is None and not standing.shown_up:
             return False
         settling = self.start(record)
         if settling is not None:

@@ -6,10 +6,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from perene.core.causes import Cause, Kind, Local
-from perene.core.machines.effects import Disconnected, OutageOver
+from perene.core.machines.effects import Disconnected, OutageOver, Stopped
 from perene.core.machines.inputs import Due, Ended, LoggedIn, LogOut, Restart, Start, Stop
+from perene.core.machines.session import new_session
 from perene.core.machines.state import Absence
 from perene.core.outages import Outage, OutageEnd
+from perene.core.standing import Standing
 from tests.support.endings import LOST
 from tests.unit.core.machines.life import BEGAN, Life
 
@@ -273,3 +275,33 @@ def test_a_clock_that_lost_the_time_moves_no_outage_to_the_beginning_of_time(lif
     starts_again(life, last_life=lived)
     life.stays_up()
     assert [one.began_at for one in over(life)] == [BEGAN + lived]
+
+
+def test_a_login_that_was_to_end_an_outage_ends_with_its_service_and_the_outage_goes_on(
+    life: Life,
+) -> None:
+    life.stays_up()
+    life.give(CLOSED)
+    life.comes_due()
+    life.opened()
+    lived, life.passed = life.passed, life.passed + MINUTE
+    starts_again(life, last_life=lived)
+    (lost,) = life.told(Disconnected)
+    assert lost.decided.verdict.cause is Cause.SERVICE_ENDED
+    assert lost.outage is not None
+    assert lost.outage.cause is Cause.NETWORK
+
+
+def test_a_session_that_was_to_rest_when_its_end_could_not_be_kept_is_told_to_have_stopped(
+    life: Life,
+) -> None:
+    """First that it is down, then that it rests; there was no outage."""
+    life.stays_up()
+    standing = Standing.parse(life.state.standing.serialize())
+    life.done.clear()
+    life.state = new_session(life.state.session, paired=True, standing=standing)
+    told = [type(one) for one in life.give(Stop(by_person=True))]
+    assert told == [Disconnected, Stopped]
+    (lost,) = life.told(Disconnected)
+    assert (lost.decided.verdict.cause, lost.outage) == (Cause.STOPPED, None)
+    assert not life.state.standing.shown_up

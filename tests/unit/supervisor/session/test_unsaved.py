@@ -9,7 +9,7 @@ from perene.core.account import Ban
 from perene.core.causes import Cause, Local
 from perene.core.events import EventType
 from perene.core.machines.outlook import Outlook
-from perene.core.notices import Opened, QrShown
+from perene.core.notices import QrShown
 from perene.core.sessions import Connection
 from tests.support.endings import LOST, REPLACED, failure, local
 from tests.support.virtual_clock import START
@@ -139,7 +139,7 @@ async def test_a_restart_and_a_logout_are_not_shown_as_a_stop(one: OneSession) -
     await one.until_unsaved()
     assert one.state is Connection.WAITING
     one.save()
-    (await one.engine(2)).observer.notice(Opened(at=one.clock.now()))
+    await one.opened(2)
     one.storage_hangs = True
     one.task.log_out()
     await one.until_unsaved()
