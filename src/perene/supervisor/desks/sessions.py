@@ -202,6 +202,8 @@ class SessionDesk:
         if record.paired:
             raise AlreadyPaired(f"Session {session} is linked to a phone.")
         if not self._roster.is_running(session):
+            if record.desired is Desired.RUNNING and self._roster.remembered is None:
+                return self._roster.known(session)  # the service has just begun, and starts it soon
             raise NotRunning(f"Session {session} is stopped.")
         return self._roster.live(session)
 

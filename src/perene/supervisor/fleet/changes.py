@@ -21,9 +21,9 @@ class Changes:
     def noted(self) -> Generator[Collection[SessionId]]:
         """Give a collection that comes to hold each session of which something is asked meanwhile.
 
-        For one at a time.
+        What was asked before, and is under way still, counts. For one at a time.
         """
-        noted = self._noted = set()
+        noted = self._noted = {session for session in self._locks if self.under_way(session)}
         try:
             yield noted
         finally:

@@ -72,7 +72,8 @@ class TaskRunner:
         if running is not None:
             # Kept until it has ended: if this is cancelled, no second task may start beside it.
             await asyncio.wait([running])
-            self._running.pop(session, None)
+            if self._running.get(session) is running:  # somebody else may have waited, too
+                del self._running[session]
 
     async def ended_or_died(self, task: SessionTask) -> None:
         """Wait until a task has ended for good, or until a bug has ended it for a while."""

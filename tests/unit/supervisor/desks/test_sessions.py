@@ -434,3 +434,35 @@ async def test_a_linked_session_gives_no_pairing_code(desk: SessionDesk, world: 
     world.store.add("ana", paired=True)
     with pytest.raises(AlreadyPaired):
         await desk.request_pairing_code(ANA, PHONE)
+
+
+@pytest.mark.requirement("C3")
+async def test_who_asks_for_a_code_while_the_service_reads_which_sessions_there_are_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also of a session that shall run it would be told else that it is stopped."""
+    world = World()
+    desk = SessionDesk(
+        world.store,
+        world.supervisor,
+        world.clock,
+        world.retries,
+        at_once=world.store,
+        ring=world.ring,
+    )
+    world.store.add("ana")
+    world.store.add("bob", desired=Desired.STOPPED)
+    listing = SlowAnswer(world, monkeypatch, "list_sessions")
+    life = asyncio.create_task(world.supervisor.run())
+    await listing.waiting.wait()
+    asking = asyncio.create_task(desk.current_qr(ANA, wait_s=60))
+    await begun(asking)
+    with pytest.raises(NotRunning):
+        await desk.current_qr(SessionId("bob"), wait_s=60)
+    with pytest.raises(PairingNotReady):
+        await desk.request_pairing_code(ANA, PHONE)
+    listing.go_on.set()
+    (await world.engine("ana")).observer.notice(QR)
+    assert (await asking).text == QR.text
+    world.supervisor.close()
+    await life
