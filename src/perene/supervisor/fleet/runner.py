@@ -124,6 +124,8 @@ class TaskRunner:
                 task = self._new_task(record, absence)
                 if record.desired is Desired.LOGGED_OUT:
                     task.log_out()
+                elif record.desired is Desired.STOPPED:
+                    task.stop()  # its logout was done when it died: nothing is wanted any more
         except NotFound:
             return  # deleted meanwhile
         except StorageError as error:

@@ -267,3 +267,26 @@ async def test_bugs_are_counted_in_a_row_and_a_long_life_begins_anew(
     told = [row.event for row in running.store.outbox]
     failed = [event for event in told if event.type is EventType.SESSION_FAILED]
     assert [event.payload["in_a_row"] for event in failed] == [1, 2]
+
+
+@pytest.mark.requirement("C7", "D7")
+async def test_a_logout_that_dies_of_a_bug_once_the_keys_are_gone_starts_no_pairing(
+    running: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = await started(running, paired=True)
+    engine.observer.notice(Opened(at=running.clock.now()))
+    await turns()
+
+    def broken(*_: object) -> None:
+        if running.store.destroyed:
+            monkeypatch.undo()
+            raise ZeroDivisionError
+
+    monkeypatch.setattr("perene.supervisor.session.task.show", broken)
+    await running.supervisor.logout(ANA)
+    assert EventType.SESSION_FAILED in running.store.told(ANA)
+    await running.clock.advance(60)
+    await gone(running.supervisor, ANA)
+    assert len(running.engines[ANA]) == 1
+    assert running.store.destroyed == [ANA]
+    assert running.supervisor.roster.live(ANA).connection is Connection.STOPPED
