@@ -15,7 +15,7 @@ from perene.engine.errors import CannotSend, QueryFailed, QueryTimedOut
 from perene.engine.ports import SessionStore
 from perene.engine.reach_out import ReachOut
 from perene.engine.send import Sender
-from perene.engine.sending import SendLoop
+from perene.engine.sending import WINDOW, SendLoop
 from tests.support.units import key, message
 from tests.support.virtual_clock import VirtualClock
 
@@ -85,6 +85,32 @@ async def test_a_message_answered_during_a_look_at_the_queue_is_not_sent_again()
     assert sender.sent == ["A", "B"]
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_full_window_goes_on_with_the_first_answer() -> None:
+    queued = [message(key(str(n), from_me=True), status=Status.QUEUED) for n in range(WINDOW + 1)]
+    store, sender = SlowQueue(queued), Recorder()
+    store.may_answer.set()
+    loop = SendLoop(
+        cast("SessionStore", store),
+        cast("Sender", sender),
+        VirtualClock(),
+        cast("ReachOut", Free()),
+    )
+    running = asyncio.create_task(loop.run())
+    await _many_turns()
+    assert len(sender.sent) == WINDOW
+    store.queued = queued[1:]
+    loop.answered(queued[0].key.id)
+    await _many_turns()
+    assert sender.sent == [str(n) for n in range(WINDOW + 1)]
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def _many_turns() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
 
 
 class Unhelpful:
