@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 from perene.core.errors import StorageUnavailable
 from perene.core.messages import Status
 from perene.sim.model import Device
+from perene.sim.candidate import PairingRefused
 from perene.supervisor.ports import AlreadyExists, AlreadyPaired, PairingNotReady
 from perene.wire.node import Node
 from tests.support.record import PATIENCE_S
@@ -95,7 +96,7 @@ class Life:
             await self.world.pass_time(1)  # nobody is quicker
             view = await self.ask(lambda: self.world.perene.sessions.session(DESK))
             if view.qr_available:
-                with contextlib.suppress(AlreadyPaired):  # by now
+                with contextlib.suppress(AlreadyPaired, PairingRefused):  # by now, too late
                     await (self._type() if typed else self._scan())
             await self.world.pass_time(4, until=self._is_open)
 

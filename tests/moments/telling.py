@@ -106,7 +106,7 @@ class _Telling:
         alone = len(troubles) < 2
         sharp = {Trouble.KILLED, Trouble.RESTARTED, Trouble.CUT}.issuperset(troubles.values())
         self._is_comparable = alone and sharp
-        """Whether there is one truth about what the server ends, or Perene tries, in that moment."""
+        """Whether there is one truth about what is ended, or tried, in such a moment."""
         befall = {at: acts[trouble] for at, trouble in troubles.items()}
         self._moments = Moments(world, befall, seed=seed)
 
