@@ -7,8 +7,8 @@ from typing import Final, TypeVar
 
 from perene.core.errors import StorageUnavailable
 from perene.core.messages import Status
-from perene.sim.model import Device
 from perene.sim.candidate import PairingRefused
+from perene.sim.model import Device
 from perene.supervisor.ports import AlreadyExists, AlreadyPaired, PairingNotReady
 from perene.wire.node import Node
 from tests.support.record import PATIENCE_S
