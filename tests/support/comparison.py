@@ -77,7 +77,7 @@ async def untrue(truth: Truth, sessions: Sequence[SessionId]) -> list[str]:
 
 
 def _was_logged_out(attempt: Attempt, row: _Row) -> bool:
-    """Tell whether a connection was refused or ended because somebody had asked for a logout."""
+    """Tell whether it may be that somebody had asked for a logout, which then is no loss."""
     if row.outage.end is not OutageEnd.LOGGED_OUT or attempt.gone_at is None:
         return False
     unlinked = attempt.evidence in (("stream_error", "401"), ("failure", "401"))
@@ -148,11 +148,10 @@ class _Judge:
         lost = [
             one
             for one in (first, *tried)
-            if one.gone_at is not None
-            and one.gone_at <= row.ended + 1e-3
-            and not _was_logged_out(one, row)
+            if one.gone_at is not None and one.gone_at <= row.ended + 1e-3
         ]
-        known = Counter(one.evidence for one in lost if one.evidence is not None)
+        unasked = [one for one in lost if not _was_logged_out(one, row)]
+        known = Counter(one.evidence for one in unasked if one.evidence is not None)
         told = Counter[tuple[str, str]]()
         for loss in row.outage.losses:
             told[loss.kind.value, loss.code] += loss.times
