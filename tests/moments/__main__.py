@@ -86,7 +86,8 @@ def _cases(story: str, moments: list[str], asked: argparse.Namespace, seed: int)
     for trouble in asked.trouble or Trouble:
         for at in trouble.places(moments):
             dice = random.Random(f"{seed} {story} {trouble} {at}")
-            if at == asked.moment or (asked.moment is None and dice.randrange(asked.one_in) == 0):
+            chosen = dice.random() * asked.one_in < 1
+            if at == asked.moment or (asked.moment is None and chosen):
                 troubles = {at: trouble}
                 for _ in range(asked.more):
                     at += dice.randint(1, _APART)
@@ -118,7 +119,14 @@ def _problems(folder: Path, seed: int, case: _Case) -> list[str]:
         with contextlib.redirect_stdout(io.StringIO()):
             return asyncio.run(told())
     except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # it is what came of it
-        return [f"{type(error).__name__}: {error}"]
+        return list(_told_by(error))
+
+
+def _told_by(error: BaseException | None) -> Iterator[str]:
+    """Yield an error, and what it came of: the end of a world fails when its story has."""
+    while error is not None:
+        yield f"{type(error).__name__}: {error}"
+        error = error.__context__
 
 
 if __name__ == "__main__":

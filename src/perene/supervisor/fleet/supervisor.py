@@ -83,17 +83,22 @@ class Supervisor:
             try:
                 await self._begin()
             except StorageError as error:
+                # The service is closing; somebody may have started a session all the same.
                 log.warning("sessions_not_read", reason=str(error))
-                return  # the service is closing, and nothing has begun
-            looking = (
-                group.create_task(self._monitor.run(), name="monitor"),
-                group.create_task(self._way_back.run(), name="way back"),
-            )
-            await self._closing.wait()
-            for look in looking:
-                look.cancel()
+            else:
+                await self._look_on(group)
             for task in list(self.roster.tasks.values()):
                 task.stop(by_person=False)
+
+    async def _look_on(self, group: asyncio.TaskGroup) -> None:
+        """Look after the sessions until the service is closing."""
+        looking = (
+            group.create_task(self._monitor.run(), name="monitor"),
+            group.create_task(self._way_back.run(), name="way back"),
+        )
+        await self._closing.wait()
+        for look in looking:
+            look.cancel()
 
     async def _begin(self) -> None:
         """Read what sessions there are, and go on with each; whoever asks meanwhile comes first.

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import structlog
 
-from perene.core.clock import Clock
+from perene.core.clock import Clock, happens_within
 from perene.core.errors import StorageError
 from perene.core.ids import SessionId
 from perene.core.sessions import SessionRecord
@@ -47,4 +47,4 @@ class PatientReads:
                 if self._closing.is_set():
                     raise
                 log.warning("sessions_not_read", reason=str(error), retry_in_s=_AGAIN_S)
-            await self._clock.sleep(_AGAIN_S)
+            await happens_within(self._clock, self._closing, _AGAIN_S)

@@ -1,12 +1,13 @@
 """How the sessions begin with the service, and end with it."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
 from perene.core.errors import StorageUnavailable
 from perene.core.events import EventType
-from perene.core.sessions import Connection, Desired
+from perene.core.sessions import Connection, Desired, SessionRecord
 from tests.support.endings import LOST, STOPPED
 from tests.unit.supervisor.fakes import World
 from tests.unit.supervisor.fleet.life import (
@@ -117,6 +118,25 @@ async def test_nothing_starts_once_the_service_is_closing(world: World) -> None:
         await life
     assert not world.engines
     assert world.store.records[ANA].desired is Desired.RUNNING
+
+
+async def test_a_session_that_was_started_before_all_could_be_read_ends_with_the_service(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unread() -> Sequence[SessionRecord]:
+        raise StorageUnavailable("the list takes too long")
+
+    world.store.add("ana")
+    monkeypatch.setattr(world.store, "list_sessions", unread)
+    life = await begin(world)
+    await world.supervisor.start(ANA)
+    engine = await world.engine(ANA)
+    world.supervisor.close()
+    await turns()
+    assert engine.stopped
+    engine.end(STOPPED)
+    async with asyncio.timeout(10):
+        await life
 
 
 @pytest.mark.requirement("C16")
