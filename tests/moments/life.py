@@ -20,6 +20,9 @@ OWN: Final = "5511970000001"
 ANA, BIA, CAIO = "5511970000010", "5511970000011", "5511970000012"
 PEOPLE: Final = {ANA: "Ana", BIA: "Bia", CAIO: "Caio"}
 
+_LOOK_S: Final = 10.7
+"""No part of any time that Perene goes by: what happens then, happens in a moment of its own."""
+
 _LONG_S: Final = 1800.0
 """After so long all is as it should be, whatever has happened."""
 
@@ -149,7 +152,7 @@ class Life:
         """Let time pass until the session is open, and nothing is on its way to it or from it."""
         began = self.world.clock.monotonic()
         while True:
-            await self.world.pass_time(10)
+            await self.world.pass_time(_LOOK_S)
             if self._is_open() and len(self.device.mailbox) == 0:
                 stored = await self.ask(self.world.stored.messages)
                 if all(view.message.status is not Status.QUEUED for view in stored):

@@ -1,9 +1,10 @@
 """Stories of one session and a few people: each can be told again from its start at any moment."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
+from perene.sim.endings import Ending
 from perene.wire.node import Node
 from perene.wire.proto import wa_pb2
 from tests.moments.life import ANA, BIA, CAIO, OWN, Life, jid
@@ -208,6 +209,23 @@ async def limited(life: Life) -> None:
     await life.calm()
 
 
+async def sent_away(life: Life) -> None:
+    """The server ends connections in its ways, and bans the account for a while."""
+    await _met(life)
+    endings: Sequence[tuple[Ending, int]] = (("stream_error", 515), ("close", 0), ("failure", 503))
+    for how, code in endings:
+        if life.once(f"{how} {code}"):
+            life.world.simulator.disconnect(OWN, how, code)
+        life.write(ANA, OWN, f"after {how} {code}")
+        await life.calm()
+    if life.once("banned"):
+        life.world.simulator.ban(OWN, timedelta(minutes=10))
+    life.write(ANA, OWN, "while you are banned")
+    await life.calm()
+    await life.say(jid(ANA), "here I am")
+    await life.calm()
+
+
 async def link_again(life: Life) -> None:
     """The session is logged out, and linked again."""
     if not life.has_left:
@@ -240,6 +258,7 @@ STORIES: Final[Mapping[str, Story]] = {
         many_first_contacts,
         two_addresses,
         limited,
+        sent_away,
         link_again,
     )
 }

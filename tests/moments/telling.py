@@ -25,6 +25,10 @@ _PRE_KEYS: Final = 30
 
 _START_S: Final = 2.0
 _OUTAGE_S: Final = 15.0
+_BANNED: Final = ("failure", "402")
+_BANNED_AT_MOST: Final = 2
+"""One to learn of a ban, and one more for who died before that was stored."""
+
 _AFTER_S: Final = 100.0
 """Enough for whatever is still open to be settled."""
 
@@ -217,6 +221,9 @@ class _Telling:
             outcome.problems.append(f"told of {heard - written}, not of {written - heard}")
         if world.simulator.evidence.reused_keys:
             outcome.problems.append(f"keys used twice: {world.simulator.evidence.reused_keys}")
+        refused = [one for one in self._truth.attempts[DESK] if one.evidence == _BANNED]
+        if len(refused) > _BANNED_AT_MOST:
+            outcome.problems.append(f"{len(refused)} logins while it was banned")
         if left := len(life.device.mailbox):
             outcome.problems.append(f"{left} stanzas have no answer")
         return outcome

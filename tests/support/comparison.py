@@ -150,8 +150,13 @@ class _Judge:
             for one in (first, *tried)
             if one.gone_at is not None and one.gone_at <= row.ended + 1e-3
         ]
-        unasked = [one for one in lost if not _was_logged_out(one, row)]
-        known = Counter(one.evidence for one in unasked if one.evidence is not None)
+        known = Counter(
+            one.evidence
+            for one in lost
+            if one.evidence is not None
+            and not _was_logged_out(one, row)
+            and not self._was_unseen(one)
+        )
         told = Counter[tuple[str, str]]()
         for loss in row.outage.losses:
             told[loss.kind.value, loss.code] += loss.times
@@ -162,6 +167,11 @@ class _Judge:
         most = len(lost) + sum(row.began < at <= row.ended for at in self._truth.ends)
         if told.total() > most:
             yield f"{row}: {told.total()} losses were told, {most} happened"
+
+    def _was_unseen(self, attempt: Attempt) -> bool:
+        """Tell whether Perene ended in the moment in which the connection did."""
+        gone_at = attempt.gone_at
+        return gone_at is not None and any(abs(at - gone_at) < 1e-3 for at in self._truth.ends)
 
     def _lost_at(self, row: _Row) -> Sequence[int]:
         """Return the places of the attempts whose end may have begun an outage."""
