@@ -11,7 +11,7 @@ import secrets
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
@@ -22,8 +22,8 @@ import structlog
 from perene.store.database import Database
 from tests.moments.comparing import Stories
 from tests.moments.stories import STORIES
-from tests.moments.telling import Trouble
-from tests.soak.__main__ import MEMORY
+from tests.moments.troubles import Trouble
+from tests.support.scratch import scratch
 
 _LIMIT_S = 120.0
 _APART = 12
@@ -44,8 +44,7 @@ def main() -> int:
     asked = _arguments()
     seed = secrets.randbelow(10**9) if asked.seed is None else asked.seed
     begun = time.monotonic()
-    place = MEMORY if MEMORY.is_dir() else None
-    with tempfile.TemporaryDirectory(prefix="perene-moments-", dir=place) as name:
+    with scratch("perene-moments-") as name:
         folder = Path(name)
         Database.open(f"sqlite:///{folder / 'empty.db'}").close_now()
         with ProcessPoolExecutor(os.cpu_count(), initializer=_quiet) as processes:
@@ -82,7 +81,9 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _cases(story: str, moments: list[str], asked: argparse.Namespace, seed: int) -> Iterator[_Case]:
+def _cases(
+    story: str, moments: Sequence[str], asked: argparse.Namespace, seed: int
+) -> Iterator[_Case]:
     for trouble in asked.trouble or Trouble:
         for at in trouble.places(moments):
             dice = random.Random(f"{seed} {story} {trouble} {at}")
@@ -105,7 +106,7 @@ def _stories(folder: Path, seed: int) -> Stories:
     return Stories(Path(tempfile.mkdtemp(dir=folder)), folder / "empty.db", seed=seed)
 
 
-def _moments(folder: Path, seed: int, story: str) -> list[str]:
+def _moments(folder: Path, seed: int, story: str) -> Sequence[str]:
     with contextlib.redirect_stdout(io.StringIO()):
         return asyncio.run(_stories(folder, seed).undisturbed(story)).moments
 

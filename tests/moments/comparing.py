@@ -1,11 +1,12 @@
 """A story that was disturbed, compared with the same one that was not."""
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
+from tests.moments.outcome import Outcome
 from tests.moments.stories import STORIES
-from tests.moments.telling import Outcome, Trouble, tell
+from tests.moments.telling import tell
+from tests.moments.troubles import Trouble
 
 
 class Stories:
@@ -31,24 +32,9 @@ class Stories:
         """Return what is wrong at the end of a story with troubles, by the numbers of moments."""
         expected = await self.undisturbed(name)
         found = await self._tell(name, troubles)
-        return [*expected.problems, *found.problems, *_differences(found, expected)]
+        return [*expected.problems, *found.problems, *found.differs(expected)]
 
     async def _tell(self, name: str, troubles: Mapping[int, Trouble]) -> Outcome:
         self._told += 1
         folder = self._folder / f"{name}-{self._told}"
         return await tell(folder, self._template, STORIES[name], troubles, seed=self.seed)
-
-
-def _differences(found: Outcome, expected: Outcome) -> Iterator[str]:
-    if found.stored != expected.stored:
-        yield f"stored {_apart(found.stored, expected.stored)}"
-    for phone, read in found.read.items():
-        if read != expected.read[phone]:
-            yield f"{phone} read {_apart(read, expected.read[phone])}"
-    # What can be read is not asked for again; what cannot, may be asked for once more.
-    if not expected.asked_again and found.asked_again:
-        yield f"{found.asked_again} messages could not be read at first"
-
-
-def _apart(found: Counter[str], expected: Counter[str]) -> str:
-    return f"{dict(found - expected)} in place of {dict(expected - found)}"

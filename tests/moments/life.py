@@ -46,8 +46,6 @@ class Life:
         self.group = ""
         self.has_left = False
         """Whether the session was logged out."""
-        self.links = 0
-        """How often a phone was used to link the session."""
         self._done: set[str] = set()
 
     # --- the program ------------------------------------------------------------------------------
@@ -105,12 +103,10 @@ class Life:
 
     async def _scan(self) -> None:
         qr = await self.ask(lambda: self.world.perene.sessions.current_qr(DESK, wait_s=PATIENCE_S))
-        self.links += 1
         self.world.simulator.scan_qr(qr.text, OWN)
 
     async def _type(self) -> None:
         code = await self.ask(lambda: self.world.perene.sessions.request_pairing_code(DESK, OWN))
-        self.links += 1
         self.world.simulator.enter_code(OWN, code)
 
     # --- people -----------------------------------------------------------------------------------

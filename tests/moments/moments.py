@@ -16,8 +16,8 @@ from tests.support.world import World
 
 T = TypeVar("T")
 
-Befall = Callable[[], Awaitable[None]]
-"""What happens in a moment; what it raises is raised where the answer would have come."""
+Befall = Callable[[str], Awaitable[None]]
+"""What happens in a moment of that name; what it raises, comes in place of the answer."""
 
 WRITE: Final = "write"
 """A transaction that was committed."""
@@ -39,7 +39,7 @@ class Moments:
     """
 
     def __init__(self, world: World, befall: Mapping[int, Befall], *, seed: int) -> None:
-        self.names: list[str] = []
+        self._names: list[str] = []
         """What each moment so far came after: WRITE, "dial" or "send"; the first is number 1."""
         self._world = world
         self._befall = dict(befall)
@@ -57,9 +57,10 @@ class Moments:
         """Let what begins from now on go on; whatever was frozen never does."""
         self._frozen = False
 
-    def enough(self) -> None:
-        """Let nothing befall the world any more."""
+    def enough(self) -> tuple[str, ...]:
+        """Let nothing befall the world any more; return the names of the moments so far."""
         self._befall.clear()
+        return tuple(self._names)
 
     # --- what is outside --------------------------------------------------------------------------
 
@@ -121,10 +122,10 @@ class Moments:
         await self._go_on()
 
     async def _after(self, what: str) -> None:
-        self.names.append(what)
-        befall = self._befall.pop(len(self.names), None)
+        self._names.append(what)
+        befall = self._befall.pop(len(self._names), None)
         if befall is not None:
-            await befall()
+            await befall(what)
         await self._go_on()
 
     async def _go_on(self) -> None:

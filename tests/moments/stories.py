@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Final
 
 from perene.sim.endings import Ending
+from perene.sim.model import Addressing
 from perene.wire.node import Node
 from perene.wire.proto import wa_pb2
 from tests.moments.life import ANA, BIA, CAIO, OWN, Life, jid
@@ -152,17 +153,11 @@ async def two_addresses(life: Life) -> None:
     ana = life.world.simulator.person(ANA)
     ana.account.addressing = "pn"
 
-    def under(form: str, **more: str) -> Callable[[str], Node]:
+    def under(form: Addressing, **more: str) -> Callable[[str], Node]:
         def stanza(text: str) -> Node:
-            device = life.device
-            kind, data = ana.party.desk.keyring.encrypt(
-                device.name,
-                wa_pb2.Message(conversation=text).SerializeToString(),
-                lambda: life.world.simulator.service.take_bundle(device),
-            )
-            sender = ana.account.jid("lid" if form == "lid" else "pn")
-            attrs = {"from": str(sender), "type": "text", **more}
-            return Node("message", attrs, (Node("enc", {"v": "2", "type": kind}, data),))
+            attrs = {"from": str(ana.account.jid(form)), "type": "text", **more}
+            enc = life.world.server.sealed(ana, OWN, wa_pb2.Message(conversation=text))
+            return Node("message", attrs, (enc,))
 
         return stanza
 

@@ -7,7 +7,7 @@ import pytest
 from perene.store.database import Database
 from tests.moments.comparing import Stories
 from tests.moments.stories import STORIES
-from tests.moments.telling import Trouble
+from tests.moments.troubles import Trouble
 
 pytestmark = [
     pytest.mark.requirement("C8", "C13", "D5", "D9", "E6", "E8", "F1", "F5"),

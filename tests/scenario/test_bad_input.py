@@ -53,14 +53,8 @@ async def test_a_message_that_names_no_sender_is_refused_once_and_told_of(
 async def test_an_odd_detail_does_not_cost_a_message(world: World, odd: dict[str, str]) -> None:
     phone = await world.user.pair()
     ana = world.simulator.add_contact(name="Ana")
-    device = world.server.device(phone)
-    kind, data = ana.party.desk.keyring.encrypt(
-        device.name,
-        wa_pb2.Message(conversation="hello").SerializeToString(),
-        lambda: world.simulator.service.take_bundle(device),
-    )
     attrs = {"from": str(ana.account.jid()), "type": "text", **odd}
-    enc = Node("enc", {"v": "2", "type": kind}, data)
+    enc = world.server.sealed(ana, phone, wa_pb2.Message(conversation="hello"))
     world.simulator.inject(phone, Node("message", attrs, (enc,)))
 
     await world.events.wait(EventType.MESSAGE_RECEIVED, text="hello")
@@ -74,11 +68,7 @@ async def test_an_encrypted_message_that_is_no_message_is_refused(
 ) -> None:
     phone = await world.user.pair()
     ana = world.simulator.add_contact(name="Ana")
-    device = world.server.device(phone)
-    kind, data = ana.party.desk.keyring.encrypt(
-        device.name, body, lambda: world.simulator.service.take_bundle(device)
-    )
-    enc = Node("enc", {"v": "2", "type": kind}, data)
+    enc = world.server.sealed(ana, phone, body)
     attrs = {"from": str(ana.account.jid()), "type": "text"}
     sent = world.simulator.inject(phone, Node("message", attrs, (enc,)))
 
@@ -95,14 +85,8 @@ async def test_an_encrypted_message_that_is_no_message_is_refused(
 async def test_a_kind_of_message_from_the_future_is_kept(world: World) -> None:
     phone = await world.user.pair()
     ana = world.simulator.add_contact(name="Ana")
-    device = world.server.device(phone)
     # A protocol message (field 12) of type 999, which no Perene of today has a name for.
-    kind, data = ana.party.desk.keyring.encrypt(
-        device.name,
-        bytes((0x62, 3, 0x10, 0xE7, 7)),
-        lambda: world.simulator.service.take_bundle(device),
-    )
-    enc = Node("enc", {"v": "2", "type": kind}, data)
+    enc = world.server.sealed(ana, phone, bytes((0x62, 3, 0x10, 0xE7, 7)))
     attrs = {"from": str(ana.account.jid()), "type": "text"}
     world.simulator.inject(phone, Node("message", attrs, (enc,)))
 

@@ -7,6 +7,7 @@ from perene.core.events import EventType
 from perene.core.messages import Fate
 from perene.engine.config import FIRST_PRE_KEYS
 from perene.engine.prekeys import LOW_WATER
+from perene.sim.model import Addressing
 from perene.wire.node import Node
 from perene.wire.proto import wa_pb2
 from tests.support.world import DESK, World
@@ -32,15 +33,9 @@ async def test_a_first_message_is_read_and_its_pre_key_is_used_up(world: World) 
 async def test_a_status_update_is_read_under_either_tag_and_settled(world: World, tag: str) -> None:
     phone = await world.user.pair()
     ana = world.simulator.add_contact(name="Ana")
-    device = world.server.device(phone)
-    kind, data = ana.party.desk.keyring.encrypt(
-        device.name,
-        wa_pb2.Message(conversation="at the beach").SerializeToString(),
-        lambda: world.simulator.service.take_bundle(device),
-    )
     author = str(ana.account.jid("lid"))
     attrs = {"from": "status@broadcast", "participant": author, "type": "text"}
-    enc = Node("enc", {"v": "2", "type": kind}, data)
+    enc = world.server.sealed(ana, phone, wa_pb2.Message(conversation="at the beach"))
     sent = world.simulator.inject(phone, Node(tag, attrs, (enc,)))
 
     told = await world.events.wait(EventType.MESSAGE_RECEIVED, message_id=sent, text="at the beach")
@@ -115,17 +110,11 @@ async def test_two_ratchets_of_one_person_become_one_when_it_shows(world: World)
     phone = await world.user.pair()
     ana = world.simulator.add_contact(name="Ana")
     ana.account.addressing = "pn"
-    sealed = ana.party.desk.keyring.encrypt
-    device = world.server.device(phone)
 
-    def stanza(form: str, text: str, message_id: str, **more: str) -> Node:
-        kind, data = sealed(
-            device.name,
-            wa_pb2.Message(conversation=text).SerializeToString(),
-            lambda: world.simulator.service.take_bundle(device),
-        )
-        attrs = {"from": str(ana.account.jid(form)), "id": message_id, "type": "text", **more}  # pyright: ignore[reportArgumentType]  # a literal
-        return Node("message", attrs, (Node("enc", {"v": "2", "type": kind}, data),))
+    def stanza(form: Addressing, text: str, message_id: str, **more: str) -> Node:
+        attrs = {"from": str(ana.account.jid(form)), "id": message_id, "type": "text", **more}
+        enc = world.server.sealed(ana, phone, wa_pb2.Message(conversation=text))
+        return Node("message", attrs, (enc,))
 
     world.simulator.inject(phone, stanza("pn", "one", "A1"))
     await world.events.wait(EventType.MESSAGE_RECEIVED, text="one")

@@ -5,7 +5,6 @@ import asyncio
 import logging
 import secrets
 import sys
-import tempfile
 import time
 from collections import Counter
 from contextlib import nullcontext
@@ -17,8 +16,7 @@ from perene.store.database import Database
 from tests.plugins.postgres import lasting_database
 from tests.soak.plan import Plan
 from tests.soak.run import Outcome, recovered_in_s, run
-
-MEMORY = Path("/dev/shm")
+from tests.support.scratch import scratch
 
 
 def main() -> int:
@@ -36,10 +34,8 @@ def main() -> int:
         print(f"{time.monotonic() - begun:7.1f} s  {text}", flush=True)
 
     plan = Plan(sessions=asked.sessions, days=asked.days, seed=seed, troubles_a_day=asked.troubles)
-    # In memory where there is such a place: no power is lost here, and a month writes a lot.
-    place = MEMORY if MEMORY.is_dir() else None
     database = lasting_database() if asked.database == "postgresql" else nullcontext(None)
-    with tempfile.TemporaryDirectory(prefix="perene-soak-", dir=place) as name, database as url:
+    with scratch("perene-soak-") as name, database as url:
         folder = Path(name)
         template = folder / "empty.db"
         Database.open(f"sqlite:///{template}").close_now()

@@ -3,6 +3,9 @@
 from perene.sim import Simulator
 from perene.sim.evidence import DeviceCounters
 from perene.sim.model import Device
+from perene.sim.people import Person
+from perene.wire.node import Node
+from perene.wire.proto import wa_pb2
 from tests.support.passing import PassingTime
 
 
@@ -25,6 +28,16 @@ class Server:
         """Wait until the session owes the server no answer."""
         mailbox = self.device(phone).mailbox
         await self._time.until(lambda: len(mailbox) == 0, "all answers")
+
+    def sealed(self, author: Person, phone: str, body: bytes | wa_pb2.Message) -> Node:
+        """Return the part of a message that somebody's phone encrypts for a session."""
+        device = self.device(phone)
+        kind, data = author.party.desk.keyring.encrypt(
+            device.name,
+            body if isinstance(body, bytes) else body.SerializeToString(),
+            lambda: self._simulator.service.take_bundle(device),
+        )
+        return Node("enc", {"v": "2", "type": kind}, data)
 
     def inbox(self, phone: str) -> list[str | None]:
         """Return the texts that a simulated person has read."""

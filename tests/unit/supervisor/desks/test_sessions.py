@@ -44,6 +44,10 @@ async def world() -> AsyncIterator[World]:
 
 @pytest.fixture
 def desk(world: World) -> SessionDesk:
+    return desk_of(world)
+
+
+def desk_of(world: World) -> SessionDesk:
     return SessionDesk(
         world.store,
         world.supervisor,
@@ -442,14 +446,7 @@ async def test_who_asks_for_a_code_while_the_service_reads_which_sessions_there_
 ) -> None:
     """Also of a session that shall run it would be told else that it is stopped."""
     world = World()
-    desk = SessionDesk(
-        world.store,
-        world.supervisor,
-        world.clock,
-        world.retries,
-        at_once=world.store,
-        ring=world.ring,
-    )
+    desk = desk_of(world)
     world.store.add("ana")
     world.store.add("bob", desired=Desired.STOPPED)
     listing = SlowAnswer(world, monkeypatch, "list_sessions")

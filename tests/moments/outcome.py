@@ -1,0 +1,99 @@
+"""How a story has ended: what everybody has and was told, and what must not be."""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+from perene.core.events import EventType
+from tests.moments.life import OWN, PEOPLE, Life
+from tests.support.comparison import untrue
+from tests.support.truth import Truth
+from tests.support.world import DESK, World
+
+_BANNED: Final = ("failure", "402")
+_BANNED_AT_MOST: Final = 2
+"""One to learn of a ban, and one more for who died before that was stored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a story has ended. Two tellings without troubles are equal."""
+
+    moments: tuple[str, ...]
+    stored: Counter[str]
+    """The texts that the session has, with how far its own have come."""
+    read: Mapping[str, Counter[str]]
+    """The texts that people have read, by number."""
+    asked_again: int
+    """How many retry receipts were sent, by anybody."""
+    problems: tuple[str, ...]
+    """What must not be, whatever has happened."""
+
+    def differs(self, expected: "Outcome") -> Iterator[str]:
+        """Yield in what this differs from how the story should have ended."""
+        if self.stored != expected.stored:
+            yield f"stored {_apart(self.stored, expected.stored)}"
+        for phone, read in self.read.items():
+            if read != expected.read[phone]:
+                yield f"{phone} read {_apart(read, expected.read[phone])}"
+        # What can be read is not asked for again; what cannot, may be asked for once more.
+        if not expected.asked_again and self.asked_again:
+            yield f"{self.asked_again} messages could not be read at first"
+
+
+async def look(
+    world: World, life: Life, truth: Truth, moments: tuple[str, ...], *, sharp: bool
+) -> Outcome:
+    """Look at the database, the events, the server and people, when all has settled.
+
+    `sharp` says that there is one truth about what was ended, or tried, in each moment.
+    """
+    views = [view.message for view in await world.stored.messages()]
+    return Outcome(
+        moments=moments,
+        stored=Counter(
+            f"{one.text}: {one.status}" if one.key.from_me else f"{one.text}" for one in views
+        ),
+        read={phone: Counter(map(str, world.server.inbox(phone))) for phone in (*PEOPLE, OWN)},
+        asked_again=sum(one.retries_asked for one in world.simulator.evidence.devices.values()),
+        problems=(
+            *(await untrue(truth, [DESK]) if sharp else ()),
+            *_miscounted("stored", (str(one.text) for one in views), [*life.written, *life.said]),
+            *[problem async for problem in _mistold(world, life)],
+            *_broken(world, life, truth),
+        ),
+    )
+
+
+async def _mistold(world: World, life: Life) -> AsyncIterator[str]:
+    events = await world.events.seen(EventType.MESSAGE_RECEIVED)
+    for problem in _miscounted(
+        "told", (str(one.event.payload["text"]) for one in events), life.written
+    ):
+        yield problem
+    kinds = EventType.SESSION_CONNECTED, EventType.SESSION_DISCONNECTED
+    lives = [one.event.type for one in await world.events.seen(*kinds)]
+    if any(both == (kinds[0], kinds[0]) for both in pairwise(lives)):
+        yield "two logins were told, and no end between"
+
+
+def _broken(world: World, life: Life, truth: Truth) -> Iterator[str]:
+    if reused := world.simulator.evidence.reused_keys:
+        yield f"keys used twice: {reused}"
+    banned = [one for one in truth.attempts[DESK] if one.evidence == _BANNED]
+    if len(banned) > _BANNED_AT_MOST:
+        yield f"{len(banned)} logins while it was banned"
+    if left := len(life.device.mailbox):
+        yield f"{left} stanzas have no answer"
+
+
+def _miscounted(what: str, found: Iterable[str], expected: Iterable[str]) -> Iterator[str]:
+    texts, wanted = Counter(found), Counter(expected)
+    if texts != wanted:
+        yield f"{what}: {_apart(texts, wanted)}"
+
+
+def _apart(found: Counter[str], expected: Counter[str]) -> str:
+    return f"{dict(found - expected)} in place of {dict(expected - found)}"

@@ -1,0 +1,90 @@
+"""What can befall Perene in a moment."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from typing import Final
+
+from perene.core.errors import StorageUnavailable
+from tests.moments.moments import WRITE, Befall
+from tests.support.storage import Health
+from tests.support.world import DESK, World
+
+_OUTAGE_S: Final = 15.0
+
+
+class Trouble(StrEnum):
+    """What befalls Perene."""
+
+    KILLED = "killed"
+    RESTARTED = "restarted"
+    CUT = "cut"
+    """The network ends the connection."""
+    HALF_OPEN = "half-open"
+    """The connection carries nothing any more, and nobody says so."""
+    AWAY = "away"
+    """The database refuses everything for a while."""
+    UNHEARD = "unheard"
+    """What was just committed is said to have failed."""
+
+    def places(self, moments: Sequence[str]) -> Sequence[int]:
+        """Return the numbers of those moments of a story in which this can happen."""
+        return [
+            number
+            for number, name in enumerate(moments, 1)
+            if self is not Trouble.UNHEARD or name == WRITE
+        ]
+
+
+class Troubles:
+    """Lets them befall a world; `kill` and `restart` end Perene."""
+
+    def __init__(
+        self, world: World, *, kill: Callable[[], None], restart: Callable[[], None]
+    ) -> None:
+        self._world = world
+        self._kill = kill
+        self._restart = restart
+        self._healing: list[asyncio.Task[None]] = []
+
+    def befall(self, troubles: Mapping[int, Trouble]) -> Mapping[int, Befall]:
+        """Return what is to happen in moments, in place of its names."""
+        acts: Mapping[Trouble, Befall] = {
+            Trouble.KILLED: self._killed,
+            Trouble.RESTARTED: self._restarted,
+            Trouble.CUT: self._cut,
+            Trouble.HALF_OPEN: self._half_open,
+            Trouble.AWAY: self._away,
+            Trouble.UNHEARD: self._unheard,
+        }
+        return {at: acts[trouble] for at, trouble in troubles.items()}
+
+    async def _killed(self, _: str) -> None:
+        if not self._world.storage.is_ill:
+            # As a service does every 15 s: it was alive till then.
+            await self._world.perene.store.probe()
+        self._kill()
+
+    async def _restarted(self, _: str) -> None:
+        self._restart()
+
+    async def _cut(self, _: str) -> None:
+        if self._world.network.is_connected(DESK):
+            await self._world.network.cut(DESK)
+
+    async def _half_open(self, _: str) -> None:
+        if self._world.network.is_connected(DESK):
+            self._world.network.half_open(DESK)
+
+    async def _away(self, _: str) -> None:
+        self._world.storage.falls_ill(Health.FAILING)
+
+        async def heal() -> None:
+            await self._world.clock.sleep(_OUTAGE_S)
+            self._world.storage.recovers()
+
+        self._healing.append(asyncio.create_task(heal()))
+
+    async def _unheard(self, moment: str) -> None:
+        if moment == WRITE:
+            raise StorageUnavailable("the answer was lost")
