@@ -11,7 +11,7 @@ import secrets
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
@@ -19,15 +19,25 @@ from pathlib import Path
 
 import structlog
 
-from perene.store.database import Database
 from tests.moments.comparing import Stories
+from tests.moments.databases import Databases, Files, Served
 from tests.moments.stories import STORIES
 from tests.moments.troubles import Trouble
+from tests.plugins.postgres import running_postgres
 from tests.support.scratch import scratch
 
 _LIMIT_S = 120.0
 _APART = 12
 """How many moments further on the next trouble comes at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """What the processes that tell have in common."""
+
+    folder: Path
+    databases: Databases
+    seed: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,24 +54,26 @@ def main() -> int:
     asked = _arguments()
     seed = secrets.randbelow(10**9) if asked.seed is None else asked.seed
     begun = time.monotonic()
-    with scratch("perene-moments-") as name:
-        folder = Path(name)
-        Database.open(f"sqlite:///{folder / 'empty.db'}").close_now()
-        with ProcessPoolExecutor(os.cpu_count(), initializer=_quiet) as processes:
-            names = asked.story or list(STORIES)
-            lengths = processes.map(partial(_moments, folder, seed), names)
-            cases = [
-                case
-                for story, moments in zip(names, lengths, strict=True)
-                for case in _cases(story, moments, asked, seed)
-            ]
-            print(f"{len(cases)} tellings of {len(names)} stories, seed {seed}", flush=True)
-            wrong = 0
-            results = processes.map(partial(_problems, folder, seed), cases)
-            for case, found in zip(cases, results, strict=True):
-                wrong += bool(found)
-                for problem in found:
-                    print(f"{time.monotonic() - begun:7.1f} s  {case}: {problem}", flush=True)
+    with (
+        scratch("perene-moments-") as name,
+        _databases(asked.database, Path(name)) as databases,
+        ProcessPoolExecutor(os.cpu_count(), initializer=_quiet) as processes,
+    ):
+        place = _Place(folder=Path(name), databases=databases, seed=seed)
+        names = asked.story or list(STORIES)
+        lengths = processes.map(partial(_moments, place), names)
+        cases = [
+            case
+            for story, moments in zip(names, lengths, strict=True)
+            for case in _cases(story, moments, asked, seed)
+        ]
+        print(f"{len(cases)} tellings of {len(names)} stories, seed {seed}", flush=True)
+        wrong = 0
+        results = processes.map(partial(_problems, place), cases)
+        for case, found in zip(cases, results, strict=True):
+            wrong += bool(found)
+            for problem in found:
+                print(f"{time.monotonic() - begun:7.1f} s  {case}: {problem}", flush=True)
     print(f"{wrong} of {len(cases)} tellings ended otherwise, in {time.monotonic() - begun:.0f} s")
     return 1 if wrong else 0
 
@@ -78,6 +90,7 @@ def _arguments() -> argparse.Namespace:
         "--more", type=int, default=0, help="so many further ones, of any kind, soon after each (0)"
     )
     parser.add_argument("--seed", type=int, help="decides what is drawn; a new one if left out")
+    parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite", help="(sqlite)")
     return parser.parse_args()
 
 
@@ -100,21 +113,31 @@ def _quiet() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
+@contextlib.contextmanager
+def _databases(kind: str, folder: Path) -> Generator[Databases]:
+    if kind == "sqlite":
+        yield Files.make(folder)
+        return
+    # No power is lost, and each process that tells has the connections of one service.
+    with running_postgres("-F -c max_connections=100 -c shared_buffers=64MB") as server:
+        yield Served.make(folder, server)
+
+
 @cache
-def _stories(folder: Path, seed: int) -> Stories:
+def _stories(place: _Place) -> Stories:
     """Return those of this process, which knows the end of each when nothing befalls it."""
-    return Stories(Path(tempfile.mkdtemp(dir=folder)), folder / "empty.db", seed=seed)
+    return Stories(Path(tempfile.mkdtemp(dir=place.folder)), place.databases, seed=place.seed)
 
 
-def _moments(folder: Path, seed: int, story: str) -> Sequence[str]:
+def _moments(place: _Place, story: str) -> Sequence[str]:
     with contextlib.redirect_stdout(io.StringIO()):
-        return asyncio.run(_stories(folder, seed).undisturbed(story)).moments
+        return asyncio.run(_stories(place).undisturbed(story)).moments
 
 
-def _problems(folder: Path, seed: int, case: _Case) -> list[str]:
+def _problems(place: _Place, case: _Case) -> list[str]:
     async def told() -> list[str]:
         async with asyncio.timeout(_LIMIT_S):
-            return await _stories(folder, seed).problems(case.story, case.troubles)
+            return await _stories(place).problems(case.story, case.troubles)
 
     try:
         with contextlib.redirect_stdout(io.StringIO()):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.moments.databases import Databases
 from tests.moments.outcome import Outcome
 from tests.moments.stories import STORIES
 from tests.moments.telling import tell
@@ -10,15 +11,15 @@ from tests.moments.troubles import Trouble
 
 
 class Stories:
-    """Tells stories, each with a database of its own in a folder; `template` is an empty one.
+    """Tells stories, each with a database of its own, and a folder within one.
 
     The seed decides about the order of what may happen in any.
     """
 
-    def __init__(self, folder: Path, template: Path, *, seed: int) -> None:
+    def __init__(self, folder: Path, databases: Databases, *, seed: int) -> None:
         self.seed = seed
         self._folder = folder
-        self._template = template
+        self._databases = databases
         self._told = 0
         self._undisturbed: dict[str, Outcome] = {}
 
@@ -37,4 +38,4 @@ class Stories:
     async def _tell(self, name: str, troubles: Mapping[int, Trouble]) -> Outcome:
         self._told += 1
         folder = self._folder / f"{name}-{self._told}"
-        return await tell(folder, self._template, STORIES[name], troubles, seed=self.seed)
+        return await tell(folder, self._databases, STORIES[name], troubles, seed=self.seed)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from tests.moments.databases import Databases
 from tests.moments.life import Life
 from tests.moments.moments import Moments
 from tests.moments.outcome import Outcome, look
@@ -27,11 +28,16 @@ _SHARP: Final = frozenset({Trouble.KILLED, Trouble.RESTARTED, Trouble.CUT})
 
 
 async def tell(
-    folder: Path, template: Path, story: Story, troubles: Mapping[int, Trouble], *, seed: int
+    folder: Path, databases: Databases, story: Story, troubles: Mapping[int, Trouble], *, seed: int
 ) -> Outcome:
-    """Tell a story; `troubles` befall in the moments with these numbers, which hang on the seed."""
-    with _made(folder):
-        async with World.open(folder, template, first_pre_keys=_PRE_KEYS) as world:
+    """Tell a story; `troubles` befall in the moments with these numbers, which hang on the seed.
+
+    The folder is made for it, and is gone in the end.
+    """
+    with _made(folder), databases.fresh(folder.name) as url:
+        async with World.open(
+            folder, databases.template, url=url, first_pre_keys=_PRE_KEYS
+        ) as world:
             world.resends_expected = True
             return await _Telling(world, story, troubles, seed).told()
 

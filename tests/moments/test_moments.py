@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from perene.store.database import Database
 from tests.moments.comparing import Stories
+from tests.moments.databases import Files
 from tests.moments.stories import STORIES
 from tests.moments.troubles import Trouble
 
@@ -19,10 +19,8 @@ pytestmark = [
 def stories(tmp_path_factory: pytest.TempPathFactory) -> Stories:
     """Return one for all tests: it remembers how a story ends when nothing befalls it."""
     folder = tmp_path_factory.mktemp("moments")
-    template = folder / "empty.db"
-    Database.open(f"sqlite:///{template}").close_now()
     # Not by the seed of the test order: every run is another.
-    return Stories(folder, template, seed=random.Random().randrange(10**9))
+    return Stories(folder, Files.make(folder), seed=random.Random().randrange(10**9))
 
 
 @pytest.mark.parametrize("trouble", Trouble)
