@@ -32,7 +32,15 @@ from perene.core.machines.inputs import (
     Stop,
 )
 from perene.core.machines.session import new_session, next_deadline, step
-from perene.core.machines.state import Absence, Chances, Down, Open, SessionState, Waiting
+from perene.core.machines.state import (
+    Absence,
+    Chances,
+    Connection,
+    Down,
+    Open,
+    SessionState,
+    Waiting,
+)
 from perene.core.notices import Notice, Opened, PhoneLinked
 from perene.core.notices import PhoneSeen as PhoneNoticed
 from perene.core.outages import new_outage_id
@@ -148,17 +156,23 @@ class SessionTask:
     @property
     def is_open(self) -> bool:
         """Whether it is logged in."""
-        return isinstance(self.state.connection, Open)
+        return isinstance(self._connection, Open)
 
     @property
     def is_stable(self) -> bool:
         """Whether it has been logged in for long enough to count."""
-        return isinstance(self.state.connection, Open) and self.state.connection.stable
+        connection = self._connection
+        return isinstance(connection, Open) and connection.stable
 
     def waits_for(self, relief: Relief) -> bool:
         """Tell whether it waits for something of which this may be the end."""
-        connection = self.state.connection
+        connection = self._connection
         return isinstance(connection, Waiting) and relief in self._policies[connection.cause].relief
+
+    @property
+    def _connection(self) -> Connection | None:
+        """What its connection is at; None once it has died, whatever its state was then."""
+        return None if self.died.is_set() else self.state.connection
 
     @property
     def overdue_s(self) -> float:

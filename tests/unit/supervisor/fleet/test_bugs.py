@@ -4,16 +4,18 @@ import asyncio
 
 import pytest
 
+from perene.core.causes import Local
 from perene.core.errors import StorageUnavailable
 from perene.core.events import EventType
 from perene.core.ids import Epoch, SessionId
 from perene.core.notices import Opened
 from perene.core.sessions import Connection, Desired, SessionRecord
-from tests.support.endings import LOST, REPLACED, STOPPED
-from tests.unit.supervisor.fakes import World
+from tests.support.endings import LOST, REPLACED, STOPPED, local
+from tests.unit.supervisor.fakes import FakeEngine, World
 from tests.unit.supervisor.fleet.life import (
     ANA,
     BOB,
+    CAT,
     SlowAnswer,
     begin,
     fail_in_an_outage,
@@ -216,27 +218,67 @@ async def test_a_person_s_start_of_a_session_that_has_failed_is_a_person_s(runni
     await running.engine("ana", 2)
 
 
-async def test_nothing_cuts_the_time_short_that_follows_a_bug(running: World) -> None:
-    running.store.add("ana", paired=True)
-    running.broken.add(ANA)
-    await running.supervisor.start(ANA)
+async def fail_six_times(world: World) -> FakeEngine:
+    """Let ana's tasks die until the next bug costs her 65 s; return the connection of the last."""
+    world.store.add("ana", paired=True)
+    world.broken.add(ANA)
+    await world.supervisor.start(ANA)
     for wait in (5, 5, 10, 15, 25):
-        await running.clock.until_asleep(wait)
-        await running.clock.advance(wait)
-    await running.clock.until_asleep(40)
-    running.broken.clear()
-    await running.clock.advance(40)
-    engine = await running.engine("ana")
+        await world.clock.until_asleep(wait)
+        await world.clock.advance(wait)
+    await world.clock.until_asleep(40)
+    world.broken.clear()
+    await world.clock.advance(40)
+    return await world.engine("ana")
+
+
+async def stay_open(world: World, session: SessionId) -> None:
+    """Let a session connect, and be open for longer than it takes to count."""
+    world.store.add(session, paired=True)
+    await world.supervisor.start(session)
+    (await world.engine(session)).observer.notice(Opened(at=world.clock.now()))
+    await pass_time(world, 40)
+
+
+async def pass_time(world: World, seconds: int) -> None:
+    for _ in range(seconds // 10):
+        await world.clock.advance(10)
+        await turns()
+
+
+async def test_nothing_cuts_the_time_short_that_follows_a_bug(running: World) -> None:
+    engine = await fail_six_times(running)
     running.broken.add(ANA)
     engine.end(LOST)  # dies on its way to wait for the next attempt, which is never overdue
     await running.clock.until_asleep(65)
     running.broken.clear()
-    for _ in range(6):
-        await running.clock.advance(10)
-        await turns()
+    await pass_time(running, 20)
+    await stay_open(running, BOB)  # that there is a network again does not mend a bug either
     assert len(running.engines[ANA]) == 1
     await running.clock.advance(5)
     await running.engine("ana", 2)
+
+
+async def test_a_session_that_died_while_open_does_not_show_others_that_there_is_a_network(
+    running: World,
+) -> None:
+    (await fail_six_times(running)).end(LOST)
+    await running.clock.until_asleep(1)
+    await running.clock.advance(1)
+    engine = await running.engine("ana", 2)
+    engine.observer.notice(Opened(at=running.clock.now()))
+    await turns()
+    running.broken.add(ANA)
+    await running.clock.advance(30)  # dies of the end of its outage, which is to be saved
+    await running.clock.until_asleep(65)
+    running.store.add("bob", paired=True)
+    await running.supervisor.start(BOB)
+    (await running.engine("bob")).end(local(Local.CERTIFICATE))  # to be tried again in two minutes
+    await turns()
+    await pass_time(running, 10)
+    await stay_open(running, CAT)
+    await running.engine("bob", 2)
+    assert len(running.engines[ANA]) == 2
 
 
 async def test_bugs_are_counted_in_a_row_and_a_long_life_begins_anew(
