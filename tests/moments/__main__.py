@@ -90,7 +90,7 @@ def _arguments() -> argparse.Namespace:
         "--more", type=int, default=0, help="so many further ones, of any kind, soon after each (0)"
     )
     parser.add_argument("--seed", type=int, help="decides what is drawn; a new one if left out")
-    parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite", help="(sqlite)")
+    parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     return parser.parse_args()
 
 

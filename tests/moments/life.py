@@ -5,13 +5,14 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-from perene.core.errors import StorageUnavailable
+from perene.core.errors import NotFound, StorageUnavailable
 from perene.core.messages import Status
 from perene.sim.candidate import PairingRefused
 from perene.sim.model import Device
 from perene.supervisor.ports import AlreadyExists, AlreadyPaired, PairingNotReady
 from perene.wire.node import Node
 from tests.support.record import PATIENCE_S
+from tests.support.truth import Truth
 from tests.support.world import DESK, World
 
 T = TypeVar("T")
@@ -36,16 +37,17 @@ class Life:
     """A story is told from its start after each death of Perene: what people did stays done.
 
     `written` and `said` are the texts that came to the session, and those that it took to send; no
-    two are alike.
+    two are alike. `truth` is what became of its connections.
     """
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self.truth = Truth(world)
         self.written: list[str] = []
         self.said: list[str] = []
         self.group = ""
         self.has_left = False
-        """Whether the session was logged out."""
+        """Whether the session was logged out, or deleted."""
         self._done: set[str] = set()
 
     # --- the program ------------------------------------------------------------------------------
@@ -108,6 +110,15 @@ class Life:
     async def _type(self) -> None:
         code = await self.ask(lambda: self.world.perene.sessions.request_pairing_code(DESK, OWN))
         self.world.simulator.enter_code(OWN, code)
+
+    async def remove(self) -> None:
+        """Have the session deleted, with what it was told and has sent; its device stays linked."""
+        with contextlib.suppress(NotFound):  # deleted by then, before the answer was heard
+            await self.ask(lambda: self.world.perene.sessions.delete(DESK))
+        self.has_left = True
+        self.written.clear()
+        self.said.clear()
+        self.truth.attempts.clear()
 
     # --- people -----------------------------------------------------------------------------------
 

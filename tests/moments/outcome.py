@@ -9,7 +9,6 @@ from typing import Final
 from perene.core.events import EventType
 from tests.moments.life import OWN, PEOPLE, Life
 from tests.support.comparison import untrue
-from tests.support.truth import Truth
 from tests.support.world import DESK, World
 
 _BANNED: Final = ("failure", "402")
@@ -43,9 +42,7 @@ class Outcome:
             yield f"{self.asked_again} messages could not be read at first"
 
 
-async def look(
-    world: World, life: Life, truth: Truth, moments: tuple[str, ...], *, sharp: bool
-) -> Outcome:
+async def look(world: World, life: Life, moments: tuple[str, ...], *, sharp: bool) -> Outcome:
     """Look at the database, the events, the server and people, when all has settled.
 
     `sharp` says that there is one truth about what was ended, or tried, in each moment.
@@ -59,10 +56,10 @@ async def look(
         read={phone: Counter(map(str, world.server.inbox(phone))) for phone in (*PEOPLE, OWN)},
         asked_again=sum(one.retries_asked for one in world.simulator.evidence.devices.values()),
         problems=(
-            *(await untrue(truth, [DESK]) if sharp else ()),
+            *(await untrue(life.truth, [DESK]) if sharp else ()),
             *_miscounted("stored", (str(one.text) for one in views), [*life.written, *life.said]),
             *[problem async for problem in _mistold(world, life)],
-            *_broken(world, life, truth),
+            *_broken(world, life),
         ),
     )
 
@@ -79,10 +76,10 @@ async def _mistold(world: World, life: Life) -> AsyncIterator[str]:
         yield "two logins were told, and no end between"
 
 
-def _broken(world: World, life: Life, truth: Truth) -> Iterator[str]:
+def _broken(world: World, life: Life) -> Iterator[str]:
     if reused := world.simulator.evidence.reused_keys:
         yield f"keys used twice: {reused}"
-    banned = [one for one in truth.attempts[DESK] if one.evidence == _BANNED]
+    banned = [one for one in life.truth.attempts[DESK] if one.evidence == _BANNED]
     if len(banned) > _BANNED_AT_MOST:
         yield f"{len(banned)} logins while it was banned"
     if left := len(life.device.mailbox):

@@ -234,6 +234,18 @@ async def link_again(life: Life) -> None:
     await life.calm()
 
 
+async def removed(life: Life) -> None:
+    """The session is deleted with all that it has, and another of its name is linked."""
+    if not life.has_left:
+        await _met(life)
+        await life.remove()
+    await life.linked()
+    life.write(ANA, OWN, "to another")
+    await life.calm()
+    await life.say(jid(ANA), "from another")
+    await life.calm()
+
+
 async def _met(life: Life) -> None:
     await life.linked()
     life.write(ANA, OWN, "hello")
@@ -255,5 +267,6 @@ STORIES: Final[Mapping[str, Story]] = {
         limited,
         sent_away,
         link_again,
+        removed,
     )
 }

@@ -13,7 +13,6 @@ from tests.moments.moments import Moments
 from tests.moments.outcome import Outcome, look
 from tests.moments.stories import Story
 from tests.moments.troubles import Trouble, Troubles
-from tests.support.truth import Truth
 from tests.support.world import World
 
 _PRE_KEYS: Final = 30
@@ -59,7 +58,6 @@ class _Telling:
         self._world = world
         self._story = story
         self._life = Life(world)
-        self._truth = Truth(world)
         self._ended = asyncio.Event()
         """Perene is to end, or has: the story begins anew."""
         self._killed = False
@@ -82,7 +80,7 @@ class _Telling:
             await self._world.perene.start()
         names = self._moments.enough()
         await self._world.pass_time(_AFTER_S)
-        return await look(self._world, self._life, self._truth, names, sharp=self._sharp)
+        return await look(self._world, self._life, names, sharp=self._sharp)
 
     def _kill(self) -> None:
         self._killed = True

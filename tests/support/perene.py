@@ -35,6 +35,7 @@ from perene.supervisor.session.live import LiveState
 from perene.supervisor.session.means import Means
 from perene.supervisor.storage.committer import Committer, Outcome, SavePolicy
 from perene.supervisor.storage.retries import Retries
+from perene.supervisor.storage.sweeper import Sweeper
 from tests.support.commits import Commits
 from tests.support.edges import WatchedMetrics, WatchedObserver, WatchedTransport
 from tests.support.network import Network
@@ -121,6 +122,7 @@ class Perene:
         self.gate = StartGate(
             self._clock, at_once=self.start_at_once, per_second=self.start_per_second
         )
+        self.sweeper = Sweeper(self.patient_store, self._clock)
         self.metrics = WatchedMetrics(self._time.ring)
         self.supervisor = Supervisor(
             self.store,
@@ -129,11 +131,13 @@ class Perene:
             ring=self._committed,
             reach=self._network.is_reached,
             last_life=last_life,
+            forget=lambda _: self.sweeper.ring(),
         )
         self._open_desks()
         self._tasks = [
             asyncio.create_task(self.committer.run()),
             asyncio.create_task(self.supervisor.run()),
+            asyncio.create_task(self.sweeper.run()),
         ]
 
     def _means(self) -> Means:
@@ -188,12 +192,13 @@ class Perene:
         """Stop as SIGTERM does: drain, commit, close."""
         if not self._tasks:
             return
-        committing, supervising = self._tasks
+        committing, supervising, sweeping = self._tasks
         self.supervisor.close()
         async with asyncio.timeout(PATIENCE_S):
             await supervising
             await self.committer.drained()
         committing.cancel()
+        sweeping.cancel()
         await self._ended()
 
     async def kill(self) -> None:

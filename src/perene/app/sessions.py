@@ -28,6 +28,7 @@ from perene.supervisor.metrics import Metrics
 from perene.supervisor.session.means import Means
 from perene.supervisor.storage.committer import Committer, SavePolicy
 from perene.supervisor.storage.retries import Retries
+from perene.supervisor.storage.sweeper import Sweeper
 
 log = structlog.stdlib.get_logger()
 
@@ -40,6 +41,7 @@ class Sessions:
     committer: Committer
     retries: Retries
     hearings: Hearings
+    sweeper: Sweeper
     versions: ClientVersions
     accounts: AccountDesk
     feed: EventFeed
@@ -86,9 +88,12 @@ async def wire_sessions(
     )
     accounts = AccountDesk(aside, feed, clock, _reach_out_policy(settings), retries, ring=feed.ring)
 
+    sweeper = Sweeper(aside, clock)
+
     def forget(session: SessionId) -> None:
         hearings.forget(session)
         accounts.forget(session)
+        sweeper.ring()
 
     supervisor = Supervisor(
         store,
@@ -104,6 +109,7 @@ async def wire_sessions(
         committer=committer,
         retries=retries,
         hearings=hearings,
+        sweeper=sweeper,
         versions=versions,
         accounts=accounts,
         feed=feed,

@@ -32,6 +32,7 @@ from perene.supervisor.desks.keys import Keyholder
 from perene.supervisor.metrics import Metrics
 from perene.supervisor.ports import ComponentHealth
 from perene.supervisor.storage.janitor import Janitor
+from perene.supervisor.storage.sweeper import Sweeper
 from perene.supervisor.watches.database import DatabaseWatch
 from perene.supervisor.watches.health import Vitals
 from perene.supervisor.watches.hold import HoldWatch
@@ -53,6 +54,7 @@ class Looks:
     limits: LimitWatch
     twins: TwinWatch
     janitor: Janitor
+    sweeper: Sweeper
     keys: Keyholder
 
 
@@ -76,6 +78,7 @@ class Watch:
             "limits": looks.limits.run,
             "twins": looks.twins.run,
             "janitor": looks.janitor.run,
+            "sweeper": looks.sweeper.run,
             "keys": looks.keys.run,
             "hearing": self.hearings.run,
             "alerts": self.alerting.run,
@@ -150,6 +153,7 @@ def _vitals(sessions: Sessions, looks: Looks, hold: HoldWatch, alerting: Alertin
             lambda: version_health(sessions.versions),
             alerting.health,
             looks.janitor.health,
+            looks.sweeper.health,
         ],
     )
 
@@ -170,6 +174,7 @@ def _looks(settings: Settings, store: Store, clock: Clock, sessions: Sessions) -
             retention=timedelta(days=settings.retention_days),
             server_time=time_of(sessions.supervisor.roster.times_told, clock),
         ),
+        sweeper=sessions.sweeper,
         keys=Keyholder(aside, clock, sessions.retries),
     )
 
@@ -190,7 +195,7 @@ def _signals(
         sessions.supervisor,
         looks.database,
         clock,
-        janitor=looks.janitor,
+        removers=(looks.janitor, looks.sweeper),
         machine=looks.host,
         limits=looks.limits,
         twins=looks.twins,

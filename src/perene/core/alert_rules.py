@@ -272,8 +272,9 @@ SERVICE_RULES: tuple[Rule, ...] = (
         "retention_failing",
         "retention_failing",
         Severity.WARNING,
-        "Old events, outages and alerts could not be removed; the database grows.",
-        "Look for old_rows_not_removed in the log; it is tried again every hour.",
+        "What is old, or of deleted sessions, could not be removed; the database grows.",
+        "Look for old_rows_not_removed and remains_not_removed in the log; it is tried again"
+        " within the hour.",
         above=0,
     ),
     _service(

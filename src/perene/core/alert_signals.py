@@ -26,7 +26,8 @@ SIGNALS: Mapping[Scope, Mapping[str, str]] = {
     Scope.SERVICE: {
         "database_failing": "1 while the database takes no writes.",
         "database_taken": "1 when another service took the database; this one ends then.",
-        "retention_failing": "1 when old rows could not be removed at the last try.",
+        "retention_failing": "1 when old rows, or those of deleted sessions, could not be"
+        " removed at the last try.",
         "sessions_down": "Sessions that shall run and are not connected, but for those that are"
         " banned, outdated, or wait for a person.",
         "sessions_down_share": "The same as a share of the sessions that could be connected.",

@@ -428,3 +428,14 @@ privacy_tokens = Table(
     Column("sent_at", BigInteger),
 )
 """What people gave us to show with messages to them, and when we last gave them ours."""
+
+remains = Table(
+    "remains",
+    metadata,
+    _session(),
+    Column("id", Text, nullable=False),
+    # A session that is made under the same id has events behind this one only.
+    Column("last_event", BigInteger, nullable=False),
+)
+"""Sessions that were deleted, as long as rows that they have left behind are still to be removed.
+The key of a session is never given again."""

@@ -9,7 +9,7 @@ from perene.core.errors import NotFound, StaleEpoch
 from perene.core.events import Event
 from perene.core.ids import Epoch, SessionId
 from perene.core.sessions import Desired, SessionOptions, SessionRecord
-from perene.store import credentials, outbox, ownership, sessions, twins
+from perene.store import credentials, deleting, outbox, ownership, sessions, twins
 from perene.store.base import StoreBase
 from perene.store.credentials import ArchivedCredentials
 from perene.store.database import Database
@@ -17,8 +17,8 @@ from perene.store.gathering import Gathering
 from perene.store.keyring import Keyring
 from perene.store.unlinking import Farewell, log_out, unlink
 
-_DELETED_AT_ONCE = 1000
-"""Rows of a session that one transaction deletes; it holds the writer for some hundredths of a
+_REMOVED_AT_ONCE = 1000
+"""Rows that one transaction removes; it holds the writer for some hundredths of a
 second, and no commit waits longer for it."""
 
 Guard = Callable[[Connection], None]
@@ -93,18 +93,24 @@ class SessionShelf(StoreBase):
         """Replace a session's options."""
         await self.database.write(sessions.set_options, self.keyring, session, options)
 
-    async def delete_session(
-        self, session: SessionId, *, event: Event | None = None, at_once: int = _DELETED_AT_ONCE
-    ) -> None:
-        """Delete a session and everything of it; `event` is what remains in the outbox.
+    async def delete_session(self, session: SessionId, *, event: Event | None = None) -> None:
+        """Delete a session, in one transaction; `event` is put into the outbox by it.
 
-        At most `at_once` rows at a time, so that others are served in between. If it ends early, a
-        part of what the session had is gone, and it can be called again.
+        What it leaves behind, nobody can see but in the database: `remove_remains` removes that.
         """
-        while await self.database.write(sessions.delete_some, session, limit=at_once):
-            pass
-        key = await self.database.write(sessions.delete_session, session, event=event)
+        key = await self.database.write(deleting.delete_session, session, event=event)
         self.keyring.forget(key)
+
+    async def remove_remains(self, *, at_once: int = _REMOVED_AT_ONCE) -> int:
+        """Remove what deleted sessions have left behind; returns how many rows that was.
+
+        At most `at_once` rows at a time, so that others are served in between. If it ends early, it
+        can be called again.
+        """
+        gone = 0
+        while found := await self.database.write(deleting.remove_remains, limit=at_once):
+            gone += found
+        return gone
 
     async def acquire(self, session: SessionId, held: Epoch | None = None) -> Epoch:
         """Become the session's owner; every earlier owner's writes are refused from now on.

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, Table, delete, exists, select, tuple_, update
+from sqlalchemy import Connection, Row, Select, Table, exists, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from perene.core.errors import Conflict, NotFound, UnreadableState
@@ -120,46 +120,6 @@ def set_options(
     """Replace a session's options, or raise NotFound."""
     key = lock_session(connection, session_id).key
     _write_options(connection, keyring.sealer(connection, key, session_id), key, options)
-
-
-def delete_some(connection: Connection, session_id: SessionId, *, limit: int) -> int:
-    """Delete at most `limit` rows of what grows with a session's age; returns how many.
-
-    Call it until it is 0 before `delete_session`, which would hold the one writer for as long as
-    all of them take. Raises NotFound.
-    """
-    key = lock_session(connection, session_id).key
-    left = limit
-    for table in reversed(schema.metadata.sorted_tables):
-        if "session" not in table.c or not left:
-            continue
-        owner = session_id if table is schema.outbox else key
-        names = tuple(table.primary_key.columns)
-        some = select(*names).where(table.c.session == owner).limit(left)
-        if not table.c.session.foreign_keys:  # of those that have one there are a few rows
-            found = connection.execute(delete(table).where(tuple_(*names).in_(some)))
-            left -= found.rowcount
-    return limit - left
-
-
-def delete_session(connection: Connection, session_id: SessionId, *, event: Event | None) -> int:
-    """Delete a session and everything of it, its undelivered events too; returns its old key.
-
-    `event` is put into the outbox afterwards, so that listeners learn of the deletion. Raises
-    NotFound.
-    """
-    key = lock_session(connection, session_id).key
-    for table in reversed(schema.metadata.sorted_tables):
-        if table is schema.outbox:
-            connection.execute(delete(table).where(table.c.session == session_id))
-        elif table in (schema.alerts, schema.alert_conditions):
-            connection.execute(delete(table).where(table.c.subject == session_id))
-        elif "session" in table.c:
-            connection.execute(delete(table).where(table.c.session == key))
-    connection.execute(delete(sessions).where(sessions.c.key == key))
-    if event is not None:
-        append_events(connection, [(session_id, event)])
-    return key
 
 
 def write_profiles(connection: Connection, entries: Iterable[Entry]) -> None:

@@ -1,38 +1,30 @@
 """Sessions: created, owned, unlinked and deleted."""
 
 import asyncio
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, delete, func, select, update
+from sqlalchemy import Connection, Engine, delete, select, update
 from sqlalchemy.event import listen, remove
 
 from perene.core.causes import Cause
 from perene.core.errors import Conflict, NotFound, StaleEpoch, StorageError, UnreadableState
 from perene.core.events import EventType
 from perene.core.ids import Epoch, SessionId
-from perene.core.messages import Fate
 from perene.core.outages import OutageEnd, OutageId
 from perene.core.policy import Count
 from perene.core.sessions import Desired, SessionOptions, SessionRecord
 from perene.core.standing import Standing
 from perene.core.unit import (
     AddressPair,
-    HolderChange,
-    PeerMessage,
-    PreKeyWrite,
     Profile,
-    RatchetWrite,
-    SenderKeyWrite,
-    Unit,
 )
 from perene.store import schema
 from perene.store.store import Store
-from tests.contract.store.make_golden import ALERT, OUTAGE, PRIVACY_TOKEN, STANDING
+from tests.contract.store.make_golden import OUTAGE, STANDING
+from tests.contract.store.whole import BOB, full, rows
 from tests.support.units import (
     ANA,
     GROUP,
@@ -41,14 +33,11 @@ from tests.support.units import (
     START,
     Bytes,
     ManualClock,
-    entry,
     event,
     key,
     message,
     unit,
 )
-
-BOB = SessionId("bob")
 
 
 async def link(store: Store, session: SessionId, pn: str | None) -> None:
@@ -85,40 +74,6 @@ async def test_sessions_that_are_linked_to_one_number_find_each_other(store: Sto
     assert await store.twins(ANA) == ["leo"]
     await store.delete_session(SessionId("leo"))
     assert await store.twins(ANA) == []
-
-
-def full(session: SessionId = ANA) -> Unit:
-    """Make a unit that writes to every table."""
-    one = key()
-    return unit(
-        session=session,
-        credentials=Bytes(b"credentials"),
-        ratchets=(RatchetWrite(address="1.0", state=Bytes(b"r")),),
-        sender_keys=(SenderKeyWrite(group=GROUP, address="1.0", state=Bytes(b"s")),),
-        holders=(HolderChange(group=GROUP, added=("1.0",)),),
-        pre_keys_added=(PreKeyWrite(id=1, private=b"1"),),
-        address_pairs=(AddressPair(pn=PN, lid=LID),),
-        messages=(message(one),),
-        peer_messages=(PeerMessage(id="P", kind="k", body=b"p"),),
-        ledger=(entry(one, Fate.DELIVERED),),
-        ciphertexts=(b"h" * 32,),
-        privacy_tokens=(PRIVACY_TOKEN,),
-        profile=Profile(pn=PN, lid=LID, push_name="Ana", platform="android"),
-        outage=replace(OUTAGE, id=OutageId(f"outage of {session}"), session=session),
-        standing=STANDING,
-    )
-
-
-async def rows(store: Store) -> dict[str, int]:
-    """Count the rows of every table."""
-
-    def count(connection: Connection) -> dict[str, int]:
-        return {
-            table.name: connection.execute(select(func.count()).select_from(table)).scalar_one()
-            for table in schema.metadata.sorted_tables
-        }
-
-    return await store.database.read(count)
 
 
 async def test_a_session_is_kept_as_it_was_created(
@@ -231,91 +186,6 @@ async def test_a_session_that_does_not_exist_is_not_found(store: Store) -> None:
         with pytest.raises(NotFound):
             await question
     assert await store.events_after(0) == []
-
-
-async def test_a_deleted_session_leaves_nothing_but_the_news(store: Store) -> None:
-    await store.create_session(BOB)
-    before = await rows(store)
-    await store.create_session(ANA, options=SessionOptions(proxy="http://p"), event=event())
-    await store.commit([full()])
-    await store.queue_message(ANA, message(key(from_me=True)), idempotency_key="k")
-    await store.archive_credentials(ANA, Epoch(0), "unlinked")
-    await store.commit([full()])
-    await store.save_alerts([replace(ALERT, subject=ANA)])
-    await store.save_alert_conditions({(ALERT.rule, ANA): START})
-    await store.save_hearing({ANA: b"learned"})
-    during = await rows(store)
-    emptied = {name for name in before if during[name] == before[name]}
-    assert emptied == {"keyring", "api_keys", "client_versions"}
-
-    gone = event(EventType.SESSION_DELETED)
-    await store.delete_session(ANA, event=gone)
-    after = await rows(store)
-    assert after == before | {"outbox": 1, "counters": 1}
-    [stored] = await store.events_after(0)
-    assert (stored.session, stored.event) == (ANA, gone)
-    assert [record.id for record in await store.list_sessions()] == [BOB]
-
-
-@pytest.mark.requirement("C1")
-async def test_a_session_with_much_in_it_is_deleted_a_little_at_a_time(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sizes, write = list[int](), store.database.write
-
-    async def watched(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        before = sum((await rows(store)).values())
-        result = await write(fn, *args, **kwargs)
-        sizes.append(before - sum((await rows(store)).values()))
-        return result
-
-    await store.create_session(BOB)
-    await store.commit([full(BOB)])
-    kept = await rows(store)
-    await store.create_session(ANA)
-    await store.commit([full()])
-    for _ in range(10):
-        one = key()
-        await store.commit(
-            [
-                unit(
-                    messages=(message(one),),
-                    ledger=(entry(one, Fate.DELIVERED),),
-                    ciphertexts=(os.urandom(32),),
-                )
-            ]
-        )
-    monkeypatch.setattr(store.database, "write", watched)
-    await store.delete_session(ANA, at_once=3)
-    assert await rows(store) == kept
-    assert len(sizes) > 10
-    # The last transaction takes the session itself, its credentials and its data key.
-    assert all(size <= 3 for size in sizes), sizes
-
-
-async def test_deleting_one_session_leaves_the_others_whole(store: Store) -> None:
-    await store.create_session(ANA)
-    await store.create_session(BOB)
-    await store.commit([full(), full(BOB)])
-    await store.delete_session(ANA)
-    reader = store.reader(BOB, Epoch(0))
-    assert await reader.credentials() == b"credentials"
-    assert await reader.ratchets(["1.0"]) == {"1.0": b"r"}
-    assert len(await store.list_messages(BOB)) == 1
-    assert len(await store.events_after(0, session=BOB)) == 1
-
-
-async def test_a_session_made_again_starts_empty(store: Store) -> None:
-    await store.create_session(ANA)
-    await store.commit([full()])
-    await store.delete_session(ANA)
-    await store.create_session(ANA)
-    reader = store.reader(ANA, Epoch(0))
-    assert await reader.credentials() is None
-    assert await reader.ratchets(["1.0"]) == {}
-    assert await store.list_messages(ANA) == []
-    await store.commit([full()])
-    assert len(await store.list_messages(ANA)) == 1
 
 
 @pytest.mark.requirement("D7", "D9")

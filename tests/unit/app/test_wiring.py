@@ -12,7 +12,9 @@ from unittest.mock import AsyncMock, Mock
 
 import httpx
 import pytest
+from structlog import DropEvent
 from structlog.testing import capture_logs
+from structlog.types import EventDict
 
 from perene.api import HttpServer, Streams
 from perene.app.life import live_and_drain
@@ -101,8 +103,26 @@ async def test_detailed_health_names_every_part_of_the_service(service: Wired) -
         "client_version",
         "alerts",
         "retention",
+        "deletion",
     ]
     assert all(part.ok for part in parts)
+
+
+async def test_what_a_deleted_session_leaves_is_removed(service: Wired) -> None:
+    life = asyncio.create_task(service.watch.looks.sweeper.run())
+    desk, swept = SessionId("desk"), asyncio.Event()
+    await service.store.create_session(desk)
+
+    def logged(_: object, __: str, line: EventDict) -> EventDict:
+        if line["event"] == "remains_removed":
+            swept.set()
+        raise DropEvent
+
+    with capture_logs(processors=[logged]):
+        await service.sessions.supervisor.delete(desk)
+        async with asyncio.timeout(PATIENCE_S):
+            await swept.wait()
+    life.cancel()
 
 
 async def test_a_receiver_of_alerts_that_hangs_does_not_keep_the_process_from_its_end(

@@ -95,8 +95,8 @@ async def delete_session(session_id: SessionPath, gateway: GatewayPort) -> None:
 
     WhatsApp is told nothing of it: log the session out first, or remove the device on the phone.
 
-    One with very many messages takes minutes, in which it is stopped; no other session waits for
-    it. After no answer, or 503, a part of it may be gone: repeat the request.
+    It is gone with the answer, all of it or, after an error, nothing, and its id is free. The rows
+    of one with very many messages are removed from the database in the minutes that follow.
     """
     await gateway.delete(SessionId(session_id))
 

@@ -13,7 +13,7 @@ from perene.store.errors import EmptyDatabase, NewerSchema, OlderSchema
 
 VERSION_TABLE: Final = "perene_schema"
 
-REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
+REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008")
 """Every schema version, oldest first; a test compares it with the files."""
 
 HEAD: Final = REVISIONS[-1]

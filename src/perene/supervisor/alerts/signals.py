@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -151,7 +151,7 @@ class SignalSource:
         database: Part,
         clock: Clock,
         *,
-        janitor: Part | None = None,
+        removers: Sequence[Part] = (),
         machine: Machine | None = None,
         limits: Limits | None = None,
         twins: Twins | None = None,
@@ -161,7 +161,7 @@ class SignalSource:
         self._supervisor = supervisor
         self._database = database
         self._clock = clock
-        self._janitor: Part = janitor or _Unseen()
+        self._removers = removers
         self._machine: Machine = machine or _Unseen()
         self._limits: Limits = limits or _Unseen()
         self._twins: Twins = twins or _Unseen()
@@ -241,7 +241,7 @@ class SignalSource:
         numbers = {
             "database_failing": float(self._database.failing),
             "database_taken": float(self._hold.taken is not None),
-            "retention_failing": float(self._janitor.failing),
+            "retention_failing": float(any(one.failing for one in self._removers)),
             "sessions_down": float(down),
             "sessions_down_share": down / len(able) if able else 0.0,
             "task_failures_last_hour": float(

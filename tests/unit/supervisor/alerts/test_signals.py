@@ -54,7 +54,7 @@ class Service:
             self,
             self,
             self.clock,
-            janitor=self,
+            removers=(self,),
             machine=self,
             log_lines_lost=lambda: self.lines_lost,
             limits=self,

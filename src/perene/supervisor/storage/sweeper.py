@@ -1,0 +1,72 @@
+"""Removes what deleted sessions have left behind."""
+
+import asyncio
+from typing import Protocol
+
+import structlog
+
+from perene.core.clock import Clock, happens_within
+from perene.core.errors import StorageError
+from perene.supervisor.ports import ComponentHealth
+
+log = structlog.stdlib.get_logger()
+
+_AGAIN_AFTER_S = 60.0
+
+
+class Sweeping(Protocol):
+    """What removes them, a little at a time, and tells how many rows it was. Or StorageError."""
+
+    async def remove_remains(self) -> int: ...
+
+
+class Sweeper:
+    """Removes the rows of sessions that were deleted, in this run or in one before it."""
+
+    def __init__(self, store: Sweeping, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._left = asyncio.Event()
+        self._problem: str | None = None
+
+    @property
+    def failing(self) -> bool:
+        """Whether the last round failed."""
+        return self._problem is not None
+
+    def ring(self) -> None:
+        """A session was deleted."""
+        self._left.set()
+
+    async def run(self) -> None:
+        """Remove what is left now, and after each deletion, until cancelled.
+
+        A round that failed is repeated in a minute, or after the next deletion.
+        """
+        while True:
+            self._left.clear()
+            await self.sweep()
+            if self.failing:
+                await happens_within(self._clock, self._left, _AGAIN_AFTER_S)
+            else:
+                await self._left.wait()
+
+    async def sweep(self) -> None:
+        """Remove what is left, once. Never fails: what stays is removed by the next round."""
+        try:
+            gone = await self._store.remove_remains()
+        except StorageError as error:
+            self._problem = str(error)
+            log.error("remains_not_removed", reason=self._problem, retry_in_s=_AGAIN_AFTER_S)
+            return
+        self._problem = None
+        if gone:
+            log.info("remains_removed", rows=gone)
+
+    def health(self) -> ComponentHealth:
+        """Tell whether what deleted sessions have left could be removed."""
+        if self._problem is not None:
+            detail = f"What deleted sessions have left could not be removed: {self._problem}."
+        else:
+            detail = "What deleted sessions leave behind is removed."
+        return ComponentHealth(name="deletion", ok=not self.failing, detail=detail)
