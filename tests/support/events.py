@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from perene.core.events import EventType
 from perene.core.ids import SessionId
+from perene.core.payloads import PAYLOADS
 from perene.supervisor.ports import StoredEvent
 from tests.support.passing import PassingTime
 from tests.support.perene import DESK, Perene
@@ -27,8 +28,13 @@ class Events:
         return await self._perene.feed.latest()
 
     async def seen(self, *types: EventType, since: int = 0) -> Sequence[StoredEvent]:
-        """Return every event (of these types) after a position."""
+        """Return every event (of these types) after a position.
+
+        Whatever a scenario makes happen, nothing is told that the reference does not name.
+        """
         page = await self._perene.feed.after(since, session=None, types=types, limit=10_000)
+        for one in page.items:
+            assert set(one.event.payload) <= set(PAYLOADS[one.event.type]), one.event
         return page.items
 
     async def wait(

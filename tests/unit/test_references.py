@@ -6,6 +6,7 @@ from pathlib import Path
 
 from perene.api.problems import status_of, title_of
 from perene.core.events import DESCRIPTIONS, EventType
+from perene.core.payloads import MEMBERS, PAYLOADS
 from perene.settings import OF_COMMANDS, Settings, variable
 from perene.supervisor.metrics import DEFINITIONS
 from tools.generators import metrics, references
@@ -27,6 +28,14 @@ def test_every_error_has_a_code_of_its_own_a_meaning_and_a_remedy():
 def test_every_event_is_described():
     assert set(DESCRIPTIONS) == set(EventType)
     assert all(text.endswith(".") for text in DESCRIPTIONS.values())
+
+
+def test_every_member_of_a_payload_is_explained():
+    assert set(PAYLOADS) == set(EventType)
+    assert {name for names in PAYLOADS.values() for name in names} == set(MEMBERS)
+    assert list(MEMBERS) == sorted(MEMBERS)
+    for meaning in MEMBERS.values():
+        assert meaning.partition("](")[0].endswith(".") or meaning.endswith(")."), meaning
 
 
 def test_every_setting_event_and_error_is_on_its_page():

@@ -5,7 +5,7 @@ import inspect
 import json
 import pkgutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import cast
 from unittest.mock import patch
 
@@ -16,6 +16,7 @@ from perene.api.problems import status_of
 from perene.core.errors import PereneError, RefusedToStart
 from perene.core.events import DESCRIPTIONS, EventType
 from perene.core.failures import EXPLANATIONS, FailureCode
+from perene.core.payloads import MEMBERS, PAYLOADS
 from perene.settings import INHERITED, Settings, variable, what_to_give
 
 FOLDER = "docs/reference"
@@ -27,6 +28,10 @@ set. A wrong value refuses the start with a sentence that names the variable.
 ABOUT_EVENTS = """\
 Every event is committed together with what it tells of, and can be read again from `/v1/events` by
 its `seq`. [The HTTP page](http.md#events) says how.
+"""
+ABOUT_PAYLOADS = """\
+A member that says nothing of what happened is null, or left out. Others may be added: pass over
+those that you do not know.
 """
 ABOUT_ERRORS = """\
 A code is stable. Over HTTP an error is `application/problem+json` with this code; one that refuses
@@ -84,15 +89,17 @@ def settings_page() -> str:
 
 
 def events_page() -> str:
-    """Return the table of all events."""
+    """Return the table of all events, and of what their payloads hold."""
     lines = [
         "# Events",
         NOTE,
         ABOUT_EVENTS,
-        "| type | when |",
-        "|---|---|",
+        "| type | when | payload |",
+        "|---|---|---|",
     ]
-    lines += [_row(f"`{kind}`", DESCRIPTIONS[kind]) for kind in EventType]
+    lines += [_row(f"`{kind}`", DESCRIPTIONS[kind], _named(PAYLOADS[kind])) for kind in EventType]
+    lines += ["", "## Members of payloads", "", ABOUT_PAYLOADS, "| member | meaning |", "|---|---|"]
+    lines += [_row(f"`{name}`", meaning) for name, meaning in MEMBERS.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -163,6 +170,10 @@ def _place(kind: type[PereneError]) -> str:
     status = status_of(kind)
     # The text of an internal error is for the log; a client sees a reference to it.
     return f"HTTP {status}" if status != 500 or kind is PereneError else "log"
+
+
+def _named(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def _default(value: object) -> str:

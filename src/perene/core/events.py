@@ -64,7 +64,8 @@ DESCRIPTIONS: Mapping[EventType, str] = {
     EventType.SESSION_ERROR_515_MAX_ATTEMPTS: "The last restart was in vain: the credentials are"
     " set aside, and a new QR code is offered.",
     EventType.SESSION_RECOVERED: "A connection has stayed stable; the outage is over.",
-    EventType.SESSION_NEEDS_ATTENTION: "No attempt will be made before a person acts.",
+    EventType.SESSION_NEEDS_ATTENTION: "A person is needed: no attempt will be made before"
+    " (`retry_in_s` is null), or so many were in vain that the next ones come seldom.",
     EventType.SESSION_BANNED: (
         "WhatsApp banned the number: for a time (`cause` is temporary_ban; `until` if WhatsApp said"
         " how long) or for good."
@@ -75,7 +76,8 @@ DESCRIPTIONS: Mapping[EventType, str] = {
     EventType.SESSION_RATE_LIMITED: "WhatsApp asked for fewer connections; the next waits longer.",
     EventType.SESSION_LIMITED: "WhatsApp limits whom this account may write to; `code` says how.",
     EventType.SESSION_LIMIT_LIFTED: "WhatsApp, or a person, says that the limit is over.",
-    EventType.SESSION_DEAF: "An open connection seems to deliver nothing; it is reopened.",
+    EventType.SESSION_DEAF: "An open connection seems to deliver nothing, and is reopened (`phase`"
+    " is suspected); told again when it has shown whether that was so (confirmed, false_alarm).",
     EventType.SESSION_FAILED: "A bug in Perene ended the session's task; it is started again.",
     EventType.SESSION_LOGGED_OUT: (
         "The session was logged out on request; its keys are gone. With `still_linked`, WhatsApp"
@@ -89,7 +91,8 @@ DESCRIPTIONS: Mapping[EventType, str] = {
     EventType.MESSAGE_STATUS: "A message of ours was delivered, read or played.",
     EventType.MESSAGE_FAILED: "A message of ours was refused, or there was nobody to send it to;"
     " the `code` of `failure` says why.",
-    EventType.MESSAGE_UNREADABLE: "A message could not be decrypted; a resend was asked for.",
+    EventType.MESSAGE_UNREADABLE: "A message could not be read; `reason` says why. With"
+    " `resend_requested` its sender was asked to send it again; else it is lost.",
     EventType.PEER_IDENTITY_CHANGED: "A contact's device has new identity keys.",
     EventType.DATABASE_WENT_BACK: "The database is an older state of itself, as after the restore"
     " of a backup or a fail-over that lost commits: the events behind `kept` are lost, with all"

@@ -20,7 +20,9 @@ class EventOut(BaseModel):
     type: EventType
     session: str
     at: datetime
-    payload: dict[str, JsonValue]
+    payload: dict[str, JsonValue] = Field(
+        description="What it tells, by the type: docs/reference/events.md names the members."
+    )
 
     @classmethod
     def of(cls, stored: StoredEvent) -> "EventOut":
