@@ -115,7 +115,7 @@ def rotate_master_key() -> int:
     except RefusedToStart as refusal:
         print(f"{sentence(refusal)}\n{refusal.remedy}", file=sys.stderr)
         return REFUSED
-    print(f"The keys of {count} sessions are under a new master key.")
+    print(f"{count} {'session is' if count == 1 else 'sessions are'} under a new master key.")
     return 0
 
 
@@ -199,7 +199,7 @@ def sim(
     root_key_file
         File of the root key, made if it does not exist, so that clients can go on trusting it.
     seed
-        Makes numbers, names and faults the same in every run.
+        Another one gives people other LIDs; the same one the same in every run, as none does.
     auto_contacts
         Make a contact of every number that somebody writes to.
     """

@@ -25,7 +25,7 @@ Every route and fault is in docs/how-to/simulator.md. Ctrl-C ends it.
 
 async def main(
     host: str = "127.0.0.1",
-    port: int = 8080,
+    port: int = 8081,
     *,
     tls: bool = False,
     root_key_file: Path | None = None,
