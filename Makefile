@@ -20,12 +20,14 @@ ARGS ?=
 # Two at once is what the smallest machine we test on has; the seed of the order is printed.
 JOBS ?= 2
 
-.PHONY: help demo serve sim test check bench crash soak moments requirements venv node format generate lock clean
+.PHONY: help install demo serve sim test check bench crash soak moments requirements venv node format generate lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 22
 
 # --- for users -----------------------------------------------------------------------------------
+
+install: $(STAMPS)/project  ## set up .venv with the command perene, and start nothing
 
 demo: $(STAMPS)/project  ## see Perene work against its own simulator
 	@$(BIN)/perene demo $(ARGS)

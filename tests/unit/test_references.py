@@ -90,6 +90,21 @@ def test_the_map_names_every_kind_of_test():
     assert {kind.split(" ")[0] for kind in re.sub(r"\(.*?\)", "", line[1]).split(", ")} == kinds
 
 
+def _anchors(page: Path) -> set[str]:
+    """Return what can stand behind the # of a link: headings, as GitHub names them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_link_between_pages_leads_somewhere():
+    for page in (ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")):
+        for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", page.read_text("utf-8")):
+            path, _, anchor = link.partition("#")
+            there = (page.parent / path).resolve() if path else page
+            assert there.exists(), (page, link)
+            assert not anchor or anchor in _anchors(there), (page, link)
+
+
 def test_the_pages_name_only_variables_that_exist():
     known = {variable(name) for name in Settings.model_fields} | set(OF_COMMANDS)
     for page in sorted((ROOT / "docs").rglob("*.md")):
