@@ -11,6 +11,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, Table, create_engine, inspect, text, update
 from sqlalchemy.engine.interfaces import ReflectedIndex
+from structlog.testing import capture_logs
 
 from perene.store import migrations, schema
 from perene.store.database import Database
@@ -115,6 +116,27 @@ def test_opening_again_changes_nothing(empty_url: str) -> None:
     database = Database.open(empty_url, migrate=False)
     assert database.write_now(migrations.version) == migrations.HEAD
     database.close_now()
+
+
+def test_a_migration_is_told_when_it_begins_and_when_it_is_done(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/perene.db"
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        migrations.upgrade(connection, migrations.REVISIONS[0])
+    engine.dispose()
+    with capture_logs() as lines:
+        Database.open(url).close_now()
+        Database.open(url).close_now()
+        Database.open(f"sqlite:///{tmp_path}/new.db").close_now()
+    assert lines == [
+        {
+            "event": "database_migrating",
+            "schema": migrations.REVISIONS[0],
+            "to": migrations.HEAD,
+            "log_level": "info",
+        },
+        {"event": "database_migrated", "schema": migrations.HEAD, "log_level": "info"},
+    ]
 
 
 def test_a_database_of_a_newer_version_is_refused(empty_url: str) -> None:

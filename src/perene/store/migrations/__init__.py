@@ -7,9 +7,12 @@ something to migrate: an up-to-date database is recognised by its version alone.
 from pathlib import Path
 from typing import Final
 
+import structlog
 from sqlalchemy import Connection, Engine, inspect, text
 
 from perene.store.errors import EmptyDatabase, NewerSchema, OlderSchema
+
+log = structlog.stdlib.get_logger()
 
 VERSION_TABLE: Final = "perene_schema"
 
@@ -32,7 +35,8 @@ def bring_up_to_date(engine: Engine, *, migrate: bool) -> None:
     """Migrate to HEAD in one transaction; or change nothing and raise NewerSchema, OlderSchema.
 
     Without `migrate` an empty PostgreSQL database is tried all the same, and what was made undone:
-    whether a start would be refused is what the caller wants to know.
+    whether a start would be refused is what the caller wants to know. Large tables take minutes, in
+    which nobody can ask the service how it is: the log tells of it.
     """
     with engine.begin() as connection:
         if connection.dialect.name == "postgresql":
@@ -51,7 +55,11 @@ def bring_up_to_date(engine: Engine, *, migrate: bool) -> None:
             raise EmptyDatabase("the database has no tables yet")
         if not migrate:
             raise OlderSchema(f"the database has schema {current or 'none'}, {HEAD} is needed")
+        if current is not None:
+            log.info("database_migrating", schema=current, to=HEAD)
         upgrade(connection, HEAD)
+    if current is not None:
+        log.info("database_migrated", schema=HEAD)
 
 
 def version(connection: Connection) -> str | None:
