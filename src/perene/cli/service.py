@@ -23,7 +23,7 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # only told apart, not bound
 """Where a service that listens at every address of this machine is asked."""
 
-# The longest that the service takes on purpose is the wait for a QR code, 20 s.
+# The service answers within 10 s while the database is away; WhatsApp may take longer for a code.
 _PATIENCE_S = 40.0
 
 
