@@ -2,6 +2,7 @@
 
 import difflib
 import os
+from collections.abc import Mapping
 from typing import cast, get_args
 
 from annotated_types import Ge, Le
@@ -14,7 +15,11 @@ from perene.settings.checks import Explained
 from perene.settings.inherited import INHERITED
 from perene.settings.model import PREFIX, Settings
 
-OF_COMMANDS = (f"{PREFIX}URL", f"{PREFIX}API_KEY")
+OF_COMMANDS: Mapping[str, str] = {
+    f"{PREFIX}URL": "Address of the running service; without it, where PERENE_HOST and PERENE_PORT"
+    " have it listen.",
+    f"{PREFIX}API_KEY": "API key to ask it with, unless --api-key-file names a file of one.",
+}
 """Variables of the commands that ask a running service; they set nothing of the service."""
 
 
