@@ -142,6 +142,8 @@ class Alerting:
     async def _restore(self) -> None:
         """Take up the alerts that an earlier run left open; again at the next look if it fails."""
         found = await self._book.read()
+        if not self._book.restored:
+            return  # what this run has seen goes on: it may be the database that is to be told of
         still_open = [alert for alert in found if alert.resolved_at is None]
         for alert in still_open:
             twin = self._states.get((alert.rule, alert.subject))

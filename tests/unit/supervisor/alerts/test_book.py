@@ -5,6 +5,7 @@ from dataclasses import replace
 from perene.core.alerts import SERVICE
 from perene.supervisor.alerts.tellings import NotTold
 from tests.unit.supervisor.alerts.desk import (
+    DATABASE,
     HOT,
     Desk,
     Receiver,
@@ -57,6 +58,16 @@ async def test_a_database_that_is_down_from_the_start_is_told_too(desk: Desk, pa
     assert pager.told == [([SERVICE], True)]
 
 
+async def test_what_must_last_to_be_told_is_told_too_of_a_database_that_is_down_from_the_start(
+    pager: Receiver,
+):
+    desk = Desk(pager, rules=[replace(DATABASE, for_s=20)])
+    desk.shelf.failing = True
+    for told in (0, 0, 1, 1):
+        await desk.look(10, service=11)
+        assert len(pager.told) == told
+
+
 async def test_an_alert_that_was_open_is_not_told_again_after_a_restart(desk: Desk):
     await desk.look(one=11)
     pager = Receiver()
@@ -94,6 +105,12 @@ async def test_whoever_knows_of_an_alert_is_told_after_a_restart_that_it_has_res
     latest = Desk(Receiver("knows"), shelf=desk.shelf)
     await latest.look(one=5)
     assert latest.receivers[0].told == []
+
+
+async def test_open_alerts_are_listed_before_the_service_has_taken_them_up(desk: Desk):
+    await desk.look(one=11)
+    later = Desk(shelf=desk.shelf)
+    assert [alert.subject for alert in await later.alerts(open_only=True)] == ["one"]
 
 
 async def test_what_fired_before_the_older_alert_could_be_read_is_the_older_alert(desk: Desk):
@@ -156,3 +173,19 @@ async def test_a_database_that_is_down_from_the_start_forgets_no_condition():
         await later.look(one=11)
     (alert,) = await later.alerts()
     assert (alert.subject, alert.began_at) == ("one", began_at)
+
+
+async def test_what_fired_before_its_condition_could_be_read_fires_once_and_resolves(
+    pager: Receiver,
+):
+    desk = Desk(rules=[SLOW])
+    await desk.look(one=11)
+    later = Desk(pager, shelf=desk.shelf, rules=[SLOW])
+    desk.shelf.failing = True
+    await later.look(one=11)
+    await later.look(60, one=11)
+    desk.shelf.failing = False
+    await later.look(one=11)
+    await later.look(one=5)
+    assert pager.told == [(["one"], True), (["one"], False)]
+    assert await later.alerts(open_only=True) == []
