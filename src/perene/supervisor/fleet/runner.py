@@ -50,7 +50,7 @@ class TaskRunner:
         self._group = group
 
     def start(
-        self, record: SessionRecord, *, by_person: bool = False, absence: Absence | None = None
+        self, record: SessionRecord, *, by_person: bool, absence: Absence | None
     ) -> SessionTask | None:
         """Run a task for a session that has none; None if nothing may start."""
         if self._group is None or self._closing.is_set():

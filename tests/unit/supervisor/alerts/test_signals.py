@@ -155,6 +155,16 @@ def test_only_attempts_that_were_made_are_used_up(
     assert service.source()[ONE]["attempts_share"] == share
 
 
+def test_a_session_whose_outage_is_over_is_not_down() -> None:
+    service = Service()
+    service.live.moved(Connection.WAITING)
+    service.live.outlook = Outlook(outage_began_at=service.clock.now())
+    service.source()
+    service.open()
+    service.live.outlook = Outlook()
+    assert service.source()[ONE]["down_s"] == 0
+
+
 async def test_a_session_whose_code_nobody_scans_is_not_down() -> None:
     service = Service()
     for _ in range(3):

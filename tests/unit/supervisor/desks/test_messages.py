@@ -8,7 +8,7 @@ from datetime import datetime
 from unittest.mock import AsyncMock
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from perene.core.errors import (
@@ -369,6 +369,8 @@ async def test_a_text_is_shown_as_it_is_and_anything_else_by_its_fields(
     assert other.content == {"read": "picture"}
 
 
+@example("9" * 19)
+@example("٣")
 @given(
     st.text(max_size=25).filter(
         lambda text: not (text.isascii() and text.isdecimal() and len(text) <= 18)

@@ -72,8 +72,31 @@ async def fail_in_an_outage(world: World) -> None:
     assert outage_of(world) is not None
 
 
+async def fail_six_times(world: World) -> FakeEngine:
+    """Let ana's tasks die until the next bug costs her 65 s; return the connection of the last."""
+    world.store.add("ana", paired=True)
+    world.broken.add(ANA)
+    await world.supervisor.start(ANA)
+    for wait in (5, 5, 10, 15, 25):
+        await world.clock.until_asleep(wait)
+        await world.clock.advance(wait)
+    await world.clock.until_asleep(40)
+    world.broken.clear()
+    await world.clock.advance(40)
+    return await world.engine("ana")
+
+
 def outage_of(world: World) -> Outage | None:
     return Standing.parse(world.store.records[ANA].standing).outage
+
+
+async def asked_about(world: World, monkeypatch: pytest.MonkeyPatch) -> Sequence[SessionId]:
+    """Return the sessions of which the store is asked, by nobody's wish, within a minute."""
+    asked = list[SessionId]()
+    monkeypatch.setattr(world.store, "get_session", asked.append)
+    await world.clock.advance(60)
+    await turns()
+    return asked
 
 
 async def refused(world: World, change: Coroutine[Any, Any, None]) -> None:

@@ -10,8 +10,9 @@ from perene.core.events import EventType
 from perene.core.ids import Epoch, SessionId
 from perene.core.notices import Opened
 from perene.core.sessions import Connection, Desired, SessionRecord
+from perene.core.unit import Committed, Unit
 from tests.support.endings import LOST, REPLACED, STOPPED, local
-from tests.unit.supervisor.fakes import FakeEngine, World
+from tests.unit.supervisor.fakes import FakeSessionStore, World
 from tests.unit.supervisor.fleet.life import (
     ANA,
     BOB,
@@ -19,6 +20,7 @@ from tests.unit.supervisor.fleet.life import (
     SlowAnswer,
     begin,
     fail_in_an_outage,
+    fail_six_times,
     gone,
     outage_of,
     started,
@@ -73,6 +75,31 @@ async def test_a_session_that_failed_can_be_started_or_stopped_at_once(running: 
     await running.clock.until_asleep(5)
     await running.supervisor.stop(ANA)
     assert running.supervisor.roster.live(ANA).connection is Connection.STOPPED
+
+
+async def test_a_stop_while_a_bug_is_being_told_is_obeyed_at_once(
+    running: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = await started(running, paired=True)
+    telling = asyncio.Event()
+    told: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
+
+    def tell(store: FakeSessionStore, unit: Unit) -> "asyncio.Future[Committed]":
+        if unit.events[0].type is not EventType.SESSION_FAILED:
+            raise ZeroDivisionError
+        telling.set()
+        return told
+
+    monkeypatch.setattr(FakeSessionStore, "submit", tell)
+    engine.end(LOST)
+    await telling.wait()
+    stopping = asyncio.create_task(running.supervisor.stop(ANA))
+    await turns()
+    monkeypatch.undo()
+    told.set_result(Committed(new_messages=0))
+    async with asyncio.timeout(5):
+        await stopping
+    assert not running.supervisor.roster.is_running(ANA)
 
 
 async def test_a_stop_while_a_failed_session_is_read_anew_is_obeyed(
@@ -218,20 +245,6 @@ async def test_a_person_s_start_of_a_session_that_has_failed_is_a_person_s(runni
     await running.engine("ana", 2)
 
 
-async def fail_six_times(world: World) -> FakeEngine:
-    """Let ana's tasks die until the next bug costs her 65 s; return the connection of the last."""
-    world.store.add("ana", paired=True)
-    world.broken.add(ANA)
-    await world.supervisor.start(ANA)
-    for wait in (5, 5, 10, 15, 25):
-        await world.clock.until_asleep(wait)
-        await world.clock.advance(wait)
-    await world.clock.until_asleep(40)
-    world.broken.clear()
-    await world.clock.advance(40)
-    return await world.engine("ana")
-
-
 async def stay_open(world: World, session: SessionId) -> None:
     """Let a session connect, and be open for longer than it takes to count."""
     world.store.add(session, paired=True)
@@ -293,22 +306,22 @@ async def test_bugs_are_counted_in_a_row_and_a_long_life_begins_anew(
 
     monkeypatch.setattr(running.store, "acquire", faulty)
     engine = await started(running, paired=True)
-    await running.clock.advance(16 * 60)
-    bugs += [True, False]
-    engine.end(LOST)
-    await running.clock.until_asleep(1)
-    await running.clock.advance(1)
-    await running.clock.until_asleep(5)
-    await running.clock.advance(5)
-    engine = await running.engine("ana", 2)
-    bugs += [True]
-    engine.end(LOST)
-    await running.clock.until_asleep(1)
-    await running.clock.advance(1)
-    await running.clock.until_asleep(5)
+    for number, lives_s in ((2, 60), (3, 16 * 60), (4, 60)):
+        engine.observer.notice(Opened(at=running.clock.now()))
+        await turns()
+        await running.clock.advance(lives_s)
+        bugs += [True, False]
+        engine.end(LOST)
+        await running.clock.until_asleep(1)
+        await running.clock.advance(1)
+        await running.clock.until_asleep(5)
+        await running.clock.advance(5)
+        engine = await running.engine("ana", number)
     told = [row.event for row in running.store.outbox]
     failed = [event for event in told if event.type is EventType.SESSION_FAILED]
-    assert [event.payload["in_a_row"] for event in failed] == [1, 2]
+    assert [event.payload for event in failed] == [
+        {"error": "ZeroDivisionError", "in_a_row": in_a_row} for in_a_row in (1, 1, 2)
+    ]
 
 
 @pytest.mark.requirement("C7", "D7")

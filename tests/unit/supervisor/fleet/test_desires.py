@@ -17,6 +17,7 @@ from tests.unit.supervisor.fleet.life import (
     ANA,
     BOB,
     SlowAnswer,
+    asked_about,
     refused,
     started,
     turns,
@@ -74,7 +75,9 @@ async def test_a_start_after_a_stop_that_nobody_waited_for_waits_for_the_old_con
     assert running.store.records[ANA].desired is Desired.RUNNING
 
 
-async def test_a_deleted_session_leaves_nothing_but_its_event(running: World) -> None:
+async def test_a_deleted_session_leaves_nothing_but_its_event(
+    running: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     engine = await started(running)
     await running.supervisor.delete(ANA)
     assert engine.stopped
@@ -83,6 +86,7 @@ async def test_a_deleted_session_leaves_nothing_but_its_event(running: World) ->
     assert running.rung == 1
     assert running.supervisor.roster.lives == {}
     assert running.supervisor.roster.live(ANA).connection is Connection.STOPPED
+    assert await asked_about(running, monkeypatch) == []
 
 
 @pytest.mark.parametrize("desired", [Desired.RUNNING, Desired.STOPPED])
@@ -109,6 +113,25 @@ async def test_a_session_whose_deletion_was_not_answered_is_counted_no_more(
             await running.supervisor.delete(ANA)
     assert running.supervisor.roster.lives == {}
     assert running.forgotten == [ANA], "whoever has its name next inherits nothing"
+    await running.clock.advance(10)
+    await turns()
+    assert await asked_about(running, monkeypatch) == []
+
+
+async def test_a_session_that_is_gone_before_it_could_be_deleted_is_not_found(
+    running: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = await started(running)
+
+    async def gone(session: SessionId, *, event: Event) -> None:
+        raise NotFound("with the restore of a backup")
+
+    monkeypatch.setattr(running.store, "delete_session", gone)
+    with pytest.raises(NotFound):
+        await running.supervisor.delete(ANA)
+    assert engine.stopped
+    assert running.supervisor.roster.lives == {}
+    assert running.forgotten == [ANA]
 
 
 async def test_a_session_that_could_not_be_deleted_is_kept_up_as_before(
@@ -198,6 +221,13 @@ async def test_a_restart_makes_a_new_connection_of_whatever_there_was(running: W
     await turns()
     await running.supervisor.restart(ANA)
     await running.engine("ana", 3)
+
+
+async def test_a_restart_of_a_stopped_session_starts_it(running: World) -> None:
+    running.store.add("ana", paired=True, desired=Desired.STOPPED)
+    await running.supervisor.restart(ANA)
+    await running.engine("ana")
+    assert running.store.records[ANA].desired is Desired.RUNNING
 
 
 @pytest.mark.parametrize("ask", ["start", "restart"])

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from perene.core.errors import StorageUnavailable
 from perene.core.events import EventType
+from perene.core.notices import Opened
 from perene.core.sessions import Connection, Desired, SessionRecord
 from tests.support.endings import LOST, STOPPED
 from tests.unit.supervisor.fakes import World
@@ -109,15 +111,31 @@ async def test_closing_drains_every_connection_and_keeps_every_desire(world: Wor
     assert world.supervisor.roster.live(ANA).connection is Connection.STOPPED
 
 
-async def test_nothing_starts_once_the_service_is_closing(world: World) -> None:
-    world.store.add("ana", desired=Desired.STOPPED)
+@pytest.mark.parametrize(
+    ("wish", "desired"),
+    [
+        ("start", Desired.RUNNING),
+        ("restart", Desired.RUNNING),
+        ("logout", Desired.LOGGED_OUT),
+    ],
+)
+async def test_nothing_starts_once_the_service_is_closing_but_is_wanted_of_the_next(
+    world: World, wish: str, desired: Desired
+) -> None:
+    world.store.add("ana", paired=True, desired=Desired.STOPPED)
+    world.store.add("bob", paired=True)
     life = await begin(world)
+    bob = await world.engine("bob")
+    bob.drains = False
     world.supervisor.close()
-    await world.supervisor.start(ANA)
+    await turns()
+    await getattr(world.supervisor, wish)(ANA)
+    await turns()
+    assert world.engines.keys() == {BOB}
+    bob.end(STOPPED)
     async with asyncio.timeout(10):
         await life
-    assert not world.engines
-    assert world.store.records[ANA].desired is Desired.RUNNING
+    assert world.store.records[ANA].desired is desired
 
 
 async def test_a_session_that_was_started_before_all_could_be_read_ends_with_the_service(
@@ -144,6 +162,34 @@ async def test_a_session_that_never_ran_is_known_from_the_start(world: World) ->
     world.store.add("ana", desired=Desired.STOPPED)
     life = await begin(world)
     assert world.supervisor.roster.lives[ANA].connection is Connection.STOPPED
+    remembered = world.supervisor.roster.remembered
+    assert remembered is not None
+    assert [one.record.id for one in remembered] == [ANA]
+    await end(world, life)
+
+
+async def test_what_is_wanted_before_the_service_lives_is_done_when_it_does(world: World) -> None:
+    world.store.add("ana", paired=True, desired=Desired.STOPPED)
+    world.store.add("bob", paired=True)
+    await world.supervisor.start(ANA)
+    await world.supervisor.logout(BOB)
+    assert not world.engines
+    life = await begin(world)
+    await world.engine("ana")
+    (await world.engine("bob")).observer.notice(Opened(at=world.clock.now()))
+    await turns()
+    assert world.store.destroyed == [BOB]
+    await end(world, life)
+
+
+@pytest.mark.parametrize("was_linked", [True, False])
+async def test_only_a_session_that_was_linked_before_needs_to_be_linked_again(
+    world: World, *, was_linked: bool
+) -> None:
+    world.store.add("ana")
+    world.store.records[ANA] = replace(world.store.records[ANA], was_linked=was_linked)
+    life = await begin(world)
+    assert world.supervisor.roster.live(ANA).needs_pairing is was_linked
     await end(world, life)
 
 

@@ -6,14 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from perene.core.causes import Ending, Kind, Local
+from perene.core.causes import Cause, Ending, Kind, Local
 from perene.core.errors import StorageUnavailable
 from perene.core.events import EventType
 from perene.core.ids import Epoch, SessionId
 from perene.core.notices import LoginStarted, Opened
+from perene.core.policy import POLICIES
 from perene.core.sessions import Connection
 from perene.supervisor.session.task import SessionTask
-from tests.support.endings import LOST, RESTART, UNLINKED, failure, local, stream_error
+from tests.support.endings import LOST, OUTDATED, RESTART, UNLINKED, failure, local, stream_error
 from tests.unit.supervisor.fakes import World
 
 ANA = SessionId("ana")
@@ -131,6 +132,15 @@ async def test_a_stop_does_not_wait_for_a_database_that_is_away(world: World) ->
     assert len(world.engines[ANA]) == 1
 
 
+async def test_an_outdated_client_that_cannot_look_for_another_version_waits(world: World) -> None:
+    await task_of(world)
+    (await world.engine("ana")).end(OUTDATED)
+    await turns()
+    await world.clock.advance(60)
+    await turns()
+    assert len(world.engines[ANA]) == 1
+
+
 async def test_credentials_that_cannot_be_archived_are_tried_again(
     world: World,
 ) -> None:
@@ -149,7 +159,12 @@ async def test_credentials_that_cannot_be_archived_are_tried_again(
     await turns()
     assert world.store.archived == [ANA]
     assert world.rung == rung + 1, "who waits for events hears of it"
-    assert world.store.told(ANA).count(EventType.SESSION_NEEDS_PAIRING) == 1
+    told = [row.event for row in world.store.outbox]
+    (needed,) = [event for event in told if event.type is EventType.SESSION_NEEDS_PAIRING]
+    assert needed.payload == {
+        "cause": "unlinked",
+        "sentence": POLICIES[Cause.UNLINKED].sentence,
+    }
     assert not task.live.paired
     assert EventType.SESSION_FAILED not in world.store.told(ANA), "it is no bug"
 

@@ -6,8 +6,10 @@ from typing import cast
 
 import pytest
 
+from perene.core.clock import Instant
 from perene.core.errors import NotFound
 from perene.core.ids import Epoch, SessionId
+from perene.core.notices import TimeTold
 from perene.core.sessions import Connection, Desired, SessionRecord
 from perene.supervisor.fleet.roster import Remembered, Roster
 from perene.supervisor.metrics import Metrics
@@ -63,6 +65,13 @@ def test_a_forgotten_session_begins_anew(roster: Roster) -> None:
     roster.forget(ANA)
     assert roster.lives == {}
     assert roster.known(ANA) is not live
+
+
+def test_what_each_session_was_told_of_the_time_is_known(roster: Roster) -> None:
+    told = TimeTold(said=NOW, at=Instant(wall=NOW, monotonic=1.0))
+    roster.known(ANA).notice(told)
+    roster.known(SessionId("bob"))
+    assert roster.times_told() == [told, None]
 
 
 def test_a_task_that_was_replaced_takes_nothing_with_it(roster: Roster) -> None:

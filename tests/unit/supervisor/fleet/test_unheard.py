@@ -9,11 +9,14 @@ from perene.core.events import Event, EventType
 from perene.core.ids import SessionId
 from perene.core.notices import Opened
 from perene.core.sessions import Desired
+from tests.support.endings import LOST
 from tests.unit.supervisor.fakes import World
 from tests.unit.supervisor.fleet.life import (
     ANA,
     SlowAnswer,
+    asked_about,
     fail_in_an_outage,
+    fail_six_times,
     gone,
     outage_of,
     refused,
@@ -137,9 +140,17 @@ async def test_a_stop_stored_unheard_ends_the_outage_of_a_session_that_had_died(
     running: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A task that died cannot tell how its outage ended: a second look has another do it."""
-    await fail_in_an_outage(running)
+    (await fail_six_times(running)).end(LOST)
+    await running.clock.until_asleep(1)
+    await running.clock.advance(1)
+    running.broken.add(ANA)
+    (await running.engine("ana", 2)).end(LOST)
+    await running.clock.until_asleep(65)
+    running.broken.clear()
+    assert outage_of(running) is not None
     Unsure(running, monkeypatch)
     await refused(running, running.supervisor.stop(ANA))
+    assert running.supervisor.roster.task(ANA).died.is_set()
     for _ in range(2):
         await running.clock.advance(10)
         await turns()
@@ -164,19 +175,21 @@ async def test_what_is_asked_after_a_stop_that_was_stored_unheard_counts(
     assert running.supervisor.roster.is_running(ANA)
 
 
+@pytest.mark.parametrize("change", ["start", "restart", "stop", "logout"])
+@pytest.mark.parametrize("desired", [Desired.RUNNING, Desired.STOPPED])
 async def test_what_was_found_out_is_not_asked_again(
-    running: World, monkeypatch: pytest.MonkeyPatch
+    running: World, monkeypatch: pytest.MonkeyPatch, desired: Desired, change: str
 ) -> None:
-    running.store.add("ana", paired=True, desired=Desired.STOPPED)
+    running.store.add("ana", paired=True, desired=desired)
+    if desired is Desired.RUNNING:
+        await running.supervisor.start(ANA)
+        (await running.engine("ana")).observer.notice(Opened(at=running.clock.now()))
     Unsure(running, monkeypatch)
-    await refused(running, running.supervisor.start(ANA))
-    await running.clock.advance(10)
-    await running.engine("ana")
-    asked = list[SessionId]()
-    monkeypatch.setattr(running.store, "get_session", asked.append)
-    await running.clock.advance(60)
-    await turns()
-    assert asked == []
+    await refused(running, getattr(running.supervisor, change)(ANA))
+    for _ in range(2):  # a stop is looked at once more, when the session has stopped
+        await running.clock.advance(10)
+        await turns()
+    assert await asked_about(running, monkeypatch) == []
 
 
 @pytest.mark.requirement("E8")

@@ -15,12 +15,15 @@ def most_in_a_second(times: Sequence[float]) -> int:
     )
 
 
+@pytest.mark.parametrize("failures", [0, 1])
 @pytest.mark.parametrize("rate", [0.5, 1, 3, 10, 200])
-async def test_no_second_sees_more_beginnings_than_the_rate(rate: float) -> None:
+async def test_no_second_sees_more_beginnings_than_the_rate_nor_many_less(
+    rate: float, failures: int
+) -> None:
     async with crowd(at_once=10_000, per_second=rate) as sessions:
         total = max(3, int(rate * 3))
         for number in range(total):
-            await sessions.come(str(number), stays_s=0.01)
+            await sessions.come(str(number), failures, stays_s=0.01)
         await sessions.clock.advance(10)
         assert len(sessions.began) == total
         times = [at for _, at in sessions.began]

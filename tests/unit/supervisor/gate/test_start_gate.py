@@ -79,6 +79,15 @@ async def test_one_that_gives_up_waiting_is_passed_over() -> None:
         assert sessions.names == ["holder", "next"]
 
 
+async def test_one_that_gives_up_in_the_moment_in_which_a_place_is_free_is_passed_over() -> None:
+    async with crowd() as sessions:
+        for name in ("holder", "gone", "next"):
+            await sessions.come(name)
+        sessions.tasks["holder"].cancel()
+        await sessions.give_up("gone")
+        assert sessions.names == ["holder", "next"]
+
+
 async def test_one_that_is_cancelled_inside_frees_its_place() -> None:
     async with crowd() as sessions:
         await sessions.come("holder")

@@ -175,6 +175,26 @@ def test_a_device_that_was_linked_and_is_not_needs_pairing_until_it_is_linked_ag
     assert not live.needs_pairing
 
 
+def test_a_device_that_was_unlinked_needs_pairing_also_while_the_session_waits() -> None:
+    live = after(PhoneLinked())
+    live.paired = False
+    live.moved(Connection.WAITING)
+    live.moved(Connection.CONNECTING)
+    assert live.needs_pairing
+
+
+def test_each_connection_but_the_first_after_a_stop_is_one_that_was_opened_again() -> None:
+    live = LiveState()
+    counted: list[int] = []
+    for connection in (Connection.WAITING, Connection.NEEDS_ATTENTION, Connection.STOPPED):
+        live.notice(Opened(at=START))
+        live.moved(connection)
+        live.notice(Opened(at=LATER))
+        counted.append(live.reopened)
+    live.moved(Connection.WAITING)
+    assert counted == [1, 3, 4]
+
+
 def test_a_session_that_a_person_stopped_waits_for_no_pairing() -> None:
     live = LiveState()
     live.paired = True

@@ -259,3 +259,4 @@ async def test_an_outage_is_a_row_from_the_loss_to_the_next_stable_connection(
     counted = one.metrics.exposition().decode()
     for cause in ("server_unavailable", "dns"):
         assert f'perene_disconnects_total{{cause="{cause}"}} 1.0' in counted
+    assert 'perene_outages_total{end="recovered"} 1.0' in counted

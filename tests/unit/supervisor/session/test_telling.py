@@ -43,6 +43,7 @@ def test_a_cause_that_has_an_event_of_its_own_is_told_by_it_too(cause: Cause) ->
         told = event.payload
         assert (told["cause"], told["code"], told["attempt"]) == (cause.value, "code", 3)
         assert (told["retry_in_s"], told["sentence"]) == (7.0, POLICIES[cause].sentence)
+        assert ("ban_code" in told) is (cause is Cause.TEMPORARY_BAN)
 
 
 @pytest.mark.requirement("F10")
@@ -100,6 +101,7 @@ def test_a_loss_names_its_outage_and_a_recovery_the_same() -> None:
     assert recovered.type is EventType.SESSION_RECOVERED
     assert lost.payload["outage"] == recovered.payload["outage"] == outage.id
     assert (recovered.payload["attempts"], recovered.payload["lasted_s"]) == (1, 31.0)
+    assert recovered.payload["cause"] == lost.payload["cause"] == "network"
 
 
 def test_an_outage_that_a_person_ended_is_no_recovery() -> None:

@@ -8,6 +8,7 @@ import pytest
 from perene.core.account import Ban
 from perene.core.causes import Cause, Local
 from perene.core.events import EventType
+from perene.core.machines.inputs import Start
 from perene.core.machines.outlook import Outlook
 from perene.core.notices import QrShown
 from perene.core.sessions import Connection
@@ -165,6 +166,19 @@ async def test_a_stop_right_after_the_database_came_back_ends_the_outage(one: On
     assert last.outage is not None
     assert (last.outage.end, last.epoch) == ("stopped", one.epochs)
     assert len(one.events(EventType.SESSION_STOPPED)) == 1
+
+
+async def test_the_end_of_the_service_waits_for_no_epoch_under_which_nothing_is_to_be_written() -> (
+    None
+):
+    one = OneSession()
+    one.acquiring.clear()
+    running = asyncio.create_task(one.task.run(first=Start(by_person=False)))
+    await one.settled(Connection.CONNECTING)
+    one.task.stop(by_person=False)
+    async with asyncio.timeout(5):
+        await running
+    assert (one.units, one.engines) == ([], [])
 
 
 @pytest.mark.parametrize("answered", [True, False])

@@ -94,6 +94,15 @@ async def test_a_database_that_is_away_is_asked_again_with_the_waits_of_saving(
     assert asking.database.asked == failures + 1
 
 
+async def test_a_database_is_asked_as_often_as_the_policy_says_and_no_more() -> None:
+    clock, database = VirtualClock(), Database()
+    database.wrong = AWAY
+    once = Retries(clock, SavePolicy(attempts=1, timeout_s=10.0, wait_s=2.0))
+    with pytest.raises(StorageUnavailable):
+        await once.ask(database.seven)
+    assert database.asked == 1
+
+
 async def test_the_last_refusal_is_told(asking: Asking) -> None:
     asking.database.wrong = AWAY
     with pytest.raises(StorageUnavailable, match="it restarts"):

@@ -21,6 +21,8 @@ class Rig:
     def __init__(self) -> None:
         self.clock = VirtualClock()
         self.down = False
+        self.go_on = asyncio.Event()
+        self.go_on.set()
         self.probes = 0
         self.committer = Committer(
             commit=self._commit,
@@ -45,6 +47,7 @@ class Rig:
         await self.committer.lane().submit(unit)
 
     async def _commit(self, units: Sequence[Unit]) -> Sequence[Committed]:
+        await self.go_on.wait()
         self._ask()
         return [Committed(new_messages=0) for _ in units]
 
@@ -103,6 +106,17 @@ async def test_what_failed_before_traffic_came_back_is_not_remembered_after_it()
         assert rig.probes == 1, "traffic proves it"
         said = [line["event"] for line in lines]
         assert said == ["database_not_writable", "database_writable"], "each trouble has its end"
+
+
+async def test_a_database_is_not_probed_while_it_saves() -> None:
+    async with Rig.running() as rig:
+        rig.go_on.clear()
+        writing = asyncio.create_task(rig.write())
+        await rig.clock.advance(15)
+        await rig.watch.look()
+        assert rig.probes == 0
+        rig.go_on.set()
+        await writing
 
 
 async def test_a_clock_that_was_set_back_makes_no_save_a_fresh_one() -> None:
