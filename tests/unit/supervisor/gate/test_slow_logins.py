@@ -34,6 +34,17 @@ async def test_what_is_slow_depends_on_how_long_logins_take_at_present(
         assert following - stuck == pytest.approx(slow_s, abs=0.002)
 
 
+async def test_an_odd_one_among_ten_logins_does_not_count() -> None:
+    async with crowd(hold_s=5) as sessions:
+        await sessions.log_in(8, seconds=0.5)
+        await sessions.log_in(1, seconds=4)
+        await sessions.log_in(1, seconds=0.4)
+        await sessions.come("stuck")
+        await sessions.come("next")
+        await sessions.clock.advance(1.501)
+        assert sessions.names == ["stuck", "next"]
+
+
 async def test_attempts_that_fail_teach_nothing_of_how_long_a_login_takes() -> None:
     async with crowd(hold_s=5) as sessions:
         for number in range(20):
