@@ -313,9 +313,9 @@ class Settings(BaseSettings):
         default=90,
         ge=1,
         le=3650,
-        description="Days for which events, outages that are over, resolved alerts and used"
-        " idempotency keys are kept. Messages stay. A limit that WhatsApp set is known by its"
-        " event.",
+        description="Days for which events, outages that are over, resolved alerts, used"
+        " idempotency keys and hashes of what was received are kept. Messages stay. A limit that"
+        " WhatsApp set is known by its event.",
     )
 
     # --- alerts ---
