@@ -75,7 +75,7 @@ class EmptyDatabase(OlderSchema):
 
 
 class BadMasterKey(RefusedToStart):
-    """The master key is not 32 bytes in base64."""
+    """The master key is not 32 bytes in hex or base64."""
 
     code = "bad_master_key"
     remedy = (

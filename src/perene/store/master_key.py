@@ -3,6 +3,7 @@
 import base64
 import binascii
 import os
+import re
 import stat
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -16,12 +17,19 @@ _FOR_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
 def parse_master_key(text: str) -> bytes:
-    """Return the 32 bytes of a key in base64, or raise BadMasterKey without quoting it."""
+    """Return the 32 bytes of a key, or raise BadMasterKey without quoting it.
+
+    In every form that PERENE_MASTER_KEY can have, so that its key can be put into the file as it
+    is: hex, or base64 of either alphabet.
+    """
+    text = text.strip()
+    if re.fullmatch(r"[0-9a-fA-F]{64}", text):
+        return bytes.fromhex(text)
     try:
-        key = base64.b64decode(text.strip(), validate=True)
+        key = base64.b64decode(text.replace("-", "+").replace("_", "/"), validate=True)
     except (binascii.Error, ValueError):
         # `from None`: the cause would quote the key.
-        raise BadMasterKey("the master key is not base64") from None
+        raise BadMasterKey("the master key is neither hex nor base64") from None
     if len(key) != KEY_SIZE:
         raise BadMasterKey(f"the master key has {len(key)} bytes, not {KEY_SIZE}")
     return key
@@ -56,7 +64,7 @@ def _read(file: Path) -> bytes:
         return parse_master_key(file.read_text("ascii"))
     except (BadMasterKey, UnicodeDecodeError):
         raise BadMasterKey(
-            f"the key file {file} does not hold {KEY_SIZE} bytes in base64"
+            f"the key file {file} does not hold {KEY_SIZE} bytes in hex or base64"
         ) from None
 
 

@@ -24,7 +24,7 @@ from perene.store.errors import (
     WrongMasterKey,
 )
 from perene.store.keyring import rotate_master_key
-from perene.store.master_key import write_master_key
+from perene.store.master_key import find_master_key, write_master_key
 from perene.store.store import Store
 from tests.support.units import ANA, GROUP, LID, Bytes, ManualClock, key, message, unit
 
@@ -297,6 +297,20 @@ def test_a_key_file_of_the_wrong_length_is_refused(
     key_file.write_bytes(content)
     assert isinstance(refusal(url, key_file), BadMasterKey)
     assert key_file.read_bytes() == content
+
+
+KEY = bytes(range(224, 256))
+
+
+@pytest.mark.parametrize(
+    "content", [KEY.hex(), KEY.hex().upper(), text_of(KEY), base64.urlsafe_b64encode(KEY).decode()]
+)
+def test_a_key_file_holds_its_key_in_any_form_that_the_variable_can_have(
+    key_file: Path, content: str
+) -> None:
+    key_file.touch(0o600)
+    key_file.write_text(f"{content}\n")
+    assert find_master_key(None, key_file, database_in_use=True) == KEY
 
 
 @pytest.mark.parametrize("value", ["secret!", text_of(bytes(16)), "é" * 44])
