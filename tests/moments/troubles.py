@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Final
 
 from perene.core.errors import StorageUnavailable
+from perene.core.machines.inputs import Due
 from tests.moments.moments import WRITE, Befall
 from tests.support.storage import Health
 from tests.support.world import DESK, World
@@ -26,6 +27,8 @@ class Trouble(StrEnum):
     """The database refuses everything for a while."""
     UNHEARD = "unheard"
     """What was just committed is said to have failed."""
+    BUG = "bug"
+    """A bug ends the session's task."""
 
     def places(self, moments: Sequence[str]) -> Sequence[int]:
         """Return the numbers of those moments of a story in which this can happen."""
@@ -56,6 +59,7 @@ class Troubles:
             Trouble.HALF_OPEN: self._half_open,
             Trouble.AWAY: self._away,
             Trouble.UNHEARD: self._unheard,
+            Trouble.BUG: self._bug,
         }
         return {at: acts[trouble] for at, trouble in troubles.items()}
 
@@ -88,3 +92,9 @@ class Troubles:
     async def _unheard(self, moment: str) -> None:
         if moment == WRITE:
             raise StorageUnavailable("the answer was lost")
+
+    async def _bug(self, _: str) -> None:
+        task = self._world.perene.supervisor.roster.tasks.get(DESK)
+        if task is not None and task.heeds:
+            self._world.perene.dice.loaded = True
+            task.tell(Due())  # it draws before it does anything

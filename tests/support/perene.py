@@ -59,6 +59,18 @@ def engine_config(root_key: bytes, **changed: Any) -> EngineConfig:
     return replace(config, **changed)
 
 
+class Dice(random.Random):
+    """Chance, of which a bug can come: whoever draws next when it is `loaded` raises an error."""
+
+    loaded = False
+
+    def random(self) -> float:
+        if self.loaded:
+            self.loaded = False
+            raise RuntimeError("a bug of the test")
+        return super().random()
+
+
 class Perene:
     """Real engine, store, committer, supervisor and desks, made anew at each `start`.
 
@@ -123,6 +135,8 @@ class Perene:
             self._clock, at_once=self.start_at_once, per_second=self.start_per_second
         )
         self.sweeper = Sweeper(self.patient_store, self._clock)
+        self.dice = Dice(self._seed)
+        """What delays are drawn with."""
         self.metrics = WatchedMetrics(self._time.ring)
         self.supervisor = Supervisor(
             self.store,
@@ -155,7 +169,7 @@ class Perene:
             connect=self._connect,
             gate=self.gate,
             clock=self._clock,
-            rng=random.Random(self._seed),
+            rng=self.dice,
             metrics=self.metrics,
             policies=POLICIES,
         )

@@ -35,9 +35,11 @@ class PhoneLinked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """Logged in; stanzas flow."""
+    """Logged in; stanzas flow. The addresses are the account's, as far as they are known."""
 
     at: datetime
+    pn: str | None = None
+    lid: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,13 +1,11 @@
 """The login: what follows the server's `<success>`, until the session is open."""
 
 from collections.abc import Callable
-from datetime import datetime
 
 import structlog
 
 from perene.core.causes import Local
 from perene.core.clock import instant
-from perene.core.events import Event, EventType
 from perene.core.notices import Opened, TimeTold
 from perene.core.unit import Profile
 from perene.engine import endings
@@ -102,9 +100,14 @@ class Login:
             raise endings.local(
                 Local.KEEPALIVE, f"The server did not complete the login: {error}"
             ) from error
-        now = self._clock.now()
-        self._observer.notice(Opened(at=now))
-        await self._announce(now)
+        own = self._stage.credentials
+        self._observer.notice(
+            Opened(
+                at=self._clock.now(),
+                pn=str(own.own_pn.bare),
+                lid=str(own.own_lid.bare) if own.lid else None,
+            )
+        )
 
     async def _supply_pre_keys(self) -> None:
         try:
@@ -112,17 +115,6 @@ class Login:
         except QueryFailed as error:
             # Peers at first contact do without one-time keys; the server asks when it wants more.
             log.warning("pre_keys_refused", status=error.status)
-
-    async def _announce(self, now: datetime) -> None:
-        """Commit that the session is connected; whoever reads it finds the session open."""
-        own = self._stage.credentials
-        payload = {"pn": str(own.own_pn.bare), "lid": str(own.own_lid.bare) if own.lid else None}
-        async with self._stage.lock:
-            draft = Draft(self._stage)
-            draft.events.append(
-                Event(type=EventType.SESSION_CONNECTED, at=now, payload={**payload})
-            )
-            self._answers.put(draft.submit())
 
 
 def _address(text: str | None) -> str | None:

@@ -5,7 +5,6 @@ from typing import cast
 import pytest
 
 from perene.core.causes import Local
-from perene.core.events import EventType
 from perene.core.notices import Notice, Opened, TimeTold
 from perene.core.unit import Profile
 from perene.engine.credentials import Credentials
@@ -57,10 +56,6 @@ class Entrance:
             raise self.errors[namespace]
         return Node("iq")
 
-    @property
-    def events(self) -> list[EventType]:
-        return [event.type for unit in self.store.units for event in unit.events]
-
 
 @pytest.fixture
 def entrance() -> Entrance:
@@ -105,23 +100,21 @@ async def test_a_success_before_the_device_is_linked_means_nothing() -> None:
     assert entrance.store.units == []
 
 
-async def test_a_complete_login_is_told_and_stored(entrance: Entrance) -> None:
+async def test_a_complete_login_is_told(entrance: Entrance) -> None:
     await entrance.login.complete()
     assert entrance.asked == ["encrypt", "passive"]
     assert entrance.questions[-1] == ("set", "active")
     assert [type(notice) for notice in entrance.notices] == [Opened]
-    assert entrance.events == [EventType.SESSION_CONNECTED]
 
 
 @pytest.mark.parametrize("lid", [OWN_LID, None])
 async def test_a_login_is_told_with_the_addresses_of_the_account(lid: str | None) -> None:
     entrance = Entrance(paired().changed(lid=lid))
     await entrance.login.complete()
-    [event] = [event for unit in entrance.store.units for event in unit.events]
-    assert event.payload == {
-        "pn": "15550000001@s.whatsapp.net",
-        "lid": "100000000000001@lid" if lid else None,
-    }
+    [opened] = entrance.notices
+    assert isinstance(opened, Opened)
+    assert opened.pn == "15550000001@s.whatsapp.net"
+    assert opened.lid == ("100000000000001@lid" if lid else None)
 
 
 @pytest.mark.parametrize("refused", ["encrypt", "passive"])
@@ -131,7 +124,7 @@ async def test_a_session_that_is_short_of_something_is_open(
     entrance.errors[refused] = QueryFailed(503, "")
     await entrance.login.complete()
     assert entrance.asked == ["encrypt", "passive"]
-    assert entrance.events == [EventType.SESSION_CONNECTED]
+    assert [type(notice) for notice in entrance.notices] == [Opened]
 
 
 @pytest.mark.parametrize("silent", ["encrypt", "passive"])
@@ -143,7 +136,6 @@ async def test_a_server_that_does_not_answer_ends_the_connection(
         await entrance.login.complete()
     assert ended.value.ending.code == Local.KEEPALIVE
     assert entrance.notices == []
-    assert entrance.events == []
 
 
 async def test_the_way_of_the_next_login_is_kept(entrance: Entrance) -> None:

@@ -68,6 +68,14 @@ Deed = Acquire | Connect | Drain | Archive | Destroy | FindVersion | PingPhone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Connected:
+    """The session is logged in, with these addresses of its account."""
+
+    pn: str | None
+    lid: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Disconnected:
     """A connection ended, and this was decided; `outage` is the one that goes on, if any."""
 
@@ -104,6 +112,14 @@ class PhoneBack:
     """A phone that was absent has been heard of again."""
 
 
-Telling = Disconnected | OutageOver | PairingStreamEnded | Stopped | PhoneAbsent | PhoneBack
+Telling = (
+    Connected
+    | Disconnected
+    | OutageOver
+    | PairingStreamEnded
+    | Stopped
+    | PhoneAbsent
+    | PhoneBack
+)
 
 Effect = Deed | Telling

@@ -54,9 +54,11 @@ class PhoneAccepted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoggedIn:
-    """The login was complete at that moment."""
+    """The login was complete at that moment, with these addresses of the account."""
 
     at: Instant
+    pn: str | None = None
+    lid: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

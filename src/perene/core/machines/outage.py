@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from perene.core.causes import Cause, Local
 from perene.core.clock import EARLIEST, Instant
-from perene.core.machines.effects import Disconnected, OutageOver
+from perene.core.machines.effects import Connected, Disconnected, OutageOver
 from perene.core.machines.inputs import Input, LoggedIn, LogOut, Start
 from perene.core.machines.signals import (
     Decided,
@@ -35,11 +35,11 @@ def step(state: SessionState, heard: Input | Signal, now: Instant, chances: Chan
             return Moved(state=_with(state, begun.lost(_loss(verdict, now))))
         case Trying():
             return Moved(state=_tried(state, now))
-        case LoggedIn():
+        case LoggedIn(pn=pn, lid=lid):
             # Before it is stable: a service that is killed until then takes it down all the same.
             begun = outage is None and isinstance(state.connection, Open)
             standing = replace(state.standing, shown_up=True, up=state.standing.up or begun)
-            return Moved(state=replace(state, standing=standing))
+            return Moved(state=replace(state, standing=standing), out=(Connected(pn=pn, lid=lid),))
         case Decided():
             return _decided(state, heard, now, chances)
         case PutOff(wait=wait) if outage is not None:

@@ -195,10 +195,9 @@ class SessionTask:
         """Take a notice of the connection: what is shown, and what moves the session."""
         self.live.notice(notice)
         match notice:
-            case Opened():
-                log.info("connected")
+            case Opened(pn=pn, lid=lid):
                 self._jobs.leave_gate()
-                self.tell(LoggedIn(at=instant(self._clock)))
+                self.tell(LoggedIn(at=instant(self._clock), pn=pn, lid=lid))
             case PhoneLinked():
                 log.info("paired")
                 self.tell(PhoneAccepted())

@@ -9,6 +9,7 @@ import structlog
 from perene.core.causes import Cause, banned_until
 from perene.core.events import Event, EventType, Json
 from perene.core.machines.effects import (
+    Connected,
     Disconnected,
     OutageOver,
     PairingStreamEnded,
@@ -37,6 +38,8 @@ _OF_CAUSE: Mapping[Cause, EventType] = {
 def log_line(telling: Telling) -> None:
     """Write the one log line of what happened."""
     match telling:
+        case Connected():
+            log.info("connected")
         case Disconnected(decided=decided):
             _log_disconnected(decided)
         case OutageOver(outage=outage):
@@ -56,6 +59,9 @@ def log_line(telling: Telling) -> None:
 def events_of(telling: Telling, now: datetime) -> tuple[Event, ...]:
     """Return the events that tell of it."""
     match telling:
+        case Connected(pn=pn, lid=lid):
+            own: dict[str, Json] = {"pn": pn, "lid": lid}
+            return (Event(type=EventType.SESSION_CONNECTED, at=now, payload=own),)
         case Disconnected():
             return _of_disconnection(telling, now)
         case OutageOver(outage=outage):

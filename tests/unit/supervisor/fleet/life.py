@@ -12,6 +12,7 @@ from perene.core.outages import Outage
 from perene.core.standing import Standing
 from perene.supervisor.fleet.supervisor import Supervisor
 from tests.support.endings import LOST
+from tests.support.turns import turns
 from tests.unit.supervisor.fakes import BEGUN_AT_ONCE, FakeEngine, World
 
 ANA, BOB, CAT = SessionId("ana"), SessionId("bob"), SessionId("cat")
@@ -45,12 +46,6 @@ async def started(world: World, *, paired: bool = False) -> FakeEngine:
     world.store.add("ana", paired=paired)
     await world.supervisor.start(ANA)
     return await world.engine("ana")
-
-
-async def turns() -> None:
-    """Let whatever is ready run."""
-    for _ in range(20):
-        await asyncio.sleep(0)
 
 
 async def gone(supervisor: Supervisor, session: SessionId) -> None:

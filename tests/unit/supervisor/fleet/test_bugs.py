@@ -12,6 +12,7 @@ from perene.core.notices import Opened
 from perene.core.sessions import Connection, Desired, SessionRecord
 from perene.core.unit import Committed, Unit
 from tests.support.endings import LOST, REPLACED, STOPPED, local
+from tests.support.turns import turns
 from tests.unit.supervisor.fakes import FakeSessionStore, World
 from tests.unit.supervisor.fleet.life import (
     ANA,
@@ -24,7 +25,6 @@ from tests.unit.supervisor.fleet.life import (
     gone,
     outage_of,
     started,
-    turns,
 )
 
 

@@ -12,6 +12,7 @@ from perene.core.ids import Epoch, SessionId
 from perene.core.notices import Opened
 from perene.core.sessions import Connection, Desired, SessionOptions
 from tests.support.endings import LOST, REPLACED, STOPPED, local
+from tests.support.turns import turns
 from tests.unit.supervisor.fakes import World
 from tests.unit.supervisor.fleet.life import (
     ANA,
@@ -20,7 +21,6 @@ from tests.unit.supervisor.fleet.life import (
     asked_about,
     refused,
     started,
-    turns,
 )
 
 

@@ -11,6 +11,7 @@ from perene.core.events import EventType
 from perene.core.notices import Opened
 from perene.core.sessions import Connection, Desired, SessionRecord
 from tests.support.endings import LOST, STOPPED
+from tests.support.turns import turns
 from tests.unit.supervisor.fakes import World
 from tests.unit.supervisor.fleet.life import (
     ANA,
@@ -21,7 +22,6 @@ from tests.unit.supervisor.fleet.life import (
     end,
     fail_in_an_outage,
     outage_of,
-    turns,
 )
 
 

@@ -12,6 +12,7 @@ from perene.core.machines.inputs import Due, Input
 from perene.core.machines.state import Waiting
 from perene.core.sessions import Desired, SessionRecord
 from tests.support.endings import failure, local
+from tests.support.turns import turns
 from tests.unit.supervisor.fakes import World
 from tests.unit.supervisor.fleet.life import (
     ANA,
@@ -20,7 +21,6 @@ from tests.unit.supervisor.fleet.life import (
     SlowAnswer,
     gone,
     started,
-    turns,
 )
 
 

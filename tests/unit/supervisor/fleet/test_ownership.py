@@ -15,6 +15,7 @@ from perene.core.policy import POLICIES
 from perene.core.sessions import Connection
 from perene.supervisor.session.task import SessionTask
 from tests.support.endings import LOST, OUTDATED, RESTART, UNLINKED, failure, local, stream_error
+from tests.support.turns import turns
 from tests.unit.supervisor.fakes import World
 
 ANA = SessionId("ana")
@@ -57,11 +58,6 @@ async def world() -> AsyncIterator[World]:
 async def task_of(world: World) -> SessionTask:
     await world.engine("ana")
     return world.supervisor.roster.task(ANA)
-
-
-async def turns() -> None:
-    for _ in range(20):
-        await asyncio.sleep(0)
 
 
 @pytest.mark.requirement("D5")

@@ -10,6 +10,7 @@ from perene.core.ids import SessionId
 from perene.core.notices import Opened
 from perene.core.sessions import Desired
 from tests.support.endings import LOST
+from tests.support.turns import turns
 from tests.unit.supervisor.fakes import World
 from tests.unit.supervisor.fleet.life import (
     ANA,
@@ -21,7 +22,6 @@ from tests.unit.supervisor.fleet.life import (
     outage_of,
     refused,
     started,
-    turns,
 )
 
 

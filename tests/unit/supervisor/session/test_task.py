@@ -15,6 +15,7 @@ from perene.core.sessions import Connection
 from perene.core.standing import Standing
 from perene.core.unit import Unit
 from tests.support.endings import LOST, failure, local
+from tests.support.turns import turns
 from tests.unit.supervisor.session.one import OneSession
 
 
@@ -130,7 +131,23 @@ async def test_the_log_tells_of_a_link_and_of_each_connection_that_opens(one: On
     with capture_logs() as lines:
         engine.observer.notice(PhoneLinked())
         engine.observer.notice(Opened(at=one.clock.now()))
+        await turns()
     assert [line["event"] for line in lines] == ["paired", "connected"]
+
+
+@pytest.mark.requirement("D9", "E8")
+async def test_a_login_is_told_with_what_the_next_run_must_know_of_it_in_one_transaction(
+    one: OneSession,
+) -> None:
+    """A run that ends right after it tells of the end of the connection, or of nothing."""
+    engine = await one.engine(1)
+    engine.observer.notice(Opened(at=one.clock.now(), pn="1@s.whatsapp.net", lid="2@lid"))
+    await turns()
+    (unit,) = [unit for unit in one.units if unit.events]
+    (told,) = unit.events
+    assert told.type is EventType.SESSION_CONNECTED
+    assert told.payload == {"pn": "1@s.whatsapp.net", "lid": "2@lid"}
+    assert Standing.parse(unit.standing).shown_up
 
 
 async def test_why_a_connection_ended_is_shown_until_the_next_one_is_open(one: OneSession) -> None:

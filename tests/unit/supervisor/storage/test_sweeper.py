@@ -8,8 +8,8 @@ from structlog.testing import capture_logs
 
 from perene.core.errors import StorageUnavailable
 from perene.supervisor.storage.sweeper import Sweeper
+from tests.support.turns import turns
 from tests.support.virtual_clock import VirtualClock
-from tests.unit.supervisor.fleet.life import turns
 
 
 class Shelf:
