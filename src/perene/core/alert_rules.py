@@ -276,6 +276,8 @@ SERVICE_RULES: tuple[Rule, ...] = (
         "Look for old_rows_not_removed and remains_not_removed in the log; it is tried again"
         " within the hour.",
         above=0,
+        for_s=60,
+        held_back_by=_DATABASE,
     ),
     _service(
         "many_sessions_down",

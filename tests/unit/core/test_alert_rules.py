@@ -107,6 +107,22 @@ def test_whatever_holds_back_a_rule_holds_back_what_is_more_general_still() -> N
             assert by[name] <= by[rule.name], (rule.name, name)
 
 
+def test_an_outage_of_the_database_is_told_by_one_alert() -> None:
+    failing = [rule for rule in SHIPPED if rule.signal.endswith("_failing")]
+    states, fired = evaluate(failing, {}, {SERVICE: {}}, _at(0))
+    # What is removed is missed at once, the database itself at the next look at it, and both are
+    # well again in this order.
+    for second in range(0, 400, 5):
+        numbers = {
+            "retention_failing": float(20 <= second < 315),
+            "database_failing": float(35 <= second < 300),
+        }
+        states, changes = evaluate(failing, states, {SERVICE: numbers}, _at(second))
+        fired += changes
+    assert {change.rule for change in fired} == {"database_failing"}
+    assert states == {}
+
+
 def one(text: str, name: str) -> Rule:
     return next(rule for rule in rules_with(text) if rule.name == name)
 

@@ -11,7 +11,9 @@ from perene.supervisor.ports import ComponentHealth
 
 log = structlog.stdlib.get_logger()
 
-_AGAIN_AFTER_S = 60.0
+_AGAIN_AFTER_S = 15.0
+"""Sooner than the alert `database_failing` is over: an outage of the database is told by that one,
+and nothing of it is left to tell then."""
 
 
 class Sweeping(Protocol):
@@ -41,7 +43,7 @@ class Sweeper:
     async def run(self) -> None:
         """Remove what is left now, and after each deletion, until cancelled.
 
-        A round that failed is repeated in a minute, or after the next deletion.
+        A round that failed is repeated in a quarter of a minute, or after the next deletion.
         """
         while True:
             self._left.clear()
@@ -56,8 +58,9 @@ class Sweeper:
         try:
             gone = await self._store.remove_remains()
         except StorageError as error:
+            if str(error) != self._problem:
+                log.error("remains_not_removed", reason=str(error), retry_in_s=_AGAIN_AFTER_S)
             self._problem = str(error)
-            log.error("remains_not_removed", reason=self._problem, retry_in_s=_AGAIN_AFTER_S)
             return
         self._problem = None
         if gone:

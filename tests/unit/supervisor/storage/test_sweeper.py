@@ -79,8 +79,13 @@ async def test_a_round_that_fails_is_told_and_repeated(sweep: Sweep) -> None:
     assert not sweep.sweeper.health().ok
     assert "gone" in (sweep.sweeper.health().detail or "")
 
+    with capture_logs() as lines:
+        await sweep.clock.advance(15)
+    assert sweep.shelf.rounds == 3
+    assert lines == []  # it was told for the same reason
+
     sweep.shelf.failing = False
-    await sweep.clock.advance(60)
+    await sweep.clock.advance(15)
     assert sweep.shelf.left == 0
     assert not sweep.sweeper.failing
     assert sweep.sweeper.health().ok
