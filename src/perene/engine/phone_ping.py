@@ -35,7 +35,7 @@ _SHARES = 8
 """How many stored shares are searched for a key: a phone may have answered with none."""
 
 _REMEMBERED = 8
-"""Requests whose ack is awaited; there are five in half an hour at most."""
+"""Requests whose ack is awaited: more than one doubt has, which are five."""
 
 
 class PhonePing:
