@@ -122,7 +122,7 @@ class SessionKeeper:
 def _unit(state: SessionState, events: Sequence[Event], outage: Outage | None) -> Unit:
     return Unit(
         session=state.session,
-        epoch=state.epoch or Epoch(0),  # the one that it is committed under is set then
+        epoch=Epoch(0),  # the one that it is committed under is set then
         events=tuple(events),
         outage=outage,
         standing=state.standing.serialize(),

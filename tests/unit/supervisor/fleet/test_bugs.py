@@ -49,6 +49,7 @@ async def test_a_task_that_fails_is_started_again_and_leaves_the_others_alone(
     assert running.supervisor.roster.live(ANA).connection is Connection.WAITING
     assert running.supervisor.roster.live(ANA).last_error
     assert running.supervisor.task_failures == 1
+    assert "perene_session_failures_total 1.0" in running.metrics.exposition().decode()
     assert not (await running.engine("bob")).ending.done()
     running.broken.clear()
     await running.clock.advance(5)
@@ -185,6 +186,20 @@ async def test_a_failed_session_that_cannot_be_read_when_the_service_closes_cuts
     bob.end(STOPPED)
     async with asyncio.timeout(5):
         await life
+
+
+async def test_a_failed_session_that_is_gone_when_it_is_read_anew_hinders_no_other(
+    running: World,
+) -> None:
+    await fail(running)
+    running.store.add("bob")
+    await running.supervisor.start(BOB)
+    bob = await running.engine("bob")
+    del running.store.records[ANA]  # with the restore of a backup
+    await running.clock.advance(5)
+    await gone(running.supervisor, ANA)
+    assert running.supervisor.roster.is_running(BOB)
+    assert not bob.stopped
 
 
 async def test_a_logout_of_a_session_that_has_just_failed_is_done(running: World) -> None:

@@ -9,7 +9,7 @@ from perene.core.events import Event, EventType
 from perene.core.ids import SessionId
 from perene.core.notices import Opened
 from perene.core.sessions import Desired
-from tests.support.endings import LOST
+from tests.support.endings import LOST, STOPPED
 from tests.support.turns import turns
 from tests.unit.supervisor.fakes import World
 from tests.unit.supervisor.fleet.life import (
@@ -52,6 +52,26 @@ async def test_a_start_that_was_stored_unheard_is_followed_within_ten_seconds(
     assert not running.supervisor.roster.is_running(ANA)
     await running.clock.advance(10)
     await running.engine("ana")
+
+
+@pytest.mark.requirement("C3", "E8")
+async def test_a_start_that_was_stored_unheard_while_the_session_ends_is_followed_when_it_has(
+    running: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = await started(running, paired=True)
+    engine.drains = False
+    stopping = asyncio.create_task(running.supervisor.stop(ANA))
+    await turns()
+    stopping.cancel()
+    await asyncio.wait([stopping])
+    Unsure(running, monkeypatch)
+    await refused(running, running.supervisor.start(ANA))
+    await running.clock.advance(10)
+    await turns()
+    engine.end(STOPPED)
+    await turns()
+    await running.clock.advance(10)
+    await running.engine("ana", 2)
 
 
 @pytest.mark.requirement("C3", "E8")

@@ -14,7 +14,7 @@ from perene.core.policy import POLICIES
 from perene.core.sessions import Connection
 from perene.core.standing import Standing
 from perene.core.unit import Unit
-from tests.support.endings import LOST, failure, local
+from tests.support.endings import LOST, REPLACED, failure, local
 from tests.support.turns import turns
 from tests.unit.supervisor.session.one import OneSession
 
@@ -189,6 +189,14 @@ async def test_that_a_session_is_up_is_saved_with_its_login_and_not_once_more(
     assert len(one.units) == 1
 
 
+async def test_a_connection_that_has_just_opened_is_not_stable_yet(one: OneSession) -> None:
+    await one.opened(1)
+    assert (one.task.is_open, one.task.is_stable) == (True, False)
+    await one.clock.advance(31)
+    await one.clock.until_asleep(10 * 86_400, within=60)
+    assert (one.task.is_open, one.task.is_stable) == (True, True)
+
+
 async def test_a_login_that_ends_an_outage_is_saved_once_it_is_stable(one: OneSession) -> None:
     await one.end(1, local(Local.UNREACHABLE))
     await one.next_attempt()
@@ -213,6 +221,15 @@ async def test_a_start_right_after_a_stop_is_obeyed(one: OneSession) -> None:
     assert one.task.heeds
     await one.engine(2)
     assert one.state is not Connection.STOPPED
+
+
+async def test_a_start_that_a_stop_overtakes_is_not_obeyed(one: OneSession) -> None:
+    await one.end(1, REPLACED)
+    await one.settled(Connection.NEEDS_ATTENTION)
+    one.task.start()
+    one.task.stop()
+    await one.ended()
+    assert (len(one.engines), one.epochs) == (1, 1)
 
 
 async def test_a_phone_that_has_been_away_is_asked_for_a_sign(one: OneSession) -> None:

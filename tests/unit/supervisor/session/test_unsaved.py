@@ -168,6 +168,27 @@ async def test_a_stop_right_after_the_database_came_back_ends_the_outage(one: On
     assert len(one.events(EventType.SESSION_STOPPED)) == 1
 
 
+@pytest.mark.requirement("E8")
+async def test_what_waits_to_be_saved_is_not_written_under_an_epoch_that_may_be_old(
+    one: OneSession,
+) -> None:
+    await one.opened(1)
+    one.storage_down = True
+    await one.end(1, LOST)
+    await one.clock.until_asleep(1, within=0.1)
+    before = len(one.units)
+    one.acquiring.clear()  # the next epoch is made, and the answer takes its time
+    await one.clock.advance(1.1)
+    one.task.stop()
+    one.storage_down = False
+    await one.clock.until_asleep(10, within=2)
+    await one.clock.advance(60)
+    assert len(one.units) == before
+    one.acquiring.set()
+    await one.ended()
+    assert [unit.epoch for unit in one.units[before:]] == [2, 2]
+
+
 async def test_the_end_of_the_service_waits_for_no_epoch_under_which_nothing_is_to_be_written() -> (
     None
 ):
