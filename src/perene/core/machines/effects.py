@@ -113,13 +113,7 @@ class PhoneBack:
 
 
 Telling = (
-    Connected
-    | Disconnected
-    | OutageOver
-    | PairingStreamEnded
-    | Stopped
-    | PhoneAbsent
-    | PhoneBack
+    Connected | Disconnected | OutageOver | PairingStreamEnded | Stopped | PhoneAbsent | PhoneBack
 )
 
 Effect = Deed | Telling
