@@ -1,7 +1,7 @@
 """The life of the alert engine, and how it is."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 from structlog.testing import capture_logs
@@ -10,6 +10,7 @@ from perene.core.alerts import Alert
 from perene.core.errors import StorageUnavailable
 from perene.supervisor.alerts.alerting import Alerting
 from perene.supervisor.alerts.tellings import NotTold
+from tests.support.turns import turns
 from tests.unit.supervisor.alerts.desk import (
     HOT,
     Desk,
@@ -77,6 +78,36 @@ async def test_open_alerts_are_counted_by_rule_and_severity(desk: Desk):
     assert desk.alerting.firing() == {("hot", "warning"): 2, ("database", "critical"): 1}
     await desk.look(one=5, two=11)
     assert desk.alerting.firing() == {("hot", "warning"): 1}
+
+
+async def test_what_has_resolved_counts_as_open_no_more_though_it_cannot_be_stored(desk: Desk):
+    await desk.look(two=11)
+    desk.shelf.failing = True
+    await desk.look(one=11, two=11)
+    await desk.look(one=5, two=11)
+    assert desk.alerting.firing() == {("hot", "warning"): 1}
+
+
+async def test_a_second_look_waits_until_the_first_has_told_and_stored(
+    desk: Desk, pager: Receiver, monkeypatch: pytest.MonkeyPatch
+):
+    await desk.look(one=11)
+    asked, go_on, tell = asyncio.Event(), asyncio.Event(), pager.tell
+
+    async def slow(alerts: Sequence[Alert], *, remedy: str, reasons: Mapping[str, str]) -> None:
+        asked.set()
+        await go_on.wait()
+        await tell(alerts, remedy=remedy, reasons=reasons)
+
+    monkeypatch.setattr(pager, "tell", slow)
+    first = asyncio.create_task(desk.look(one=5))
+    await asked.wait()
+    second = asyncio.create_task(desk.alerting.look())
+    await turns()
+    assert not second.done()
+    go_on.set()
+    await asyncio.gather(first, second)
+    assert pager.told == [(["one"], True), (["one"], False)]
 
 
 async def test_an_engine_that_looks_and_tells_is_well(desk: Desk):

@@ -1,8 +1,13 @@
 """What is kept of alerts, also while the database is away and over a restart."""
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 
-from perene.core.alerts import SERVICE
+import pytest
+
+from perene.core.alerts import SERVICE, Alert
+from perene.core.errors import StorageUnavailable
 from perene.supervisor.alerts.tellings import NotTold
 from tests.unit.supervisor.alerts.desk import (
     DATABASE,
@@ -66,6 +71,33 @@ async def test_what_must_last_to_be_told_is_told_too_of_a_database_that_is_down_
     for told in (0, 0, 1, 1):
         await desk.look(10, service=11)
         assert len(pager.told) == told
+
+
+async def test_a_database_that_does_not_answer_from_the_start_is_told_too(
+    desk: Desk, pager: Receiver, monkeypatch: pytest.MonkeyPatch
+):
+    async def silence(**_: object) -> list[Alert]:
+        await asyncio.Event().wait()
+        return []
+
+    monkeypatch.setattr("perene.supervisor.alerts.book._SAVE_TIMEOUT_S", 0.001)
+    monkeypatch.setattr(desk.shelf, "open_alerts", silence)
+    await desk.look(service=11)
+    assert pager.told == [([SERVICE], True)]
+
+
+async def test_the_history_holds_what_has_resolved_and_could_not_be_stored_yet(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+):
+    async def refuse(found: Sequence[Alert]) -> int:
+        raise StorageUnavailable("gone")
+
+    await desk.look()
+    monkeypatch.setattr(desk.shelf, "save_alerts", refuse)
+    await desk.look(one=11)
+    await desk.look(one=5)
+    assert [alert.resolved_at for alert in await desk.alerts()] == [desk.clock.now()]
+    assert await desk.alerts(open_only=True) == []
 
 
 async def test_an_alert_that_was_open_is_not_told_again_after_a_restart(desk: Desk):

@@ -246,6 +246,8 @@ async def test_an_open_session_tells_its_last_heartbeat_and_its_reconnections() 
         await service.clock.advance(20)
     signals = service.source()[ONE]
     assert (signals["heartbeat_age_s"], signals["reconnects_last_hour"]) == (20, 2)
+    service.live.moved(Connection.WAITING)
+    assert service.source()[ONE]["heartbeat_age_s"] == 0, "its end was told of"
     await service.clock.advance(3600)
     assert service.source()[ONE]["reconnects_last_hour"] == 0
 
@@ -404,8 +406,11 @@ def test_a_device_whose_credentials_were_archived_needs_pairing_whatever_it_does
 async def test_suspicions_of_deafness_are_told_for_an_hour() -> None:
     service = Service()
     service.open()
+    await service.clock.advance(86_400)
     service.live.notice(HearingDoubted())
     service.live.notice(HearingDoubted())
     assert service.source()[ONE]["deaf"] == 2
-    await service.clock.advance(3600)
+    await service.clock.advance(3599)
+    assert service.source()[ONE]["deaf"] == 2
+    await service.clock.advance(1)
     assert service.source()[ONE]["deaf"] == 0

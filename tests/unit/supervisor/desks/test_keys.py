@@ -279,6 +279,15 @@ async def test_a_key_is_remembered_for_a_quarter_of_an_hour_after_it_was_last_kn
         await rig.recognise()
 
 
+async def test_a_clock_that_is_set_back_a_little_makes_no_old_key_a_young_one(rig: Rig) -> None:
+    await rig.verify("pk_desk")
+    await rig.clock.advance(REMEMBERED_FOR_S + 60)
+    rig.clock.jump(-300)
+    rig.store.down = True
+    with pytest.raises(StorageUnavailable):
+        await rig.recognise()
+
+
 @pytest.mark.parametrize("jump_s", [REMEMBERED_FOR_S, -1.0])
 async def test_a_clock_that_was_set_makes_no_key_last_longer(rig: Rig, jump_s: float) -> None:
     await rig.verify("pk_desk")

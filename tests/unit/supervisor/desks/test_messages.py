@@ -273,6 +273,19 @@ async def test_what_was_stored_without_an_answer_is_not_refused_for_the_pace_of_
         await send(desk, "another")
 
 
+async def test_a_repeated_request_is_answered_though_its_chat_may_not_be_begun_again(
+    desk: MessageDesk, store: MemoryMessages
+) -> None:
+    @asynccontextmanager
+    async def nobody(_record: SessionRecord, _to: str) -> AsyncGenerator[None]:
+        raise ReachOutLimited("no new chats", retry_after_s=60)
+        yield
+
+    first = await send(desk, idempotency_key="k")
+    again = await send(desk_on(store, nobody), idempotency_key="k")
+    assert (again.message.message, again.repeated) == (first.message.message, True)
+
+
 async def test_an_id_that_somebody_else_has_is_a_conflict(
     desk: MessageDesk, store: MemoryMessages, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -80,7 +80,8 @@ async def test_a_created_session_is_stored_told_and_started(
     view = await create(desk)
     assert (view.record.id, view.record.name) == (ANA, "Ana")
     assert view.record.desired is Desired.RUNNING
-    assert world.store.told(ANA)[0] is EventType.SESSION_CREATED
+    created = world.store.outbox[0].event
+    assert (created.type, created.payload) == (EventType.SESSION_CREATED, {"name": "Ana"})
     assert world.rung == 1
     await world.engine("ana")
 

@@ -18,6 +18,16 @@ async def test_of_what_is_asked_of_sessions_that_do_not_exist_nothing_is_kept() 
     assert changes.known == 0
 
 
+async def test_of_a_session_that_was_deleted_nothing_is_kept() -> None:
+    changes = Changes()
+    async with changes.turn(ANA):
+        changes.cut_short.add(BOB)
+    assert changes.known == 2
+    for session in (ANA, BOB):
+        changes.forget(session)
+    assert changes.known == 0
+
+
 async def test_what_was_asked_before_and_is_under_way_is_noted_too() -> None:
     """Else a service that begins would go by what it read before the change was stored."""
     changes = Changes()
@@ -26,5 +36,8 @@ async def test_what_was_asked_before_and_is_under_way_is_noted_too() -> None:
             async with changes.turn(BOB):
                 pass
             assert set(noted) == {ANA, BOB}
+    async with changes.turn(SessionId("later")):
+        pass
+    assert set(noted) == {ANA, BOB}
     with changes.noted() as noted:
         assert set(noted) == set()

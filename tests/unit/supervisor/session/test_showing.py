@@ -12,6 +12,7 @@ from perene.core.machines.session import new_session
 from perene.core.machines.state import (
     Asking,
     Claiming,
+    Connecting,
     Destroying,
     Held,
     Owned,
@@ -20,6 +21,7 @@ from perene.core.machines.state import (
     Unpaired,
     Waiting,
 )
+from perene.core.notices import QrShown
 from perene.core.policy import POLICIES
 from perene.core.sessions import Connection
 from perene.core.standing import Standing
@@ -62,6 +64,16 @@ def test_the_phone_was_seen_when_a_notice_or_an_earlier_run_says_latest() -> Non
 
 def test_the_days_of_a_phone_s_absence_are_shown() -> None:
     assert shown(replace(LINKED, standing=Standing(phone_absent_days=12))).phone_absent_days == 12
+
+
+def test_what_a_connection_tells_of_itself_stays_when_something_else_changes() -> None:
+    connecting = replace(LINKED, connection=Connecting())
+    live = shown(connecting)
+    live.notice(QrShown(text="qr", expires_at=NOW))
+    later = replace(connecting, standing=Standing(phone_absent_days=1))
+    show(live, connecting, later, POLICIES)
+    assert live.connection is Connection.PAIRING
+    assert live.qr is not None
 
 
 @pytest.mark.parametrize("still_linked", [True, False])

@@ -179,6 +179,27 @@ async def test_a_key_file_that_cannot_be_looked_at_hides_no_full_disk() -> None:
     assert not watch.key_missing
 
 
+async def test_a_key_file_that_was_gone_is_not_back_because_nobody_can_look() -> None:
+    looks = 0
+
+    def missing() -> bool:
+        nonlocal looks
+        looks += 1
+        if looks > 1:
+            raise PermissionError(13, "Permission denied")
+        return True
+
+    with ThreadPoolExecutor(1) as threads:
+        watch = HostWatch(
+            LateClock(*[0.0] * 31),
+            room=lambda: Room(free_bytes=MIB),
+            key_missing=missing,
+            threads=threads,
+        )
+        await live(watch)
+    assert (looks, watch.key_missing) == (2, True)
+
+
 async def test_a_look_that_fails_by_a_bug_is_followed_by_another() -> None:
     answers = iter([ZeroDivisionError(), Room(free_bytes=1024 * MIB)])
 
