@@ -11,6 +11,7 @@ from perene.sim.candidate import PairingRefused
 from perene.sim.model import Device
 from perene.supervisor.ports import AlreadyExists, AlreadyPaired, PairingNotReady
 from perene.wire.node import Node
+from tests.support.perene import Bug
 from tests.support.record import PATIENCE_S
 from tests.support.truth import Truth
 from tests.support.world import DESK, World
@@ -57,7 +58,7 @@ class Life:
         while True:
             try:
                 return await self.finish(question())
-            except (StorageUnavailable, PairingNotReady):
+            except (StorageUnavailable, PairingNotReady, Bug):
                 await self.world.pass_time(1)
 
     async def finish(self, doing: Awaitable[T]) -> T:

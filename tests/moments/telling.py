@@ -22,7 +22,7 @@ _START_S: Final = 2.0
 _AFTER_S: Final = 100.0
 """Enough for whatever is still open to be settled."""
 
-_SHARP: Final = frozenset({Trouble.KILLED, Trouble.RESTARTED, Trouble.CUT})
+_SHARP: Final = frozenset({Trouble.KILLED, Trouble.RESTARTED, Trouble.CUT, Trouble.BUG})
 """After one of these, alone, there is one truth about what was ended, or tried, in its moment."""
 
 
@@ -63,8 +63,8 @@ class _Telling:
         self._killed = False
         self._is_stopping = False
         self._sharp = len(troubles) < 2 and _SHARP.issuperset(troubles.values())
-        befall = Troubles(world, kill=self._kill, restart=self._restart).befall(troubles)
-        self._moments = Moments(world, befall, seed=seed)
+        acts = Troubles(world, self._life.truth, kill=self._kill, restart=self._restart)
+        self._moments = Moments(world, acts.befall(troubles), seed=seed)
 
     async def told(self) -> Outcome:
         """Tell it to the end, and return what came of it."""

@@ -8,7 +8,9 @@ from typing import Final
 from perene.core.errors import StorageUnavailable
 from perene.core.machines.inputs import Due
 from tests.moments.moments import WRITE, Befall
+from tests.support.perene import Bug
 from tests.support.storage import Health
+from tests.support.truth import Truth
 from tests.support.world import DESK, World
 
 _OUTAGE_S: Final = 15.0
@@ -29,23 +31,36 @@ class Trouble(StrEnum):
     """What was just committed is said to have failed."""
     BUG = "bug"
     """A bug ends the session's task."""
+    ENGINE_BUG = "engine-bug"
+    """A bug ends what was under way on the connection, or was to make one."""
 
     def places(self, moments: Sequence[str]) -> Sequence[int]:
         """Return the numbers of those moments of a story in which this can happen."""
-        return [
-            number
-            for number, name in enumerate(moments, 1)
-            if self is not Trouble.UNHEARD or name == WRITE
-        ]
+        if self not in _IN:
+            return range(1, len(moments) + 1)
+        return [number for number, name in enumerate(moments, 1) if name in _IN[self]]
+
+
+_IN: Final[Mapping[Trouble, Sequence[str]]] = {
+    Trouble.UNHEARD: (WRITE,),
+    Trouble.ENGINE_BUG: ("dial", "send"),
+}
+"""Which moments, by their names, a trouble is of that cannot happen in all."""
 
 
 class Troubles:
-    """Lets them befall a world; `kill` and `restart` end Perene."""
+    """Lets them befall a world; `kill` and `restart` end Perene. `truth` is told of bugs."""
 
     def __init__(
-        self, world: World, *, kill: Callable[[], None], restart: Callable[[], None]
+        self,
+        world: World,
+        truth: Truth,
+        *,
+        kill: Callable[[], None],
+        restart: Callable[[], None],
     ) -> None:
         self._world = world
+        self._truth = truth
         self._kill = kill
         self._restart = restart
         self._healing: list[asyncio.Task[None]] = []
@@ -60,6 +75,7 @@ class Troubles:
             Trouble.AWAY: self._away,
             Trouble.UNHEARD: self._unheard,
             Trouble.BUG: self._bug,
+            Trouble.ENGINE_BUG: self._engine_bug,
         }
         return {at: acts[trouble] for at, trouble in troubles.items()}
 
@@ -96,5 +112,10 @@ class Troubles:
     async def _bug(self, _: str) -> None:
         task = self._world.perene.supervisor.roster.tasks.get(DESK)
         if task is not None and task.heeds:
+            self._truth.ends.append(self._truth.now)
             self._world.perene.dice.loaded = True
             task.tell(Due())  # it draws before it does anything
+
+    async def _engine_bug(self, moment: str) -> None:
+        if moment != WRITE:
+            raise Bug

@@ -59,15 +59,19 @@ def engine_config(root_key: bytes, **changed: Any) -> EngineConfig:
     return replace(config, **changed)
 
 
+class Bug(Exception):
+    """What nobody can have foreseen."""
+
+
 class Dice(random.Random):
-    """Chance, of which a bug can come: whoever draws next when it is `loaded` raises an error."""
+    """Chance, of which a bug can come: whoever draws next when it is `loaded` raises it."""
 
     loaded = False
 
     def random(self) -> float:
         if self.loaded:
             self.loaded = False
-            raise RuntimeError("a bug of the test")
+            raise Bug
         return super().random()
 
 

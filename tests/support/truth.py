@@ -89,7 +89,7 @@ class Truth:
         default_factory=lambda: defaultdict[SessionId, list[Attempt]](list)
     )
     ends: list[float] = field(default_factory=list[float])
-    """When the service was stopped or killed."""
+    """When the service was stopped or killed, or a bug ended what drives a session."""
     jumps: list[float] = field(default_factory=list[float])
     """When the wall clock was set."""
 

@@ -28,7 +28,7 @@ def step(state: SessionState, heard: Input | Signal, now: Instant, chances: Chan
     outage = state.standing.outage
     match heard:
         case Start() | LogOut() if state.untold is not None:
-            return _found_gone(state, state.untold, chances)
+            return _found_gone(state, state.untold, now, chances)
         case Lost(verdict=verdict):
             begun = outage or _of_absence(state, now, chances)
             begun = begun or _begun(state, verdict, now, chances)
@@ -85,14 +85,18 @@ def _tried(state: SessionState, now: Instant) -> SessionState:
     return state
 
 
-def _found_gone(state: SessionState, untold: Local, chances: Chances) -> Moved:
+def _found_gone(state: SessionState, untold: Local, now: Instant, chances: Chances) -> Moved:
     """Tell of the end of a connection that nobody could tell of: who drove it was gone."""
     verdict = Verdict.of_local(untold, chances.policies)
     decided = Decided(verdict=verdict, attempt=0, wait=timedelta())
-    found = _shown_down(state)
-    if state.absence is not None:
+    found, outage = _shown_down(state), state.standing.outage
+    if outage is not None and untold is Local.INTERNAL:
+        # It was no end that anybody wanted: the connection was lost once more.
+        outage = outage.lost(_loss(verdict, now))
+        found = _with(found, outage)
+    elif state.absence is not None:
         found = _left(found, state.absence.since)
-    return Moved(state=found, out=(Disconnected(decided=decided, outage=state.standing.outage),))
+    return Moved(state=found, out=(Disconnected(decided=decided, outage=outage),))
 
 
 def _shown_down(state: SessionState) -> SessionState:

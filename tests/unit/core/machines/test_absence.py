@@ -292,6 +292,17 @@ def test_a_login_that_was_to_end_an_outage_ends_with_its_service_and_the_outage_
     assert lost.outage.cause is Cause.NETWORK
 
 
+def test_a_bug_in_the_login_that_was_to_end_an_outage_is_a_loss_of_that_outage(life: Life) -> None:
+    life.stays_up()
+    life.give(CLOSED)
+    life.comes_due()
+    life.opened()
+    starts_again(life, last_life=life.passed, local=Local.INTERNAL)
+    (lost,) = life.told(Disconnected)
+    assert lost.outage == life.outage
+    assert [one.cause for one in life.outage.losses] == [Cause.NETWORK, Cause.INTERNAL]
+
+
 def test_a_session_that_was_to_rest_when_its_end_could_not_be_kept_is_told_to_have_stopped(
     life: Life,
 ) -> None:
