@@ -163,6 +163,28 @@ async def test_a_crash_right_after_the_end_of_credentials_reopens_no_outage(
     assert world.perene.state() is (State.PAIRING if how == "unlinked" else State.STOPPED)
 
 
+@pytest.mark.requirement("D9")
+@pytest.mark.parametrize("wish", ["start", "restart", "logout"])
+async def test_a_session_that_somebody_took_meanwhile_is_told_to_have_ended_when_it_is_taken_back(
+    world: World, wish: str
+) -> None:
+    """Whoever took it may have ended since, and told nothing."""
+    phone = await world.user.pair()
+    ana = world.simulator.add_contact(name="Ana")
+    await world.pass_time(60)
+    await world.perene.store.acquire(DESK)
+    world.simulator.send_text(ana.account.phone, phone, "hello")
+    await world.pass_time(60, until=lambda: world.perene.state() is State.NEEDS_ATTENTION)
+    assert world.perene.state() is State.NEEDS_ATTENTION
+
+    doing = asyncio.create_task(getattr(world.perene.sessions, wish)(DESK))
+    await world.pass_time(60)
+    await doing
+
+    ends = ["connected", "disconnected"] * 2
+    assert await lives(world) == (ends if wish == "logout" else ends[:3])
+
+
 async def after_start(world: World) -> int:
     """Start the service, and return where the events are that follow."""
     await world.perene.start()
