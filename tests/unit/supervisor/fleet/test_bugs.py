@@ -274,6 +274,19 @@ async def pass_time(world: World, seconds: int) -> None:
         await turns()
 
 
+async def test_a_session_that_waits_for_a_person_still_does_after_a_bug(running: World) -> None:
+    (await started(running, paired=True)).end(REPLACED)
+    await turns()
+    running.broken.add(ANA)
+    await running.supervisor.restart(ANA)  # which dies of a bug, held as it was
+    await running.clock.until_asleep(5)
+    running.broken.clear()
+    await running.clock.advance(60)
+    await turns()
+    assert running.supervisor.roster.live(ANA).connection is Connection.NEEDS_ATTENTION
+    assert len(running.engines[ANA]) == 1
+
+
 async def test_nothing_cuts_the_time_short_that_follows_a_bug(running: World) -> None:
     engine = await fail_six_times(running)
     running.broken.add(ANA)
@@ -299,6 +312,7 @@ async def test_a_session_that_died_while_open_does_not_show_others_that_there_is
     running.broken.add(ANA)
     await running.clock.advance(30)  # dies of the end of its outage, which is to be saved
     await running.clock.until_asleep(65)
+    assert engine.ending.cancelled(), "its connection ends with it"
     running.store.add("bob", paired=True)
     await running.supervisor.start(BOB)
     (await running.engine("bob")).end(local(Local.CERTIFICATE))  # to be tried again in two minutes

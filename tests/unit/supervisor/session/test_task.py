@@ -10,7 +10,7 @@ from perene.core.causes import Cause, Ending, Local
 from perene.core.errors import NotFound, PereneError, StaleEpoch, StorageUnavailable
 from perene.core.events import EventType
 from perene.core.notices import Opened, PhoneLinked, PhoneSeen, QrShown
-from perene.core.policy import POLICIES
+from perene.core.policy import POLICIES, Relief
 from perene.core.sessions import Connection
 from perene.core.standing import Standing
 from perene.core.unit import Unit
@@ -214,6 +214,25 @@ def saved_as_up(unit: Unit) -> bool:
     return Standing.parse(unit.standing).up
 
 
+@pytest.mark.parametrize(
+    ("why", "reliefs"),
+    [
+        (local(Local.DNS), {Relief.WAY}),
+        (local(Local.CERTIFICATE), {Relief.WAY, Relief.CLOCK}),
+        (local(Local.INTERNAL), set[Relief]()),
+    ],
+)
+async def test_a_session_waits_for_what_may_end_its_trouble(
+    one: OneSession, why: Ending, reliefs: set[Relief]
+) -> None:
+    await one.opened(1)
+    assert not any(one.task.waits_for(relief) for relief in Relief)
+    await one.end(1, why)
+    await one.settled(Connection.WAITING)
+    await turns()
+    assert {relief for relief in Relief if one.task.waits_for(relief)} == reliefs
+
+
 async def test_a_start_right_after_a_stop_is_obeyed(one: OneSession) -> None:
     await one.opened(1)
     one.task.stop()
@@ -234,7 +253,9 @@ async def test_a_start_that_a_stop_overtakes_is_not_obeyed(one: OneSession) -> N
 
 async def test_a_phone_that_has_been_away_is_asked_for_a_sign(one: OneSession) -> None:
     engine = await one.opened(1)
+    await one.clock.advance(5 * 86_400)
     engine.observer.notice(PhoneSeen(at=one.clock.now()))
+    await one.clock.until_asleep(10 * 86_400, within=86_400)
     await one.clock.advance(9 * 86_400)
     assert engine.pinged == 0
     await one.clock.advance(1.5 * 86_400)
