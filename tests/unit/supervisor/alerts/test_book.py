@@ -139,6 +139,19 @@ async def test_whoever_knows_of_an_alert_is_told_after_a_restart_that_it_has_res
     assert latest.receivers[0].told == []
 
 
+async def test_a_clock_that_was_set_back_keeps_from_nobody_that_an_alert_has_resolved():
+    knows = Receiver("knows")
+    desk = Desk(knows)
+    await desk.look(one=11)
+    knows.failing = NotTold("no route")
+    desk.clock.jump(-3600)
+    await desk.look(one=5)
+    later = Desk(Receiver("knows"), shelf=desk.shelf)
+    for _ in range(2):
+        await later.look(one=5)
+    assert later.receivers[0].told == [(["one"], False)]
+
+
 async def test_open_alerts_are_listed_before_the_service_has_taken_them_up(desk: Desk):
     await desk.look(one=11)
     later = Desk(shelf=desk.shelf)
