@@ -247,6 +247,22 @@ async def test_a_server_that_is_silent_is_given_up_and_tried_again(
     await world.come_back(since=position)
 
 
+@pytest.mark.requirement("C2")
+async def test_a_large_stanza_on_a_slow_link_is_waited_for_while_parts_of_it_arrive(
+    world: World,
+) -> None:
+    """400 KB take 50 s at 64 kbit/s, and the answer to a ping comes behind them."""
+    phone = await world.user.pair()
+    position = await world.events.now()
+    world.simulator.add_fault("no_pong", phone=phone, count=ENDLESS)
+    for _ in range(10):
+        await world.pass_time(5)
+        world.network.trickle(DESK)
+    assert await world.events.seen(EventType.SESSION_DISCONNECTED, since=position) == []
+    await world.pass_time(30)
+    assert (await last_end(world, position))["cause"] == "keepalive"
+
+
 async def test_a_server_that_answers_is_kept(world: World) -> None:
     await world.user.pair()
     position = await world.events.now()

@@ -96,6 +96,41 @@ async def test_what_the_server_says_on_closing_is_kept() -> None:
     assert ending.attributes == {"close_code": "1011", "close_reason": "maintenance"}
 
 
+async def test_parts_of_what_is_not_whole_yet_are_told_and_nothing_else() -> None:
+    size, parts = 300_000, 3
+    may_go_on = asyncio.Event()
+
+    async def trickle(connection: ServerConnection) -> None:
+        await (await connection.ping())
+        await connection.send(b"whole")
+        await may_go_on.wait()
+        connection.transport.write(b"\x82\x7f" + size.to_bytes(8, "big"))  # RFC 6455 §5.2
+        for _ in range(parts - 1):
+            may_go_on.clear()
+            connection.transport.write(bytes(size // parts))
+            await may_go_on.wait()
+        connection.transport.write(bytes(size // parts))
+        await connection.wait_closed()
+
+    async with websockets_serve(trickle, "127.0.0.1", 0) as running:
+        port = next(iter(running.sockets)).getsockname()[1]
+        transport = await SocketTransport.dial(Endpoint(url=f"ws://127.0.0.1:{port}/ws/chat"))
+        told = 0
+
+        def part() -> None:
+            nonlocal told
+            told += 1
+            may_go_on.set()
+
+        transport.watch_parts(part)
+        assert await transport.receive() == b"whole"
+        assert told == 0
+        may_go_on.set()
+        assert len(await transport.receive()) == size
+        assert told >= parts - 1
+        await transport.close()
+
+
 def answering(status: str) -> Answer:
     """Answer every request with an HTTP status."""
 

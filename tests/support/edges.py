@@ -27,6 +27,9 @@ class WatchedTransport:
         await self.inner.close()
         self._tell()
 
+    def watch_parts(self, call: Callable[[], None]) -> None:
+        self.inner.watch_parts(call)
+
 
 @dataclass(slots=True)
 class WatchedObserver:

@@ -6,7 +6,7 @@ import os
 import socket
 import ssl
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from enum import Enum
 
@@ -58,6 +58,8 @@ class Wire:
         self.half_open = False
         self.stuck = False
         self.is_closed = False
+        self.on_part: Callable[[], None] | None = None
+        """To be called by whoever lets a part of something large arrive."""
         self._inner = inner
         self._closed = asyncio.Event()
 
@@ -83,6 +85,9 @@ class Wire:
     def write(self, data: bytes) -> None:
         """Let bytes arrive that the simulator never sent."""
         self._inner.write(data)
+
+    def watch_parts(self, call: Callable[[], None]) -> None:
+        self.on_part = call
 
     async def reset(self) -> None:
         """Let the network end the connection: both sides notice."""
@@ -208,6 +213,12 @@ class Network:
     def half_open(self, session: str) -> None:
         """Let the bytes of a session's connection vanish, both ways, from now on."""
         self.wire(session).half_open = True
+
+    def trickle(self, session: str) -> None:
+        """Let a part of something arrive whose rest is still on its way."""
+        part_came = self.wire(session).on_part
+        assert part_came is not None
+        part_came()
 
     def stick(self, session: str) -> None:
         """Let a session's connection take nothing more, and bring nothing."""

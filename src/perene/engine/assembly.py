@@ -53,7 +53,7 @@ def assemble(
     line = _line(channel, stage, config, clock, observer, work)
     intake = Intake(channel, line.queries, max_waiting=config.max_stanzas_waiting)
     keepalive = _keepalive(line, config, reading=intake, writing=channel)
-    intake.on_any = keepalive.heard
+    intake.on_any = channel.on_part = keepalive.heard
     welcome = Welcome(clock, within_s=config.query_timeout_s)
     linking = Linking(line, qr_timeout_s=config.qr_timeout_s)
     phone_ping = PhonePing(line)

@@ -38,6 +38,9 @@ class Channel:
         self._sending = asyncio.Lock()
         self._given_up = False
         self.on_sent: Callable[[Node], None] | None = None
+        self.on_part: Callable[[], None] | None = None
+        """Called when something has come of a frame that is not whole yet."""
+        transport.watch_parts(self._part_came)
 
     @classmethod
     async def open(
@@ -104,6 +107,12 @@ class Channel:
                 self._frames = self._reader.receive_data(data)
             except FrameError as error:
                 raise _ended(Local.MALFORMED, str(error)) from error
+            if not self._frames:
+                self._part_came()
+
+    def _part_came(self) -> None:
+        if self.on_part is not None:
+            self.on_part()
 
     def _open_frames(self, frames: Sequence[bytes]) -> list[Node]:
         nodes: list[Node] = []

@@ -50,10 +50,11 @@ class Writing(Protocol):
 class Keepalive:
     """Pings when nothing has been heard for a while, and at a fixed beat in any case.
 
-    `heard` is called for everything that arrives; a busy connection needs no ping for silence. The
-    heartbeat does not depend on that, nor on the processing: twice in `heartbeat_s`, every 15 s by
-    default, the server is asked to prove that it is there (requirements A5, C2). The first ping
-    comes after a silence of `first_silence_s` already.
+    `heard` is called for all that arrives, also for a part of what is not whole yet; a busy
+    connection needs no ping for silence. The heartbeat does not depend on that, nor on the
+    processing: twice in `heartbeat_s`, every 15 s by default, the server is asked to prove that it
+    is there (requirements A5, C2). The first ping comes after a silence of `first_silence_s`
+    already.
     """
 
     def __init__(

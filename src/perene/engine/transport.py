@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from typing import Protocol
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -30,6 +31,10 @@ class Transport(Protocol):
 
     async def close(self) -> None: ...
 
+    def watch_parts(self, call: Callable[[], None]) -> None:
+        """Call this whenever a part of a piece has come whose rest is still on its way."""
+        ...
+
 
 _TLS = SharedTls()
 
@@ -41,10 +46,22 @@ class _Upgrade(connect):
         return exc
 
 
+class _Socket(ClientConnection):
+    """Tells of the parts of a large message: on a slow link minutes go by until it is whole."""
+
+    on_part: Callable[[], None] | None = None
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        # Not of what is whole: pings of the WebSocket layer say nothing of the chat server.
+        if self.on_part is not None and self.protocol.reader.buffer:
+            self.on_part()
+
+
 class SocketTransport:
     """A WebSocket, without compression: every frame is encrypted, and would not shrink."""
 
-    def __init__(self, socket: ClientConnection) -> None:
+    def __init__(self, socket: _Socket) -> None:
         self._socket = socket
 
     @classmethod
@@ -67,9 +84,11 @@ class SocketTransport:
                     ping_interval=None,
                     close_timeout=2,
                     open_timeout=None,
+                    create_connection=_Socket,
                 )
         except (OSError, WebSocketException, ValueError) as error:
             raise unreachable(error, proxied=endpoint.proxy is not None) from error
+        assert isinstance(socket, _Socket)
         return cls(socket)
 
     @property
@@ -93,6 +112,9 @@ class SocketTransport:
 
     async def close(self) -> None:
         await self._socket.close()
+
+    def watch_parts(self, call: Callable[[], None]) -> None:
+        self._socket.on_part = call
 
 
 class SocketClosed(ConnectionResetError):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 from perene.sim.connection import Connection
 
@@ -45,6 +46,9 @@ class MemoryTransport:
                 if not future.done():
                     future.set_result(None)
         return data
+
+    def watch_parts(self, call: Callable[[], None]) -> None:
+        """As of the engine's transports: here all arrives whole, and there is nothing to call."""
 
     @property
     def pending(self) -> int:
