@@ -238,6 +238,21 @@ def test_a_session_that_is_down_for_its_own_reason_says_nothing_of_the_others(
     assert (numbers["sessions_down"], numbers["sessions_down_share"]) == (counts, counts)
 
 
+def test_the_share_of_those_that_are_down_is_of_those_that_could_be_up() -> None:
+    class Two(Service):
+        other = LiveState()
+
+        @property
+        def lives(self) -> dict[SessionId, LiveState]:
+            return {ONE: self.live, SessionId("two"): self.other}
+
+    service = Two()
+    service.live.moved(Connection.WAITING)
+    service.other.moved(Connection.NEEDS_ATTENTION)
+    numbers = service.source()[SERVICE]
+    assert (numbers["sessions_down"], numbers["sessions_down_share"]) == (1, 1)
+
+
 async def test_an_open_session_tells_its_last_heartbeat_and_its_reconnections() -> None:
     service = Service()
     for _ in range(3):

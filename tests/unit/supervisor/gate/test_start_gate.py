@@ -86,6 +86,7 @@ async def test_one_that_gives_up_in_the_moment_in_which_a_place_is_free_is_passe
         sessions.tasks["holder"].cancel()
         await sessions.give_up("gone")
         assert sessions.names == ["holder", "next"]
+        assert sessions.tasks["holder"].cancelled()
 
 
 async def test_one_that_is_cancelled_inside_frees_its_place() -> None:
