@@ -11,6 +11,7 @@ from perene.sim.candidate import PairingRefused
 from perene.sim.model import Device
 from perene.supervisor.ports import AlreadyExists, AlreadyPaired, PairingNotReady
 from perene.wire.node import Node
+from tests.moments.neighbour import Neighbour
 from tests.support.perene import Bug
 from tests.support.record import PATIENCE_S
 from tests.support.truth import Truth
@@ -44,6 +45,7 @@ class Life:
     def __init__(self, world: World) -> None:
         self.world = world
         self.truth = Truth(world)
+        self.neighbour = Neighbour(world)
         self.written: list[str] = []
         self.said: list[str] = []
         self.group = ""
@@ -159,6 +161,7 @@ class Life:
     async def calm(self) -> None:
         """Let time pass until the session is open, and nothing is on its way to it or from it."""
         began = self.world.clock.monotonic()
+        self.neighbour.hear()
         while True:
             await self.world.pass_time(_LOOK_S)
             if self._is_open() and len(self.device.mailbox) == 0:

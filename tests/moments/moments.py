@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 from perene.process.threads import Threads
 from perene.store.database import Database
 from tests.support.network import Wire
-from tests.support.world import World
+from tests.support.world import DESK, World
 
 T = TypeVar("T")
 
@@ -94,19 +94,19 @@ class Moments:
         async def dialled(session: str) -> Wire:
             await self._go_on()
             wire = await dial(session)
-            self._follow(wire)
-            await self._after("dial")
+            self._follow(wire, session)
+            await self._after("dial", session)
             return wire
 
         setattr(self._world.network, "dial", dialled)  # noqa: B010  # a method
 
-    def _follow(self, wire: Wire) -> None:
+    def _follow(self, wire: Wire, session: str) -> None:
         send, receive = wire.send, wire.receive
 
         async def sent(data: bytes) -> None:
             await self._come_late(_SEND_LATE)
             await send(data)
-            await self._after("send")
+            await self._after("send", session)
 
         async def received() -> bytes:
             data = await receive()
@@ -121,11 +121,12 @@ class Moments:
             await asyncio.sleep(0)
         await self._go_on()
 
-    async def _after(self, what: str) -> None:
-        self._names.append(what)
-        befall = self._befall.pop(len(self._names), None)
-        if befall is not None:
-            await befall(what)
+    async def _after(self, what: str, session: str = DESK) -> None:
+        if session == DESK:
+            self._names.append(what)
+            befall = self._befall.pop(len(self._names), None)
+            if befall is not None:
+                await befall(what)
         await self._go_on()
 
     async def _go_on(self) -> None:

@@ -42,10 +42,13 @@ class Outcome:
             yield f"{self.asked_again} messages could not be read at first"
 
 
-async def look(world: World, life: Life, moments: tuple[str, ...], *, sharp: bool) -> Outcome:
+async def look(
+    world: World, life: Life, moments: tuple[str, ...], *, sharp: bool, apart: bool
+) -> Outcome:
     """Look at the database, the events, the server and people, when all has settled.
 
-    `sharp` says that there is one truth about what was ended, or tried, in each moment.
+    `sharp` says that there is one truth about what was ended, or tried, in each moment, `apart`
+    that whatever befell the session befell no other.
     """
     views = [view.message for view in await world.stored.messages()]
     return Outcome(
@@ -60,18 +63,19 @@ async def look(world: World, life: Life, moments: tuple[str, ...], *, sharp: boo
             *_miscounted("stored", (str(one.text) for one in views), [*life.written, *life.said]),
             *[problem async for problem in _mistold(world, life)],
             *_broken(world, life),
+            *[problem async for problem in life.neighbour.problems(undisturbed=apart)],
         ),
     )
 
 
 async def _mistold(world: World, life: Life) -> AsyncIterator[str]:
-    events = await world.events.seen(EventType.MESSAGE_RECEIVED)
-    for problem in _miscounted(
-        "told", (str(one.event.payload["text"]) for one in events), life.written
-    ):
-        yield problem
     kinds = EventType.SESSION_CONNECTED, EventType.SESSION_DISCONNECTED
-    lives = [one.event.type for one in await world.events.seen(*kinds)]
+    seen = await world.events.seen(EventType.MESSAGE_RECEIVED, *kinds)
+    own = [one.event for one in seen if one.session == DESK]
+    texts = [str(one.payload["text"]) for one in own if one.type is EventType.MESSAGE_RECEIVED]
+    for problem in _miscounted("told", texts, life.written):
+        yield problem
+    lives = [one.type for one in own if one.type in kinds]
     if any(both == (kinds[0], kinds[0]) for both in pairwise(lives)):
         yield "two logins were told, and no end between"
 

@@ -25,6 +25,9 @@ _AFTER_S: Final = 100.0
 _SHARP: Final = frozenset({Trouble.KILLED, Trouble.RESTARTED, Trouble.CUT, Trouble.BUG})
 """After one of these, alone, there is one truth about what was ended, or tried, in its moment."""
 
+_OF_ONE: Final = frozenset({Trouble.CUT, Trouble.HALF_OPEN, Trouble.BUG, Trouble.ENGINE_BUG})
+"""What befalls one session, and none beside it."""
+
 
 async def tell(
     folder: Path, databases: Databases, story: Story, troubles: Mapping[int, Trouble], *, seed: int
@@ -38,7 +41,8 @@ async def tell(
             folder, databases.template, url=url, first_pre_keys=_PRE_KEYS
         ) as world:
             world.resends_expected = True
-            return await _Telling(world, story, troubles, seed).told()
+            telling = _Telling(world, story, troubles)
+            return await telling.told(seed)
 
 
 @contextmanager
@@ -52,9 +56,7 @@ def _made(folder: Path) -> Generator[None]:
 
 
 class _Telling:
-    def __init__(
-        self, world: World, story: Story, troubles: Mapping[int, Trouble], seed: int
-    ) -> None:
+    def __init__(self, world: World, story: Story, troubles: Mapping[int, Trouble]) -> None:
         self._world = world
         self._story = story
         self._life = Life(world)
@@ -62,12 +64,16 @@ class _Telling:
         """Perene is to end, or has: the story begins anew."""
         self._killed = False
         self._is_stopping = False
-        self._sharp = len(troubles) < 2 and _SHARP.issuperset(troubles.values())
-        acts = Troubles(world, self._life.truth, kill=self._kill, restart=self._restart)
-        self._moments = Moments(world, acts.befall(troubles), seed=seed)
+        alone = len(troubles) < 2
+        self._sharp = alone and _SHARP.issuperset(troubles.values())
+        self._apart = alone and _OF_ONE.issuperset(troubles.values())
+        self._acts = Troubles(world, self._life.truth, kill=self._kill, restart=self._restart)
+        self._troubles = troubles
 
-    async def told(self) -> Outcome:
+    async def told(self, seed: int) -> Outcome:
         """Tell it to the end, and return what came of it."""
+        await self._life.neighbour.link()
+        self._moments = Moments(self._world, self._acts.befall(self._troubles), seed=seed)
         while not await self._unless_ended(self._story(self._life)):
             if not self._killed:
                 await self._stop()
@@ -80,7 +86,7 @@ class _Telling:
             await self._world.perene.start()
         names = self._moments.enough()
         await self._world.pass_time(_AFTER_S)
-        return await look(self._world, self._life, names, sharp=self._sharp)
+        return await look(self._world, self._life, names, sharp=self._sharp, apart=self._apart)
 
     def _kill(self) -> None:
         self._killed = True
