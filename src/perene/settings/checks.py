@@ -1,30 +1,17 @@
 """What a text must look like to be a key or an address; each check raises ValueError."""
 
 import base64
-import binascii
 import ipaddress
-import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from perene.core.written_keys import key_of_32_bytes
+
 
 class Explained(ValueError):
     """What is wrong with a value, in a sentence that may be shown as it is."""
-
-
-def key_of_32_bytes(text: str) -> bytes:
-    """Return the bytes of a key written in hex or base64, of either alphabet."""
-    if re.fullmatch(r"[0-9a-fA-F]{64}", text):
-        return bytes.fromhex(text)
-    try:
-        key = base64.b64decode(text.replace("-", "+").replace("_", "/"), validate=True)
-    except binascii.Error:
-        key = b""
-    if len(key) != 32:
-        raise ValueError("not 32 bytes in hex or base64")
-    return key
 
 
 def secret_key(value: SecretStr) -> SecretStr:

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, SecretStr
 from pydantic.config import JsonDict
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from perene.core.written_keys import key_of_32_bytes
 from perene.settings.checks import (
     check_database,
     check_endpoint,
@@ -20,7 +21,6 @@ from perene.settings.checks import (
     check_proxy,
     check_web_address,
     is_loopback,
-    key_of_32_bytes,
     local_path,
     secret_key,
 )

@@ -1,15 +1,14 @@
 """The master key: 32 bytes, from the environment or from a file that only its owner can read."""
 
 import base64
-import binascii
 import os
-import re
 import stat
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from perene.core.written_keys import key_of_32_bytes
 from perene.store.errors import BadMasterKey, ExposedKeyFile, MissingMasterKey, UnusableKeyFile
 from perene.store.sealing import KEY_SIZE
 
@@ -22,17 +21,11 @@ def parse_master_key(text: str) -> bytes:
     In every form that PERENE_MASTER_KEY can have, so that its key can be put into the file as it
     is: hex, or base64 of either alphabet.
     """
-    text = text.strip()
-    if re.fullmatch(r"[0-9a-fA-F]{64}", text):
-        return bytes.fromhex(text)
     try:
-        key = base64.b64decode(text.replace("-", "+").replace("_", "/"), validate=True)
-    except (binascii.Error, ValueError):
-        # `from None`: the cause would quote the key.
-        raise BadMasterKey("the master key is neither hex nor base64") from None
-    if len(key) != KEY_SIZE:
-        raise BadMasterKey(f"the master key has {len(key)} bytes, not {KEY_SIZE}")
-    return key
+        return key_of_32_bytes(text.strip())
+    except ValueError:
+        # `from None`: the cause might quote the key.
+        raise BadMasterKey(f"the master key is not {KEY_SIZE} bytes in hex or base64") from None
 
 
 def find_master_key(value: str | None, file: Path, *, database_in_use: bool) -> bytes:
