@@ -35,7 +35,8 @@ class Moments:
     """Counts the moments of a world from now on, and lets something befall it in some of them.
 
     What is written and sent is late by chance, drawn from the seed: with another one, things happen
-    in another order, as far as Perene leaves it open.
+    in another order, as far as Perene leaves it open. Sessions beside DESK have part in that; what
+    they dial and send is no moment.
     """
 
     def __init__(self, world: World, befall: Mapping[int, Befall], *, seed: int) -> None:

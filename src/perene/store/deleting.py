@@ -38,18 +38,16 @@ def delete_session(connection: Connection, session_id: SessionId, *, event: Even
 def remove_remains(connection: Connection, *, limit: int) -> int:
     """Remove at most `limit` rows that one deleted session has left behind; returns how many.
 
-    Call it until it is 0: then no deleted session has left anything. Events are among them, told or
-    not, but for those of a session that was made under the same id since.
+    Call it until it is 0: then no deleted session has left anything. Events go first, told or not,
+    for they are seen under an id that may be another session's by now; that one's own stay.
     """
     left = connection.execute(select(remains).order_by(remains.c.session).limit(1)).first()
     if left is None:
         return 0
     own_events = (outbox.c.session == left.id) & (outbox.c.seq <= left.last_event)
-    room = limit
+    room = limit - _remove(connection, outbox, own_events, limit)
     for table in reversed(schema.metadata.sorted_tables):
-        if table is outbox:
-            room -= _remove(connection, outbox, own_events, room)
-        elif "session" in table.c and table is not remains:
+        if "session" in table.c and table not in (outbox, remains):
             room -= _remove(connection, table, table.c.session == left.session, room)
     if room:
         connection.execute(delete(remains).where(remains.c.session == left.session))

@@ -12,6 +12,7 @@ from perene.core.events import EventType
 from perene.core.ids import Epoch
 from perene.core.messages import Fate
 from perene.core.sessions import SessionOptions
+from perene.store.deleting import remove_remains
 from perene.store.store import Store
 from tests.contract.store.make_golden import ALERT
 from tests.contract.store.whole import BOB, full, rows
@@ -133,6 +134,17 @@ async def test_a_session_made_again_starts_empty_and_stays_whole(store: Store) -
     assert len(await store.list_messages(ANA)) == 1
     told = [one.event.type for one in await store.events_after(0, session=ANA)]
     assert told[:2] == [EventType.SESSION_DELETED, EventType.SESSION_CREATED]
+
+
+async def test_events_of_a_deleted_session_go_first_for_its_id_is_free(store: Store) -> None:
+    await store.create_session(ANA, event=event(EventType.SESSION_CREATED))
+    await store.commit([full()])
+    await grow(store, messages=3)
+    told = len(await store.events_after(0, session=ANA))
+    await store.delete_session(ANA)
+    await store.database.write(remove_remains, limit=told)
+    assert await store.events_after(0, session=ANA) == []
+    assert (await rows(store))["messages"] == 4
 
 
 async def test_several_deleted_sessions_are_all_removed(store: Store) -> None:
