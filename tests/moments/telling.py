@@ -41,8 +41,9 @@ async def tell(
             folder, databases.template, url=url, first_pre_keys=_PRE_KEYS
         ) as world:
             world.resends_expected = True
-            telling = _Telling(world, story, troubles)
-            return await telling.told(seed)
+            life = Life(world)
+            await life.neighbour.link()
+            return await _Telling(life, story, troubles, seed).told()
 
 
 @contextmanager
@@ -56,10 +57,12 @@ def _made(folder: Path) -> Generator[None]:
 
 
 class _Telling:
-    def __init__(self, world: World, story: Story, troubles: Mapping[int, Trouble]) -> None:
-        self._world = world
+    def __init__(
+        self, life: Life, story: Story, troubles: Mapping[int, Trouble], seed: int
+    ) -> None:
+        self._life = life
+        self._world = world = life.world
         self._story = story
-        self._life = Life(world)
         self._ended = asyncio.Event()
         """Perene is to end, or has: the story begins anew."""
         self._killed = False
@@ -67,13 +70,11 @@ class _Telling:
         alone = len(troubles) < 2
         self._sharp = alone and _SHARP.issuperset(troubles.values())
         self._apart = alone and _OF_ONE.issuperset(troubles.values())
-        self._acts = Troubles(world, self._life.truth, kill=self._kill, restart=self._restart)
-        self._troubles = troubles
+        acts = Troubles(world, life.truth, kill=self._kill, restart=self._restart)
+        self._moments = Moments(world, acts.befall(troubles), seed=seed)
 
-    async def told(self, seed: int) -> Outcome:
+    async def told(self) -> Outcome:
         """Tell it to the end, and return what came of it."""
-        await self._life.neighbour.link()
-        self._moments = Moments(self._world, self._acts.befall(self._troubles), seed=seed)
         while not await self._unless_ended(self._story(self._life)):
             if not self._killed:
                 await self._stop()

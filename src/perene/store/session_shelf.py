@@ -96,7 +96,7 @@ class SessionShelf(StoreBase):
     async def delete_session(self, session: SessionId, *, event: Event | None = None) -> None:
         """Delete a session, in one transaction; `event` is put into the outbox by it.
 
-        What it leaves behind, nobody can see but in the database: `remove_remains` removes that.
+        What it leaves behind is for `remove_remains`; only its events can be read till then.
         """
         key = await self.database.write(deleting.delete_session, session, event=event)
         self.keyring.forget(key)

@@ -96,7 +96,8 @@ async def delete_session(session_id: SessionPath, gateway: GatewayPort) -> None:
     WhatsApp is told nothing of it: log the session out first, or remove the device on the phone.
 
     It is gone with the answer, all of it or, after an error, nothing, and its id is free. The rows
-    of one with very many messages are removed from the database in the minutes that follow.
+    of one with very many messages are removed from the database in the minutes that follow, its
+    events first.
     """
     await gateway.delete(SessionId(session_id))
 
