@@ -138,7 +138,7 @@ class Perene:
         self.gate = StartGate(
             self._clock, at_once=self.start_at_once, per_second=self.start_per_second
         )
-        self.sweeper = Sweeper(self.patient_store, self._clock)
+        self.sweeper = Sweeper(partial(self.retries.ask, self.store.remove_remains), self._clock)
         self.dice = Dice(self._seed)
         """What delays are drawn with."""
         self.metrics = WatchedMetrics(self._time.ring)

@@ -3,6 +3,7 @@
 import random
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 
@@ -88,7 +89,7 @@ async def wire_sessions(
     )
     accounts = AccountDesk(aside, feed, clock, _reach_out_policy(settings), retries, ring=feed.ring)
 
-    sweeper = Sweeper(aside, clock)
+    sweeper = Sweeper(partial(retries.ask, aside.remove_remains), clock)
 
     def forget(session: SessionId) -> None:
         hearings.forget(session)

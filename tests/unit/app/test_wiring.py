@@ -12,6 +12,7 @@ from unittest.mock import AsyncMock, Mock
 
 import httpx
 import pytest
+from sqlalchemy import Connection as DatabaseConnection
 from structlog import DropEvent
 from structlog.testing import capture_logs
 from structlog.types import EventDict
@@ -29,6 +30,7 @@ from perene.core.notices import DeafOutcome, HearingDoubted
 from perene.core.sessions import Connection, Desired, SessionOptions
 from perene.process.threads import Threads
 from perene.settings import Settings
+from perene.store import deleting
 from perene.store.database import Database
 from perene.store.store import Store
 from perene.supervisor.desks.sessions import SessionDesk
@@ -108,21 +110,36 @@ async def test_detailed_health_names_every_part_of_the_service(service: Wired) -
     assert all(part.ok for part in parts)
 
 
-async def test_what_a_deleted_session_leaves_is_removed(service: Wired) -> None:
-    life = asyncio.create_task(service.watch.looks.sweeper.run())
-    desk, swept = SessionId("desk"), asyncio.Event()
-    await service.store.create_session(desk)
+async def test_what_a_deleted_session_leaves_is_removed_though_the_database_restarts_just_then(
+    service: Wired, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk, swept, told = SessionId("desk"), asyncio.Event(), list[str]()
+    remove, away = deleting.remove_remains, True
+
+    def restarting(connection: DatabaseConnection, *, limit: int) -> int:
+        nonlocal away
+        if away:
+            away = False
+            raise StorageUnavailable("the server closed the connection unexpectedly")
+        return remove(connection, limit=limit)
 
     def logged(_: object, __: str, line: EventDict) -> EventDict:
+        told.append(line["event"])
         if line["event"] == "remains_removed":
             swept.set()
         raise DropEvent
 
+    monkeypatch.setattr(deleting, "remove_remains", restarting)
+    await service.store.create_session(desk)
     with capture_logs(processors=[logged]):
         await service.sessions.supervisor.delete(desk)
+        life = asyncio.create_task(service.watch.looks.sweeper.run())
+        await service.clock.until_asleep(2)
+        await service.clock.advance(2)
         async with asyncio.timeout(PATIENCE_S):
             await swept.wait()
     life.cancel()
+    assert told == ["database_away", "database_answers", "remains_removed"]
 
 
 async def test_a_receiver_of_alerts_that_hangs_does_not_keep_the_process_from_its_end(

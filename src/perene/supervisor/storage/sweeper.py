@@ -1,7 +1,7 @@
 """Removes what deleted sessions have left behind."""
 
 import asyncio
-from typing import Protocol
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -16,17 +16,15 @@ _AGAIN_AFTER_S = 15.0
 and nothing of it is left to tell then."""
 
 
-class Sweeping(Protocol):
-    """What removes them, a little at a time, and tells how many rows it was. Or StorageError."""
-
-    async def remove_remains(self) -> int: ...
-
-
 class Sweeper:
-    """Removes the rows of sessions that were deleted, in this run or in one before it."""
+    """Has the rows of sessions removed that were deleted, in this run or in one before it.
 
-    def __init__(self, store: Sweeping, clock: Clock) -> None:
-        self._store = store
+    `remove` removes them all, a little at a time, and tells how many it were; or StorageError. A
+    database that restarts is for it to wait out: a session may well be deleted in just that moment.
+    """
+
+    def __init__(self, remove: Callable[[], Awaitable[int]], clock: Clock) -> None:
+        self._remove = remove
         self._clock = clock
         self._left = asyncio.Event()
         self._problem: str | None = None
@@ -56,7 +54,7 @@ class Sweeper:
     async def sweep(self) -> None:
         """Remove what is left, once. Never fails: what stays is removed by the next round."""
         try:
-            gone = await self._store.remove_remains()
+            gone = await self._remove()
         except StorageError as error:
             if str(error) != self._problem:
                 log.error("remains_not_removed", reason=str(error), retry_in_s=_AGAIN_AFTER_S)

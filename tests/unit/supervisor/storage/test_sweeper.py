@@ -34,7 +34,7 @@ class Sweep:
     def __init__(self) -> None:
         self.clock = VirtualClock()
         self.shelf = Shelf()
-        self.sweeper = Sweeper(self.shelf, self.clock)
+        self.sweeper = Sweeper(self.shelf.remove_remains, self.clock)
 
 
 @pytest.fixture
