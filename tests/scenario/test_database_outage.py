@@ -15,12 +15,12 @@ from structlog.testing import capture_logs
 
 from perene.core.errors import NotFound, StorageError, StorageUnavailable
 from perene.core.events import EventType
+from perene.core.ids import GroupId
 from perene.core.outages import OutageEnd
 from perene.core.sessions import Connection as State
-from perene.core.unit import Unit
+from perene.core.unit import Outcome, Unit
 from perene.sim.mailbox import Held
 from perene.store.schema import sessions
-from perene.supervisor.storage.committer import Outcome
 from tests.plugins.postgres import running_postgres
 from tests.support.storage import Health
 from tests.support.watch import watched
@@ -252,10 +252,10 @@ def messages_refused(
     """Let the database take everything but messages."""
     commit = world.perene.store.commit
 
-    async def refuse(units: Sequence[Unit]) -> Sequence[Outcome]:
+    async def refuse(units: Sequence[Unit], group: GroupId) -> Sequence[Outcome]:
         if any(unit.messages for unit in units):
             raise error
-        return await commit(units)
+        return await commit(units, group)
 
     with monkeypatch.context() as patched:
         patched.setattr(world.perene.store, "commit", refuse)
@@ -314,7 +314,7 @@ async def test_a_refused_message_that_nobody_comes_for_again_is_no_trouble_for_e
     await world.pass_time(60)
     friend = world.simulator.add_contact(name="Ana").account.phone
 
-    async def refuse(_units: Sequence[Unit]) -> Sequence[Outcome]:
+    async def refuse(_units: Sequence[Unit], _group: GroupId) -> Sequence[Outcome]:
         raise DISK_FULL
 
     async with watched(world) as watch:

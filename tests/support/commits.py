@@ -5,6 +5,11 @@ from collections.abc import Callable, Sequence
 
 from perene.core.errors import StorageError
 from perene.core.unit import Unit
+from perene.supervisor.storage.saver import Tried
+
+
+async def nothing_unheard(_tried: Tried) -> None:
+    """Stand for a database that has committed nothing of what it did not answer."""
 
 
 class Commits:

@@ -10,12 +10,12 @@ from typing import Any
 
 from perene.app.owned_stores import OwnedStores
 from perene.core.account import ReachOutPolicy
-from perene.core.ids import SessionId
+from perene.core.ids import GroupId, SessionId
 from perene.core.notices import Observer
 from perene.core.policy import POLICIES
 from perene.core.sessions import Connection as State
 from perene.core.sessions import SessionOptions
-from perene.core.unit import Unit
+from perene.core.unit import Outcome, Unit
 from perene.engine.client_payload import ClientIdentity
 from perene.engine.config import EngineConfig
 from perene.engine.connection import Connection
@@ -33,8 +33,9 @@ from perene.supervisor.fleet.supervisor import Supervisor
 from perene.supervisor.gate.start_gate import StartGate
 from perene.supervisor.session.live import LiveState
 from perene.supervisor.session.means import Means
-from perene.supervisor.storage.committer import Committer, Outcome, SavePolicy
+from perene.supervisor.storage.committer import Committer
 from perene.supervisor.storage.retries import Retries
+from perene.supervisor.storage.saver import SavePolicy
 from perene.supervisor.storage.sweeper import Sweeper
 from tests.support.commits import Commits
 from tests.support.edges import WatchedMetrics, WatchedObserver, WatchedTransport
@@ -130,7 +131,11 @@ class Perene:
         last_life = await self.store.last_life()  # before `storage` counts what is asked
         self._storage.attach(self.store.database)
         self.committer = Committer(
-            commit=self._commit, clock=self._clock, policy=SavePolicy(), on_commit=self._committed
+            commit=self._commit,
+            recall=self.store.recall,
+            clock=self._clock,
+            policy=SavePolicy(),
+            on_commit=self._committed,
         )
         self.retries = Retries(self._clock, SavePolicy())
         self.patient_store = self.store.asked_by(self.retries.ask)
@@ -258,9 +263,9 @@ class Perene:
 
     # --- its edges --------------------------------------------------------------------------------
 
-    async def _commit(self, units: Sequence[Unit]) -> Sequence[Outcome]:
+    async def _commit(self, units: Sequence[Unit], group: GroupId) -> Sequence[Outcome]:
         await self.commits.turn(units)
-        return await self.store.commit(units)
+        return await self.store.commit(units, group)
 
     def _committed(self) -> None:
         self.feed.ring()

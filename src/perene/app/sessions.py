@@ -27,8 +27,9 @@ from perene.supervisor.fleet.versions import ClientVersions
 from perene.supervisor.gate.start_gate import StartGate
 from perene.supervisor.metrics import Metrics
 from perene.supervisor.session.means import Means
-from perene.supervisor.storage.committer import Committer, SavePolicy
+from perene.supervisor.storage.committer import Committer
 from perene.supervisor.storage.retries import Retries
+from perene.supervisor.storage.saver import SavePolicy
 from perene.supervisor.storage.sweeper import Sweeper
 
 log = structlog.stdlib.get_logger()
@@ -59,6 +60,7 @@ async def wire_sessions(
     feed = EventFeed(aside)
     committer = Committer(
         commit=store.commit,
+        recall=store.recall,
         clock=clock,
         policy=saving,
         on_commit=feed.ring,

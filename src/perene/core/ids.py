@@ -15,6 +15,9 @@ Epoch = NewType("Epoch", int)
 EventId = NewType("EventId", str)
 """Stable id of one event, the same at every delivery."""
 
+GroupId = NewType("GroupId", int)
+"""Which units were tried in one transaction; no two tries have the same (63 random bits)."""
+
 MessageId = NewType("MessageId", str)
 """WhatsApp's id of a message; unique only within chat, sender and direction."""
 
@@ -22,6 +25,11 @@ MessageId = NewType("MessageId", str)
 def new_session_id() -> SessionId:
     """Make an id for a session whose creator named none."""
     return SessionId(f"s_{secrets.token_hex(8)}")
+
+
+def new_group_id() -> GroupId:
+    """Make the id of one try to commit."""
+    return GroupId(secrets.randbits(63))
 
 
 def new_event_id() -> EventId:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from perene.core.errors import ForgottenEpoch, StaleEpoch
 from perene.core.events import Event
 from perene.core.ids import Epoch, SessionId
 from perene.core.messages import LedgerEntry, Message, StatusChange
@@ -123,3 +124,7 @@ class Committed:
     """What a commit made of a unit: how many of its messages were new to the database."""
 
     new_messages: int
+
+
+Outcome = Committed | StaleEpoch | ForgottenEpoch
+"""What became of a unit in a transaction that was committed: done, or refused with this."""

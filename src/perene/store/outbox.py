@@ -12,7 +12,7 @@ from sqlalchemy.sql.dml import ReturningInsert
 
 from perene.core.account import ACCOUNT_EVENTS
 from perene.core.events import Event, EventType
-from perene.core.ids import EventId, SessionId
+from perene.core.ids import EventId, GroupId, SessionId
 from perene.store.bulk import BulkInsert, do_nothing
 from perene.store.database import after_commit
 from perene.store.moments import micros, moment
@@ -21,6 +21,7 @@ from perene.store.schema import counters, outbox
 
 _COUNTER: Final = "outbox"
 _LIFE: Final = "alive_at"
+_GROUP: Final = "group"
 
 # ASCII: a lone surrogate or a NUL in a payload is escaped, and so can be stored. One encoder for
 # all: `json.dumps` makes a new one for each call that names separators.
@@ -52,9 +53,35 @@ def append_events(connection: Connection, events: Sequence[tuple[SessionId | Non
     Call it last in a transaction: from here to the commit it holds the lock that makes the order
     of numbers the order of commits.
     """
-    if not events:
-        return
-    first = _take_next(connection, len(events))
+    if events:
+        _insert(connection, events, _take_next(connection, len(events)))
+
+
+def append_of_group(
+    connection: Connection, events: Sequence[tuple[SessionId, Event]], group: GroupId | None
+) -> None:
+    """Do what `append_events` does, and let `last_group` tell of this transaction.
+
+    Without events a number is taken that none gets, so that its loss would be seen: see `progress`.
+    """
+    first = _take_next(connection, max(1, len(events)), group)
+    if events:
+        _insert(connection, events, first)
+
+
+def last_group(connection: Connection) -> int | None:
+    """Return the group that was committed last of those that said which they are.
+
+    What it took of the outbox is known to be committed then: see `progress`.
+    """
+    progress, kept = progress_of(connection), last_seq(connection)
+    after_commit(connection, lambda: progress.commit(kept))
+    return connection.execute(select(counters.c.value).where(counters.c.name == _GROUP)).scalar()
+
+
+def _insert(
+    connection: Connection, events: Sequence[tuple[SessionId | None, Event]], first: int
+) -> None:
     _INSERT.run(
         connection,
         [
@@ -71,11 +98,6 @@ def append_events(connection: Connection, events: Sequence[tuple[SessionId | Non
     )
 
 
-def mark_commit(connection: Connection) -> None:
-    """Take a number that no event gets, so that its loss would be seen: see `progress`."""
-    _take_next(connection, 1)
-
-
 def require_no_loss(connection: Connection) -> None:
     """Raise ForgottenEpoch if the database has lost what this process has committed."""
     progress = progress_of(connection)
@@ -83,9 +105,9 @@ def require_no_loss(connection: Connection) -> None:
         progress.require(last_seq(connection))
 
 
-def _take_next(connection: Connection, count: int) -> int:
+def _take_next(connection: Connection, count: int, group: GroupId | None = None) -> int:
     """Take so many numbers, and return the first; none that was committed is given again."""
-    first = _take_numbers(connection, count)
+    first = _take_numbers(connection, count, group)
     progress = progress_of(connection)
     progress.require(first - 1)
     after_commit(connection, lambda: progress.commit(first + count - 1))
@@ -201,10 +223,13 @@ def last_life(connection: Connection) -> datetime | None:
     return max((moment(at) for at in found if at is not None), default=None)
 
 
-def _take_numbers(connection: Connection, count: int, *, counter: str = _COUNTER) -> int:
-    taken = connection.execute(
-        _COUNT[connection.dialect.name], {"name": counter, "value": count}
-    ).scalar_one()
+def _take_numbers(connection: Connection, count: int, group: GroupId | None = None) -> int:
+    if group is None:
+        counting = {"name": _COUNTER, "value": count}
+        taken = connection.execute(_COUNT[connection.dialect.name], counting).scalar_one()
+    else:
+        rows = connection.execute(_COUNT_AND_NOTE, {"count": count, "group": group})
+        taken = next(value for name, value in rows if name == _COUNTER)
     return int(taken) - count + 1
 
 
@@ -226,6 +251,13 @@ _COUNT: Final = {
     "sqlite": _count_on(sqlite.insert(counters)),
     "postgresql": _count_on(postgresql.insert(counters)),
 }
+# One statement, for every commit pays for it; as text, for `values` of several rows would be
+# compiled anew each time.
+_COUNT_AND_NOTE: Final = text(
+    "INSERT INTO counters (name, value) VALUES ('outbox', :count), ('group', :group)"
+    " ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+    " + CASE counters.name WHEN 'outbox' THEN counters.value ELSE 0 END RETURNING name, value"
+)
 _NOTE: Final = {
     "sqlite": _note(sqlite.insert(counters)),
     "postgresql": _note(postgresql.insert(counters)),

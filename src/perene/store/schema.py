@@ -333,7 +333,7 @@ counters = Table(
     Column("name", Text, primary_key=True),
     Column("value", BigInteger, nullable=False),
 )
-"""Numbers handed out under a row lock that is held until the commit."""
+"""Numbers handed out under a row lock that is held until the commit, and notes of one number."""
 
 api_keys = Table(
     "api_keys",

@@ -1,16 +1,16 @@
 """The store as one object: everything that the application asks of the database, awaited."""
 
 import copy
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from sqlalchemy import Connection, text
 
 from perene.core.clock import Clock
-from perene.core.errors import ForgottenEpoch, StaleEpoch
+from perene.core.errors import ForgottenEpoch
 from perene.core.events import Event, EventType
-from perene.core.ids import Epoch, SessionId
-from perene.core.unit import Committed, Unit
+from perene.core.ids import Epoch, GroupId, SessionId
+from perene.core.unit import Outcome, Unit
 from perene.store import outbox, units
 from perene.store.database import LIMIT_S, Asking, Database
 from perene.store.evidence import Evidence
@@ -78,15 +78,20 @@ class Store(SessionShelf, MessageShelf, Evidence, Upkeep):
         """Return when the database answers, or raise StorageUnavailable."""
         await self.database.read(_ping)
 
-    async def commit(self, batch: Sequence[Unit]) -> list[Committed | StaleEpoch | ForgottenEpoch]:
+    async def commit(self, batch: Sequence[Unit], group: GroupId | None = None) -> list[Outcome]:
         """Commit units in one transaction: see `units.commit_units`."""
+        now = self._clock.now()
         try:
             return await self.database.write(
-                units.commit_units, self.keyring, self.caches, batch, now=self._clock.now()
+                units.commit_units, self.keyring, self.caches, batch, now=now, group=group
             )
         except ForgottenEpoch as error:
             # To try the same again would only tell the same: whoever holds a session is behind.
             return [ForgottenEpoch(str(error)) for _ in batch]
+
+    async def recall(self, tried: Mapping[GroupId, Sequence[Unit]]) -> list[Outcome] | None:
+        """Find out what a `commit` did that was not heard of: see `units.recall_group`."""
+        return await self.database.write(units.recall_group, tried)
 
     def reader(self, session: SessionId, epoch: Epoch) -> SessionReader:
         """Return the reads of the engine's SessionStore for one session."""

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import chain
 
 from sqlalchemy import Connection
 
-from perene.core.errors import ForgottenEpoch, StaleEpoch
-from perene.core.ids import SessionId
-from perene.core.unit import Committed, Unit
+from perene.core.errors import ForgottenEpoch
+from perene.core.ids import GroupId, SessionId
+from perene.core.unit import Committed, Outcome, Unit
 from perene.store.batch import Entry, Owned
 from perene.store.caches import Caches
 from perene.store.ciphertexts import write_ciphertexts
@@ -18,7 +19,7 @@ from perene.store.ledger import write_ledger
 from perene.store.messages import insert_messages
 from perene.store.moments import micros
 from perene.store.outages import write_outages
-from perene.store.outbox import append_events, mark_commit
+from perene.store.outbox import append_of_group, last_group
 from perene.store.ownership import LockedSession, lock_sessions, owned, refused
 from perene.store.peer_messages import write_peer_messages
 from perene.store.pre_keys import write_pre_keys
@@ -35,7 +36,8 @@ def commit_units(
     units: Sequence[Unit],
     *,
     now: datetime,
-) -> list[Committed | StaleEpoch | ForgottenEpoch]:
+    group: GroupId | None = None,
+) -> list[Outcome]:
     """Make the units true, in their order, in the transaction of the running `Database.write`.
 
     Returns, for each unit, what became of it: a unit whose epoch is not its session's is refused
@@ -45,7 +47,8 @@ def commit_units(
     state is written. Committing the same units again changes nothing and repeats no event. Nothing
     is remembered in `caches` unless the transaction commits.
 
-    A unit's events follow its new messages' and its status changes' events in the outbox. Raises
+    A unit's events follow its new messages' and its status changes' events in the outbox. `group`
+    is what `recall_group` knows the transaction by, until the next one with a group. Raises
     UnreadableState when a session's data key does not open; then nothing was committed.
     """
     locked = lock_sessions(connection, {unit.session for unit in units})
@@ -57,19 +60,32 @@ def commit_units(
         if isinstance(results[position], Committed)
     ]
     if entries:
-        _write(connection, caches, entries, micros(now))
+        _write(connection, caches, entries, micros(now), group)
     for entry in entries:
         if entry.new_messages:
             results[entry.position] = Committed(new_messages=entry.new_messages)
     return results
 
 
+def recall_group(
+    connection: Connection, tried: Mapping[GroupId, Sequence[Unit]]
+) -> list[Outcome] | None:
+    """Return what became of the units that were committed last, None if it is none of these groups.
+
+    What a group's `commit_units` returned was not heard of then. That its messages were new is
+    forgotten; a unit whose session has another owner by now is refused.
+    """
+    # Whoever might still commit one of them holds these locks until then.
+    locked = lock_sessions(connection, {unit.session for unit in chain(*tried.values())})
+    last = last_group(connection)
+    units = None if last is None else tried.get(GroupId(last))
+    return None if units is None else [_admit(unit, locked) for unit in units]
+
+
 _NOTHING_NEW = Committed(new_messages=0)
 
 
-def _admit(
-    unit: Unit, locked: Mapping[SessionId, LockedSession]
-) -> Committed | StaleEpoch | ForgottenEpoch:
+def _admit(unit: Unit, locked: Mapping[SessionId, LockedSession]) -> Outcome:
     session = locked.get(unit.session)
     if session is None:
         # Who deletes a session ends its owner before.
@@ -81,7 +97,7 @@ def _owned(
     connection: Connection,
     keyring: Keyring,
     units: Sequence[Unit],
-    results: Sequence[Committed | StaleEpoch | ForgottenEpoch],
+    results: Sequence[Outcome],
     locked: Mapping[SessionId, LockedSession],
 ) -> dict[SessionId, Owned]:
     admitted = {
@@ -93,7 +109,13 @@ def _owned(
     return {id_: owned(id_, locked[id_], sealers[locked[id_].key]) for id_ in admitted}
 
 
-def _write(connection: Connection, caches: Caches, entries: Sequence[Entry], now: int) -> None:
+def _write(
+    connection: Connection,
+    caches: Caches,
+    entries: Sequence[Entry],
+    now: int,
+    group: GroupId | None,
+) -> None:
     write_credentials(connection, entries)
     write_profiles(connection, entries)
     write_standings(connection, entries)
@@ -117,7 +139,4 @@ def _write(connection: Connection, caches: Caches, entries: Sequence[Entry], now
         for entry in entries
         for event in (*entry.events, *entry.unit.events)
     ]
-    if events:
-        append_events(connection, events)
-    else:
-        mark_commit(connection)
+    append_of_group(connection, events, group)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from perene.core.causes import Ending
 from perene.core.errors import Conflict, NotFound, StaleEpoch, StorageError
 from perene.core.events import Event, EventType
-from perene.core.ids import Epoch, SessionId
+from perene.core.ids import Epoch, GroupId, SessionId
 from perene.core.notices import Observer
 from perene.core.policy import POLICIES
 from perene.core.sessions import Desired, SessionOptions, SessionRecord
@@ -19,9 +19,11 @@ from perene.supervisor.fleet.supervisor import Supervisor
 from perene.supervisor.gate.start_gate import StartGate
 from perene.supervisor.metrics import Metrics
 from perene.supervisor.session.means import Means
-from perene.supervisor.storage.committer import Committer, Lane, SavePolicy
+from perene.supervisor.storage.committer import Committer, Lane
 from perene.supervisor.storage.retries import Retries
+from perene.supervisor.storage.saver import SavePolicy
 from perene.supervisor.storage.store import OutageRow
+from tests.support.commits import nothing_unheard
 from tests.support.endings import STOPPED
 from tests.support.virtual_clock import START, VirtualClock
 
@@ -300,7 +302,11 @@ class World:
     def __post_init__(self) -> None:
         self._made = asyncio.Event()
         self.committer = Committer(
-            commit=self._commit, clock=self.clock, policy=SavePolicy(), on_commit=self.ring
+            commit=self._commit,
+            recall=nothing_unheard,
+            clock=self.clock,
+            policy=SavePolicy(),
+            on_commit=self.ring,
         )
         self.supervisor = self.another()
 
@@ -346,7 +352,7 @@ class World:
                 await self._made.wait()
         return self.engines[SessionId(name)][number - 1]
 
-    async def _commit(self, units: Sequence[Unit]) -> Sequence[Committed]:
+    async def _commit(self, units: Sequence[Unit], _group: GroupId) -> Sequence[Committed]:
         return [Committed(new_messages=0) for _ in units]
 
     def ring(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from prometheus_client.parser import text_string_to_metric_families
 
 from perene.core.causes import Cause
-from perene.core.ids import Epoch, SessionId
+from perene.core.ids import Epoch, GroupId, SessionId
 from perene.core.notices import DeafOutcome
 from perene.core.outages import OutageEnd
 from perene.core.sessions import Connection
@@ -14,7 +14,9 @@ from perene.core.unit import Committed, Unit
 from perene.process.room import Room
 from perene.supervisor.metrics import DEFINITIONS, Kind, Metrics
 from perene.supervisor.session.live import LiveState
-from perene.supervisor.storage.committer import Committer, SavePolicy
+from perene.supervisor.storage.committer import Committer
+from perene.supervisor.storage.saver import SavePolicy
+from tests.support.commits import nothing_unheard
 from tests.support.virtual_clock import START, VirtualClock
 
 Labels = tuple[tuple[str, str], ...]
@@ -136,12 +138,13 @@ def test_two_services_in_one_process_count_apart() -> None:
 
 
 async def test_a_commit_is_measured() -> None:
-    async def commit(units: Sequence[Unit]) -> Sequence[Committed]:
+    async def commit(units: Sequence[Unit], _group: GroupId) -> Sequence[Committed]:
         return [Committed(new_messages=2) for _ in units]
 
     metrics = Metrics()
     committer = Committer(
         commit=commit,
+        recall=nothing_unheard,
         clock=VirtualClock(),
         policy=SavePolicy(),
         on_commit=lambda: None,

@@ -7,7 +7,7 @@ import structlog
 
 from perene.core.clock import Clock
 from perene.core.errors import StorageUnavailable
-from perene.supervisor.storage.committer import SavePolicy
+from perene.supervisor.storage.saver import SavePolicy
 
 log = structlog.stdlib.get_logger()
 

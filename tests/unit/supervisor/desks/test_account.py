@@ -14,8 +14,8 @@ from perene.core.sessions import SessionRecord
 from perene.supervisor.desks.account import AccountDesk
 from perene.supervisor.desks.events import EventFeed
 from perene.supervisor.ports import ReachOutLimited
-from perene.supervisor.storage.committer import SavePolicy
 from perene.supervisor.storage.retries import Retries
+from perene.supervisor.storage.saver import SavePolicy
 from tests.support.virtual_clock import VirtualClock
 from tests.unit.supervisor.fakes import MemoryStore
 

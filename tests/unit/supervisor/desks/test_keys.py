@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 from perene.core.errors import StorageUnavailable
 from perene.supervisor.desks.keys import LOOK_EVERY_S, Keyholder
 from perene.supervisor.ports import Caller
-from perene.supervisor.storage.committer import SavePolicy
 from perene.supervisor.storage.retries import Retries
+from perene.supervisor.storage.saver import SavePolicy
 from tests.support.virtual_clock import VirtualClock
 
 PATIENCE_S = 1.0

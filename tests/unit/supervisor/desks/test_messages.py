@@ -24,8 +24,8 @@ from perene.core.messages import Message, Status
 from perene.core.sessions import SessionRecord
 from perene.supervisor.desks.messages import Admission, MessageDesk
 from perene.supervisor.ports import Accepted, NotPaired, ReachOutLimited
-from perene.supervisor.storage.committer import SavePolicy
 from perene.supervisor.storage.retries import Retries
+from perene.supervisor.storage.saver import SavePolicy
 from tests.support.units import ManualClock, key, message
 from tests.unit.supervisor.fakes import LID, PN, MemoryStore
 

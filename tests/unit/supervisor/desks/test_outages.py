@@ -16,8 +16,8 @@ from perene.core.sessions import Connection, Desired, SessionRecord
 from perene.supervisor.desks.sessions import SessionDesk
 from perene.supervisor.fleet.supervisor import Supervisor
 from perene.supervisor.session.live import LiveState
-from perene.supervisor.storage.committer import SavePolicy
 from perene.supervisor.storage.retries import Retries
+from perene.supervisor.storage.saver import SavePolicy
 from perene.supervisor.storage.store import Sessions
 from tests.support.virtual_clock import START, VirtualClock
 

@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 
 from perene.core.errors import StaleEpoch, StorageError, StorageUnavailable
+from perene.core.ids import GroupId
 from perene.core.messages import Fate
-from perene.core.unit import Committed, PeerMessage, RatchetWrite, Unit
-from perene.supervisor.storage.committer import Committer, Lane, LaneBroken, Outcome, SavePolicy
+from perene.core.unit import Committed, Outcome, PeerMessage, RatchetWrite, Unit
+from perene.supervisor.storage.committer import Committer, Lane, LaneBroken
+from perene.supervisor.storage.saver import SavePolicy
+from tests.support.commits import nothing_unheard
 from tests.support.units import entry, key, message, unit
 from tests.support.virtual_clock import VirtualClock
 
@@ -37,7 +40,7 @@ class Database:
         self.gate.set()
         self.asked = asyncio.Event()
 
-    async def commit(self, units: Sequence[Unit]) -> Sequence[Outcome]:
+    async def commit(self, units: Sequence[Unit], _group: GroupId) -> Sequence[Outcome]:
         names = [name_of(one) for one in units]
         self.tried.append(names)
         self.asked.set()
@@ -75,6 +78,7 @@ async def committer(
 ) -> AsyncIterator[Committer]:
     one = Committer(
         commit=database.commit,
+        recall=nothing_unheard,
         clock=clock,
         policy=SavePolicy(max_units=4),
         on_commit=lambda: rung.append(1),

@@ -8,9 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perene.core.errors import StorageUnavailable
-from perene.core.unit import Committed, Unit
-from perene.supervisor.storage.committer import Committer, Outcome, SavePolicy
+from perene.core.ids import GroupId
+from perene.core.unit import Committed, Outcome, Unit
+from perene.supervisor.storage.committer import Committer
 from perene.supervisor.storage.group_size import GroupSize
+from perene.supervisor.storage.saver import SavePolicy
+from tests.support.commits import nothing_unheard
 from tests.support.units import ManualClock, unit
 
 LIMIT_S = 10.0
@@ -70,7 +73,7 @@ class FarAway:
         self.took: list[float] = []
         self.saved: list[Unit] = []
 
-    async def commit(self, units: Sequence[Unit]) -> Sequence[Outcome]:
+    async def commit(self, units: Sequence[Unit], _group: GroupId) -> Sequence[Outcome]:
         needed = self.each_s * len(units)
         await self.clock.sleep(min(needed, LIMIT_S))
         self.took.append(min(needed, LIMIT_S))
@@ -84,6 +87,7 @@ async def saved_by(database: FarAway, units: Sequence[Unit], lanes: int) -> int:
     """Have the units saved, lane after lane in turn; return how many were."""
     committer = Committer(
         commit=database.commit,
+        recall=nothing_unheard,
         clock=database.clock,
         policy=SavePolicy(timeout_s=LIMIT_S),
         on_commit=lambda: None,

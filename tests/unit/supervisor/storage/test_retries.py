@@ -7,8 +7,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from perene.core.errors import StorageUnavailable, UnreadableState
-from perene.supervisor.storage.committer import SavePolicy
 from perene.supervisor.storage.retries import Retries
+from perene.supervisor.storage.saver import SavePolicy
 from tests.support.virtual_clock import VirtualClock
 
 pytestmark = pytest.mark.requirement("D9", "E8")

@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from perene.core.errors import StaleEpoch, StorageError, StorageUnavailable
-from perene.core.unit import Committed, PeerMessage, Unit
-from perene.supervisor.storage.committer import Commit, Committer, Outcome, SavePolicy
+from perene.core.ids import GroupId
+from perene.core.unit import Committed, Outcome, PeerMessage, Unit
+from perene.supervisor.storage.committer import Committer
+from perene.supervisor.storage.saver import Commit, SavePolicy
+from tests.support.commits import nothing_unheard
 from tests.support.units import ManualClock, unit
 
 NOW_OR_NEVER = SavePolicy(timeout_s=0)
@@ -24,7 +27,13 @@ def numbered(lane: int, number: int) -> Unit:
 
 @asynccontextmanager
 async def running(commit: Commit, policy: SavePolicy) -> AsyncGenerator[Committer]:
-    one = Committer(commit=commit, clock=ManualClock(), policy=policy, on_commit=lambda: None)
+    one = Committer(
+        commit=commit,
+        recall=nothing_unheard,
+        clock=ManualClock(),
+        policy=policy,
+        on_commit=lambda: None,
+    )
     life = asyncio.create_task(one.run())
     try:
         yield one
@@ -37,7 +46,7 @@ async def running(commit: Commit, policy: SavePolicy) -> AsyncGenerator[Committe
 async def test_a_try_that_takes_too_long_counts_as_failed() -> None:
     tries = 0
 
-    async def hang(_units: Sequence[Unit]) -> Sequence[Outcome]:
+    async def hang(_units: Sequence[Unit], _group: GroupId) -> Sequence[Outcome]:
         nonlocal tries
         tries += 1
         await asyncio.Event().wait()
@@ -60,7 +69,7 @@ def test_without_settings_a_save_has_three_tries_of_ten_seconds() -> None:
 async def test_every_try_is_logged_with_its_number_the_limit_and_the_reason() -> None:
     failures = [StorageUnavailable("no room"), TimeoutError()]
 
-    async def commit(units: Sequence[Unit]) -> Sequence[Outcome]:
+    async def commit(units: Sequence[Unit], _group: GroupId) -> Sequence[Outcome]:
         if failures:
             raise failures.pop(0)
         return [Committed(new_messages=0) for _ in units]
@@ -81,7 +90,7 @@ async def test_every_try_is_logged_with_its_number_the_limit_and_the_reason() ->
 
 @pytest.mark.requirement("E7")
 async def test_a_save_that_failed_for_good_is_logged_as_that() -> None:
-    async def commit(_units: Sequence[Unit]) -> Sequence[Outcome]:
+    async def commit(_units: Sequence[Unit], _group: GroupId) -> Sequence[Outcome]:
         raise StorageUnavailable("no room")
 
     async with running(commit, SavePolicy()) as committer:
@@ -91,7 +100,7 @@ async def test_a_save_that_failed_for_good_is_logged_as_that() -> None:
 
 
 async def test_a_save_that_goes_well_says_nothing() -> None:
-    async def commit(units: Sequence[Unit]) -> Sequence[Outcome]:
+    async def commit(units: Sequence[Unit], _group: GroupId) -> Sequence[Outcome]:
         return [Committed(new_messages=0) for _ in units]
 
     async with running(commit, SavePolicy()) as committer:
@@ -108,7 +117,7 @@ class FatefulStore:
         self._struck = {f"{lane}.1": fate for lane, fate in enumerate(fates)}
         self._stale: set[str] = set()
 
-    async def commit(self, units: Sequence[Unit]) -> Sequence[Outcome]:
+    async def commit(self, units: Sequence[Unit], _group: GroupId) -> Sequence[Outcome]:
         names = [one.peer_messages[0].id for one in units]
         fates = [self._struck.get(name, "ok") for name in names]
         if "down" in fates:

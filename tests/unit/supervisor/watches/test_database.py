@@ -8,10 +8,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from perene.core.errors import StorageUnavailable
-from perene.core.ids import Epoch, SessionId
+from perene.core.ids import Epoch, GroupId, SessionId
 from perene.core.unit import Committed, Unit
-from perene.supervisor.storage.committer import Committer, SavePolicy
+from perene.supervisor.storage.committer import Committer
+from perene.supervisor.storage.saver import SavePolicy
 from perene.supervisor.watches.database import DatabaseWatch
+from tests.support.commits import nothing_unheard
 from tests.support.virtual_clock import VirtualClock
 
 
@@ -26,6 +28,7 @@ class Rig:
         self.probes = 0
         self.committer = Committer(
             commit=self._commit,
+            recall=nothing_unheard,
             clock=self.clock,
             policy=SavePolicy(attempts=1),
             on_commit=lambda: None,
@@ -46,7 +49,7 @@ class Rig:
         unit = Unit(session=SessionId("ana"), epoch=Epoch(1))
         await self.committer.lane().submit(unit)
 
-    async def _commit(self, units: Sequence[Unit]) -> Sequence[Committed]:
+    async def _commit(self, units: Sequence[Unit], _group: GroupId) -> Sequence[Committed]:
         await self.go_on.wait()
         self._ask()
         return [Committed(new_messages=0) for _ in units]

@@ -7,15 +7,17 @@ from datetime import timedelta
 import pytest
 
 from perene.core.causes import Cause
-from perene.core.ids import SessionId
+from perene.core.ids import GroupId, SessionId
 from perene.core.machines.outlook import Outlook
 from perene.core.notices import Alive, Opened
 from perene.core.sessions import Connection
 from perene.core.unit import Committed, Unit
 from perene.supervisor.ports import ComponentHealth
 from perene.supervisor.session.live import LiveState
-from perene.supervisor.storage.committer import Committer, SavePolicy
+from perene.supervisor.storage.committer import Committer
+from perene.supervisor.storage.saver import SavePolicy
 from perene.supervisor.watches.health import Part, Vitals
+from tests.support.commits import nothing_unheard
 from tests.support.virtual_clock import START, VirtualClock
 
 
@@ -29,6 +31,7 @@ class Fleet:
         self.database = ComponentHealth(name="database", ok=True)
         self.committer = Committer(
             commit=self._commit,
+            recall=nothing_unheard,
             clock=VirtualClock(),
             policy=SavePolicy(),
             on_commit=lambda: None,
@@ -46,7 +49,7 @@ class Fleet:
     def vitals(self, *parts: Part) -> Vitals:
         return Vitals(self, self.committer, database=lambda: self.database, parts=parts)
 
-    async def _commit(self, units: Sequence[Unit]) -> Sequence[Committed]:
+    async def _commit(self, units: Sequence[Unit], _group: GroupId) -> Sequence[Committed]:
         return [Committed(new_messages=0) for _ in units]
 
 
