@@ -120,17 +120,24 @@ class SendLoop:
                 # Queued before this connection, perhaps before the account was limited.
                 await self._reach_out.recall()
                 self._backlog_known = True
+            # Not what is held by now: a hold may end during this, and nothing of a chat may go out
+            # before what is ahead of it there.
+            stuck: set[str] = set()
             for message in fresh[:WINDOW]:
-                if not self._is_held(message):
-                    await self._send(message)
+                if message.key.chat not in stuck and not await self._send(message):
+                    stuck.add(message.key.chat)
         self._backlog_known = True
 
     async def _fresh(self, limit: int, before: set[MessageId]) -> list[Message]:
         """Return what may be sent among the first messages of the queue."""
         queued = await self._store.queued_messages(limit)
-        return [m for m in queued if m.key.id not in before and not self._is_held(m)]
+        # Of one moment: a chat that is free in the middle of a look would let its later ones past.
+        now = self._clock.monotonic()
+        self._held = {chat: until for chat, until in self._held.items() if now < until}
+        return [m for m in queued if m.key.id not in before and m.key.chat not in self._held]
 
-    async def _send(self, message: Message) -> None:
+    async def _send(self, message: Message) -> bool:
+        """Send or refuse a message; False if it stays where it is, and its chat is held."""
         self._on_wire[message.key.id] = self._clock.monotonic()
         self._busy.set()
         try:
@@ -145,9 +152,11 @@ class SendLoop:
             # The server did not say where to send it: nothing has left.
             self._on_wire.pop(message.key.id, None)
             await self._hold(message.key.chat, error)
+            return False
         else:
             if self._failures.pop(message.key.chat, 0):
                 del self._failures[_ALL]
+        return True
 
     async def _hold(self, chat: str, error: QueryFailed | QueryTimedOut) -> None:
         """Send nothing to a chat for a while; to nobody, if the server is asked too often."""
@@ -167,15 +176,6 @@ class SendLoop:
     async def _wake_in(self, wait_s: float) -> None:
         await self._clock.sleep(wait_s)
         self._wake.set()
-
-    def _is_held(self, message: Message) -> bool:
-        until = self._held.get(message.key.chat)
-        if until is None:
-            return False
-        if self._clock.monotonic() < until:
-            return True
-        del self._held[message.key.chat]
-        return False
 
     async def _refuse(self, message: Message, failure: Failure, error: str) -> None:
         refused = await self._sender.refuse(message, failure, error)

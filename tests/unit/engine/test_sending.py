@@ -156,6 +156,27 @@ class Unhelpful:
             await self.clock.advance(1.0)
 
 
+class Slow(Unhelpful):
+    """The same, and it takes a while to send where the server does help."""
+
+    async def send(self, wanted: Message) -> None:
+        if wanted.key.chat not in self.error:
+            await self.clock.sleep(6.0)
+        await super().send(wanted)
+
+
+class Ticking(VirtualClock):
+    """Time that passes while somebody works: so much between two looks at the clock."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tick_s = self._ticked = 0.0
+
+    def monotonic(self) -> float:
+        self._ticked += self.tick_s
+        return super().monotonic() + self._ticked
+
+
 BAD, GOOD = "120363000000000001@g.us", "15550000001@s.whatsapp.net"
 
 
@@ -178,6 +199,31 @@ async def test_a_chat_goes_on_in_order_once_the_server_helps() -> None:
         await desk.live(10)
         desk.error.clear()
         await desk.live(10)
+    assert desk.sent == ["1", "0", "2"]
+
+
+@pytest.mark.parametrize("status", [429, 500])
+async def test_nothing_in_a_chat_overtakes_what_is_held_there(status: int) -> None:
+    """Though the hold has ended by the time that the next message of the chat has its turn."""
+    desk = Slow(VirtualClock(), BAD, GOOD, BAD, GOOD)
+    desk.error[BAD] = QueryFailed(status, "")
+    async with desk.running():
+        await desk.live(3)
+        desk.error.clear()
+        await desk.live(40)
+    assert desk.sent == ["1", "3", "0", "2"]
+
+
+async def test_a_hold_that_ends_during_a_look_lets_nothing_overtake() -> None:
+    clock = Ticking()
+    desk = Unhelpful(clock, BAD, GOOD, BAD)
+    desk.error[BAD] = QueryFailed(500, "")
+    async with desk.running():
+        await desk.live(5)
+        desk.error.clear()
+        clock.tick_s = 0.6
+        desk.loop.wake()
+        await _many_turns()
     assert desk.sent == ["1", "0", "2"]
 
 
