@@ -38,6 +38,10 @@ class Groups:
         """Ask again next time: the group has changed."""
         self._groups.pop(str(group), None)
 
+    def is_current(self, jid: Jid, group: Group) -> bool:
+        """Tell whether nothing was heard of the group since it was asked for."""
+        return self._groups.get(str(jid)) is group
+
     async def get(self, jid: Jid) -> Group:
         """Return a group. Raises QueryFailed (404, 403: not a member), QueryTimedOut."""
         known = self._groups.get(str(jid))

@@ -17,7 +17,10 @@ class Holders:
         self._given: dict[MessageId, HolderChange] = {}
 
     async def of(self, group: str) -> frozenset[str]:
-        """Return the addresses of the devices that hold, or are being given, a group's key."""
+        """Return the addresses of the devices that hold, or are being given, a group's key.
+
+        Hold the stage's lock: what changes while the store is read would be undone by the answer.
+        """
         if group not in self.staged:
             self.staged[group] = set(await self._store.sender_key_holders(group))
             for change in self._given.values():

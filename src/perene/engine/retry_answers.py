@@ -194,6 +194,10 @@ class RetryAnswers:
         if enc is None:
             self._devices.forget(request.device)
             return None
+        chat = due.message.key.chat
+        if Jid.parse(chat).is_group:
+            holder = str(signal_address(request.device))
+            draft.holders.change(HolderChange(group=chat, added=(holder,)))
         first_contact = enc.attrs["type"] == "pkmsg"
         children = (enc, device_identity(own)) if first_contact else (enc,)
         return Node("message", _attrs(due), children)
@@ -210,8 +214,6 @@ class RetryAnswers:
             key = await own_key(draft, chat, own)
             set_own_key(draft, chat, own, key)
             attach(content, chat, key)
-            holder = str(signal_address(device))
-            draft.holders.change(HolderChange(group=chat, added=(holder,)))
             return content
         return copy_for_own_devices(chat, content) if own.is_own(device) else content
 

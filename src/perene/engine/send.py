@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from perene.core.events import Event, EventType
 from perene.core.failures import Failure, FailureCode
+from perene.core.ids import MessageId
 from perene.core.messages import Message, Status, StatusChange
 from perene.core.unit import AddressPair, Committed, HolderChange
 from perene.engine.addresses import signal_address
@@ -15,7 +16,7 @@ from perene.engine.device_hashes import DeviceHashes, participant_hash
 from perene.engine.devices import Devices
 from perene.engine.draft import Draft
 from perene.engine.encrypt import Addressed, Sealed, seal_for_devices, without_ratchet
-from perene.engine.errors import CannotSend, QueryFailed
+from perene.engine.errors import CannotSend, QueryFailed, QueryTimedOut
 from perene.engine.group_key import key_message, own_key, set_own_key
 from perene.engine.groups import Group, Groups
 from perene.engine.line import Line
@@ -33,6 +34,9 @@ from perene.wire.errors import WireError
 from perene.wire.jid import Jid
 from perene.wire.node import Node
 from perene.wire.proto import wa_pb2
+
+_ATTEMPTS = 3
+"""How often a group that changes meanwhile is asked for, before other chats have their turn."""
 
 
 class Sender:
@@ -69,7 +73,7 @@ class Sender:
         try:
             chat = Jid.parse(message.key.chat)
             if chat.is_group:
-                await self._send_group(message, chat, content)
+                await self._send_to_members(message, chat, content)
             else:
                 await self._send_direct(message, chat, content)
         except QueryFailed as error:
@@ -122,13 +126,14 @@ class Sender:
         if not listed.get(chat.bare):
             raise CannotSend(FailureCode.NO_DEVICES, "the recipient has no devices on WhatsApp")
         recipients = self._recipients(message, chat, content, listed)
+        # Now, while the book has them at hand: it may know others by the time that the keys come.
+        theirs = {self._stage.book.canonical(device) for device in listed[chat.bare]}
         bundles = await self._missing_bundles([recipient.device for recipient in recipients])
         token = await self._tokens.shown_to(chat)
         async with self._stage.lock:
             draft = Draft(self._stage)
             sealed = await seal_for_devices(draft, recipients, bundles, own, media_attrs(content))
-            others = {self._stage.book.canonical(d) for d in listed[chat.bare]}
-            if not others.intersection(sealed.reached):
+            if not theirs.intersection(sealed.reached):
                 raise CannotSend(
                     FailureCode.NO_KEYS, "no device of the recipient could be encrypted for"
                 )
@@ -162,14 +167,26 @@ class Sender:
             recipients = list({r.device: r for r in recipients}.values())
         return recipients
 
-    async def _send_group(self, message: Message, chat: Jid, content: wa_pb2.Message) -> None:
+    async def _send_to_members(self, message: Message, chat: Jid, content: wa_pb2.Message) -> None:
+        for _ in range(_ATTEMPTS):
+            if await self._send_group(message, chat, content):
+                return
+        raise QueryTimedOut("the group has changed each time that its members were known")
+
+    async def _send_group(self, message: Message, chat: Jid, content: wa_pb2.Message) -> bool:
+        """Send to all in a group, False if it changes before the message is encrypted."""
         own = self._stage.credentials
         group = await self._groups.get(chat)
         devices = await self._devices_in(group)
-        bundles = await self._missing_bundles(await self._newcomers(chat, devices))
         async with self._stage.lock:
-            # Asked again: while the bundles came, somebody may have left and taken our key along.
-            newcomers = await self._newcomers(chat, devices)
+            newcomers = await self._newcomers(message.key.id, chat, devices)
+        bundles = await self._missing_bundles(newcomers)
+        async with self._stage.lock:
+            # While the bundles came, somebody may have left and taken our key along. Nobody else is
+            # to have that one any more, and who has left is not to have the next.
+            if not self._groups.is_current(chat, group):
+                return False
+            newcomers = await self._newcomers(message.key.id, chat, devices)
             draft = Draft(self._stage)
             key = await own_key(draft, str(chat), own)
             plaintext = key_message(str(chat), key)
@@ -198,6 +215,7 @@ class Sender:
             )
             self._hashes.sent(message.key.id, phash)
             self._answers.put(draft.submit(), node)
+        return True
 
     async def _devices_in(self, group: Group) -> dict[Jid, Jid]:
         """Return all devices in a group but this one, and the address of each on the wire.
@@ -216,10 +234,17 @@ class Sender:
         canonical.pop(own.own_device, None)
         return canonical
 
-    async def _newcomers(self, group: Jid, devices: Iterable[Jid]) -> list[Jid]:
-        """Return those of the devices that lack our sender key."""
+    async def _newcomers(
+        self, message_id: MessageId, group: Jid, devices: Iterable[Jid]
+    ) -> list[Jid]:
+        """Return those of the devices that lack our sender key, or may. Hold the lock.
+
+        A message that is sent again may not have arrived, nor the key that went with it.
+        """
         holders = await self._stage.holders.of(str(group))
-        return [device for device in devices if str(signal_address(device)) not in holders]
+        given = self._stage.holders.given_with(message_id)
+        sure = holders.difference(given.added if given is not None else ())
+        return [device for device in devices if str(signal_address(device)) not in sure]
 
     def _addressed(self, devices: Iterable[Jid], plaintext: bytes) -> list[Addressed]:
         canonical = self._stage.book.canonical

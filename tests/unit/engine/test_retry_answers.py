@@ -293,6 +293,15 @@ async def test_a_member_gets_a_group_message_with_our_key_and_counts_as_a_holder
     assert [one.group for one in unit.sender_keys] == [GROUP]
 
 
+async def test_a_member_that_cannot_be_reached_does_not_count_as_a_holder(sender: Sender) -> None:
+    """Or what follows would come to it without a key."""
+    sender.sent("M1", GROUP)
+    sender.server.members = [ANA]
+    assert [one.tag for one in await sender.asked(request("M1", GROUP, participant=ANA))] == ["ack"]
+    assert await sender.desk.stage.holders.of(GROUP) == frozenset()
+    assert [change for unit in sender.desk.store.units for change in unit.holders] == []
+
+
 async def test_our_phone_gets_a_group_message_though_it_is_not_listed(sender: Sender) -> None:
     sender.sent("M1", GROUP)
     phone = await sender.known(OWN_PHONE)

@@ -2,7 +2,7 @@
 
 import asyncio
 from typing import cast
-from unittest.mock import AsyncMock
+from unittest.mock import AsyncMock, patch
 
 import pytest
 
@@ -13,7 +13,9 @@ from perene.core.unit import AddressPair
 from perene.engine.answers import Answers
 from perene.engine.device_hashes import DeviceHashes, participant_hash
 from perene.engine.devices import Devices
-from perene.engine.errors import CannotSend, QueryFailed
+from perene.engine.draft import Draft
+from perene.engine.errors import CannotSend, QueryFailed, QueryTimedOut
+from perene.engine.group_key import give_up
 from perene.engine.groups import Groups
 from perene.engine.privacy_tokens import PrivacyTokens
 from perene.engine.queries import Queries
@@ -105,6 +107,8 @@ class Post:
         self.tokens = AsyncMock()
         self.tokens.shown_to.return_value = (Node("tctoken", {}, b"token"),)
         queries = cast("Queries", self.server)
+        self.devices = Devices(queries, self.desk.clock)
+        self.groups = Groups(queries, self.desk.clock)
         self.sender = Sender(
             line_on(
                 self.desk.stage,
@@ -112,8 +116,8 @@ class Post:
                 clock=self.desk.clock,
                 answers=cast("Answers", self.desk.answered),
             ),
-            devices=Devices(queries, self.desk.clock),
-            groups=Groups(queries, self.desk.clock),
+            devices=self.devices,
+            groups=self.groups,
             tokens=cast("PrivacyTokens", self.tokens),
             hashes=self.hashes,
         )
@@ -291,6 +295,108 @@ async def test_who_gets_the_key_counts_as_a_holder_once_the_server_has_the_messa
     given = post.desk.stage.holders.given_with(MessageId("M1"))
     assert given is not None
     assert set(given.added) == {"200000000000002_1.0", "200000000000002_1.4", "100000000000001_1.0"}
+
+
+async def test_a_group_message_that_is_sent_again_carries_the_key_again(post: Post) -> None:
+    """The server has not answered it: what went with it may not have arrived either."""
+    first = await post.send(to=GROUP)
+    again = await post.send(to=GROUP)
+    assert addressed(again) == addressed(first) == [ANA, ANA_DESK, OWN_PHONE_PN]
+    assert post.read(ANA_DESK, again).senderKeyDistributionMessage.groupId == GROUP
+    following = await post.send("next", to=GROUP, id_="M2")
+    assert [one.tag for one in following.children] == ["enc"]
+
+
+async def test_who_leaves_while_the_keys_are_on_their_way_gets_no_key(post: Post) -> None:
+    third = "200000000000003@lid"
+    post.server.peers[third] = Peer(post.desk, third)
+    post.server.devices[third] = (0,)
+    post.server.members = (ANA, third, OWN_PERSON)
+    ask, left = post.server.ask, False
+
+    async def leaving(namespace: str, kind: str, *content: Node, **more: object) -> Node:
+        nonlocal left
+        answer = await ask(namespace, kind, *content, **more)
+        if namespace == "encrypt" and not left:
+            left = True
+            post.server.members = (ANA, OWN_PERSON)
+            post.groups.forget(Jid.parse(GROUP))
+            async with post.desk.stage.lock:
+                draft = Draft(post.desk.stage)
+                give_up(draft, GROUP, post.desk.own)
+                draft.submit()
+        return answer
+
+    with patch.object(post.server, "ask", leaving):
+        stanza = await post.send(to=GROUP)
+    who = [ANA, ANA_DESK, OWN_PHONE_PN]
+    assert addressed(stanza) == who
+    assert stanza.attr("phash") == participant_hash(Jid.parse(one) for one in who)
+
+
+async def test_a_group_that_never_holds_still_is_left_for_later(post: Post) -> None:
+    ask = post.server.ask
+
+    async def restless(namespace: str, kind: str, *content: Node, **more: object) -> Node:
+        if namespace == "encrypt":
+            post.groups.forget(Jid.parse(GROUP))
+        return await ask(namespace, kind, *content, **more)
+
+    with patch.object(post.server, "ask", restless), pytest.raises(QueryTimedOut):
+        await post.send(to=GROUP)
+    assert (post.server.asked.count("w:g2"), post.desk.answered.nodes) == (3, [])
+
+
+async def test_who_leaves_while_the_holders_are_looked_up_takes_no_key_along(post: Post) -> None:
+    """Those who stay get the new one, whatever the store has said of the old."""
+    devices = addressed(await post.send(to=GROUP))
+    holders = post.desk.stage.holders
+    settled = Draft(post.desk.stage)
+    settled.holders.answered(MessageId("M1"), refused=False)
+    settled.submit()
+    holders.staged.clear()  # as in the next connection
+    looked_up, may_answer = asyncio.Event(), asyncio.Event()
+    stored = post.desk.store.sender_key_holders
+
+    async def slow(group: str) -> frozenset[str]:
+        found = await stored(group)
+        looked_up.set()
+        await may_answer.wait()
+        return found
+
+    async def leave() -> None:
+        async with post.desk.stage.lock:
+            draft = Draft(post.desk.stage)
+            give_up(draft, GROUP, post.desk.own)
+            draft.submit()
+
+    with patch.object(post.desk.store, "sender_key_holders", slow):
+        sending = asyncio.create_task(post.send("again", to=GROUP, id_="M2"))
+        await looked_up.wait()
+        leaving = asyncio.create_task(leave())
+        for _ in range(9):
+            await asyncio.sleep(0)
+        may_answer.set()
+        stanza = await sending
+    await leaving
+    assert addressed(stanza) == devices
+
+
+async def test_a_book_that_is_full_of_others_loses_nobody_a_message(post: Post) -> None:
+    """While the keys are on their way, thousands may write."""
+    post.desk.know(ANA_PN, ANA)
+    post.server.devices[ANA_PN] = (0,)
+    ask = post.server.ask
+
+    async def crowded(namespace: str, kind: str, *content: Node, **more: object) -> Node:
+        post.desk.stage.book.learn(
+            AddressPair(pn=f"{n}@s.whatsapp.net", lid=f"{n}@lid") for n in range(3000)
+        )
+        return await ask(namespace, kind, *content, **more)
+
+    await post.devices.of([Jid.parse(ANA_PN), post.desk.own.own_pn.bare])
+    with patch.object(post.server, "ask", crowded):
+        assert addressed(await post.send(to=ANA_PN))[0] == ANA_PN
 
 
 @pytest.mark.parametrize("chat", [ANA, GROUP])
