@@ -41,17 +41,22 @@ class SessionCache:
 
 
 class Caches:
-    """The caches of the sessions written last."""
+    """The caches of the sessions written last.
+
+    A transaction takes out what it needs, and its commit brings that back. One that fails brings
+    back nothing: it may have been committed all the same, and have moved what a cache knows.
+    """
 
     def __init__(self) -> None:
         self._sessions: OrderedDict[int, SessionCache] = OrderedDict()
 
-    def of(self, session: int, epoch: Epoch) -> SessionCache:
-        """Return a session's cache, empty when it is new or belongs to another epoch."""
-        cache = self._sessions.get(session)
-        if cache is None or cache.epoch != epoch:
-            cache = self._sessions[session] = SessionCache(epoch)
-        self._sessions.move_to_end(session)
+    def take(self, session: int, epoch: Epoch) -> SessionCache:
+        """Take a session's cache out, empty when it is new or belongs to another epoch."""
+        cache = self._sessions.pop(session, None)
+        return SessionCache(epoch) if cache is None or cache.epoch != epoch else cache
+
+    def bring_back(self, session: int, cache: SessionCache) -> None:
+        """Keep the cache of a session whose transaction was committed."""
+        self._sessions[session] = cache
         if len(self._sessions) > _SESSIONS:
             self._sessions.popitem(last=False)
-        return cache

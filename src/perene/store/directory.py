@@ -116,13 +116,13 @@ class Directory:
     def _view(self, session: Owned) -> "_View":
         view = self._views.get(session.key)
         if view is None:
-            cache = self._caches.of(session.key, session.epoch)
+            cache = self._caches.take(session.key, session.epoch)
             view = self._views[session.key] = _View(cache)
         return view
 
     def _publish(self) -> None:
-        for view in self._views.values():
-            view.publish()
+        for session, view in self._views.items():
+            self._caches.bring_back(session, view.publish())
 
 
 class _View:
@@ -153,10 +153,12 @@ class _View:
             return self._cache.conversations.get(chat)
         return found
 
-    def publish(self) -> None:
+    def publish(self) -> SessionCache:
+        """Return the cache with what this transaction, now committed, read and wrote."""
         if self._started_over:
             self._cache.clear()
         self._cache.learn(self.canonical, self.conversations)
+        return self._cache
 
 
 def _pairs(entry: Entry) -> list[tuple[str, str]]:

@@ -5,17 +5,22 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import Connection
 
+from perene.core.errors import StorageUnavailable
 from perene.core.ids import Epoch, MessageId, SessionId
 from perene.core.messages import Fate, MessageKey, Status
 from perene.core.unit import AddressPair, Committed, Profile, Unit
+from perene.store.database import after_commit
 from perene.store.store import Store
+from perene.store.units import commit_units
 from tests.support.units import (
     ANA,
     GROUP,
     LID,
     OTHER_LID,
     PN,
+    START,
     entry,
     key,
     message,
@@ -195,6 +200,30 @@ async def test_many_pairs_are_learnt_at_once(store: Store) -> None:
     await store.commit([said("C", "7@s.whatsapp.net"), said("D", "8@lid")])
     assert await chats(store) == {"7@lid": ["A", "C"], "8@lid": ["B", "D"]}
     assert len(await store.reader(ANA, Epoch(0)).address_pairs([p.pn for p in pairs])) == 1200
+
+
+@pytest.mark.requirement("C8", "C13", "E1")
+async def test_what_was_joined_unheard_is_one_conversation_for_what_follows(store: Store) -> None:
+    """The row of a conversation that went up into another must not be written to any more."""
+
+    def commit_unheard(connection: Connection, units: list[Unit]) -> None:
+        after_commit(connection, fail)
+        commit_units(connection, store.keyring, store.caches, units, now=START)
+
+    def fail() -> None:
+        raise StorageUnavailable("the connection broke with the commit under way")
+
+    await store.commit([said("A", PN), said("B", LID)])
+    units = [replace(pair(), messages=said("C", LID).messages)]
+    with pytest.raises(StorageUnavailable):
+        await store.database.write(commit_unheard, units)
+    assert await store.commit(units) == [Committed(new_messages=0)]
+    await store.commit([said("D", LID), said("E", PN)])
+
+    assert await chats(store) == {LID: ["A", "B", "C", "D", "E"]}
+    stored = await store.list_messages(ANA)
+    assert {row.message.key.sender for row in stored} == {LID}
+    assert (await store.counts(ANA)).messages[Status.RECEIVED] == len(stored)
 
 
 async def test_a_number_that_changed_hands_leads_to_its_new_owner(store: Store) -> None:
