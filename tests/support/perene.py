@@ -35,7 +35,7 @@ from perene.supervisor.session.live import LiveState
 from perene.supervisor.session.means import Means
 from perene.supervisor.storage.committer import Committer
 from perene.supervisor.storage.retries import Retries
-from perene.supervisor.storage.saver import SavePolicy
+from perene.supervisor.storage.saver import SavePolicy, Saver
 from perene.supervisor.storage.sweeper import Sweeper
 from tests.support.commits import Commits
 from tests.support.edges import WatchedMetrics, WatchedObserver, WatchedTransport
@@ -131,10 +131,12 @@ class Perene:
         last_life = await self.store.last_life()  # before `storage` counts what is asked
         self._storage.attach(self.store.database)
         self.committer = Committer(
-            commit=self._commit,
-            recall=self.store.recall,
-            clock=self._clock,
-            policy=SavePolicy(),
+            Saver(
+                commit=self._commit,
+                recall=self.store.recall,
+                clock=self._clock,
+                policy=SavePolicy(),
+            ),
             on_commit=self._committed,
         )
         self.retries = Retries(self._clock, SavePolicy())

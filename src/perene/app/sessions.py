@@ -29,7 +29,7 @@ from perene.supervisor.metrics import Metrics
 from perene.supervisor.session.means import Means
 from perene.supervisor.storage.committer import Committer
 from perene.supervisor.storage.retries import Retries
-from perene.supervisor.storage.saver import SavePolicy
+from perene.supervisor.storage.saver import SavePolicy, Saver
 from perene.supervisor.storage.sweeper import Sweeper
 
 log = structlog.stdlib.get_logger()
@@ -59,12 +59,14 @@ async def wire_sessions(
     aside = store.aside().asked_by(retries.ask)
     feed = EventFeed(aside)
     committer = Committer(
-        commit=store.commit,
-        recall=store.recall,
-        clock=clock,
-        policy=saving,
+        Saver(
+            commit=store.commit,
+            recall=store.recall,
+            clock=clock,
+            policy=saving,
+            measure=metrics.committed,
+        ),
         on_commit=feed.ring,
-        measure=metrics.committed,
     )
     versions = client_versions(settings, store, clock)
     await versions.load()

@@ -21,7 +21,7 @@ from perene.supervisor.metrics import Metrics
 from perene.supervisor.session.means import Means
 from perene.supervisor.storage.committer import Committer, Lane
 from perene.supervisor.storage.retries import Retries
-from perene.supervisor.storage.saver import SavePolicy
+from perene.supervisor.storage.saver import SavePolicy, Saver
 from perene.supervisor.storage.store import OutageRow
 from tests.support.commits import nothing_unheard
 from tests.support.endings import STOPPED
@@ -302,10 +302,12 @@ class World:
     def __post_init__(self) -> None:
         self._made = asyncio.Event()
         self.committer = Committer(
-            commit=self._commit,
-            recall=nothing_unheard,
-            clock=self.clock,
-            policy=SavePolicy(),
+            Saver(
+                commit=self._commit,
+                recall=nothing_unheard,
+                clock=self.clock,
+                policy=SavePolicy(),
+            ),
             on_commit=self.ring,
         )
         self.supervisor = self.another()

@@ -15,7 +15,7 @@ from perene.process.room import Room
 from perene.supervisor.metrics import DEFINITIONS, Kind, Metrics
 from perene.supervisor.session.live import LiveState
 from perene.supervisor.storage.committer import Committer
-from perene.supervisor.storage.saver import SavePolicy
+from perene.supervisor.storage.saver import SavePolicy, Saver
 from tests.support.commits import nothing_unheard
 from tests.support.virtual_clock import START, VirtualClock
 
@@ -143,12 +143,14 @@ async def test_a_commit_is_measured() -> None:
 
     metrics = Metrics()
     committer = Committer(
-        commit=commit,
-        recall=nothing_unheard,
-        clock=VirtualClock(),
-        policy=SavePolicy(),
+        Saver(
+            commit=commit,
+            recall=nothing_unheard,
+            clock=VirtualClock(),
+            policy=SavePolicy(),
+            measure=metrics.committed,
+        ),
         on_commit=lambda: None,
-        measure=metrics.committed,
     )
     unit = Unit(session=SessionId("ana"), epoch=Epoch(1))
     saved = committer.lane().submit(unit)

@@ -8,10 +8,9 @@ from datetime import datetime
 
 import structlog
 
-from perene.core.clock import Clock
 from perene.core.errors import StorageError, StorageUnavailable
 from perene.core.unit import Committed, Outcome, Unit
-from perene.supervisor.storage.saver import Commit, Measure, Recall, SavePolicy, Saver
+from perene.supervisor.storage.saver import Saver
 
 log = structlog.stdlib.get_logger()
 
@@ -52,19 +51,8 @@ class Committer:
     wait.
     """
 
-    def __init__(
-        self,
-        *,
-        commit: Commit,
-        recall: Recall,
-        clock: Clock,
-        policy: SavePolicy,
-        on_commit: Callable[[], None],
-        measure: Measure = lambda seconds, units, new_messages: None,  # no one looks
-    ) -> None:
-        self._saver = Saver(
-            commit=commit, recall=recall, clock=clock, policy=policy, measure=measure
-        )
+    def __init__(self, saver: Saver, *, on_commit: Callable[[], None]) -> None:
+        self._saver = saver
         self._on_commit = on_commit
         self._waiting: deque[_Waiting] = deque()
         self._arrived = asyncio.Event()

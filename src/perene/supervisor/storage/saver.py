@@ -55,7 +55,7 @@ class Saver:
         recall: Recall,
         clock: Clock,
         policy: SavePolicy,
-        measure: Measure,
+        measure: Measure = lambda seconds, units, new_messages: None,  # no one looks
     ) -> None:
         self._commit = commit
         self._recall = recall

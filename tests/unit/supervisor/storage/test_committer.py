@@ -12,7 +12,7 @@ from perene.core.ids import GroupId
 from perene.core.messages import Fate
 from perene.core.unit import Committed, Outcome, PeerMessage, RatchetWrite, Unit
 from perene.supervisor.storage.committer import Committer, Lane, LaneBroken
-from perene.supervisor.storage.saver import SavePolicy
+from perene.supervisor.storage.saver import SavePolicy, Saver
 from tests.support.commits import nothing_unheard
 from tests.support.units import entry, key, message, unit
 from tests.support.virtual_clock import VirtualClock
@@ -77,10 +77,12 @@ async def committer(
     database: Database, clock: VirtualClock, rung: list[int]
 ) -> AsyncIterator[Committer]:
     one = Committer(
-        commit=database.commit,
-        recall=nothing_unheard,
-        clock=clock,
-        policy=SavePolicy(max_units=4),
+        Saver(
+            commit=database.commit,
+            recall=nothing_unheard,
+            clock=clock,
+            policy=SavePolicy(max_units=4),
+        ),
         on_commit=lambda: rung.append(1),
     )
     running = asyncio.create_task(one.run())

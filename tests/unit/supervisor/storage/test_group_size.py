@@ -12,7 +12,7 @@ from perene.core.ids import GroupId
 from perene.core.unit import Committed, Outcome, Unit
 from perene.supervisor.storage.committer import Committer
 from perene.supervisor.storage.group_size import GroupSize
-from perene.supervisor.storage.saver import SavePolicy
+from perene.supervisor.storage.saver import SavePolicy, Saver
 from tests.support.commits import nothing_unheard
 from tests.support.units import ManualClock, unit
 
@@ -86,10 +86,12 @@ class FarAway:
 async def saved_by(database: FarAway, units: Sequence[Unit], lanes: int) -> int:
     """Have the units saved, lane after lane in turn; return how many were."""
     committer = Committer(
-        commit=database.commit,
-        recall=nothing_unheard,
-        clock=database.clock,
-        policy=SavePolicy(timeout_s=LIMIT_S),
+        Saver(
+            commit=database.commit,
+            recall=nothing_unheard,
+            clock=database.clock,
+            policy=SavePolicy(timeout_s=LIMIT_S),
+        ),
         on_commit=lambda: None,
     )
     ways = [committer.lane() for _ in range(lanes)]

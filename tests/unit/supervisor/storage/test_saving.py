@@ -13,7 +13,7 @@ from perene.core.errors import StaleEpoch, StorageError, StorageUnavailable
 from perene.core.ids import GroupId
 from perene.core.unit import Committed, Outcome, PeerMessage, Unit
 from perene.supervisor.storage.committer import Committer
-from perene.supervisor.storage.saver import Commit, SavePolicy
+from perene.supervisor.storage.saver import Commit, SavePolicy, Saver
 from tests.support.commits import nothing_unheard
 from tests.support.units import ManualClock, unit
 
@@ -28,10 +28,12 @@ def numbered(lane: int, number: int) -> Unit:
 @asynccontextmanager
 async def running(commit: Commit, policy: SavePolicy) -> AsyncGenerator[Committer]:
     one = Committer(
-        commit=commit,
-        recall=nothing_unheard,
-        clock=ManualClock(),
-        policy=policy,
+        Saver(
+            commit=commit,
+            recall=nothing_unheard,
+            clock=ManualClock(),
+            policy=policy,
+        ),
         on_commit=lambda: None,
     )
     life = asyncio.create_task(one.run())

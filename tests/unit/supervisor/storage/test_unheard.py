@@ -79,7 +79,6 @@ def saver_of(database: Database) -> Saver:
         recall=database.recall,
         clock=database.clock,
         policy=SavePolicy(timeout_s=LIMIT_S),
-        measure=lambda seconds, units, new_messages: None,
     )
 
 
@@ -137,7 +136,6 @@ async def test_a_question_that_hangs_ends_with_its_try() -> None:
         recall=recall,
         clock=ManualClock(),
         policy=SavePolicy(timeout_s=0.001),
-        measure=lambda seconds, units, new_messages: None,
     )
     async with asyncio.timeout(30):
         with pytest.raises(StorageUnavailable) as caught:
@@ -154,10 +152,12 @@ async def test_a_unit_that_was_refused_unheard_is_refused() -> None:
         return [StaleEpoch("taken over"), *[Committed(new_messages=0) for _ in units[1:]]]
 
     committer = Committer(
-        commit=database.commit,
-        recall=recall,
-        clock=database.clock,
-        policy=SavePolicy(timeout_s=LIMIT_S),
+        Saver(
+            commit=database.commit,
+            recall=recall,
+            clock=database.clock,
+            policy=SavePolicy(timeout_s=LIMIT_S),
+        ),
         on_commit=lambda: None,
     )
     units, lanes = numbered(2), [committer.lane(), committer.lane()]

@@ -11,7 +11,7 @@ from perene.core.errors import StorageUnavailable
 from perene.core.ids import Epoch, GroupId, SessionId
 from perene.core.unit import Committed, Unit
 from perene.supervisor.storage.committer import Committer
-from perene.supervisor.storage.saver import SavePolicy
+from perene.supervisor.storage.saver import SavePolicy, Saver
 from perene.supervisor.watches.database import DatabaseWatch
 from tests.support.commits import nothing_unheard
 from tests.support.virtual_clock import VirtualClock
@@ -27,10 +27,12 @@ class Rig:
         self.go_on.set()
         self.probes = 0
         self.committer = Committer(
-            commit=self._commit,
-            recall=nothing_unheard,
-            clock=self.clock,
-            policy=SavePolicy(attempts=1),
+            Saver(
+                commit=self._commit,
+                recall=nothing_unheard,
+                clock=self.clock,
+                policy=SavePolicy(attempts=1),
+            ),
             on_commit=lambda: None,
         )
         self.watch = DatabaseWatch(self._probe, self.committer, self.clock)

@@ -15,7 +15,7 @@ from perene.core.unit import Committed, Unit
 from perene.supervisor.ports import ComponentHealth
 from perene.supervisor.session.live import LiveState
 from perene.supervisor.storage.committer import Committer
-from perene.supervisor.storage.saver import SavePolicy
+from perene.supervisor.storage.saver import SavePolicy, Saver
 from perene.supervisor.watches.health import Part, Vitals
 from tests.support.commits import nothing_unheard
 from tests.support.virtual_clock import START, VirtualClock
@@ -30,10 +30,12 @@ class Fleet:
     def __post_init__(self) -> None:
         self.database = ComponentHealth(name="database", ok=True)
         self.committer = Committer(
-            commit=self._commit,
-            recall=nothing_unheard,
-            clock=VirtualClock(),
-            policy=SavePolicy(),
+            Saver(
+                commit=self._commit,
+                recall=nothing_unheard,
+                clock=VirtualClock(),
+                policy=SavePolicy(),
+            ),
             on_commit=lambda: None,
         )
 
