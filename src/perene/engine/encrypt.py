@@ -31,14 +31,13 @@ class Addressed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sealed:
-    """The `<to>` nodes of the devices that could be reached, and those that could not.
+    """The `<to>` nodes of the devices that could be reached; the others are not in it.
 
     `first_contact` is true when a part is a pkmsg, so that our device identity must come along.
     """
 
     nodes: tuple[Node, ...]
     reached: tuple[Jid, ...]
-    unreached: tuple[Jid, ...]
     first_contact: bool
 
 
@@ -62,14 +61,12 @@ async def seal_for_devices(
     """Encrypt for each device, starting ratchets from `bundles` where there are none."""
     nodes: list[Node] = []
     reached: list[Jid] = []
-    unreached: list[Jid] = []
     first_contact = False
     for number, recipient in enumerate(recipients, 1):
         if number % _AT_ONCE == 0:
             await asyncio.sleep(0)
         enc = await seal_enc(draft, recipient, bundles.get(recipient.device), own, enc_attrs)
         if enc is None:
-            unreached.append(recipient.device)
             continue
         first_contact |= enc.attrs["type"] == "pkmsg"
         reached.append(recipient.device)
@@ -77,7 +74,6 @@ async def seal_for_devices(
     return Sealed(
         nodes=tuple(nodes),
         reached=tuple(reached),
-        unreached=tuple(unreached),
         first_contact=first_contact,
     )
 
@@ -100,11 +96,9 @@ async def seal_enc(
         if bundle is not None and not ratchet.was_begun_with(bundle):
             # Archived for receiving only: a late message must not bring the old state back.
             ratchet = start_outgoing(ratchet.archive_current(), bundle, own.local)
-        if not ratchet.has_current:
-            return None
         sealed = encrypt(ratchet, pad(recipient.plaintext), own.local)
     except SignalError:
-        # A bundle whose signature or keys are bad: that device is unreachable, others are not.
+        # No ratchet, or a bundle whose signature or keys are bad: others can be reached.
         return None
     draft.set_ratchet(address, sealed.ratchet)
     return Node("enc", {"v": "2", "type": sealed.kind, **enc_attrs}, sealed.data)

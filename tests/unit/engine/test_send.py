@@ -168,6 +168,7 @@ async def test_a_message_is_encrypted_for_every_device_of_both_but_this_one(post
     copy = post.read(OWN_PERSON, stanza).deviceSentMessage
     assert (copy.destinationJid, copy.message.conversation) == (ANA, "hello")
     assert len(post.desk.store.units[-1].ratchets) == 3
+    assert post.desk.store.reads == ["ratchets"], "one read for all"
     post.tokens.wrote_to.assert_awaited_once_with(Jid.parse(ANA))
 
 
@@ -418,6 +419,28 @@ async def test_nothing_is_encrypted_while_another_is_at_the_ratchets(post: Post,
         assert len(post.desk.store.units) == units
     await sending
     assert len(post.desk.store.units) == units + 1
+
+
+@pytest.mark.parametrize("chat", [ANA, GROUP])
+async def test_nothing_is_encrypted_while_another_took_its_turn_as_the_keys_came(
+    post: Post, chat: str
+) -> None:
+    ask, lock, units = post.server.ask, post.desk.stage.lock, post.desk.store.units
+
+    async def overtaken(namespace: str, kind: str, *content: Node, **more: object) -> Node:
+        answer = await ask(namespace, kind, *content, **more)
+        if namespace == "encrypt":
+            await lock.acquire()
+        return answer
+
+    with patch.object(post.server, "ask", overtaken):
+        sending = asyncio.create_task(post.send(to=chat))
+        for _ in range(99):
+            await asyncio.sleep(0)
+        assert (lock.locked(), units) == (True, [])
+        lock.release()
+        await sending
+    assert len(units) == 1
 
 
 @pytest.mark.parametrize("known", [False, True])

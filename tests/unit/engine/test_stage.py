@@ -48,6 +48,24 @@ async def test_the_next_draft_builds_on_a_submitted_one_before_its_commit(
     assert await Draft(stage).ratchet(NEW) is ratchet
 
 
+async def test_what_is_dropped_is_none_from_then_on(stage: Stage, store: MemoryStore) -> None:
+    store.ratchet_rows[str(OLD)] = RATCHET.serialize()
+    store.sender_key_rows[GROUP, str(OLD)] = create_sender_key(SenderKeyRecord.empty).serialize()
+    draft = Draft(stage)
+    draft.drop_ratchet(OLD)
+    draft.drop_sender_key(GROUP, OLD)
+    for one in (draft, Draft(stage)):
+        dropped = one is draft
+        assert (await one.ratchet(OLD)).is_empty == dropped
+        assert (await one.sender_key(GROUP, OLD)).is_empty == dropped
+    draft.submit()
+    after = Draft(stage)
+    assert (await after.ratchet(OLD)).is_empty
+    assert (await after.sender_key(GROUP, OLD)).is_empty
+    store.settle()
+    assert (store.ratchet_rows, store.sender_key_rows) == ({}, {})
+
+
 @pytest.mark.requirement("C13")
 async def test_another_stage_sees_only_what_is_committed(stage: Stage, store: MemoryStore) -> None:
     first, second = Draft(stage), Draft(stage)
@@ -204,14 +222,16 @@ async def test_a_stranger_is_one_until_something_is_written_under_the_name(
 async def test_pre_keys_of_a_batch_are_read_in_one_go_but_for_those_used_up(
     stage: Stage, store: MemoryStore
 ) -> None:
-    for key_id in (7, 8):
+    for key_id in (7, 8, 9):
         store.pre_key_rows[key_id] = KeyPair.generate().private
     draft = Draft(stage)
     draft.consume_pre_key(7)
     draft.submit()
-    await stage.load_pre_keys([7, 8])
+    await stage.load_pre_keys([7, 8, 9])
     await committed(store)
-    assert await stage.pre_key(8) == store.pre_key_rows[8]
+    for key_id in (8, 9):
+        assert await stage.pre_key(key_id) == store.pre_key_rows[key_id]
+    await stage.load_pre_keys([])
     assert store.reads.count("pre_keys") == 1
     assert await stage.pre_key(7) is None
     second = Draft(stage)
