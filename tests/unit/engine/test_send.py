@@ -288,6 +288,18 @@ async def test_a_group_gets_the_key_with_the_first_message_and_the_next_one_with
     assert post.server.asked == ["w:g2", "usync", "encrypt"]
 
 
+@pytest.mark.parametrize("chat", [ANA, GROUP])
+async def test_media_are_named_beside_what_holds_them(post: Post, chat: str) -> None:
+    body = wa_pb2.Message(imageMessage=wa_pb2.Message.ImageMessage(caption="us"))
+    image = message(key("M1", chat=chat, from_me=True), body=body.SerializeToString())
+    await post.sender.send(image)
+    [stanza] = post.desk.answered.nodes
+    keys = [to.need("enc") for to in stanza.need("participants").children]
+    holding = keys if chat == ANA else [stanza.need("enc")]
+    assert {enc.attr("mediatype") for enc in holding} == {"image"}
+    assert chat == ANA or all("mediatype" not in enc.attrs for enc in keys)
+
+
 async def test_who_gets_the_key_counts_as_a_holder_once_the_server_has_the_message(
     post: Post,
 ) -> None:
