@@ -40,6 +40,10 @@ _RECREATE_AFTER = timedelta(hours=1)
 
 _REMEMBERED = 1024
 
+_ASKED_AGAIN_AFTER_S = (5.0, 20.0)
+"""Waits until a server that could not help is asked again what a request needs. The asker has no
+clock for it: it asks once for each time that it cannot read the message (§4.5)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Request:
@@ -104,13 +108,24 @@ class RetryAnswers:
             message = await self._message(request.message_id)
             if message is None or not self._allowed(request):
                 return None
-            if not await self._was_addressed(request, message):
-                log.warning("resend_refused", reason="not_a_recipient")
-                return None
-            return _Due(request=request, message=message, bundle=await self._bundle(request))
+            for wait_s in _ASKED_AGAIN_AFTER_S:
+                try:
+                    return await self._granted(request, message)
+                except (QueryFailed, QueryTimedOut) as error:
+                    if isinstance(error, QueryFailed) and error.is_final:
+                        raise
+                    log.warning("resend_waits", reason=str(error), retry_in_s=wait_s)
+                    await self._clock.sleep(wait_s)
+            return await self._granted(request, message)
         except (QueryFailed, QueryTimedOut, WireError):
-            # The asker will ask again; its next request finds a server that answers.
             return None
+
+    async def _granted(self, request: _Request, message: Message) -> _Due | None:
+        """Ask the server what is needed to grant a request, None if it is not to be granted."""
+        if not await self._was_addressed(request, message):
+            log.warning("resend_refused", reason="not_a_recipient")
+            return None
+        return _Due(request=request, message=message, bundle=await self._bundle(request))
 
     async def _was_addressed(self, request: _Request, message: Message) -> bool:
         """Tell whether the asker is one whom the message was for: nobody else may have it."""
@@ -175,10 +190,11 @@ class RetryAnswers:
             last = self._recreated.get(request.device)
             if request.count < 2 or (last is not None and abs(now - last) < _RECREATE_AFTER):
                 return None
+        found = await fetch_bundles(self._queries, [request.device])
         self._recreated[request.device] = now
         while len(self._recreated) > _REMEMBERED:
             self._recreated.popitem(last=False)
-        return (await fetch_bundles(self._queries, [request.device])).get(request.device)
+        return found.get(request.device)
 
     async def _resend(self, draft: Draft, due: _Due) -> Node | None:
         """Encrypt for who asked; None if that device cannot be reached."""

@@ -310,11 +310,47 @@ async def test_our_phone_gets_a_group_message_though_it_is_not_listed(sender: Se
 
 
 @pytest.mark.parametrize("trouble", [QueryFailed(503, "busy"), QueryTimedOut("no answer")])
-async def test_what_cannot_be_answered_is_acknowledged(sender: Sender, trouble: Exception) -> None:
+@pytest.mark.parametrize("chat", [ANA, GROUP])
+async def test_a_server_that_cannot_help_now_is_asked_again(
+    sender: Sender, chat: str, trouble: Exception
+) -> None:
+    """Nobody else would: who could not read a message asks for it once."""
+    sender.sent("M1", chat)
+    sender.server.members = [ANA]
+    ana = sender.server.peers[ANA] = await sender.known()
+    sender.server.trouble = trouble
+    asked = request("M1", chat, count=2, **({"participant": ANA} if chat == GROUP else {}))
+    asking = asyncio.create_task(sender.asked(asked))
+    await sender.desk.clock.until_asleep(5)
+    await sender.desk.clock.advance(5)
+    await sender.desk.clock.until_asleep(20)
+    assert sender.desk.answered.nodes == []
+    sender.server.trouble = None
+    await sender.desk.clock.advance(20)
+    again, ack = await asking
+    assert (again.need("enc").attr("type"), ack.tag) == ("pkmsg", "ack"), "on a fresh ratchet"
+    assert read(ana, again).conversation == "text M1"
+
+
+@pytest.mark.parametrize(
+    ("trouble", "tries"),
+    [
+        (QueryFailed(503, "busy"), 3),
+        (QueryTimedOut("no answer"), 3),
+        (QueryFailed(404, "nobody"), 1),
+    ],
+)
+async def test_what_cannot_be_answered_is_acknowledged(
+    sender: Sender, trouble: Exception, tries: int
+) -> None:
     assert [one.tag for one in await sender.asked(request("unknown"))] == ["ack"]
     sender.sent("M1")
     sender.server.trouble = trouble
-    assert [one.tag for one in await sender.asked(request("M1"))] == ["ack"]
+    asking = asyncio.create_task(sender.asked(request("M1")))
+    await asyncio.sleep(0)
+    await sender.desk.clock.advance(25)
+    assert [one.tag for one in await asking] == ["ack"]
+    assert len(sender.server.asked) == tries
     sender.server.trouble = None
     # There are no keys, neither.
     assert [one.tag for one in await sender.asked(request("M1"))] == ["ack"]
