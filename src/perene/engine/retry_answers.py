@@ -202,17 +202,19 @@ class RetryAnswers:
         content = await self._content(draft, due)
         if content is None:
             return None
+        # Once more: the LID may have shown while the keys came, and the ratchet moved to it.
+        device = self._stage.book.canonical(request.device)
         recipient = Addressed(
-            device=request.device, wire=request.wire, plaintext=content.SerializeToString()
+            device=device, wire=request.wire, plaintext=content.SerializeToString()
         )
         said = {"count": str(request.count), **media_attrs(content)}
         enc = await seal_enc(draft, recipient, due.bundle, own, said)
         if enc is None:
-            self._devices.forget(request.device)
+            self._devices.forget(device)
             return None
         chat = due.message.key.chat
         if Jid.parse(chat).is_group:
-            holder = str(signal_address(request.device))
+            holder = str(signal_address(device))
             draft.holders.change(HolderChange(group=chat, added=(holder,)))
         first_contact = enc.attrs["type"] == "pkmsg"
         children = (enc, device_identity(own)) if first_contact else (enc,)

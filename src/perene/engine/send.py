@@ -36,7 +36,7 @@ from perene.wire.node import Node
 from perene.wire.proto import wa_pb2
 
 _ATTEMPTS = 3
-"""How often a group that changes meanwhile is asked for, before other chats have their turn."""
+"""How often a message is made ready whose recipients change meanwhile, before others go first."""
 
 
 class Sender:
@@ -72,10 +72,11 @@ class Sender:
             raise CannotSend(FailureCode.UNREADABLE_MESSAGE, "the stored message is not readable")
         try:
             chat = Jid.parse(message.key.chat)
-            if chat.is_group:
-                await self._send_to_members(message, chat, content)
-            else:
-                await self._send_direct(message, chat, content)
+            attempt = self._send_group if chat.is_group else self._send_direct
+            for _ in range(_ATTEMPTS):
+                if await attempt(message, chat, content):
+                    return
+            raise QueryTimedOut("whom it is for has changed each time that it was known")
         except QueryFailed as error:
             if error.is_final:
                 raise CannotSend(
@@ -118,7 +119,8 @@ class Sender:
             self._answers.put(committed)
         return committed
 
-    async def _send_direct(self, message: Message, chat: Jid, content: wa_pb2.Message) -> None:
+    async def _send_direct(self, message: Message, chat: Jid, content: wa_pb2.Message) -> bool:
+        """Send to a person, False if their address changes before the message is encrypted."""
         own = self._stage.credentials
         listed = await self._devices.of([chat, own.own_pn.bare])
         await self._learn(self._devices.take_learnt())
@@ -131,6 +133,8 @@ class Sender:
         bundles = await self._missing_bundles([recipient.device for recipient in recipients])
         token = await self._tokens.shown_to(chat)
         async with self._stage.lock:
+            if self._has_moved(recipient.device for recipient in recipients):
+                return False
             draft = Draft(self._stage)
             sealed = await seal_for_devices(draft, recipients, bundles, own, media_attrs(content))
             if not theirs.intersection(sealed.reached):
@@ -147,6 +151,7 @@ class Sender:
             self._hashes.sent(message.key.id, participant_hash(r.device for r in recipients))
             self._answers.put(draft.submit(), node)
         await self._tokens.wrote_to(chat)
+        return True
 
     def _recipients(
         self,
@@ -167,14 +172,8 @@ class Sender:
             recipients = list({r.device: r for r in recipients}.values())
         return recipients
 
-    async def _send_to_members(self, message: Message, chat: Jid, content: wa_pb2.Message) -> None:
-        for _ in range(_ATTEMPTS):
-            if await self._send_group(message, chat, content):
-                return
-        raise QueryTimedOut("the group has changed each time that its members were known")
-
     async def _send_group(self, message: Message, chat: Jid, content: wa_pb2.Message) -> bool:
-        """Send to all in a group, False if it changes before the message is encrypted."""
+        """Send to all in a group, False if that changes before the message is encrypted."""
         own = self._stage.credentials
         group = await self._groups.get(chat)
         devices = await self._devices_in(group)
@@ -184,7 +183,7 @@ class Sender:
         async with self._stage.lock:
             # While the bundles came, somebody may have left and taken our key along. Nobody else is
             # to have that one any more, and who has left is not to have the next.
-            if not self._groups.is_current(chat, group):
+            if not self._groups.is_current(chat, group) or self._has_moved(devices):
                 return False
             newcomers = await self._newcomers(message.key.id, chat, devices)
             draft = Draft(self._stage)
@@ -216,6 +215,10 @@ class Sender:
             self._hashes.sent(message.key.id, phash)
             self._answers.put(draft.submit(), node)
         return True
+
+    def _has_moved(self, devices: Iterable[Jid]) -> bool:
+        """Tell whether the LID of one of these is known by now, and its ratchet kept under that."""
+        return any(d.is_pn and self._stage.book.canonical(d) != d for d in devices)
 
     async def _devices_in(self, group: Group) -> dict[Jid, Jid]:
         """Return all devices in a group but this one, and the address of each on the wire.

@@ -8,10 +8,12 @@ import pytest
 
 from perene.core.ids import MessageId
 from perene.core.messages import Message
-from perene.core.unit import HolderChange
+from perene.core.unit import AddressPair, HolderChange
 from perene.engine.devices import Devices
+from perene.engine.draft import Draft
 from perene.engine.errors import QueryFailed, QueryTimedOut
 from perene.engine.groups import Groups
+from perene.engine.moving import learn
 from perene.engine.queries import Queries
 from perene.engine.retry_answers import RetryAnswers
 from perene.signal import (
@@ -217,6 +219,26 @@ async def test_who_asks_by_number_is_the_person_of_the_chat(sender: Sender) -> N
     again, _ = await sender.asked(request("M1", ANA_PN))
     assert again.attrs["to"] == ANA_PN
     assert read(ana, again).conversation == "text M1"
+
+
+async def test_whose_lid_shows_while_the_keys_come_is_answered_under_it(sender: Sender) -> None:
+    sender.sent("M1", GROUP)
+    sender.server.members = [ANA_PN]
+    ana = sender.server.peers[ANA_PN] = Peer(sender.desk)
+    ask = sender.server.ask
+
+    async def moving(namespace: str, kind: str, *content: Node, **more: object) -> Node:
+        if namespace == "encrypt":
+            draft = Draft(sender.desk.stage)
+            await learn(draft, [AddressPair(pn=ANA_PN, lid=ANA)])
+            draft.submit()
+        return await ask(namespace, kind, *content, **more)
+
+    with patch.object(sender.server, "ask", moving):
+        again, _ = await sender.asked(request("M1", GROUP, participant=ANA_PN))
+    assert (again.attr("participant"), read(ana, again).conversation) == (ANA_PN, "text M1")
+    assert set(sender.desk.store.ratchet_rows) == {"200000000000002_1.0"}
+    assert await sender.desk.stage.holders.of(GROUP) == {"200000000000002_1.0"}
 
 
 async def test_who_asks_by_lid_is_the_person_whose_number_the_chat_has(sender: Sender) -> None:

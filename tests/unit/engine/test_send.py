@@ -9,7 +9,7 @@ import pytest
 from perene.core.failures import Failure, FailureCode
 from perene.core.ids import MessageId
 from perene.core.messages import Message, Status
-from perene.core.unit import AddressPair
+from perene.core.unit import AddressPair, Unit
 from perene.engine.answers import Answers
 from perene.engine.device_hashes import DeviceHashes, participant_hash
 from perene.engine.devices import Devices
@@ -17,6 +17,7 @@ from perene.engine.draft import Draft
 from perene.engine.errors import CannotSend, QueryFailed, QueryTimedOut
 from perene.engine.group_key import give_up
 from perene.engine.groups import Groups
+from perene.engine.moving import learn
 from perene.engine.privacy_tokens import PrivacyTokens
 from perene.engine.queries import Queries
 from perene.engine.send import Sender
@@ -433,6 +434,20 @@ async def test_nothing_is_encrypted_while_another_is_at_the_ratchets(post: Post,
     assert len(post.desk.store.units) == units + 1
 
 
+@pytest.mark.parametrize("chat", [ANA, ANA_PN, GROUP])
+async def test_no_ratchet_is_read_or_moved_while_another_is_at_them(post: Post, chat: str) -> None:
+    """What is read then would be laid over what the other makes of it: keys would serve twice."""
+    post.server.devices[ANA_PN] = (0,)
+    post.server.numbers = {ANA: ANA_PN}
+    store = post.desk.store
+    async with post.desk.stage.lock:
+        sending = asyncio.create_task(post.send(to=chat))
+        for _ in range(99):
+            await asyncio.sleep(0)
+        assert (store.units, store.reads) == ([], [])
+    await sending
+
+
 @pytest.mark.parametrize("chat", [ANA, GROUP])
 async def test_nothing_is_encrypted_while_another_took_its_turn_as_the_keys_came(
     post: Post, chat: str
@@ -478,6 +493,57 @@ async def test_who_is_written_to_by_number_has_the_ratchet_of_their_lid(
     pairs = [pair for unit in post.desk.store.units for pair in unit.address_pairs]
     assert pairs == ([] if known else [AddressPair(pn=ANA_PN, lid=ANA)])
     assert "200000000000002_1.0" in post.desk.store.ratchet_rows
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["new", "with a ratchet"])
+@pytest.mark.parametrize("chat", [ANA_PN, GROUP])
+async def test_whose_lid_shows_while_a_message_is_made_ready_is_written_to_under_it(
+    post: Post, chat: str, *, known: bool
+) -> None:
+    """As it does when both write at once: what is kept under the number has moved by then."""
+    third = "200000000000003@lid"
+    post.server.peers |= {ANA_PN: post.server.peers[ANA], third: Peer(post.desk, third)}
+    post.server.devices = {ANA_PN: (0,), OWN_PHONE_PN: (3,), third: (0,)}
+    post.server.members = (ANA_PN,)
+    if known:
+        await post.send("before", to=ANA_PN, id_="M0")
+        post.server.members = (ANA_PN, third)  # whose keys are asked for
+    moved: list[Unit] = []
+
+    async def moving(*_: object) -> tuple[Node, ...]:
+        async with post.desk.stage.lock:
+            draft = Draft(post.desk.stage)
+            await learn(draft, [AddressPair(pn=ANA_PN, lid=ANA)])
+            if draft.pairs:
+                draft.submit()
+                moved.append(post.desk.store.units[-1])
+        return ()
+
+    async def ask(namespace: str, kind: str, *content: Node, **more: object) -> Node:
+        answer = await Server.ask(post.server, namespace, kind, *content, **more)
+        if namespace == "encrypt":
+            await moving()
+        return answer
+
+    post.tokens.shown_to.side_effect = moving
+    with patch.object(post.server, "ask", ask):
+        stanza = await post.send(to=chat)
+    assert len(moved) == 1
+    post.server.peers[ANA_PN] = post.server.peers[ANA]
+    given = post.read(ANA_PN, stanza)
+    assert (given.conversation or given.senderKeyDistributionMessage.groupId) in ("hello", GROUP)
+    rows = set(post.desk.store.ratchet_rows)
+    assert "200000000000002_1.0" in rows
+    assert "15550000002.0" not in rows
+
+
+async def test_a_member_who_is_listed_by_number_has_the_ratchet_of_their_lid(post: Post) -> None:
+    post.server.members = (ANA_PN, OWN_PHONE_PN)
+    post.server.devices[ANA_PN] = (0,)
+    post.server.numbers = {ANA: ANA_PN}
+    assert addressed(await post.send(to=GROUP)) == [ANA_PN, OWN_PHONE_PN]
+    rows = post.desk.store.ratchet_rows
+    assert set(rows) == {"200000000000002_1.0", "100000000000001_1.0"}
 
 
 async def test_a_device_of_somebody_else_may_have_the_number_of_this_one(post: Post) -> None:
