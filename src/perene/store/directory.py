@@ -36,13 +36,17 @@ class Directory:
         other address is found out before its event is told.
         """
         fresh: dict[Pair, None] = {}
+        changed: set[Place] = set()
         for entry in entries:
-            view = self._view(entry.session)
+            session, view = entry.session.key, self._view(entry.session)
             for pn, lid in _pairs(entry):
-                if view.known_canonical(pn) != lid:
+                both = {(session, pn), (session, lid)}
+                # What was known is news again behind a pair that contradicts it.
+                if view.known_canonical(pn) != lid or not changed.isdisjoint(both):
                     # Of contradicting pairs the last one counts, so it must stay the last.
-                    fresh.pop((entry.session.key, pn, lid), None)
-                    fresh[entry.session.key, pn, lid] = None
+                    fresh.pop((session, pn, lid), None)
+                    fresh[session, pn, lid] = None
+                    changed |= both
         if fresh:
             self._learn(list(fresh))
 

@@ -240,6 +240,13 @@ async def test_a_person_with_a_new_number_keeps_their_conversation(store: Store)
     assert await chats(store) == {LID: ["A", "B"], PN: ["C"]}
 
 
+async def test_an_old_number_leads_nowhere_once_the_new_one_is_known(store: Store) -> None:
+    """Also for what is committed with that, and though it was used just before."""
+    await store.commit([pair(), said("A", PN)])
+    await store.commit([pair(OTHER_PN, LID), said("B", PN), said("C", OTHER_PN)])
+    assert await chats(store) == {LID: ["A", "C"], PN: ["B"]}
+
+
 async def test_who_has_not_written_yet_may_change_numbers_too(store: Store) -> None:
     reader = store.reader(ANA, Epoch(0))
     await store.commit([pair(), pair(OTHER_PN, OTHER_LID)])
@@ -263,6 +270,18 @@ async def test_of_contradicting_pairs_in_one_batch_the_last_one_counts(store: St
     await store.commit([pair("3@s.whatsapp.net", "3@lid"), pair("4@s.whatsapp.net", "3@lid")])
     found = await store.reader(ANA, Epoch(0)).address_pairs(["3@lid", "3@s.whatsapp.net"])
     assert found == [AddressPair(pn="4@s.whatsapp.net", lid="3@lid")]
+
+
+@pytest.mark.parametrize("between", [(PN, OTHER_LID), (OTHER_PN, LID)])
+async def test_a_pair_that_is_told_again_after_another_counts(
+    store: Store, between: tuple[str, str]
+) -> None:
+    """Also if it was known before that other one came with it in one batch."""
+    await store.commit([pair(), said("A", PN)])
+    await store.commit([pair(*between), pair(), said("B", PN)])
+    assert await chats(store) == {LID: ["A", "B"]}
+    reader = store.reader(ANA, Epoch(0))
+    assert await reader.address_pairs([PN, *between]) == [AddressPair(pn=PN, lid=LID)]
 
 
 async def test_addresses_with_a_device_are_the_persons(store: Store) -> None:
