@@ -12,8 +12,6 @@ from tests.support.comparison import untrue
 from tests.support.world import DESK, World
 
 _BANNED: Final = ("failure", "402")
-_BANNED_AT_MOST: Final = 2
-"""One to learn of a ban, and one more for who died before that was stored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,12 +41,12 @@ class Outcome:
 
 
 async def look(
-    world: World, life: Life, moments: tuple[str, ...], *, sharp: bool, apart: bool
+    world: World, life: Life, moments: tuple[str, ...], *, troubles: int, sharp: bool, apart: bool
 ) -> Outcome:
     """Look at the database, the events, the server and people, when all has settled.
 
-    `sharp` says that there is one truth about what was ended, or tried, in each moment, `apart`
-    that whatever befell the session befell no other.
+    So many `troubles` came. `sharp` says that there is one truth about what was ended, or tried,
+    in each moment, `apart` that whatever befell the session befell no other.
     """
     views = [view.message for view in await world.stored.messages()]
     return Outcome(
@@ -62,7 +60,7 @@ async def look(
             *(await untrue(life.truth, [DESK]) if sharp else ()),
             *_miscounted("stored", (str(one.text) for one in views), [*life.written, *life.said]),
             *[problem async for problem in _mistold(world, life)],
-            *_broken(world, life),
+            *_broken(world, life, troubles),
             *[problem async for problem in life.neighbour.problems(undisturbed=apart)],
         ),
     )
@@ -80,11 +78,12 @@ async def _mistold(world: World, life: Life) -> AsyncIterator[str]:
         yield "two logins were told, and no end between"
 
 
-def _broken(world: World, life: Life) -> Iterator[str]:
+def _broken(world: World, life: Life, troubles: int) -> Iterator[str]:
     if reused := world.simulator.evidence.reused_keys:
         yield f"keys used twice: {reused}"
     banned = [one for one in life.truth.attempts[DESK] if one.evidence == _BANNED]
-    if len(banned) > _BANNED_AT_MOST:
+    # One is to learn of a ban, and one more for each trouble that came before that was stored.
+    if len(banned) > 1 + troubles:
         yield f"{len(banned)} logins while it was banned"
     if left := len(life.device.mailbox):
         yield f"{left} stanzas have no answer"

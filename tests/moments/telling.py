@@ -67,15 +67,17 @@ class _Telling:
         """Perene is to end, or has: the story begins anew."""
         self._killed = False
         self._is_stopping = False
-        alone = len(troubles) < 2
+        self._troubles = len(troubles)
+        alone = self._troubles < 2
         self._sharp = alone and _SHARP.issuperset(troubles.values())
         self._apart = alone and _OF_ONE.issuperset(troubles.values())
-        acts = Troubles(world, life.truth, kill=self._kill, restart=self._restart)
+        acts = Troubles(world, life.truth, kill=self._kill, restart=self._restart, seed=seed)
         self._moments = Moments(world, acts.befall(troubles), seed=seed)
+        self._names: tuple[str, ...] = ()
 
     async def told(self) -> Outcome:
         """Tell it to the end, and return what came of it."""
-        while not await self._unless_ended(self._story(self._life)):
+        while not await self._unless_ended(self._to_the_end()):
             if not self._killed:
                 await self._stop()
             if self._killed:
@@ -85,9 +87,19 @@ class _Telling:
             self._ended.clear()
             await self._world.pass_time(_START_S)
             await self._world.perene.start()
-        names = self._moments.enough()
+        return await look(
+            self._world,
+            self._life,
+            self._names,
+            troubles=self._troubles,
+            sharp=self._sharp,
+            apart=self._apart,
+        )
+
+    async def _to_the_end(self) -> None:
+        await self._story(self._life)
+        self._names = self._moments.enough()
         await self._world.pass_time(_AFTER_S)
-        return await look(self._world, self._life, names, sharp=self._sharp, apart=self._apart)
 
     def _kill(self) -> None:
         self._killed = True

@@ -1,6 +1,7 @@
 """What can befall Perene in a moment."""
 
 import asyncio
+import random
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Final
@@ -14,6 +15,8 @@ from tests.support.truth import Truth
 from tests.support.world import DESK, World
 
 _OUTAGE_S: Final = 15.0
+_OUTLIVED_S: Final = (0.0, 0.1, 1.0, 12.0)
+"""How long a service may live on after another one has taken its place."""
 
 
 class Trouble(StrEnum):
@@ -31,6 +34,9 @@ class Trouble(StrEnum):
     """What was just committed is said to have failed."""
     BUG = "bug"
     """A bug ends the session's task."""
+    TAKEN = "taken"
+    """Another service becomes the owner of the session. This one lives on for a while, as one does
+    that was given up too early; then it is gone, and the story goes on with the other."""
     ENGINE_BUG = "engine-bug"
     """A bug ends what was under way on the connection, or was to make one."""
 
@@ -58,12 +64,14 @@ class Troubles:
         *,
         kill: Callable[[], None],
         restart: Callable[[], None],
+        seed: int,
     ) -> None:
         self._world = world
         self._truth = truth
         self._kill = kill
         self._restart = restart
-        self._healing: list[asyncio.Task[None]] = []
+        self._dice = random.Random(seed)
+        self._later: list[asyncio.Task[None]] = []
 
     def befall(self, troubles: Mapping[int, Trouble]) -> Mapping[int, Befall]:
         """Return what is to happen in moments, in place of its names."""
@@ -74,6 +82,7 @@ class Troubles:
             Trouble.HALF_OPEN: self._half_open,
             Trouble.AWAY: self._away,
             Trouble.UNHEARD: self._unheard,
+            Trouble.TAKEN: self._taken,
             Trouble.BUG: self._bug,
             Trouble.ENGINE_BUG: self._engine_bug,
         }
@@ -103,11 +112,21 @@ class Troubles:
             await self._world.clock.sleep(_OUTAGE_S)
             self._world.storage.recovers()
 
-        self._healing.append(asyncio.create_task(heal()))
+        self._later.append(asyncio.create_task(heal()))
 
     async def _unheard(self, moment: str) -> None:
         if moment == WRITE:
             raise StorageUnavailable("the answer was lost")
+
+    async def _taken(self, _: str) -> None:
+        self._world.perene.lose_to_another()
+        left_s = self._dice.choice(_OUTLIVED_S)
+
+        async def go() -> None:
+            await self._world.clock.sleep(left_s)
+            self._kill()
+
+        self._later.append(asyncio.create_task(go()))
 
     async def _bug(self, _: str) -> None:
         task = self._world.perene.supervisor.roster.tasks.get(DESK)

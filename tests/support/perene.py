@@ -10,6 +10,7 @@ from typing import Any
 
 from perene.app.owned_stores import OwnedStores
 from perene.core.account import ReachOutPolicy
+from perene.core.errors import StorageUnavailable
 from perene.core.ids import GroupId, SessionId
 from perene.core.notices import Observer
 from perene.core.policy import POLICIES
@@ -23,6 +24,8 @@ from perene.engine.content import readable_fields, text_message
 from perene.engine.endpoint import Endpoint
 from perene.engine.listening import HearingMemory
 from perene.engine.ports import SessionStore
+from perene.store import ownership
+from perene.store.database import Database
 from perene.store.store import Store
 from perene.supervisor.desks.account import AccountDesk
 from perene.supervisor.desks.events import EventFeed
@@ -127,7 +130,9 @@ class Perene:
             self._url,
             clock=self._clock,
             key_file=self._folder / "master.key",
+            guard=self._require_hold,
         )
+        self._has_lost_database = False
         last_life = await self.store.last_life()  # before `storage` counts what is asked
         self._storage.attach(self.store.database)
         self.committer = Committer(
@@ -263,7 +268,20 @@ class Perene:
         """Tell whether the connections of all of these are open."""
         return all(self.state(session) is State.OPEN for session in sessions)
 
+    def lose_to_another(self, session: SessionId = DESK) -> None:
+        """Let another service hold the database, and become the owner of a session in it."""
+        self._has_lost_database = True
+        database = Database.open(self._url, migrate=False)
+        try:
+            database.write_now(ownership.acquire, [(session, None)])
+        finally:
+            database.close_now()
+
     # --- its edges --------------------------------------------------------------------------------
+
+    def _require_hold(self, _: object) -> None:
+        if self._has_lost_database:
+            raise StorageUnavailable("another service holds the database")
 
     async def _commit(self, units: Sequence[Unit], group: GroupId) -> Sequence[Outcome]:
         await self.commits.turn(units)
