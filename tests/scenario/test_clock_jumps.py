@@ -186,6 +186,7 @@ async def test_a_start_with_a_clock_that_lost_the_time_waits_for_the_right_one(
     janitor = Janitor(
         world.perene.store,
         world.clock,
+        world.perene.retries,
         retention=timedelta(days=90),
         server_time=time_of(world.perene.supervisor.roster.times_told, world.clock),
     )

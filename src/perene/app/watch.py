@@ -171,6 +171,7 @@ def _looks(settings: Settings, store: Store, clock: Clock, sessions: Sessions) -
         janitor=Janitor(
             aside,
             clock,
+            sessions.retries,
             retention=timedelta(days=settings.retention_days),
             server_time=time_of(sessions.supervisor.roster.times_told, clock),
         ),

@@ -9,6 +9,7 @@ from perene.core.clock import Clock
 from perene.core.errors import StorageError
 from perene.core.server_time import ServerTime
 from perene.supervisor.ports import ComponentHealth
+from perene.supervisor.storage.retries import Retries
 
 log = structlog.stdlib.get_logger()
 
@@ -36,16 +37,25 @@ class Purging(Protocol):
 class Janitor:
     """Keeps events, outages, alerts and what recognises repetitions for `retention` each.
 
+    A database that restarts is waited for, so that nobody is alarmed by a round that would fail.
+
     How old something is, is judged by the earlier of two clocks: the machine's, and WhatsApp's as a
     login told it. A machine whose clock has leapt to 2099 would remove everything; so nothing is
     removed before the first login.
     """
 
     def __init__(
-        self, store: Purging, clock: Clock, *, retention: timedelta, server_time: ServerTime
+        self,
+        store: Purging,
+        clock: Clock,
+        retries: Retries,
+        *,
+        retention: timedelta,
+        server_time: ServerTime,
     ) -> None:
         self._store = store
         self._clock = clock
+        self._retries = retries
         self._server_time = server_time
         self._retention = retention
         self._problem: str | None = None
@@ -74,13 +84,7 @@ class Janitor:
             return
         before = min(self._clock.now(), told) - self._retention
         try:
-            gone = await self._store.purge(
-                ciphertexts_before=before,
-                idempotency_keys_before=before,
-                events_before=before,
-                outages_before=before,
-                alerts_before=before,
-            )
+            gone = await self._retries.ask(lambda: self._purge(before))
         except StorageError as error:
             self._problem = str(error)
             log.error("old_rows_not_removed", reason=self._problem, retry_in_s=_AGAIN_AFTER_S)
@@ -88,6 +92,15 @@ class Janitor:
         self._problem = None
         self._done_at = self._clock.now()
         log.info("old_rows_removed", rows=gone, before=before.isoformat(timespec="seconds"))
+
+    async def _purge(self, before: datetime) -> int:
+        return await self._store.purge(
+            ciphertexts_before=before,
+            idempotency_keys_before=before,
+            events_before=before,
+            outages_before=before,
+            alerts_before=before,
+        )
 
     def health(self) -> ComponentHealth:
         """Tell whether old rows were removed, and when."""
