@@ -1,6 +1,7 @@
 """The send loop of a connection: what is queued in the store goes out, in order."""
 
 import asyncio
+import math
 from collections import Counter
 
 import structlog
@@ -58,7 +59,8 @@ class SendLoop:
         self._busy = asyncio.Event()
         """Set while there may be messages on the wire."""
         self._on_wire: dict[MessageId, float] = {}
-        """Messages that wait for the server's answer, and the monotonic second each left at."""
+        """Messages that wait for the server's answer, and the monotonic second each left at: for
+        the one that is being made ready, which can take longer than any answer, none yet."""
         self._overdue: Counter[MessageId] = Counter()
         """How often the answer to a message was waited for in vain."""
         self._held: dict[str, float] = {}
@@ -138,11 +140,13 @@ class SendLoop:
 
     async def _send(self, message: Message) -> bool:
         """Send or refuse a message; False if it stays where it is, and its chat is held."""
-        self._on_wire[message.key.id] = self._clock.monotonic()
+        self._on_wire[message.key.id] = math.inf
         self._busy.set()
         try:
             if await self._reach_out.may_send(message):
                 await self._sender.send(message)
+                if message.key.id in self._on_wire:
+                    self._on_wire[message.key.id] = self._clock.monotonic()
             else:
                 failure = Failure(code=FailureCode.REACH_OUT_LIMITED)
                 await self._refuse(message, failure, REFUSED_HERE)

@@ -156,6 +156,15 @@ class Unhelpful:
             await self.clock.advance(1.0)
 
 
+class Thorough(Unhelpful):
+    """A sender that takes its time, and a server that does not answer."""
+
+    async def send(self, wanted: Message) -> None:
+        self.asked.append((wanted.key.chat, self.clock.monotonic()))
+        await self.clock.sleep(100.0)
+        self.sent.append(wanted.key.id)
+
+
 class Slow(Unhelpful):
     """The same, and it takes a while to send where the server does help."""
 
@@ -163,6 +172,26 @@ class Slow(Unhelpful):
         if wanted.key.chat not in self.error:
             await self.clock.sleep(6.0)
         await super().send(wanted)
+
+
+async def test_a_message_that_takes_long_to_make_ready_goes_out_once() -> None:
+    """The server is given its time to answer from when the message has left."""
+    desk = Thorough(VirtualClock(), GOOD)
+    async with desk.running():
+        await desk.live(150)
+        assert desk.sent == ["0"]
+        desk.loop.answered(desk.queued.pop().key.id)
+        await desk.live(200)
+    assert desk.sent == ["0"]
+
+
+async def test_a_message_that_is_not_answered_goes_out_again_ever_more_seldom() -> None:
+    desk = Thorough(VirtualClock(), GOOD)
+    async with desk.running():
+        await desk.live(900)
+    gaps = _gaps([at for _, at in desk.asked])
+    for gap, patience in zip(gaps, (75, 150, 225), strict=True):
+        assert 100 + patience <= gap <= 100 + patience + 16
 
 
 class Ticking(VirtualClock):
