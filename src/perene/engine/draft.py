@@ -56,15 +56,16 @@ class Draft:
     async def ratchets_of(self, name: str) -> set[Address]:
         """Return the addresses of a Signal name that have, or may have, a ratchet."""
         stage = self._stage
+        # Looked at first: what is committed meanwhile may go from here, and is not in the answer.
+        staged = [address for address in stage.ratchets if _belongs(address, name)]
         stored = () if stage.is_stranger(name) else await stage.store.ratchet_addresses([name])
-        staged = (address for address in stage.ratchets if _belongs(address, name))
         return {Address.parse(address) for address in (*stored, *staged)}
 
     async def sender_keys_of(self, name: str) -> set[tuple[str, Address]]:
         """Return the groups and addresses of a Signal name that may have a sender key."""
         stage = self._stage
+        staged = [key for key in stage.sender_keys if _belongs(key[1], name)]
         stored = () if stage.is_stranger(name) else await stage.store.sender_key_addresses([name])
-        staged = (key for key in stage.sender_keys if _belongs(key[1], name))
         return {(group, Address.parse(address)) for group, address in (*stored, *staged)}
 
     async def ratchet(self, address: Address) -> Ratchet:

@@ -8,7 +8,7 @@ connection starts from what is stored.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 from perene.core.errors import UnreadableState
 from perene.core.messages import LedgerEntry, MessageKey
@@ -86,10 +86,16 @@ class Stage:
         """
         self._strangers.clear()
         if names:
-            stored = {Address.parse(a).name for a in await self.store.ratchet_addresses(names)}
+            # What is being committed now is in the store by the time that it may go from here.
+            known = {Address.parse(address).name for address in self._uncommitted_addresses()}
+            stored = await self.store.ratchet_addresses(names)
             keys = await self.store.sender_key_addresses(names)
-            stored.update(Address.parse(address).name for _group, address in keys)
-            self._strangers.update(name for name in names if name not in stored)
+            known.update(Address.parse(a).name for a in (*stored, *(key[1] for key in keys)))
+            self._strangers.update(name for name in names if name not in known)
+
+    def _uncommitted_addresses(self) -> Iterator[str]:
+        yield from (key for key in self.ratchets if key in self._uncommitted)
+        yield from (key[1] for key in self.sender_keys if key in self._uncommitted)
 
     def is_stranger(self, name: str) -> bool:
         """Tell whether the store is known to have neither ratchet nor sender key of a name."""

@@ -1,5 +1,7 @@
 """Staged state: drafts over a stage over a store, true only by a commit."""
 
+from unittest.mock import patch
+
 import pytest
 
 from perene.core.errors import UnreadableState
@@ -217,6 +219,53 @@ async def test_a_stranger_is_one_until_something_is_written_under_the_name(
     assert [stage.is_stranger(name) for name in names] == [False, False, False, True]
     await stage.look_for_strangers([])
     assert not stage.is_stranger("nobody")
+
+
+@pytest.mark.parametrize("what", ["ratchet", "sender key"])
+async def test_whose_first_ratchet_is_being_committed_is_no_stranger(
+    stage: Stage, store: MemoryStore, what: str
+) -> None:
+    """It is in the store before it is forgotten here, and has to be found there."""
+    draft = Draft(stage)
+    if what == "ratchet":
+        draft.set_ratchet(OLD, RATCHET)
+    else:
+        draft.set_sender_key(GROUP, OLD, create_sender_key(SenderKeyRecord.empty))
+    draft.submit()
+    await stage.look_for_strangers([OLD.name, "nobody"])
+    await committed(store)
+    stage.ratchets.clear()
+    stage.sender_keys.clear()
+    assert await Draft(stage).ratchets_of(OLD.name) == ({OLD} if what == "ratchet" else set())
+    assert await Draft(stage).sender_keys_of(OLD.name) == (
+        {(GROUP, OLD)} if what == "sender key" else set()
+    )
+    assert stage.is_stranger("nobody")
+
+
+async def test_what_is_committed_and_forgotten_while_the_store_answers_is_found(
+    stage: Stage, store: MemoryStore
+) -> None:
+    draft = Draft(stage)
+    draft.set_ratchet(OLD, RATCHET)
+    draft.set_sender_key(GROUP, OLD, create_sender_key(SenderKeyRecord.empty))
+    draft.submit()
+
+    async def forgotten(_names: object) -> list[str]:
+        await committed(store)
+        stage.ratchets.clear()
+        stage.sender_keys.clear()
+        return []
+
+    with (
+        patch.object(store, "ratchet_addresses", forgotten),
+        patch.object(store, "sender_key_addresses", forgotten),
+    ):
+        assert await Draft(stage).sender_keys_of(OLD.name) == {(GROUP, OLD)}
+        draft = Draft(stage)
+        draft.set_ratchet(OLD, RATCHET)
+        draft.submit()
+        assert await Draft(stage).ratchets_of(OLD.name) == {OLD}
 
 
 async def test_pre_keys_of_a_batch_are_read_in_one_go_but_for_those_used_up(
