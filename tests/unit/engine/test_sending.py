@@ -182,6 +182,7 @@ async def test_a_message_that_takes_long_to_make_ready_goes_out_once() -> None:
         assert desk.sent == ["0"]
         desk.loop.answered(desk.queued.pop().key.id)
         await desk.live(200)
+        assert desk.clock.asleep == [], "who waits for nothing wakes nobody"
     assert desk.sent == ["0"]
 
 
