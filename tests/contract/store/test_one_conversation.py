@@ -267,6 +267,8 @@ async def test_of_contradicting_pairs_in_one_batch_the_last_one_counts(store: St
     await store.commit([pair(PN, LID), pair(PN, OTHER_LID), pair(PN, LID), said("A", PN)])
     assert await chats(store) == {LID: ["A"]}
     assert await store.reader(ANA, Epoch(0)).address_pairs([PN]) == [AddressPair(pn=PN, lid=LID)]
+    await store.commit([pair(PN, "5@lid"), pair(PN, OTHER_LID), said("B", PN)])
+    assert await chats(store) == {LID: ["A"], OTHER_LID: ["B"]}
     await store.commit([pair("3@s.whatsapp.net", "3@lid"), pair("4@s.whatsapp.net", "3@lid")])
     found = await store.reader(ANA, Epoch(0)).address_pairs(["3@lid", "3@s.whatsapp.net"])
     assert found == [AddressPair(pn="4@s.whatsapp.net", lid="3@lid")]
