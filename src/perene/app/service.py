@@ -17,6 +17,7 @@ from perene.process import collector
 from perene.process.data_directory import held_data_directory
 from perene.process.log_writer import LineWriter, errors_aside
 from perene.process.logs import setup_logs
+from perene.process.open_files import raise_limit
 from perene.process.threads import Threads, in_thread
 from perene.settings import Settings, unknown_variables
 from perene.settings.alert_rules import read_alert_rules
@@ -38,6 +39,7 @@ async def serve(settings: Settings) -> None:
     DatabaseTaken because another service has the database, and ServiceFailed because a part of it
     ended by a bug, the HTTP server included: nobody could ask a service that lives on without it.
     """
+    files = raise_limit()  # before anything is opened, and before modules are loaded one by one
     _look_at_what_is_named(settings)
     with errors_aside() as errors:
         setup_logs(settings.log_level, settings.log_format)
@@ -47,7 +49,7 @@ async def serve(settings: Settings) -> None:
         with held_data_directory(settings.data_dir), held_database(settings.database) as lock:
             store = await in_thread(_open_store, settings, lock)
             try:
-                await _run(settings, store, lock, errors)
+                await _run(settings, store, lock, errors, files)
             finally:
                 await store.close()
 
@@ -60,7 +62,9 @@ def _look_at_what_is_named(settings: Settings) -> None:
     addresses(settings.alert_addresses)
 
 
-async def _run(settings: Settings, store: Store, lock: InstanceLock, errors: LineWriter) -> None:
+async def _run(
+    settings: Settings, store: Store, lock: InstanceLock, errors: LineWriter, files: int | None
+) -> None:
     clock, metrics = SystemClock(), Metrics()
     sessions = await wire_sessions(settings, store, clock, metrics)
     hold = hold_watch(lock, clock)
@@ -72,7 +76,7 @@ async def _run(settings: Settings, store: Store, lock: InstanceLock, errors: Lin
         metrics,
         sessions,
         watch,
-        most_connections=most_connections(settings),
+        most_connections=most_connections(settings, files),
     )
     history = History(store, settings.data_dir / "events.noted", clock, Threads(1, "perene-note"))
     # Before anybody asks for something that adds an event, and hides by it that some are missing.

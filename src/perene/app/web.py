@@ -5,7 +5,6 @@ from perene.app.sessions import Sessions
 from perene.app.watch import Watch
 from perene.core.clock import Clock
 from perene.engine.content import readable_fields, text_message
-from perene.process.open_files import raise_limit
 from perene.settings import Settings
 from perene.store.store import Store
 from perene.supervisor.desks.messages import MessageDesk
@@ -16,12 +15,14 @@ _REQUESTS = 10_000
 """Connections that the API takes besides event streams: some 200 MB at worst."""
 
 
-def most_connections(settings: Settings) -> int:
-    """Return how many connections the API takes: half of what may be open is for sessions."""
+def most_connections(settings: Settings, files: int | None) -> int:
+    """Return how many connections the API takes: half of what may be open is for sessions.
+
+    `files` is how many may be open, None for any number.
+    """
     # A million may be open in many a container; each costs memory, and asks for no key.
     most = settings.max_event_streams + _REQUESTS
-    limit = raise_limit()
-    return most if limit is None else min(most, limit // 2)
+    return most if files is None else min(most, files // 2)
 
 
 def wire_server(

@@ -58,12 +58,11 @@ async def test_a_start_without_a_thread_left_to_tell_of_it_goes_on(
     no_thread.assert_called_once()
 
 
-@pytest.mark.parametrize(("limit", "most"), [(1024, 512), (2**20, 10_100), (None, 10_100)])
+@pytest.mark.parametrize(("files", "most"), [(1024, 512), (2**20, 10_100), (None, 10_100)])
 def test_the_api_leaves_half_of_what_may_be_open_to_sessions_and_takes_no_endless_number(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int | None, most: int
+    tmp_path: Path, files: int | None, most: int
 ) -> None:
-    monkeypatch.setattr("perene.app.web.raise_limit", lambda: limit)
-    assert most_connections(Settings(data_dir=tmp_path, max_event_streams=100)) == most
+    assert most_connections(Settings(data_dir=tmp_path, max_event_streams=100), files) == most
 
 
 @pytest.mark.requirement("D9")

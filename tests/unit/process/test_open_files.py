@@ -36,6 +36,16 @@ def test_a_limit_that_cannot_be_raised_stays(
     assert open_files.raise_limit() == 1024
 
 
+def test_too_low_a_limit_is_told_as_what_it_is(limits: dict[str, tuple[int, int]]) -> None:
+    """Else whatever opens a file next would fail, in words of its own."""
+    limits["files"] = (64, 64)
+    assert open_files.raise_limit() == 64
+    limits["files"] = (16, 63)
+    with pytest.raises(open_files.TooFewOpenFiles, match="open 63 files") as refused:
+        open_files.raise_limit()
+    assert "ulimit -n" in refused.value.remedy
+
+
 def test_there_may_be_no_limit(limits: dict[str, tuple[int, int]]) -> None:
     limits["files"] = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
     assert open_files.raise_limit() is None
