@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -93,13 +94,42 @@ def running_postgres(settings: str) -> Generator[Postgres]:
         _prepare(folder, binaries)
         options = f"-h '' -k {folder} {settings}"
         server = Postgres(folder=folder, binaries=binaries, options=options)
-        server.start()
-        try:
-            yield server
-        finally:
-            server.stop()
+        with _mourned(server):
+            server.start()
+            try:
+                yield server
+            finally:
+                server.stop()
     finally:
         shutil.rmtree(folder)
+
+
+_MOURN = """
+import os, shutil, subprocess, sys
+program, folder, account = sys.argv[1:]
+sys.stdin.read()
+if os.path.exists(f"{folder}/data/postmaster.pid"):
+    stop = [program, "stop", "-w", "-m", "immediate", "-D", f"{folder}/data"]
+    subprocess.run(stop, cwd="/", user=account or None)
+    shutil.rmtree(folder, ignore_errors=True)
+"""
+
+
+@contextmanager
+def _mourned(server: Postgres) -> Generator[None]:
+    """Have the server ended even if this process is killed: nobody else would ever end it."""
+    command: Sequence[str | Path] = (
+        *(sys.executable, "-c", _MOURN),
+        *(server.binaries / "pg_ctl", server.folder, _account() or ""),
+    )
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,  # it ends with this process, however that does
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C is for us, and for the server only after its tests
+    ):
+        yield
 
 
 @contextmanager
@@ -163,14 +193,18 @@ def _prepare(folder: Path, binaries: Path) -> None:
     _run(binaries / "initdb", "-D", folder / "data", *options)
 
 
+def _account() -> str | None:
+    """Return the account that the server is to run under, None for our own."""
+    return _UNPRIVILEGED if os.geteuid() == 0 else None
+
+
 def _run(program: Path, *arguments: str | Path) -> None:
     """Run a program of PostgreSQL, or raise with what it wrote."""
     command: Sequence[str | Path] = (program, *arguments)
-    account = _UNPRIVILEGED if os.geteuid() == 0 else None
     # A file, not a pipe: the server keeps what it inherits open for as long as it runs.
     with tempfile.TemporaryFile() as output:
         done = subprocess.run(
-            command, check=False, user=account, stdout=output, stderr=output, cwd="/"
+            command, check=False, user=_account(), stdout=output, stderr=output, cwd="/"
         )
         if done.returncode != 0:
             output.seek(0)
