@@ -225,8 +225,11 @@ async def test_a_receipt_never_touches_a_received_message(store: Store) -> None:
 
 async def test_own_messages_are_found_by_their_id_alone(store: Store) -> None:
     reader = store.reader(ANA, Epoch(0))
+    others = [message(key("A"), body=b"not ours"), message(key("B"), body=b"not ours")]
+    earlier = message(key("A", from_me=True), body=b"sent before")
     own = message(key("A", chat=GROUP, from_me=True), body=b"to be sent again", tell=False)
-    await store.commit([unit(messages=(message(key("A"), body=b"not ours"), own))])
+    later = message(key("A", chat="2@lid"), body=b"not ours")
+    await store.commit([unit(messages=(*others, earlier, own, later))])
     assert await reader.own_message(MessageId("A")) == own
     assert await reader.own_message(MessageId("B")) is None
 
