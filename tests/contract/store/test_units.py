@@ -1,9 +1,12 @@
 """Committing units: all of a stanza's changes, or none."""
 
-from collections.abc import Callable
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import pytest
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, text, update
 
 from perene.core.errors import ForgottenEpoch, StaleEpoch, UnreadableState
 from perene.core.events import EventType
@@ -19,9 +22,12 @@ from perene.core.unit import (
     SenderKeyWrite,
     Unit,
 )
+from perene.store.database import Database
+from perene.store.ownership import acquire
 from perene.store.schema import sessions
 from perene.store.store import Store
 from perene.store.units import commit_units
+from tests.support.record import PATIENCE_S
 from tests.support.units import (
     ANA,
     GROUP,
@@ -38,6 +44,9 @@ from tests.support.units import (
 pytestmark = pytest.mark.usefixtures("ana")
 
 BOB = SessionId("bob")
+
+First = TypeVar("First")
+Second = TypeVar("Second")
 
 
 class Broken:
@@ -162,6 +171,69 @@ async def test_a_stale_owner_is_refused_and_the_others_go_on(store: Store) -> No
     assert [type(result) for result in results] == [StaleEpoch, Committed, StaleEpoch]
     assert await store.list_messages(ANA) == []
     assert len(await store.list_messages(BOB)) == 1
+
+
+async def together(
+    first: Database, work: Callable[[Connection], First], second: Awaitable[Second]
+) -> tuple[First, Second]:
+    """Commit `work` once `second`, of another process, waits for it; return what became of both."""
+    loop, done, late = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+    def commit_when_somebody_waits(connection: Connection) -> First:
+        result = work(connection)
+        loop.call_soon_threadsafe(done.set)
+        waits = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+        while not connection.execute(waits).scalar_one():
+            if late.is_set():
+                raise AssertionError("nobody waits")
+            connection.execute(text("SELECT pg_stat_clear_snapshot()"))
+        return result
+
+    async def follow() -> Second:
+        await done.wait()
+        try:
+            return await second
+        finally:
+            late.set()
+
+    async with asyncio.timeout(PATIENCE_S):
+        results = await asyncio.gather(first.write(commit_when_somebody_waits), follow())
+    return results[0], results[1]
+
+
+@pytest.mark.requirement("D9", "F9")
+@pytest.mark.parametrize("backend", ["postgresql"])
+async def test_who_takes_a_session_waits_for_what_its_owner_commits_just_now(
+    store: Store, open_store: Callable[[], Store]
+) -> None:
+    """Else it could read what is there, and go on with keys that the owner has used since."""
+    other = open_store()
+
+    def commit(connection: Connection) -> object:
+        units = [unit(messages=(message(),))]
+        return commit_units(connection, store.keyring, store.caches, units, now=START)
+
+    committed, epoch = await together(store.database, commit, other.acquire(ANA))
+    assert (committed, epoch) == ([Committed(new_messages=1)], Epoch(1))
+    assert isinstance((await store.commit([unit()]))[0], StaleEpoch)
+
+
+@pytest.mark.requirement("D9", "F9")
+@pytest.mark.parametrize("backend", ["postgresql"])
+async def test_an_owner_commits_nothing_while_its_session_is_taken(
+    store: Store, open_store: Callable[[], Store]
+) -> None:
+    other = open_store()
+
+    def take(connection: Connection) -> object:
+        return acquire(connection, [(ANA, None)])
+
+    taken, [refused] = await together(
+        other.database, take, store.commit([unit(messages=(message(),))])
+    )
+    assert taken == [Epoch(1)]
+    assert isinstance(refused, StaleEpoch)
+    assert await store.list_messages(ANA) == []
 
 
 async def test_units_of_a_session_that_is_not_there_are_nobody_elses(store: Store) -> None:
