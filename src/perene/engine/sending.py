@@ -173,7 +173,6 @@ class SendLoop:
         if too_many:
             self._failures[_ALL] = earlier + 1
             await self._clock.sleep(wait_s)
-            self._wake.set()
         else:
             self._tasks.create_task(self._wake_in(wait_s), name="held chat")
 

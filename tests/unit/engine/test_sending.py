@@ -13,7 +13,7 @@ from perene.core.messages import Message, Status
 from perene.core.unit import Committed
 from perene.engine.errors import CannotSend, QueryFailed, QueryTimedOut
 from perene.engine.ports import SessionStore
-from perene.engine.reach_out import ReachOut
+from perene.engine.reach_out import REFUSED_HERE, ReachOut
 from perene.engine.send import Sender
 from perene.engine.sending import WINDOW, SendLoop
 from tests.support.units import key, message
@@ -36,13 +36,17 @@ class SlowQueue:
 
 
 class Free:
-    """An account without limits."""
+    """An account without limits, but for chats that it may not begin."""
+
+    def __init__(self, *held: str) -> None:
+        self.held = held
+        self.recalled = 0
 
     async def recall(self) -> None:
-        """Nothing was ever said of limits."""
+        self.recalled += 1
 
     async def may_send(self, message: Message) -> bool:
-        return True
+        return message.key.chat not in self.held
 
 
 class Recorder:
@@ -125,11 +129,12 @@ class Unhelpful:
         self.error: dict[str, Exception] = {}
         self.sent: list[str] = []
         self.asked: list[tuple[str, float]] = []
+        self.account = Free()
         self.loop = SendLoop(
             cast("SessionStore", self),
             cast("Sender", self),
             clock,
-            cast("ReachOut", Free()),
+            cast("ReachOut", self.account),
         )
 
     async def queued_messages(self, limit: int) -> Sequence[Message]:
@@ -142,6 +147,13 @@ class Unhelpful:
         self.sent.append(wanted.key.id)
         self.queued.remove(wanted)
         self.loop.answered(wanted.key.id)
+
+    def queue(self, chat: str) -> None:
+        """Let the user write to a chat."""
+        number = 100 + len(self.asked)
+        one = message(key(str(number), chat=chat, from_me=True), status=Status.QUEUED)
+        self.queued.append(one)
+        self.loop.wake()
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
@@ -208,6 +220,7 @@ class Ticking(VirtualClock):
 
 
 BAD, GOOD = "120363000000000001@g.us", "15550000001@s.whatsapp.net"
+OTHER = "120363000000000002@g.us"
 
 
 @pytest.mark.parametrize("error", [QueryFailed(500, ""), QueryFailed(0, ""), QueryTimedOut("none")])
@@ -266,6 +279,63 @@ async def test_a_server_that_is_asked_too_often_is_asked_ever_more_seldom() -> N
     gaps = _gaps([at for _, at in desk.asked])
     assert gaps == sorted(gaps)
     assert 300 <= gaps[-1] <= 302
+
+
+async def test_a_server_that_has_helped_is_as_good_as_new() -> None:
+    desk = Unhelpful(VirtualClock(), BAD, GOOD, BAD)
+    desk.error[BAD] = QueryFailed(429, "rate-overlimit")
+    async with desk.running():
+        await desk.live(20)
+        del desk.error[BAD]
+        await desk.live(20)
+        assert desk.sent == ["1", "0", "2"]
+        assert _gaps([at for chat, at in desk.asked if chat == BAD])[:2] == [5, 10]
+        desk.asked.clear()
+        desk.error[GOOD] = QueryFailed(429, "rate-overlimit")
+        desk.queue(GOOD)
+        await desk.live(8)
+    assert _gaps([at for _, at in desk.asked]) == [5]
+
+
+async def test_a_chat_is_not_held_for_what_was_asked_too_often_about_others() -> None:
+    desk = Unhelpful(VirtualClock(), BAD)
+    desk.error = {BAD: QueryFailed(429, "rate-overlimit"), GOOD: QueryFailed(500, "")}
+    async with desk.running():
+        await desk.live(20)
+        del desk.error[BAD]
+        desk.queue(GOOD)
+        await desk.live(35)
+    assert _gaps([at for chat, at in desk.asked if chat == GOOD])[0] == 5
+
+
+async def test_who_needs_no_help_says_nothing_of_a_server_that_is_asked_too_often() -> None:
+    desk = Unhelpful(VirtualClock(), BAD, GOOD, OTHER)
+    desk.error = {chat: QueryFailed(429, "rate-overlimit") for chat in (BAD, OTHER)}
+    async with desk.running():
+        await desk.live(40)
+    assert desk.sent == ["1"]
+    assert _gaps([at for chat, at in desk.asked if chat != GOOD])[:3] == [5, 10, 20]
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+async def test_limits_are_recalled_for_what_was_queued_before(*, earlier: bool) -> None:
+    """What comes later comes by who knows of them."""
+    desk = Unhelpful(VirtualClock(), *([GOOD] if earlier else []))
+    async with desk.running():
+        await desk.live(1)
+        for _ in range(3):
+            desk.queue(GOOD)
+            await desk.live(1)
+    assert (len(desk.sent), desk.account.recalled) == (3 + earlier, earlier)
+
+
+async def test_a_chat_that_may_not_be_begun_is_refused_and_keeps_no_other_waiting() -> None:
+    desk = Refusing(VirtualClock(), BAD, GOOD)
+    desk.account.held = (BAD,)
+    async with desk.running():
+        await desk.live(1)
+    assert desk.refused == [(Failure(code=FailureCode.REACH_OUT_LIMITED), REFUSED_HERE)]
+    assert (desk.sent, desk.asked) == (["1"], [(GOOD, 1.0)])
 
 
 def _gaps(times: Sequence[float]) -> list[float]:
