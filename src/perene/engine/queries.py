@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 
 from perene.core.clock import Clock
 from perene.engine.errors import QueryFailed, QueryTimedOut
@@ -40,15 +40,13 @@ class Queries:
         *content: Node,
         to: str = SERVER,
         timeout_s: float | None = None,
-        attrs: Mapping[str, str] | None = None,
     ) -> Node:
         """Send an `<iq>` of `kind` "get" or "set" and return the server's `<iq type="result">`.
 
         Raises QueryFailed on an error answer, QueryTimedOut when none comes, ConnectionEnded when
         the connection goes first.
         """
-        query_id = self.next_id()
-        attrs = {"id": query_id, "xmlns": namespace, "type": kind, "to": to, **(attrs or {})}
+        attrs = {"id": self.next_id(), "xmlns": namespace, "type": kind, "to": to}
         try:
             # The time counts from here: a socket that takes nothing more gives no answer either.
             async with self._clock.limit(timeout_s or self._timeout_s):

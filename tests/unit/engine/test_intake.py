@@ -146,6 +146,7 @@ async def test_emptied_waits_until_all_is_handed_on(desk: Desk) -> None:
     await desk.intake.emptied()
     await desk.socket.write(*stanzas(MAX_BATCH + 1))
     emptied = asyncio.create_task(desk.intake.emptied())
+    await asyncio.sleep(0)
     await desk.intake.batch()
     await asyncio.sleep(0)
     await asyncio.sleep(0)

@@ -51,6 +51,8 @@ async def test_an_answer_is_matched_by_its_id(line: Line) -> None:
     second = asyncio.create_task(line.queries.ask("b", "set", Node("two")))
     one, two = await line.asked(1), await line.asked(2)
     assert one.attr("id") != two.attr("id")
+    sent = {"xmlns": "b", "type": "set", "to": "s.whatsapp.net"}
+    assert two == Node("iq", {"id": two.attr("id"), **sent}, (Node("two"),))
     assert line.answer(two, "result", Node("second"))
     assert line.answer(one, "result", Node("first"))
     assert (await first).children[0].tag == "first"
@@ -87,6 +89,16 @@ async def test_an_error_answer_has_its_status(
     with pytest.raises(QueryFailed) as caught:
         await asking
     assert (caught.value.status, caught.value.is_final) == (status, final)
+
+
+async def test_an_error_answer_may_say_nothing_and_be_about_a_group(line: Line) -> None:
+    asking = asyncio.create_task(line.queries.ask("w:g2", "get", to="120363000000000001@g.us"))
+    query = await line.asked(1)
+    assert query.attr("to") == "120363000000000001@g.us"
+    line.answer(query, "error")
+    with pytest.raises(QueryFailed) as caught:
+        await asking
+    assert caught.value.status == 0
 
 
 async def test_no_answer_in_time_is_an_error_and_a_late_one_is_ignored(line: Line) -> None:

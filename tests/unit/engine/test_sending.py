@@ -353,6 +353,14 @@ async def test_a_message_that_cannot_be_sent_keeps_why_and_is_told_in_words() ->
     assert desk.sent == ["1"]
 
 
+async def test_what_is_refused_takes_no_others_place_on_the_wire() -> None:
+    desk = Refusing(VirtualClock(), *[BAD] * WINDOW, GOOD)
+    desk.error[BAD] = CannotSend(FailureCode.NO_DEVICES, "nobody")
+    async with desk.running():
+        await desk.live(3)
+    assert (len(desk.refused), desk.sent) == (WINDOW, [str(WINDOW)])
+
+
 class Refusing(Unhelpful):
     """The same, and what cannot be sent is refused."""
 
