@@ -137,7 +137,7 @@ async def test_a_socket_is_left_alone_until_there_is_room_again(desk: Desk) -> N
     """What arrives together is taken together, however much it is."""
     await desk.socket.write(*stanzas(2 * ROOM))
     await desk.intake.batch()
-    assert desk.intake.is_paused
+    assert (desk.intake.is_paused, desk.intake.pauses) == (True, 1)
     await desk.intake.batch()
     assert not desk.intake.is_paused
 
