@@ -2,15 +2,19 @@
 
 How many events there were is noted in the data directory, outside of the database, every few
 seconds. A start that finds fewer makes every session safe before it connects: see `store.renewal`.
-So it is while the service runs, after a fail-over to a server that lagged behind: until then no
-session can be acquired, and nothing be committed (`store.progress`).
+So does one that cannot tell, because the note is missing, or was copied as if out of a backup, and
+the database was not in use minutes ago. So it is while the service runs, after a fail-over to a
+server that lagged behind: until then no session can be acquired, and nothing be committed
+(`store.progress`).
 """
 
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 
@@ -37,10 +41,27 @@ _AHEAD = 1_000_000
 a listener who knows it misses none of what follows."""
 
 
+_AS_NEW_AS: Final = timedelta(minutes=15)
+"""A service that stood for longer may have been put back to where it was: hardly anybody restores a
+backup that is younger. Services that are moved to another machine stand for less, most of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Loss:
+    """How many events there are, and how many there were as far as is known."""
+
+    kept: int
+    noted: int | None
+
+
 class HistoryStore(Protocol):
     """What holds the events and the keys. All raise StorageError."""
 
     async def last_seq(self) -> int: ...
+
+    async def last_life(self) -> datetime | None:
+        """Return when a service is known to have run last."""
+        ...
 
     async def loss(self) -> tuple[int, int] | None: ...
 
@@ -80,7 +101,7 @@ class History:
         self._clock = clock
         self._threads = threads
         self._noted: int | None = None
-        self._loss: tuple[int, int] | None = None
+        self._loss: _Loss | None = None
         self._hindrance: str | None = None
         """Why sessions cannot be made safe at present; told once, though it is tried often."""
 
@@ -90,13 +111,37 @@ class History:
         Raises CannotConnect when the database does not tell.
         """
         loop = asyncio.get_running_loop()
-        self._noted = await loop.run_in_executor(self._threads, read_mark, self._file)
+        mark = await loop.run_in_executor(self._threads, read_mark, self._file)
         try:
             kept = await self._store.last_seq()
+            is_new = await self._is_as_new_as_can_be()
         except StorageError as error:
             raise CannotConnect(f"cannot look at what was restored: {error}") from error
-        if self._noted is not None and kept < self._noted:
-            self._loss = kept, self._noted
+        if mark is not None and not mark.is_copy:
+            self._noted = mark.reached
+        if mark is not None and kept < mark.reached:
+            self._loss = _Loss(kept=kept, noted=mark.reached)
+        elif kept and self._noted is None and not is_new:
+            log.warning("database_may_have_gone_back", note="missing" if mark is None else "copied")
+            self._loss = _Loss(kept=kept, noted=None)
+            # From now on the database was in use just now; if this start fails, the next one has to
+            # see it all the same.
+            await self._note(kept + _AHEAD)
+
+    async def _is_as_new_as_can_be(self) -> bool:
+        """Tell whether the database was in use minutes ago, or no time is known of that."""
+        used_at = await self._store.last_life()
+        # Nor is one of the future, with a clock that was set: that tells nothing of the past.
+        return used_at is None or abs(self._clock.now() - used_at) < _AS_NEW_AS
+
+    async def _note(self, reached: int) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(self._threads, write_mark, self._file, reached)
+        except OSError as error:
+            log.debug("events_not_noted", reason=str(error))
+        else:
+            self._noted = reached
 
     async def check(self) -> None:
         """Make every session safe if the database went back; before any of them connects.
@@ -107,14 +152,14 @@ class History:
         if self._loss is None:
             return
         try:
-            await self._make_safe(*self._loss)
+            await self._make_safe(self._loss)
         except StorageError as error:
             raise CannotConnect(f"cannot make safe what was restored: {error}") from error
         self._loss = None
 
-    async def _make_safe(self, kept: int, reached: int) -> None:
-        if self._hindrance is None:
-            log.warning("database_went_back", events=kept, noted=reached)
+    async def _make_safe(self, loss: "_Loss") -> None:
+        if self._hindrance is None and loss.noted is not None:
+            log.warning("database_went_back", events=loss.kept, noted=loss.noted)
         renewal = FreshKeys()
         for record in await self._store.list_sessions():
             try:
@@ -126,8 +171,9 @@ class History:
         event = Event(
             type=EventType.DATABASE_WENT_BACK,
             at=self._clock.now(),
-            payload={"kept": kept, "noted": reached},
+            payload={"kept": loss.kept, "noted": loss.noted},
         )
+        reached = loss.kept if loss.noted is None else loss.noted
         # Last: what is cut short before is done again, all of it.
         await self._store.skip_events(reached + _AHEAD, event)
 
@@ -155,7 +201,7 @@ class History:
             self._hindrance = None
             return
         try:
-            await self._make_safe(*loss)
+            await self._make_safe(_Loss(kept=loss[0], noted=loss[1]))
         except StorageError as error:
             if str(error) != self._hindrance:
                 log.warning("keys_not_renewed", reason=str(error))
@@ -165,9 +211,8 @@ class History:
         """Note how far the events have come. Never fails: the next one tells as much."""
         try:
             reached = await self._store.last_seq()
-            if self._noted is None or reached > self._noted:
-                loop = asyncio.get_running_loop()
-                await loop.run_in_executor(self._threads, write_mark, self._file, reached)
-                self._noted = reached
-        except (StorageError, OSError) as error:
+        except StorageError as error:
             log.debug("events_not_noted", reason=str(error))
+            return
+        if self._noted is None or reached > self._noted:
+            await self._note(reached)

@@ -96,7 +96,7 @@ DESCRIPTIONS: Mapping[EventType, str] = {
     EventType.PEER_IDENTITY_CHANGED: "A contact's device has new identity keys.",
     EventType.DATABASE_WENT_BACK: "The database is an older state of itself, as after the restore"
     " of a backup or a fail-over that lost commits: the events behind `kept` are lost, with all"
-    " that they tell of.",
+    " that they tell of. Or it may be (`noted` is null), for nothing shows how far they had come.",
 }
 
 

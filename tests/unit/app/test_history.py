@@ -1,6 +1,8 @@
 """A start sees that its database is an older one than before, and only then."""
 
 import asyncio
+import shutil
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,11 @@ class Shelf:
         self.unrenewed: dict[SessionId, Exception] = {}
         self.failing = False
         self.reached = 0
+        self.used_at: datetime | None = START
+
+    async def last_life(self) -> datetime | None:
+        self._ask()
+        return self.used_at
 
     async def loss(self) -> tuple[int, int] | None:
         self._ask()
@@ -74,6 +81,11 @@ class Shelf:
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     return tmp_path / "events.noted"
+
+
+def noted(file: Path) -> int | None:
+    mark = read_mark(file)
+    return None if mark is None else mark.reached
 
 
 def history(shelf: Shelf, file: Path, clock: VirtualClock | None = None) -> History:
@@ -127,7 +139,117 @@ async def test_without_a_note_nobody_can_tell(unreadable: Path) -> None:
     assert (shelf.renewed, shelf.told) == ([], [])
     shelf.events = 5
     await history(shelf, file).save()
-    assert read_mark(file) == 5
+    assert noted(file) == 5
+
+
+def restore(file: Path) -> None:
+    """Put a copy of the note in its place, as the restore of a whole directory does."""
+    backup = file.with_name("backup")
+    shutil.copy2(file, backup)
+    file.unlink()
+    file.with_name("another that takes its place").touch()
+    shutil.copy2(backup, file)
+
+
+LONG_AGO = [timedelta(minutes=15), timedelta(days=1), timedelta(days=-1)]
+LATELY = [timedelta(), timedelta(minutes=14), timedelta(minutes=-14)]
+
+
+@pytest.mark.parametrize("ago", LONG_AGO)
+async def test_a_database_that_was_restored_with_its_note_is_made_safe_once(
+    file: Path, ago: timedelta
+) -> None:
+    await history(Shelf(1000), file).save()
+    restore(file)
+    restored = Shelf(1000)
+    restored.used_at = START - ago
+    with capture_logs() as lines:
+        await start(restored, file)
+    assert restored.renewed == ["ana", "rui"]
+    [event] = restored.told
+    assert event.type is EventType.DATABASE_WENT_BACK
+    assert event.payload == {"kept": 1000, "noted": None}
+    assert [(line["event"], line["note"]) for line in lines] == [
+        ("database_may_have_gone_back", "copied")
+    ]
+    assert restored.events > 1_000_000
+    await start(restored, file)
+    assert len(restored.told) == 1
+
+
+@pytest.mark.parametrize("ago", LONG_AGO)
+async def test_so_is_one_whose_note_is_missing(unreadable: Path, ago: timedelta) -> None:
+    shelf = Shelf(1000)
+    shelf.used_at = START - ago
+    with capture_logs() as lines:
+        await start(shelf, unreadable)
+    assert shelf.renewed == ["ana", "rui"]
+    assert [line["note"] for line in lines] == ["missing"]
+
+
+@pytest.mark.parametrize("ago", [None, *LATELY])
+async def test_a_database_that_was_in_use_just_now_is_left_alone(
+    file: Path, ago: timedelta | None
+) -> None:
+    """Its service was moved to another machine, or lost its directory."""
+    await history(Shelf(1000), file).save()
+    restore(file)
+    shelf = Shelf(1000)
+    shelf.used_at = None if ago is None else START - ago
+    await start(shelf, file)
+    assert (shelf.renewed, shelf.told) == ([], [])
+
+
+@pytest.mark.parametrize("ago", [None, *LATELY])
+async def test_so_is_one_that_was_in_use_just_now_and_has_no_note(
+    unreadable: Path, ago: timedelta | None
+) -> None:
+    shelf = Shelf(1000)
+    shelf.used_at = None if ago is None else START - ago
+    await start(shelf, unreadable)
+    assert (shelf.renewed, shelf.told) == ([], [])
+
+
+async def test_a_service_that_stood_still_for_long_is_left_alone(file: Path) -> None:
+    await history(Shelf(1000), file).save()
+    shelf = Shelf(1000)
+    shelf.used_at = START - timedelta(days=400)
+    await start(shelf, file)
+    assert (shelf.renewed, shelf.told) == ([], [])
+
+
+async def test_a_copy_that_knows_of_more_events_tells_how_many_there_were(file: Path) -> None:
+    await history(Shelf(1000), file).save()
+    restore(file)
+    shelf = Shelf(400)
+    with capture_logs():
+        await start(shelf, file)
+    [event] = shelf.told
+    assert event.payload == {"kept": 400, "noted": 1000}
+
+
+async def test_a_doubt_outlives_a_start_that_fails(file: Path) -> None:
+    """Which has written to the database, so that it was in use just now."""
+    await history(Shelf(1000), file).save()
+    restore(file)
+    shelf = Shelf(1000)
+    shelf.used_at = START - timedelta(days=1)
+    with capture_logs():
+        await history(shelf, file).compare()
+        shelf.used_at = START
+        shelf.events += 3
+        await start(shelf, file)
+    assert len(shelf.told) == 1
+    await start(shelf, file)
+    assert len(shelf.told) == 1
+
+
+async def test_a_doubt_is_followed_where_it_cannot_be_noted(file: Path) -> None:
+    shelf = Shelf(1000)
+    shelf.used_at = START - timedelta(days=1)
+    with no_file_beyond(0), capture_logs():
+        await start(shelf, file)
+    assert shelf.renewed == ["ana", "rui"]
 
 
 async def test_no_session_starts_before_it_is_made_safe(file: Path) -> None:
@@ -196,7 +318,7 @@ async def test_it_is_noted_every_two_seconds(file: Path) -> None:
     clock, shelf = VirtualClock(), Shelf(3)
     life = asyncio.create_task(history(shelf, file, clock).run())
     await clock.until_asleep(2)
-    assert read_mark(file) == 3
+    assert noted(file) == 3
     life.cancel()
 
 
@@ -267,9 +389,9 @@ async def test_what_cannot_be_noted_is_noted_the_next_time(file: Path) -> None:
     shelf.failing = False
     with no_file_beyond(0), capture_logs():
         await noting.save()
-    assert read_mark(file) == 3
+    assert noted(file) == 3
     await noting.save()
-    assert read_mark(file) == 4
+    assert noted(file) == 4
 
 
 async def test_what_an_older_database_would_note_is_not_believed(file: Path) -> None:
@@ -278,7 +400,7 @@ async def test_what_an_older_database_would_note_is_not_believed(file: Path) -> 
     await noting.save()
     shelf.events = 400  # and the service ends before it has seen it: the next start has to
     await noting.save()
-    assert read_mark(file) == 1000
+    assert noted(file) == 1000
 
 
 def test_own_sender_keys_are_kept_under_the_lid_with_the_number_of_the_device() -> None:
