@@ -5,7 +5,7 @@ import os
 import re
 import socket
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -311,6 +311,75 @@ def used_connections() -> Generator[list[psycopg.Connection]]:
         yield used
     finally:
         event.remove(Engine, "after_cursor_execute", note)
+
+
+@contextmanager
+def hooked(moment: str, hook: Callable[..., object], *, retval: bool = False) -> Generator[None]:
+    """Have a hook called at every statement, until the block ends."""
+    event.listen(Engine, moment, hook, retval=retval)
+    try:
+        yield
+    finally:
+        event.remove(Engine, moment, hook)
+
+
+@pytest.mark.requirement("D9")
+@on_postgres
+def test_a_server_that_is_slow_to_end_our_last_connection_is_no_other_service(
+    server: Server, lock: InstanceLock
+) -> None:
+    """Else the service would give all sessions up, to nobody."""
+
+    def spare(_connection: Connection, _cursor: object, statement: str, given: object, *_: object):
+        return ("SELECT", None) if "pg_terminate_backend" in statement else (statement, given)
+
+    with ExitStack() as stack:
+        used = stack.enter_context(used_connections())
+        assert lock.keep() is False
+        stack.callback(os.close, break_on_our_side(used[-1]))
+        with hooked("before_cursor_execute", spare, retval=True):
+            for _ in range(2):
+                with pytest.raises(StorageUnavailable, match="just being let go"):
+                    lock.keep()
+        assert lock.keep() is True
+
+
+@pytest.mark.requirement("D9")
+@on_postgres
+def test_a_connection_that_breaks_as_the_hold_is_taken_is_tried_again(
+    server: Server, lock: InstanceLock
+) -> None:
+    def end(_connection: Connection, cursor: psycopg.Cursor, statement: str, *_: object) -> None:
+        if "pg_is_in_recovery" in statement:
+            with psycopg.connect(server.url.replace("+psycopg", ""), autocommit=True) as other:
+                pid = cursor.connection.info.backend_pid
+                other.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+
+    server.end_holder()
+    with hooked("after_cursor_execute", end):
+        for _ in range(2):
+            with pytest.raises(StorageUnavailable, match="connection"):
+                lock.keep()
+        with pytest.raises(CannotConnect), held_database(server.url):
+            pytest.fail("nobody can hold it")
+    assert lock.keep() is True
+
+
+@pytest.mark.requirement("D9")
+@on_postgres
+def test_a_connection_on_which_somebody_held_the_database_before_is_refused(server: Server) -> None:
+    """A pooler may give it back as it was; the server would let it take the lock once more."""
+
+    def hold(_connection: Connection, cursor: psycopg.Cursor, statement: str, *_: object) -> None:
+        if "set_config('perene.mark'" in statement:
+            cursor.connection.execute("SELECT pg_advisory_lock(%s, %s)", KEYS)
+
+    with (
+        hooked("after_cursor_execute", hold),
+        pytest.raises(CannotConnect, match="not reset"),
+        held_database(server.url),
+    ):
+        pytest.fail("nobody can tell whose it is")
 
 
 @pytest.mark.requirement("D9", "E6")
