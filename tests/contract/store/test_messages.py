@@ -130,6 +130,7 @@ async def test_pages_of_messages_follow_each_other_without_gap_or_overlap(store:
         while page := await store.list_messages(
             ANA, chat=chat, cursor=cursor, limit=3, newest_first=newest_first
         ):
+            assert len(page) <= 3
             ids += [stored.message.key.id for stored in page]
             cursor = page[-1].row
         return ids
