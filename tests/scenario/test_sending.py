@@ -322,6 +322,26 @@ async def test_what_the_server_does_not_answer_is_sent_again_under_its_id(world:
     assert world.simulator.evidence.reused_keys == []
 
 
+async def test_a_first_message_to_a_group_that_is_lost_brings_its_key_again(world: World) -> None:
+    phone = await world.user.pair()
+    ana, bia = (world.simulator.add_contact(name=n).account for n in "AB")
+    group = world.simulator.create_group("Club", ana.phone, [bia.phone, phone])
+    await world.server.answered(phone)
+    world.simulator.add_fault("lost_message", phone=phone, device=1)
+    sent = await world.user.send(group.jid, "one")
+    await world.until(lambda: not world.simulator.faults.pending(), "the loss")
+
+    for _ in range(6):
+        await world.clock.until_asleep(ANSWER_WITHIN_S / 5)
+        await world.clock.advance(ANSWER_WITHIN_S / 5)
+    await world.events.wait(EventType.MESSAGE_SENT, message_id=sent)
+
+    for reader in (ana, bia):
+        await world.until(lambda who=reader: len(world.server.inbox(who.phone)) == 1, "the message")
+        assert world.simulator.person(reader.phone).party.desk.counts["undecryptable"] == 0
+    assert world.simulator.evidence.reused_keys == []
+
+
 @pytest.mark.requirement("F1", "F5")
 async def test_a_message_that_may_not_have_arrived_is_sent_again_after_a_crash(
     world: World,
