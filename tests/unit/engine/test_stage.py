@@ -45,9 +45,13 @@ async def test_the_next_draft_builds_on_a_submitted_one_before_its_commit(
     ratchet = some_ratchet()
     draft = Draft(stage)
     draft.set_ratchet(NEW, ratchet)
+    draft.credentials = stage.credentials.changed(next_pre_key_id=99)
     draft.submit()
     assert store.ratchet_rows == {}
     assert await Draft(stage).ratchet(NEW) is ratchet
+    assert stage.credentials is draft.credentials
+    store.settle()
+    assert store.stored_credentials == draft.credentials.serialize()
 
 
 async def test_what_is_dropped_is_none_from_then_on(stage: Stage, store: MemoryStore) -> None:
