@@ -68,34 +68,39 @@ class Devices:
         """
         wanted = list(dict.fromkeys(user.bare for user in users))
         now = self._clock.now()
-        stale = [
-            user
+        # Kept apart: what is forgotten while others are asked for is old, but not empty.
+        entries = {
+            str(user): entry
             for user in wanted
-            if (entry := self._lists.get(str(user))) is None or abs(now - entry.at) > _FRESH
-        ]
+            if (entry := self._lists.get(str(user))) is not None and abs(now - entry.at) <= _FRESH
+        }
+        stale = [user for user in wanted if str(user) not in entries]
         for start in range(0, len(stale), _MAX_USERS):
-            await self._ask(stale[start : start + _MAX_USERS])
+            entries |= await self._ask(stale[start : start + _MAX_USERS])
         found: dict[Jid, tuple[Jid, ...]] = {}
         for user in wanted:
-            entry = self._lists.get(str(user))
+            entry = entries.get(str(user))
             found[user] = tuple(user.with_device(d) for d in entry.devices) if entry else ()
         while len(self._lists) > max(_CACHED, len(wanted)):
             self._lists.popitem(last=False)
         return found
 
-    async def _ask(self, users: Sequence[Jid]) -> None:
+    async def _ask(self, users: Sequence[Jid]) -> dict[str, _Entry]:
         answer = await self._queries.ask("usync", "get", _usync(users, self._queries.next_id()))
         usync = answer.child("usync")
         listed = usync.child("list") if usync is not None else None
         now = self._clock.now()
+        told: dict[str, _Entry] = {}
         for node in listed.children if listed is not None else ():
             try:
                 user = Jid.parse(node.attr("jid")).bare
-                self._lists[str(user)] = _Entry(devices=_device_ids(node), at=now)
+                told[str(user)] = _Entry(devices=_device_ids(node), at=now)
                 self._learn(user, node)
             except WireError:
                 # One malformed row says nothing about the others; its user counts as unlisted.
                 continue
+        self._lists.update(told)
+        return told
 
     def _learn(self, user: Jid, node: Node) -> None:
         lid = node.child("lid")

@@ -396,6 +396,21 @@ async def test_who_leaves_while_the_holders_are_looked_up_takes_no_key_along(pos
     assert addressed(stanza) == devices
 
 
+async def test_who_gets_a_device_while_others_are_asked_for_is_not_without_any(post: Post) -> None:
+    """What is known of their devices is a little old then; the next message asks anew."""
+    await post.devices.of([Jid.parse(ANA)])
+    ask = post.server.ask
+
+    async def told(namespace: str, kind: str, *content: Node, **more: object) -> Node:
+        post.devices.forget(Jid.parse(ANA))
+        return await ask(namespace, kind, *content, **more)
+
+    with patch.object(post.server, "ask", told):
+        assert addressed(await post.send()) == [ANA, ANA_DESK, OWN_PHONE_PN]
+    post.server.devices[ANA] = (0,)
+    assert addressed(await post.send(id_="M2")) == [ANA, OWN_PHONE_PN]
+
+
 async def test_a_book_that_is_full_of_others_loses_nobody_a_message(post: Post) -> None:
     """While the keys are on their way, thousands may write."""
     post.desk.know(ANA_PN, ANA)
