@@ -84,6 +84,10 @@ class PrivacyTokens:
             known = PrivacyToken(person=person)
             for stored in await self._stage.store.privacy_tokens(names):
                 known = known.changed(stored)
+            for name in names:
+                # What came while the store was asked, or is not committed yet, it has not told.
+                if (newer := self._known.get(name)) is not None:
+                    known = known.changed(newer)
             self._remember(known)
         return known
 

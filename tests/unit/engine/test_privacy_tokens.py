@@ -1,10 +1,14 @@
 """Tokens are taken from whom they come, and nonsense changes nothing."""
 
+import asyncio
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import cast
+from unittest.mock import AsyncMock, patch
 
 import pytest
 
+from perene.core.privacy_tokens import PrivacyToken
 from perene.core.unit import AddressPair
 from perene.engine.errors import QueryTimedOut
 from perene.engine.privacy_tokens import PrivacyTokens
@@ -82,6 +86,43 @@ async def test_a_token_that_came_before_the_lid_was_known_is_found_by_the_number
     assert await account.shown(Jid.parse(PN)) == [b"token"]
     account.stage.book.learn([AddressPair(pn=PN, lid=LID)])
     assert await account.shown() == [b"token"]
+
+
+async def test_a_token_that_is_being_committed_is_found_by_the_number_too() -> None:
+    account = Account()
+    account.store.auto = False
+    early = notice()
+    await account.tokens.notice(Node(early.tag, {"from": PN}, early.content))
+    account.stage.book.learn([AddressPair(pn=PN, lid=LID)])
+    assert await account.shown() == [b"token"]
+
+
+async def test_a_token_that_comes_while_the_store_is_asked_is_shown_from_then_on() -> None:
+    account = Account()
+    account.store.auto = False
+    may_answer = asyncio.Event()
+    read = account.store.privacy_tokens
+
+    async def slow(persons: Collection[str]) -> Sequence[PrivacyToken]:
+        found = await read(persons)
+        await may_answer.wait()
+        return found
+
+    with patch.object(account.store, "privacy_tokens", slow):
+        asking = asyncio.create_task(account.shown())
+        await asyncio.sleep(0)
+        with patch.object(account.store, "privacy_tokens", read):
+            await account.tokens.notice(notice())
+        may_answer.set()
+        assert await asking == [b"token"]
+    assert await account.shown() == [b"token"]
+    given = Node("iq", {}, (Node("tokens", {}, ()),))
+    with patch.object(account.server, "ask", AsyncMock(return_value=given)):
+        await account.tokens.wrote_to(CHAT)
+        await account.work()
+    account.store.settle()
+    [*_, kept] = [one for unit in account.store.units for one in unit.privacy_tokens]
+    assert (kept.token, kept.sent_at) == (b"token", START)
 
 
 @pytest.mark.parametrize(
