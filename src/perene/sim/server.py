@@ -4,7 +4,8 @@ uvicorn's HTTP/1.1 protocol reads requests; one that asks for an upgrade is hand
 """
 
 import asyncio
-from typing import Any
+import socket
+from typing import Any, Final
 
 import uvicorn
 from uvicorn.server import ServerState
@@ -13,6 +14,8 @@ from perene.sim.admin import admin_app
 from perene.sim.certificate import self_signed, server_context
 from perene.sim.simulator import Simulator
 from perene.sim.web_socket import PATH, WebSocket
+
+_ANY: Final = "::"
 
 
 class SimServer:
@@ -75,8 +78,8 @@ class SimServer:
         if self._timer is not None:
             self._timer.cancel()
         self._server.close()
-        for socket in list(self._sockets):
-            socket.abort()
+        for one in list(self._sockets):
+            one.abort()
         for request in list(self._state.connections):
             request.shutdown()
         await self._server.wait_closed()
@@ -87,7 +90,8 @@ async def serve(
 ) -> SimServer:
     """Let a simulator listen: WebSocket at `/ws/chat`, admin API below `/admin`, and `/sw.js`.
 
-    Port 0 takes a free one. With `tls`, under a certificate made for the occasion.
+    Port 0 takes a free one. The host "::" stands for every address, those of IPv4 included. With
+    `tls`, under a certificate made for the occasion.
     """
     sockets: set[WebSocket] = set()
 
@@ -115,13 +119,23 @@ async def serve(
     if tls:
         simulator.certificate, private = self_signed(host)
         context = server_context(simulator.certificate, private)
-    server = await loop.create_server(
-        lambda: make(config=config, server_state=state, app_state={}),  # pyright: ignore[reportCallIssue]  # uvicorn's own signature
-        host,
-        port,
-        ssl=context,
-    )
+
+    def protocol() -> asyncio.Protocol:
+        return make(config=config, server_state=state, app_state={})  # pyright: ignore[reportCallIssue]  # uvicorn's own signature
+
+    everywhere = _everywhere(port) if host == _ANY else None
+    if everywhere is None:
+        server = await loop.create_server(protocol, host, port, ssl=context)
+    else:
+        server = await loop.create_server(protocol, sock=everywhere, ssl=context)
     listening = SimServer(simulator, server, sockets, state, host=host, tls=tls)
     simulator.world.agenda.on_timer = listening.arm
     listening.arm()
     return listening
+
+
+def _everywhere(port: int) -> socket.socket | None:
+    """Return a socket of both IPv6 and IPv4, as asyncio makes none; None where there is none."""
+    if not socket.has_dualstack_ipv6():
+        return None
+    return socket.create_server((_ANY, port), family=socket.AF_INET6, dualstack_ipv6=True)

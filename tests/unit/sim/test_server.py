@@ -298,3 +298,14 @@ async def test_the_live_version_is_named_as_the_web_clients_own_script_does(
     await admin.post("/web-version", json={"status": 503})
     assert (await admin.get(page)).status_code == 503
     assert (await admin.get("/stats")).json()["events"]["version_lookups"] == 3
+
+
+@pytest.mark.parametrize("here", ["127.0.0.1", "[::1]"])
+async def test_every_address_is_reached_by_both_versions_of_the_internet_protocol(
+    here: str,
+) -> None:
+    listening = await serve(Simulator(seed=1), "::")
+    async with httpx.AsyncClient(trust_env=False) as client:
+        found = await client.get(f"http://{here}:{listening.port}/sw.js")
+    await listening.close()
+    assert found.status_code == 200
