@@ -64,7 +64,11 @@ class Ear:
         self.notices: list[Notice] = []
         monkeypatch.setattr(hearing, "step", self._step)
         monkeypatch.setattr(hearing, "next_deadline", lambda _state: self.due)
-        self.listening = Listening(
+        self.listening = self.connect()
+
+    def connect(self) -> Listening:
+        """Listen on another connection, of which nothing is remembered."""
+        return Listening(
             line_on(stage_on(self.store), queries=self, clock=self.clock, observer=self),
             memory=HearingMemory(),
             phone_ping=cast("PhonePing", self),
@@ -210,6 +214,16 @@ async def test_time_is_told_when_it_is_due_and_by_a_clock_that_nobody_sets(ear: 
     await ear.clock.advance(1)
     assert (ear.told, ear.told_at) == ([Ticked()], [START + timedelta(seconds=7)])
     task.cancel()
+
+
+async def test_a_connection_of_a_machine_that_is_up_for_long_tells_the_time_all_the_same(
+    ear: Ear,
+) -> None:
+    await ear.clock.advance(86_400)
+    listening = ear.connect()
+    await ear.clock.advance(60)
+    listening.closed()
+    assert ear.told_at == [ear.clock.now()]
 
 
 async def test_a_deadline_that_comes_nearer_is_seen_after_a_while(ear: Ear) -> None:
