@@ -104,8 +104,8 @@ class Answers:
         """Queue nodes to leave some time after `commit`, behind what is queued by then.
 
         For requests to send again: a sender that is still sending finds its own mistake first.
-        Nodes that still wait when the connection ends are dropped; being unanswered, their stanza
-        is delivered again.
+        Nodes that still wait when the connection ends are dropped, and so are those that come
+        then; being unanswered, their stanza is delivered again.
         """
         self.put(commit)
         if self._delayed is None:
@@ -130,7 +130,11 @@ class Answers:
     async def run(self) -> None:
         """Let answers out until cancelled; raises ConnectionEnded when a commit fails."""
         async with asyncio.TaskGroup() as self._delayed:
-            await self._let_out()
+            try:
+                await self._let_out()
+            finally:
+                # From here on it takes no more, and others process stanzas for a moment yet.
+                self._delayed = None
 
     async def _let_out(self) -> None:
         while True:

@@ -160,6 +160,29 @@ async def test_what_is_to_be_answered_later_is_dropped_where_nothing_leaves_yet(
     await asyncio.gather(leaving, return_exceptions=True)
 
 
+@pytest.mark.requirement("C13")
+@pytest.mark.parametrize("turns", [1, 2, 3, 10])
+async def test_what_is_to_be_answered_later_is_dropped_when_a_commit_has_failed(
+    desk: Desk, turns: int
+) -> None:
+    """Stanzas are processed for a moment yet, and must not hide why the connection ended."""
+    waiting, failed = commit(), commit()
+    waiting.set_result(DONE)
+    desk.answers.put_delayed(waiting, Node("retry"))
+    desk.answers.put(failed, Node("one"))
+    await desk.clock.until_asleep(0.5)
+    failed.set_exception(StorageUnavailable("down"))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+        desk.answers.put_delayed(failed, Node("retry"))
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await desk.task
+    ending = ending_of(caught.value)
+    assert ending is not None
+    assert ending.code == Local.STORAGE
+    assert desk.sent == []
+
+
 def test_an_ack_echoes_what_names_the_stanza() -> None:
     stanza = Node(
         "receipt",
