@@ -44,13 +44,22 @@ class AddressBook:
         }
         if not unknown:
             return
-        self.learn(await self._store.address_pairs(unknown))
+        stored = await self._store.address_pairs(unknown)
+        self.learn(pair for pair in stored if not self._contradicts(pair))
         for text in unknown:
             if text.endswith(f"@{PN_SERVER}"):
                 if text not in self._lid:
                     _put(self._lid, text, None)
             elif text not in self._pn:
                 _put(self._pn, text, None)
+
+    def _contradicts(self, pair: AddressPair) -> bool:
+        """Tell whether more has been learned of these two than the store knows, or knew when asked.
+
+        What a stanza shows is the last word, also while it is on its way to the store.
+        """
+        lid, pn = self._lid.get(pair.pn), self._pn.get(pair.lid)
+        return lid not in (None, pair.lid) or pn not in (None, pair.pn)
 
     def canonical(self, jid: Jid) -> Jid:
         """Return the LID form of a phone number JID if it is known, with the same device."""
