@@ -33,10 +33,15 @@ class Groups:
         self._queries = queries
         self._clock = clock
         self._groups: OrderedDict[str, Group] = OrderedDict()
+        self._asking: dict[str, object] = {}
+        """By groups that are asked for: the newest question, unless the group was forgotten since.
+        """
 
     def forget(self, group: Jid) -> None:
         """Ask again next time: the group has changed."""
         self._groups.pop(str(group), None)
+        # An answer that is on its way may tell of the time before.
+        self._asking.pop(str(group), None)
 
     def is_current(self, jid: Jid, group: Group) -> bool:
         """Tell whether nothing was heard of the group since it was asked for."""
@@ -47,11 +52,22 @@ class Groups:
         known = self._groups.get(str(jid))
         if known is not None and abs(self._clock.now() - known.at) < _FRESH:
             return known
-        group = await self._ask(jid)
-        self._groups[str(jid)] = group
+        group = await self._asked(jid)
         while len(self._groups) > _CACHED:
             self._groups.popitem(last=False)
         return group
+
+    async def _asked(self, jid: Jid) -> Group:
+        """Ask for a group, and remember the answer if it is still the last word."""
+        question = self._asking[str(jid)] = object()
+        try:
+            group = await self._ask(jid)
+            if self._asking.get(str(jid)) is question:
+                self._groups[str(jid)] = group
+            return group
+        finally:
+            if self._asking.get(str(jid)) is question:
+                del self._asking[str(jid)]
 
     async def _ask(self, jid: Jid) -> Group:
         query = Node("query", {"request": "interactive"})

@@ -348,6 +348,47 @@ async def test_who_leaves_while_the_keys_are_on_their_way_gets_no_key(post: Post
     assert stanza.attr("phash") == participant_hash(Jid.parse(one) for one in who)
 
 
+async def test_who_leaves_while_a_group_is_asked_for_gets_no_key(post: Post) -> None:
+    """The answer may tell of the time before, whichever of the two comes first."""
+    third = "200000000000003@lid"
+    post.server.peers[third] = Peer(post.desk, third)
+    post.server.devices[third] = (0,)
+    post.server.members = (ANA, third, OWN_PERSON)
+    ask = post.server.ask
+
+    async def leaving(namespace: str, kind: str, *content: Node, **more: object) -> Node:
+        answer = await ask(namespace, kind, *content, **more)
+        if third in post.server.members:
+            post.server.members = (ANA, OWN_PERSON)
+            post.groups.forget(Jid.parse(GROUP))
+        return answer
+
+    with patch.object(post.server, "ask", leaving):
+        stanza = await post.send(to=GROUP)
+    assert addressed(stanza) == [ANA, ANA_DESK, OWN_PHONE_PN]
+    await post.send("again", to=GROUP, id_="M2")
+    assert post.server.asked.count("w:g2") == 2
+
+
+async def test_of_two_who_ask_for_a_group_the_later_ones_answer_is_kept(post: Post) -> None:
+    ask, may_answer = post.server.ask, asyncio.Event()
+
+    async def slow(namespace: str, kind: str, *content: Node, **more: object) -> Node:
+        answer = await ask(namespace, kind, *content, **more)
+        if post.server.asked.count("w:g2") == 1:
+            await may_answer.wait()
+        return answer
+
+    group = Jid.parse(GROUP)
+    with patch.object(post.server, "ask", slow):
+        earlier = asyncio.create_task(post.groups.get(group))
+        await asyncio.sleep(0)
+        later = await post.groups.get(group)
+        may_answer.set()
+        assert not post.groups.is_current(group, await earlier)
+    assert await post.groups.get(group) is later
+
+
 async def test_a_group_that_never_holds_still_is_left_for_later(post: Post) -> None:
     ask = post.server.ask
 
