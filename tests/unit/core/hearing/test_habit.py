@@ -191,3 +191,12 @@ def test_who_never_heard_anything_expects_nothing() -> None:
     habit = Habit()
     assert habit.due(START, 7.0) is None
     assert habit.expected(START, START + timedelta(days=3)) == 0.0
+
+
+def test_a_clock_that_leaps_by_years_costs_no_more_than_two_weeks() -> None:
+    """Each half hour is looked at on its own, and nobody else runs meanwhile."""
+    habit, far = after(steady(14)), START + timedelta(days=10_000)
+    near = far - timedelta(days=14)
+    assert habit.lived(START, far, 1.0) == habit.lived(near, far, 1.0)
+    assert habit.expected(START, far) == habit.expected(near, far)
+    assert habit.endured(START, far, known_to=START) == habit.endured(near, far, known_to=near)
