@@ -248,16 +248,19 @@ async def test_a_server_that_is_silent_is_given_up_and_tried_again(
 
 
 @pytest.mark.requirement("C2")
-async def test_a_large_stanza_on_a_slow_link_is_waited_for_while_parts_of_it_arrive(
-    world: World,
-) -> None:
+@pytest.mark.parametrize("what", ["parts of one stanza", "one stanza after the other"])
+async def test_what_is_on_its_way_over_a_slow_link_is_waited_for(world: World, what: str) -> None:
     """400 KB take 50 s at 64 kbit/s, and the answer to a ping comes behind them."""
     phone = await world.user.pair()
+    ana = world.simulator.add_contact(name="Ana").account.phone
     position = await world.events.now()
     world.simulator.add_fault("no_pong", phone=phone, count=ENDLESS)
-    for _ in range(10):
+    for number in range(10):
         await world.pass_time(5)
-        world.network.trickle(DESK)
+        if what == "parts of one stanza":
+            world.network.trickle(DESK)
+        else:
+            world.simulator.send_text(ana, phone, f"message {number}")
     assert await world.events.seen(EventType.SESSION_DISCONNECTED, since=position) == []
     await world.pass_time(30)
     assert (await last_end(world, position))["cause"] == "keepalive"
