@@ -351,6 +351,42 @@ async def test_a_peers_devices_are_found_by_its_name(store: Store) -> None:
     assert set(await reader.ratchets([f"{n}.0" for n in range(1200)] + addresses)) == set(addresses)
 
 
+async def test_nothing_goes_but_what_is_removed(store: Store) -> None:
+    """A person has other devices, and other groups."""
+    groups, peers = (GROUP, "2@g.us"), ("1.0", "1.1", "2.0")
+    places = [(group, peer) for group in groups for peer in peers]
+    one = Bytes(b"key")
+    await store.commit(
+        [
+            unit(
+                ratchets=tuple(RatchetWrite(address=peer, state=one) for peer in peers),
+                sender_keys=tuple(
+                    SenderKeyWrite(group=group, address=peer, state=one) for group, peer in places
+                ),
+                holders=tuple(HolderChange(group=group, added=peers) for group in groups),
+                pre_keys_added=tuple(PreKeyWrite(id=n, private=b"p") for n in (1, 2)),
+            )
+        ]
+    )
+    gone = unit(
+        ratchets=(RatchetWrite(address="1.0", state=None),),
+        sender_keys=(SenderKeyWrite(group=GROUP, address="1.0", state=None),),
+        holders=(HolderChange(group=GROUP, removed=("1.0",)),),
+        pre_keys_consumed=(1,),
+    )
+    await store.commit([gone])
+    reader = store.reader(ANA, Epoch(0))
+    assert set(await reader.ratchets(peers)) == {"1.1", "2.0"}
+    left = set(await reader.sender_key_addresses(["1", "2"]))
+    assert left == {*places} - {(GROUP, "1.0")}
+    assert await reader.sender_key_holders(GROUP) == {"1.1", "2.0"}
+    assert await reader.sender_key_holders("2@g.us") == {*peers}
+    assert set(await reader.pre_keys([1, 2])) == {2}
+    await store.commit([unit(holders=(HolderChange(group=GROUP, forget_all=True),))])
+    assert await reader.sender_key_holders(GROUP) == frozenset()
+    assert await reader.sender_key_holders("2@g.us") == {*peers}
+
+
 async def test_holders_of_a_sender_key_come_and_go_in_order(store: Store) -> None:
     reader = store.reader(ANA, Epoch(0))
     await store.commit([unit(holders=(HolderChange(group=GROUP, added=("1.0", "2.0", "3.0")),))])
