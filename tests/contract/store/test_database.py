@@ -16,6 +16,7 @@ from perene.core.ids import Epoch
 from perene.store import schema
 from perene.store.database import Database, after_commit
 from perene.store.errors import CannotConnect, UnreadableDatabase
+from perene.store.failures import classify
 from perene.store.store import Store
 from tests.support.full_disk import no_file_beyond
 from tests.support.record import PATIENCE_S
@@ -372,6 +373,24 @@ async def test_a_disk_that_is_full_at_the_start_is_told_as_such(tmp_path: Path) 
         Database.open(url)
     assert "room" in refused.value.remedy
     Database.open(url).close_now()
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("SQLITE_READONLY_DBMOVED", "it is read-only"),
+        ("SQLITE_CANTOPEN", "its file cannot be opened"),
+        ("SQLITE_IOERR_LOCK", "its file system refuses locks"),
+        ("SQLITE_IOERR_WRITE", "its disk gave an error, or takes no more writes"),
+        ("SQLITE_IOERR_FSYNC", "its disk gave an error"),
+    ],
+)
+def test_what_sqlite_says_becomes_a_reason_and_may_pass(code: str, reason: str) -> None:
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorname = code
+    found = classify(error)
+    assert isinstance(found, StorageUnavailable)
+    assert f"({reason}, {code})" in str(found)
 
 
 def overwrite_second_half(path: Path) -> None:

@@ -84,6 +84,9 @@ def test_who_is_not_let_in_is_not_told_that_name_or_password_are_wrong(
         ('invalid sslmode value: "requird"', "option that there is not"),
         ("connection failed: Network is unreachable", "cannot be reached"),
         ("server closed the connection unexpectedly", "it hung up"),
+        ("connection failed: Connection refused", "nobody listens at its address"),
+        ("failed to resolve host 'nowhere': Name or service not known", "cannot be resolved"),
+        ("connection timeout expired", "it gave no answer in time"),
     ],
 )
 def test_what_libpq_says_only_in_words_becomes_a_reason(said: str, reason: str) -> None:
