@@ -218,7 +218,7 @@ class Sender:
 
     def _has_moved(self, devices: Iterable[Jid]) -> bool:
         """Tell whether the LID of one of these is known by now, and its ratchet kept under that."""
-        return any(d.is_pn and self._stage.book.canonical(d) != d for d in devices)
+        return any(self._stage.book.canonical(device) != device for device in devices)
 
     async def _devices_in(self, group: Group) -> dict[Jid, Jid]:
         """Return all devices in a group but this one, and the address of each on the wire.
