@@ -141,9 +141,17 @@ class Conversation:
     async def _drain(self) -> None:
         """Finish what was taken: its units commit, its answers leave. The rest stays queued."""
         self._intake.close()
-        if self._sending is not None:
-            self._sending.cancel()
-        await self._finish()
+        await self._finish(self._end_sending())
+
+    async def _end_sending(self) -> None:
+        """Begin no further message; what is under way with the stage is brought to its end.
+
+        Where a draft has told the address book that two addresses are one person, what is kept
+        under them is yet to be moved: the messages of the batch at hand would not be read.
+        """
+        async with self._line.stage.lock:
+            if self._sending is not None:
+                self._sending.cancel()
 
     async def _finish(self, *first: Awaitable[None]) -> None:
         try:

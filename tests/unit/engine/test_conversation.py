@@ -75,9 +75,10 @@ class Talk:
         self.queries = Queries(self.wire.send, 60.0, self.clock)
         self.answers = Answers(cast("Channel", self.wire), self.clock, delay_s=0.5, max_waiting=300)
         self.intake = Intake(cast("Channel", self.socket), self.queries, max_waiting=10_000)
+        self.stage = stage_on(MemoryStore())
         self.conversation = Conversation(
             line_on(
-                stage_on(MemoryStore()),
+                self.stage,
                 queries=self.queries,
                 clock=self.clock,
                 answers=self.answers,
@@ -201,11 +202,35 @@ async def test_a_stop_answers_what_was_taken_and_leaves_the_rest_to_the_server(t
     talk.linking.undo.assert_not_awaited()
 
 
-@pytest.mark.parametrize("stuck", ["processing", "commit"])
+async def test_a_stop_interrupts_no_change_of_what_the_last_stanzas_are_read_by(talk: Talk) -> None:
+    """A pair of addresses that was noted, and whose ratchets were not moved, is one such."""
+    may_end, done = asyncio.Event(), Mock()
+
+    async def change() -> None:
+        async with talk.stage.lock:
+            await may_end.wait()
+            done()
+        await asyncio.Event().wait()
+
+    talk.send_loop.run = change
+    async with talk.running() as task:
+        talk.login.on_success()
+        await turns()
+        talk.stopping.set()
+        await turns()
+        assert not task.done()
+        may_end.set()
+        assert await task is False
+    done.assert_called_once_with()
+
+
+@pytest.mark.parametrize("stuck", ["processing", "commit", "draft"])
 async def test_a_stop_does_not_wait_for_ever(talk: Talk, stuck: str) -> None:
     talk.auto = False
     if stuck == "processing":
         talk.may_process.clear()
+    if stuck == "draft":
+        await talk.stage.lock.acquire()
     async with talk.running() as task:
         await talk.socket.arrived.put(stanzas(3))
         await turns()
