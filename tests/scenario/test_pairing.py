@@ -194,6 +194,30 @@ async def test_a_pairing_code_outlives_the_qr_codes(world: World) -> None:
     assert await world.events.seen(EventType.SESSION_DISCONNECTED) == [], "no code expired"
 
 
+async def test_a_code_that_is_typed_in_its_last_second_links(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What follows takes the phone and the server some seconds more."""
+    phone = await shown(world)
+    await world.pass_time(139)
+    code = await world.perene.sessions.request_pairing_code(DESK, phone)
+    typed, over, finish = threading.Event(), threading.Event(), pairing_code.finish
+
+    def finish_late(pairing: CodePairing, notification: Node, own: Credentials) -> Finish:
+        typed.set()
+        over.wait(PATIENCE_S)
+        return finish(pairing, notification, own)
+
+    monkeypatch.setattr(pairing_code, "finish", finish_late)
+    await world.pass_time(179)
+    world.simulator.enter_code(phone, code)
+    await world.until(typed.is_set, "the code is typed")
+    await world.clock.advance(5)
+    over.set()
+    await world.events.wait(EventType.SESSION_CONNECTED)
+    assert await world.events.seen(EventType.SESSION_DISCONNECTED) == []
+
+
 async def test_a_qr_code_whose_time_is_over_is_not_shown_while_a_typed_one_is_waited_for(
     world: World,
 ) -> None:

@@ -128,8 +128,9 @@ class Dispatcher:
             self._welcome.greeted()
             self._linking.offer(node)
         elif node.child("pair-success") is not None:
-            await self._linking.complete(node)
-            self._welcome.linked()
+            stored = await self._linking.complete(node)
+            # Only then it is confirmed, and the server has something to restart the stream for.
+            stored.add_done_callback(lambda _: self._welcome.linked())
         elif _is_ping(node):
             # The server drops a connection that does not answer (facts/protocol.md §1.7).
             reply = {"type": "result", "to": node.attrs.get("from", "s.whatsapp.net")}

@@ -33,6 +33,9 @@ _CODE_VALID = timedelta(seconds=180)
 _MISTYPED = 4
 """WhatsApp takes no more tries than three while one QR code is on the screen."""
 
+_FINISHES_WITHIN = timedelta(seconds=60)
+"""How long a pairing may take once its code was typed, as long as any query."""
+
 _UNLINK_WITHIN_S = 10.0
 
 
@@ -51,7 +54,7 @@ class Linking:
         self._by_code: pairing_code.CodePairing | None = None
         """What the newest pairing code was made with."""
         self._code_until = datetime.min.replace(tzinfo=UTC)
-        """Until when it can be typed."""
+        """Until when it can be typed, or, once it was, until when that should have linked us."""
         self._replaced_secrets: deque[bytes] = deque(maxlen=_MISTYPED)
         """Those of QR codes that were shown before a code was typed, and may be scanned yet."""
 
@@ -120,6 +123,8 @@ class Linking:
         """
         if self._by_code is None:
             return
+        # Else one that was typed in the last moment would be cut short.
+        self._code_until = max(self._code_until, self._clock.now() + _FINISHES_WITHIN)
         try:
             finish = await asyncio.to_thread(
                 pairing_code.finish, self._by_code, notification, self._stage.credentials
@@ -152,8 +157,11 @@ class Linking:
         await self._answers.drained()
         raise endings.local(Local.PASSKEY, "WhatsApp asked for the account's passkey.")
 
-    async def complete(self, iq: Node) -> None:
-        """Take the phone's `<pair-success>`: verify, commit, and only then confirm."""
+    async def complete(self, iq: Node) -> "asyncio.Future[Committed]":
+        """Take the phone's `<pair-success>`: verify, commit, and only then confirm.
+
+        The future ends with the commit.
+        """
         try:
             paired = accept_pairing(iq, self._stage.credentials, also=self._replaced_secrets)
         except PairingRefused as error:
@@ -179,6 +187,7 @@ class Linking:
             # Told before the reply can leave: the server's answer to that ends the connection.
             committed.add_done_callback(self._linked)
             self._answers.put(committed, paired.reply)
+        return committed
 
     def _linked(self, committed: "asyncio.Future[Committed]") -> None:
         """Tell that the device is linked, if that was stored: otherwise it is not."""

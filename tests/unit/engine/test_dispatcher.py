@@ -1,11 +1,13 @@
 """Every stanza comes to whom it concerns, and the server gets its answer, or none."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import cast
 from unittest.mock import AsyncMock, Mock, call
 
 import pytest
 
+from perene.core.unit import Committed
 from perene.engine.answers import acknowledge
 from perene.engine.credentials import Credentials
 from perene.engine.dispatcher import Dispatcher
@@ -38,6 +40,8 @@ class Switchboard:
         ):
             part, _, job = waited_for.partition(".")
             setattr(getattr(self.others, part), job, AsyncMock())
+        self.stored: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
+        self.others.linking.complete.return_value = self.stored
         self.others.phone_ping.answered.return_value = False
         line = line_on(
             stage_on(self.store, credentials),
@@ -70,7 +74,7 @@ class Switchboard:
 
 
 @pytest.fixture
-def board() -> Switchboard:
+async def board() -> Switchboard:
     return Switchboard()
 
 
@@ -93,7 +97,7 @@ def stanza(tag: str, *children: Node, **attrs: str) -> Node:
         (stanza("notification", type="devices"), ["notifications.take"]),
         (stanza("success"), ["login.succeeded"]),
         (stanza("iq", Node("pair-device"), type="set"), ["welcome.greeted", "linking.offer"]),
-        (stanza("iq", Node("pair-success"), type="set"), ["linking.complete", "welcome.linked"]),
+        (stanza("iq", Node("pair-success"), type="set"), ["linking.complete"]),
         (Node("ib", {}, (Node("offline_preview"),)), ["offline.previewed"]),
         (Node("ib", {}, (Node("offline"),)), ["offline.ended"]),
         (Node("ib", {}, (Node("edge_routing"),)), ["login.routed"]),
@@ -105,6 +109,17 @@ async def test_a_stanza_comes_to_whom_it_concerns_who_answers_it(
 ) -> None:
     assert await board.take(node) == told
     assert board.answered.nodes == []
+
+
+async def test_the_server_has_its_time_to_restart_the_stream_from_when_the_pairing_is_stored(
+    board: Switchboard,
+) -> None:
+    """It is confirmed to the server only then; a slow database is no fault of the server's."""
+    await board.take(stanza("iq", Node("pair-success"), type="set"))
+    board.others.welcome.linked.assert_not_called()
+    board.stored.set_result(Committed(new_messages=0))
+    await asyncio.sleep(0)
+    board.others.welcome.linked.assert_called_once_with()
 
 
 @pytest.mark.parametrize("tag", ["message", "status"])
