@@ -61,14 +61,24 @@ class ReachOut:
         self._hold = timedelta(seconds=hold_s)
         self._limits = AccountLimits()
         self._position = 0
+        self._own: list[Event] = []
+        """What this connection was told itself, and has not read in the store yet."""
         self._asking = False
 
     async def recall(self) -> None:
         """Learn from the store what was said of limits since it was last asked."""
         history = await self._stage.store.limit_history(self._position)
         self._position = history.position
-        for event in history.events:
+        read = {(event.type, event.at) for event in history.events}
+        self._own = [event for event in self._own if (event.type, event.at) not in read]
+        # What is still on its way to the store comes behind all that is there: a person may have
+        # lifted the limit before it was set anew.
+        for event in (*history.events, *self._own):
             self._limits = step(self._limits, event)
+
+    def _take(self, event: Event) -> None:
+        self._own.append(event)
+        self._limits = step(self._limits, event)
 
     async def may_send(self, message: Message) -> bool:
         """Tell whether a queued message may go out; asks the store only under a limit."""
@@ -91,7 +101,7 @@ class ReachOut:
         if code not in REACH_OUT_CODES:
             return None
         event = limit_event(code, self._clock.now(), hold=self._hold, message_id=message_id)
-        self._limits = step(self._limits, event)
+        self._take(event)
         if not self._asking:
             self._asking = self._later(self._ask)
         return event
@@ -165,7 +175,7 @@ class ReachOut:
         return Event(type=EventType.SESSION_LIMIT_LIFTED, at=self._clock.now(), payload=payload)
 
     async def _tell(self, event: Event) -> None:
-        self._limits = step(self._limits, event)
+        self._take(event)
         log.info("reach_out", kind=event.type.value, until=event.payload.get("until"))
         async with self._stage.lock:
             draft = Draft(self._stage)

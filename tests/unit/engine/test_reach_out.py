@@ -9,6 +9,7 @@ import pytest
 from perene.core.account import ChatStanding
 from perene.core.events import Event, EventType
 from perene.core.messages import Message, Status
+from perene.engine.draft import Draft
 from perene.engine.errors import QueryTimedOut
 from perene.engine.reach_out import QUERY_ID, ReachOut
 from perene.wire.node import Node
@@ -62,6 +63,16 @@ class Account:
 
     async def may_write(self, chat: str = "222222222222@lid") -> bool:
         return await self.reach_out.may_send(to(chat))
+
+    def stored(self, event: Event) -> None:
+        """Let an event be committed."""
+        draft = Draft(stage_on(self.store))
+        draft.events.append(event)
+        draft.submit()
+
+
+def lift() -> Event:
+    return Event(type=EventType.SESSION_LIMIT_LIFTED, at=START, payload={"by": "a person"})
 
 
 def to(chat: str) -> Message:
@@ -177,4 +188,21 @@ async def test_under_a_limit_groups_oneself_and_who_answered_are_written_to() ->
     assert await account.may_write("123-456@g.us")
     assert await account.may_write(OWN_LID.replace(":3", ""))
     account.store.standings["222222222222@lid"] = ChatStanding.ESTABLISHED
+    assert await account.may_write()
+
+
+async def test_what_is_lifted_is_not_what_was_refused_since() -> None:
+    """The refusal is still on its way to the store, which holds what a person has lifted."""
+    account = Account()
+    earlier = account.reach_out.refused("463", "A")
+    assert earlier is not None
+    account.stored(earlier)
+    account.stored(lift())
+    await account.clock.advance(1)
+    again = account.reach_out.refused("463", "B")
+    assert again is not None
+    assert not await account.may_write()
+    account.stored(again)
+    assert not await account.may_write()
+    account.stored(lift())
     assert await account.may_write()
