@@ -39,6 +39,8 @@ class Devices:
         self._queries = queries
         self._clock = clock
         self._lists: OrderedDict[str, _Entry] = OrderedDict()
+        self._asked: set[str] = set()
+        """Whose lists are asked for, but for those who were forgotten since."""
         self._learnt: list[AddressPair] = []
 
     def take_learnt(self) -> list[AddressPair]:
@@ -49,6 +51,8 @@ class Devices:
     def forget(self, user: Jid) -> None:
         """Ask again next time: the list of this user has changed."""
         self._lists.pop(str(user.bare), None)
+        # An answer that is on its way may tell of the time before.
+        self._asked.discard(str(user.bare))
 
     async def forget_person(self, book: AddressBook, *addresses: Jid) -> None:
         """Ask again next time, whichever of the person's addresses is asked for."""
@@ -60,6 +64,7 @@ class Devices:
 
     def forget_all(self) -> None:
         self._lists.clear()
+        self._asked.clear()
 
     async def of(self, users: Iterable[Jid]) -> dict[Jid, tuple[Jid, ...]]:
         """Return the devices of each user; a user without an answer has none.
@@ -86,6 +91,7 @@ class Devices:
         return found
 
     async def _ask(self, users: Sequence[Jid]) -> dict[str, _Entry]:
+        self._asked = {str(user) for user in users}
         answer = await self._queries.ask("usync", "get", _usync(users, self._queries.next_id()))
         usync = answer.child("usync")
         listed = usync.child("list") if usync is not None else None
@@ -99,7 +105,7 @@ class Devices:
             except WireError:
                 # One malformed row says nothing about the others; its user counts as unlisted.
                 continue
-        self._lists.update(told)
+        self._lists.update((user, entry) for user, entry in told.items() if user in self._asked)
         return told
 
     def _learn(self, user: Jid, node: Node) -> None:

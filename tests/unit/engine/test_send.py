@@ -452,6 +452,27 @@ async def test_who_gets_a_device_while_others_are_asked_for_is_not_without_any(p
     assert addressed(await post.send(id_="M2")) == [ANA, OWN_PHONE_PN]
 
 
+@pytest.mark.parametrize("everybody", [False, True])
+async def test_an_answer_about_devices_that_have_changed_meanwhile_is_not_kept(
+    post: Post, *, everybody: bool
+) -> None:
+    ask = post.server.ask
+
+    async def changing(namespace: str, kind: str, *content: Node, **more: object) -> Node:
+        answer = await ask(namespace, kind, *content, **more)
+        if post.server.devices[ANA] != (0,):
+            post.server.devices[ANA] = (0,)
+            if everybody:
+                post.devices.forget_all()
+            else:
+                post.devices.forget(Jid.parse(ANA))
+        return answer
+
+    with patch.object(post.server, "ask", changing):
+        assert addressed(await post.send()) == [ANA, ANA_DESK, OWN_PHONE_PN]
+    assert addressed(await post.send(id_="M2")) == [ANA, OWN_PHONE_PN]
+
+
 async def test_a_book_that_is_full_of_others_loses_nobody_a_message(post: Post) -> None:
     """While the keys are on their way, thousands may write."""
     post.desk.know(ANA_PN, ANA)
