@@ -58,6 +58,7 @@ class Conversation:
         self._drain_timeout_s = drain_timeout_s
         self._processing = asyncio.Lock()
         self._sending: asyncio.Task[None] | None = None
+        self._draining = False
         self._tasks: asyncio.TaskGroup
         login.on_success = self._let_in
 
@@ -119,6 +120,8 @@ class Conversation:
     async def _begin(self) -> None:
         """Complete the login, then let out what is queued."""
         await self._login.complete()
+        if self._draining:
+            return
         self._sending = self._tasks.create_task(self._send_loop.run(), name="send")
 
     async def _read(self) -> None:
@@ -140,6 +143,7 @@ class Conversation:
 
     async def _drain(self) -> None:
         """Finish what was taken: its units commit, its answers leave. The rest stays queued."""
+        self._draining = True
         self._intake.close()
         await self._finish(self._end_sending())
 

@@ -202,6 +202,23 @@ async def test_a_stop_answers_what_was_taken_and_leaves_the_rest_to_the_server(t
     talk.linking.undo.assert_not_awaited()
 
 
+async def test_a_login_that_is_complete_only_after_a_stop_sends_nothing(talk: Talk) -> None:
+    completed = asyncio.Event()
+    talk.login.complete = completed.wait
+    talk.auto = False
+    async with talk.running() as task:
+        talk.login.on_success()
+        await talk.socket.arrived.put(stanzas(1))
+        await turns()
+        talk.stopping.set()
+        await turns()
+        completed.set()
+        await turns()
+        assert (task.done(), talk.send_loop.runs) == (False, False)
+        talk.commit()
+        assert await task is False
+
+
 async def test_a_stop_interrupts_no_change_of_what_the_last_stanzas_are_read_by(talk: Talk) -> None:
     """A pair of addresses that was noted, and whose ratchets were not moved, is one such."""
     may_end, done = asyncio.Event(), Mock()
