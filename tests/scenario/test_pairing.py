@@ -201,17 +201,19 @@ async def test_a_code_that_is_typed_in_its_last_second_links(
     phone = await shown(world)
     await world.pass_time(139)
     code = await world.perene.sessions.request_pairing_code(DESK, phone)
-    typed, over, finish = threading.Event(), threading.Event(), pairing_code.finish
+    typed, over, finish = asyncio.Event(), threading.Event(), pairing_code.finish
+    loop = asyncio.get_running_loop()
 
     def finish_late(pairing: CodePairing, notification: Node, own: Credentials) -> Finish:
-        typed.set()
+        loop.call_soon_threadsafe(typed.set)
         over.wait(PATIENCE_S)
         return finish(pairing, notification, own)
 
     monkeypatch.setattr(pairing_code, "finish", finish_late)
     await world.pass_time(179)
     world.simulator.enter_code(phone, code)
-    await world.until(typed.is_set, "the code is typed")
+    async with asyncio.timeout(PATIENCE_S):
+        await typed.wait()
     await world.clock.advance(5)
     over.set()
     await world.events.wait(EventType.SESSION_CONNECTED)
