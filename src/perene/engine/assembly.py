@@ -49,7 +49,7 @@ def assemble(
 
     One list on purpose: each part is made once, before those that it is given to.
     """
-    work = WorkQueue()
+    work = WorkQueue(clock)
     line = _line(channel, stage, config, clock, observer, work)
     intake = Intake(channel, line.queries, max_waiting=config.max_stanzas_waiting)
     keepalive = _keepalive(line, config, reading=intake, writing=channel)

@@ -18,10 +18,11 @@ from perene.engine.draft import Draft
 from perene.engine.encrypt import Addressed, seal_enc
 from perene.engine.errors import QueryFailed, QueryTimedOut
 from perene.engine.group_key import attach, own_key, set_own_key
-from perene.engine.groups import Groups
+from perene.engine.groups import Group, Groups
 from perene.engine.line import Line
 from perene.engine.outgoing import copy_for_own_devices, media_attrs, stanza_type
 from perene.engine.stanza import small_number
+from perene.engine.work_queue import Rest
 from perene.signal.bundle import PreKeyBundle
 from perene.wire.errors import NodeError, WireError
 from perene.wire.jid import Jid
@@ -65,6 +66,8 @@ class _Due:
     request: _Request
     message: Message
     bundle: PreKeyBundle | None
+    group: Group | None
+    """As it was when the asker was found to be in it, None for a message to a person."""
 
 
 class RetryAnswers:
@@ -85,56 +88,76 @@ class RetryAnswers:
         self._recreated: OrderedDict[Jid, datetime] = OrderedDict()
         """When a device without usable keys last made us build a fresh ratchet."""
 
-    async def answer(self, node: Node) -> None:
+    async def answer(self, node: Node) -> Rest | None:
         """Send the message again to the device that asked, then acknowledge the receipt.
 
         Whatever cannot be answered is acknowledged all the same: the server would deliver the
-        request for ever. Raises StorageError.
+        request for ever. The rest is to be done when the server may help again. Raises
+        StorageError.
         """
-        due = await self._due(node)
-        if due is None:
-            self._answers.put(None, acknowledge(node))
-            return
-        async with self._stage.lock:
-            draft = Draft(self._stage)
-            resend = await self._resend(draft, due)
-            nodes = (resend, acknowledge(node)) if resend is not None else (acknowledge(node),)
-            self._answers.put(draft.submit(), *nodes)
-
-    async def _due(self, node: Node) -> _Due | None:
-        """Return what a retry receipt asks for, None if it is not to have it."""
         try:
             request = await self._read(node)
-            message = await self._message(request.message_id)
-            if message is None or not self._allowed(request):
-                return None
-            for wait_s in _ASKED_AGAIN_AFTER_S:
-                try:
-                    return await self._granted(request, message)
-                except (QueryFailed, QueryTimedOut) as error:
-                    if isinstance(error, QueryFailed) and error.is_final:
-                        raise
-                    log.warning("resend_waits", reason=str(error), retry_in_s=wait_s)
-                    await self._clock.sleep(wait_s)
-            return await self._granted(request, message)
-        except (QueryFailed, QueryTimedOut, WireError):
+        except WireError:
+            self._answers.put(None, acknowledge(node))
             return None
+        message = await self._message(request.message_id)
+        if message is None or not self._allowed(request):
+            self._answers.put(None, acknowledge(node))
+            return None
+        return await self._grant(request, message)
 
-    async def _granted(self, request: _Request, message: Message) -> _Due | None:
+    async def _grant(self, request: _Request, message: Message, attempt: int = 0) -> Rest | None:
+        try:
+            due = await self._due(request, message)
+            while due is not None and not await self._answer(due):
+                due = await self._due(request, message, due.bundle)
+        except (QueryFailed, QueryTimedOut) as error:
+            is_final = isinstance(error, QueryFailed) and error.is_final
+            if not is_final and attempt < len(_ASKED_AGAIN_AFTER_S):
+                wait_s = _ASKED_AGAIN_AFTER_S[attempt]
+                log.warning("resend_waits", reason=str(error), retry_in_s=wait_s)
+                return Rest(after_s=wait_s, work=lambda: self._grant(request, message, attempt + 1))
+            due = None
+        except WireError:
+            due = None
+        if due is None:
+            self._answers.put(None, acknowledge(request.node))
+        return None
+
+    async def _answer(self, due: _Due) -> bool:
+        """Send what is due; False if the group has changed, and the asker may have left it.
+
+        Who has is not to have the next key, which would come along.
+        """
+        async with self._stage.lock:
+            chat = Jid.parse(due.message.key.chat)
+            if due.group is not None and not self._groups.is_current(chat, due.group):
+                return False
+            draft = Draft(self._stage)
+            resend = await self._resend(draft, due)
+            ack = acknowledge(due.request.node)
+            nodes = (resend, ack) if resend is not None else (ack,)
+            self._answers.put(draft.submit(), *nodes)
+        return True
+
+    async def _due(
+        self, request: _Request, message: Message, bundle: PreKeyBundle | None = None
+    ) -> _Due | None:
         """Ask the server what is needed to grant a request, None if it is not to be granted."""
-        if not await self._was_addressed(request, message):
+        chat = Jid.parse(message.key.chat)
+        group = await self._groups.get(chat) if chat.is_group else None
+        if not await self._was_addressed(request, chat, group):
             log.warning("resend_refused", reason="not_a_recipient")
             return None
-        return _Due(request=request, message=message, bundle=await self._bundle(request))
+        bundle = bundle or await self._bundle(request)
+        return _Due(request=request, message=message, bundle=bundle, group=group)
 
-    async def _was_addressed(self, request: _Request, message: Message) -> bool:
+    async def _was_addressed(self, request: _Request, chat: Jid, group: Group | None) -> bool:
         """Tell whether the asker is one whom the message was for: nobody else may have it."""
         book, own = self._stage.book, self._stage.credentials
-        chat = Jid.parse(message.key.chat)
-        if chat.is_group:
+        if group is not None:
             if request.chat != chat:
                 return False
-            group = await self._groups.get(chat)
             await book.load(group.members)
             members = {book.canonical(member) for member in group.members}
             return request.device.bare in members or own.is_own(request.device)

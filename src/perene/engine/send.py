@@ -97,6 +97,8 @@ class Sender:
         now = self._clock.now()
         async with self._stage.lock:
             draft = Draft(self._stage)
+            # Sent before, perhaps, and never answered: nobody can be sure to have the key in it.
+            draft.holders.answered(message.key.id, refused=True)
             draft.status_changes.append(
                 StatusChange(
                     id=message.key.id,

@@ -71,7 +71,7 @@ class Talk:
         self.keepalive = Mock(run=self.parts["keepalive"].run)
         self.listening = Mock(run=self.parts["listening"].run)
         self.linking.show_codes = self.parts["codes"].run
-        self.work = WorkQueue()
+        self.work = WorkQueue(self.clock)
         self.queries = Queries(self.wire.send, 60.0, self.clock)
         self.answers = Answers(cast("Channel", self.wire), self.clock, delay_s=0.5, max_waiting=300)
         self.intake = Intake(cast("Channel", self.socket), self.queries, max_waiting=10_000)

@@ -1,6 +1,7 @@
 """Who cannot read a message of ours gets it again, if it was for them, and nobody else does."""
 
 import asyncio
+from collections.abc import Callable
 from typing import cast
 from unittest.mock import patch
 
@@ -51,6 +52,8 @@ class Server:
         self.peers: dict[str, Peer] = {}
         self.asked: list[str] = []
         self.trouble: Exception | None = None
+        self.meanwhile: Callable[[], None] = lambda: None
+        """What happens while pre-keys are asked for."""
 
     async def ask(self, namespace: str, _kind: str, *content: Node, **_more: object) -> Node:
         self.asked.append(namespace)
@@ -59,6 +62,7 @@ class Server:
         if namespace == "w:g2":
             people = tuple(Node("participant", {"jid": one}) for one in self.members)
             return Node("iq", {}, (Node("group", {"addressing_mode": "lid"}, people),))
+        self.meanwhile()
         users: list[Node] = []
         for user in content[0].children:
             if (peer := self.peers.get(user.attrs["jid"])) is not None:
@@ -81,8 +85,8 @@ class Sender:
             answers=self.desk.answered,  # pyright: ignore[reportArgumentType]  # all that is used of them
         )
         self.devices = Devices(queries, self.desk.clock)
-        groups = Groups(queries, self.desk.clock)
-        self.answers = RetryAnswers(line, devices=self.devices, groups=groups, cached=2)
+        self.groups = Groups(queries, self.desk.clock)
+        self.answers = RetryAnswers(line, devices=self.devices, groups=self.groups, cached=2)
 
     def sent(self, id_: str, chat: str = ANA) -> Message:
         body = wa_pb2.Message(conversation=f"text {id_}").SerializeToString()
@@ -93,7 +97,10 @@ class Sender:
     async def asked(self, request: Node) -> list[Node]:
         """Take a retry receipt; return what leaves because of it."""
         self.desk.answered.nodes.clear()
-        await self.answers.answer(request)
+        rest = await self.answers.answer(request)
+        while rest is not None:
+            await self.desk.clock.sleep(rest.after_s)
+            rest = await rest.work()
         return self.desk.answered.nodes
 
     async def known(self, jid: str = ANA) -> Peer:
@@ -322,6 +329,31 @@ async def test_a_member_that_cannot_be_reached_does_not_count_as_a_holder(sender
     assert [one.tag for one in await sender.asked(request("M1", GROUP, participant=ANA))] == ["ack"]
     assert await sender.desk.stage.holders.of(GROUP) == frozenset()
     assert [change for unit in sender.desk.store.units for change in unit.holders] == []
+
+
+async def test_who_leaves_while_their_keys_come_gets_neither_the_message_nor_the_next_key(
+    sender: Sender,
+) -> None:
+    sender.sent("M1", GROUP)
+    sender.server.members = [OTHER, ANA]
+    ana = sender.server.peers[ANA] = await sender.known()
+
+    def leave() -> None:
+        sender.server.members = [OTHER]
+        sender.groups.forget(Jid.parse(GROUP))
+
+    sender.server.meanwhile = leave
+    asked = request("M1", GROUP, count=2, participant=ANA)
+    assert [one.tag for one in await sender.asked(asked)] == ["ack"]
+    assert sender.desk.store.units[-1].sender_keys == ()
+    assert sender.server.asked == ["w:g2", "encrypt", "w:g2"]
+
+    sender.server.members = [OTHER, ANA]  # back again
+    sender.server.meanwhile = lambda: sender.groups.forget(Jid.parse(GROUP))
+    sender.groups.forget(Jid.parse(GROUP))
+    sender.desk.clock.jump(7200)
+    again, _ = await sender.asked(request("M1", GROUP, count=2, participant=ANA))
+    assert read(ana, again).conversation == "text M1", "somebody else came or went"
 
 
 async def test_our_phone_gets_a_group_message_though_it_is_not_listed(sender: Sender) -> None:

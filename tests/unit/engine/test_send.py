@@ -321,6 +321,17 @@ async def test_a_group_message_that_is_sent_again_carries_the_key_again(post: Po
     assert [one.tag for one in following.children] == ["enc"]
 
 
+async def test_what_follows_a_message_that_was_never_answered_and_is_given_up_carries_the_key(
+    post: Post,
+) -> None:
+    await post.send(to=GROUP)
+    failure = Failure(code=FailureCode.UNREADABLE_ANSWER)
+    await post.sender.refuse(written(to=GROUP), failure, "the server's answer was odd")
+    following = await post.send("next", to=GROUP, id_="M2")
+    assert addressed(following) == [ANA, ANA_DESK, OWN_PHONE_PN]
+    assert post.desk.stage.holders.given_with(MessageId("M1")) is None
+
+
 async def test_who_leaves_while_the_keys_are_on_their_way_gets_no_key(post: Post) -> None:
     third = "200000000000003@lid"
     post.server.peers[third] = Peer(post.desk, third)

@@ -5,14 +5,16 @@ import asyncio
 import pytest
 
 from perene.engine.errors import QueryFailed, QueryTimedOut
-from perene.engine.work_queue import MAX_WAITING, WorkQueue
+from perene.engine.work_queue import MAX_WAITING, Rest, WorkQueue
+from tests.support.virtual_clock import VirtualClock
 
 
 class Worker:
     """A queue, and what was done of it."""
 
     def __init__(self) -> None:
-        self.queue = WorkQueue()
+        self.clock = VirtualClock()
+        self.queue = WorkQueue(self.clock)
         self.done: list[object] = []
         self.changed = asyncio.Event()
 
@@ -58,6 +60,36 @@ async def test_a_job_that_the_server_does_not_help_is_passed_over(
     worker.ask("second")
     await worker.until("second")
     assert worker.done == ["first", "second"]
+
+
+async def test_nobody_waits_for_the_rest_of_a_job(worker: Worker) -> None:
+    async def rest() -> None:
+        worker.ask("rest")
+
+    async def job() -> Rest:
+        return Rest(after_s=20, work=rest)
+
+    worker.queue.later(job)
+    worker.ask("second")
+    working = asyncio.create_task(worker.until("rest"))
+    await worker.clock.until_asleep(20)
+    assert worker.done == ["second"]
+    await worker.clock.advance(20)
+    await working
+    assert worker.done == ["second", "rest"]
+
+
+async def test_no_rest_outlives_the_queue(worker: Worker) -> None:
+    async def job() -> Rest:
+        return Rest(after_s=20, work=job)
+
+    worker.queue.later(job)
+    working = asyncio.create_task(worker.queue.run())
+    await worker.clock.until_asleep(20)
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
+    await asyncio.sleep(0)
+    assert list(worker.clock.asleep) == []
 
 
 async def test_what_is_too_much_is_dropped(worker: Worker) -> None:
