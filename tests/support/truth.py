@@ -35,6 +35,9 @@ class Attempt:
     session: SessionId
     at: float
     logged_in_at: float | None = None
+    served_at: float | None = None
+    """When the server had given it all that was queued: it had asked for that, as the last step of
+    its login. One whose questions before it got no answer was let in, and was never up."""
     gone_at: float | None = None
     by: By | None = None
     last_word: Node | None = None
@@ -116,10 +119,10 @@ class Truth:
         return None
 
     def up(self, session: SessionId) -> Iterator[tuple[float, float]]:
-        """Yield the spans of time in which a session was logged in."""
+        """Yield the spans of time in which a session was served, not only let in."""
         for one in self.attempts[session]:
-            if one.logged_in_at is not None:
-                yield one.logged_in_at, self.now if one.gone_at is None else one.gone_at
+            if one.served_at is not None:
+                yield one.served_at, self.now if one.gone_at is None else one.gone_at
 
     # --- listening --------------------------------------------------------------------------------
 
@@ -192,6 +195,8 @@ class Truth:
         def sent(node: Node) -> None:
             if node.tag == "success" and not server.closed:
                 attempt.logged_in_at = self.now
+            if node.tag == "ib" and node.child("offline") is not None and not server.closed:
+                attempt.served_at = attempt.served_at or self.now
             send(node)
 
         def ended(last: Node | None = None) -> None:
