@@ -9,6 +9,7 @@ from perene.core.clock import Clock
 from perene.core.unit import AddressPair
 from perene.engine.addresses import AddressBook
 from perene.engine.queries import Queries
+from perene.engine.questions import Questions
 from perene.engine.stanza import small_number
 from perene.wire.errors import WireError
 from perene.wire.jid import Jid
@@ -39,8 +40,7 @@ class Devices:
         self._queries = queries
         self._clock = clock
         self._lists: OrderedDict[str, _Entry] = OrderedDict()
-        self._asked: set[str] = set()
-        """Whose lists are asked for, but for those who were forgotten since."""
+        self._questions = Questions()
         self._learnt: list[AddressPair] = []
 
     def take_learnt(self) -> list[AddressPair]:
@@ -51,8 +51,7 @@ class Devices:
     def forget(self, user: Jid) -> None:
         """Ask again next time: the list of this user has changed."""
         self._lists.pop(str(user.bare), None)
-        # An answer that is on its way may tell of the time before.
-        self._asked.discard(str(user.bare))
+        self._questions.forget(str(user.bare))
 
     async def forget_person(self, book: AddressBook, *addresses: Jid) -> None:
         """Ask again next time, whichever of the person's addresses is asked for."""
@@ -64,7 +63,7 @@ class Devices:
 
     def forget_all(self) -> None:
         self._lists.clear()
-        self._asked.clear()
+        self._questions.forget_all()
 
     async def of(self, users: Iterable[Jid]) -> dict[Jid, tuple[Jid, ...]]:
         """Return the devices of each user; a user without an answer has none.
@@ -91,8 +90,13 @@ class Devices:
         return found
 
     async def _ask(self, users: Sequence[Jid]) -> dict[str, _Entry]:
-        self._asked = {str(user) for user in users}
-        answer = await self._queries.ask("usync", "get", _usync(users, self._queries.next_id()))
+        with self._questions.asking([str(user) for user in users]) as is_last_word:
+            query = _usync(users, self._queries.next_id())
+            told = self._read(await self._queries.ask("usync", "get", query))
+            self._lists.update((user, entry) for user, entry in told.items() if is_last_word(user))
+        return told
+
+    def _read(self, answer: Node) -> dict[str, _Entry]:
         usync = answer.child("usync")
         listed = usync.child("list") if usync is not None else None
         now = self._clock.now()
@@ -105,7 +109,6 @@ class Devices:
             except WireError:
                 # One malformed row says nothing about the others; its user counts as unlisted.
                 continue
-        self._lists.update((user, entry) for user, entry in told.items() if user in self._asked)
         return told
 
     def _learn(self, user: Jid, node: Node) -> None:

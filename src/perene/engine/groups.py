@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from perene.core.clock import Clock
 from perene.core.unit import AddressPair
 from perene.engine.queries import Queries
+from perene.engine.questions import Questions
 from perene.wire.jid import Jid
 from perene.wire.node import Node
 
@@ -33,15 +34,12 @@ class Groups:
         self._queries = queries
         self._clock = clock
         self._groups: OrderedDict[str, Group] = OrderedDict()
-        self._asking: dict[str, object] = {}
-        """By groups that are asked for: the newest question, unless the group was forgotten since.
-        """
+        self._questions = Questions()
 
     def forget(self, group: Jid) -> None:
         """Ask again next time: the group has changed."""
         self._groups.pop(str(group), None)
-        # An answer that is on its way may tell of the time before.
-        self._asking.pop(str(group), None)
+        self._questions.forget(str(group))
 
     def is_current(self, jid: Jid, group: Group) -> bool:
         """Tell whether nothing was heard of the group since it was asked for."""
@@ -52,22 +50,13 @@ class Groups:
         known = self._groups.get(str(jid))
         if known is not None and abs(self._clock.now() - known.at) < _FRESH:
             return known
-        group = await self._asked(jid)
+        with self._questions.asking([str(jid)]) as is_last_word:
+            group = await self._ask(jid)
+            if is_last_word(str(jid)):
+                self._groups[str(jid)] = group
         while len(self._groups) > _CACHED:
             self._groups.popitem(last=False)
         return group
-
-    async def _asked(self, jid: Jid) -> Group:
-        """Ask for a group, and remember the answer if it is still the last word."""
-        question = self._asking[str(jid)] = object()
-        try:
-            group = await self._ask(jid)
-            if self._asking.get(str(jid)) is question:
-                self._groups[str(jid)] = group
-            return group
-        finally:
-            if self._asking.get(str(jid)) is question:
-                del self._asking[str(jid)]
 
     async def _ask(self, jid: Jid) -> Group:
         query = Node("query", {"request": "interactive"})
