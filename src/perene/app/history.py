@@ -129,9 +129,11 @@ class History:
             await self._note(kept + _AHEAD)
 
     async def _is_as_new_as_can_be(self) -> bool:
-        """Tell whether the database was in use minutes ago, or no time is known of that."""
+        """Tell whether the database was in use minutes ago, or never.
+
+        In use in the future it was by a clock that has been set since: nothing is known then.
+        """
         used_at = await self._store.last_life()
-        # Nor is one of the future, with a clock that was set: that tells nothing of the past.
         return used_at is None or abs(self._clock.now() - used_at) < _AS_NEW_AS
 
     async def _note(self, reached: int) -> None:
@@ -157,7 +159,7 @@ class History:
             raise CannotConnect(f"cannot make safe what was restored: {error}") from error
         self._loss = None
 
-    async def _make_safe(self, loss: "_Loss") -> None:
+    async def _make_safe(self, loss: _Loss) -> None:
         if self._hindrance is None and loss.noted is not None:
             log.warning("database_went_back", events=loss.kept, noted=loss.noted)
         renewal = FreshKeys()

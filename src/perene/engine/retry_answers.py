@@ -98,13 +98,12 @@ class RetryAnswers:
         try:
             request = await self._read(node)
         except WireError:
-            self._answers.put(None, acknowledge(node))
-            return None
-        message = await self._message(request.message_id)
-        if message is None or not self._allowed(request):
-            self._answers.put(None, acknowledge(node))
-            return None
-        return await self._grant(request, message)
+            request = None
+        message = None if request is None else await self._message(request.message_id)
+        if request is not None and message is not None and self._allowed(request):
+            return await self._grant(request, message)
+        self._answers.put(None, acknowledge(node))
+        return None
 
     async def _grant(self, request: _Request, message: Message, attempt: int = 0) -> Rest | None:
         try:
@@ -119,7 +118,7 @@ class RetryAnswers:
                 return Rest(after_s=wait_s, work=lambda: self._grant(request, message, attempt + 1))
             due = None
         except WireError:
-            due = None
+            due = None  # an answer that makes no sense helps as little
         if due is None:
             self._answers.put(None, acknowledge(request.node))
         return None

@@ -25,6 +25,7 @@ from perene.signal import (
     process_distribution,
     unpad,
 )
+from perene.wire.errors import WireError
 from perene.wire.jid import Jid
 from perene.wire.node import Node
 from perene.wire.proto import wa_pb2
@@ -384,6 +385,16 @@ async def test_a_server_that_cannot_help_now_is_asked_again(
     again, ack = await asking
     assert (again.need("enc").attr("type"), ack.tag) == ("pkmsg", "ack"), "on a fresh ratchet"
     assert read(ana, again).conversation == "text M1"
+
+
+async def test_an_answer_that_makes_no_sense_after_all_ends_the_waiting(sender: Sender) -> None:
+    sender.sent("M1")
+    sender.server.trouble = QueryFailed(503, "busy")
+    asking = asyncio.create_task(sender.asked(request("M1")))
+    await sender.desk.clock.until_asleep(5)
+    sender.server.trouble = WireError("odd")
+    await sender.desk.clock.advance(5)
+    assert [one.tag for one in await asking] == ["ack"]
 
 
 @pytest.mark.parametrize(
