@@ -1,22 +1,21 @@
 """What became of a transaction that was not heard of."""
 
-import asyncio
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from perene.core.errors import ForgottenEpoch, StaleEpoch
 from perene.core.ids import GroupId, new_group_id
 from perene.core.unit import Committed
 from perene.store.store import Store
 from perene.store.units import commit_units
+from tests.contract.store.together import together
 from tests.support.units import ANA, START, event, message, unit
 
 pytestmark = [pytest.mark.requirement("C13", "E1", "E8"), pytest.mark.usefixtures("ana")]
 
 NOTHING_NEW = Committed(new_messages=0)
-PATIENCE_S = 30.0
 
 
 async def test_a_group_that_was_committed_is_known_with_what_became_of_its_units(
@@ -110,18 +109,9 @@ async def test_a_commit_that_is_still_under_way_is_waited_for(
     """Its client is gone, but the server has its last word: only the locks tell."""
     group, one = new_group_id(), unit(messages=(message(),))
     other = open_store()
-    loop, held = asyncio.get_running_loop(), asyncio.Event()
 
-    def commit_when_somebody_waits(connection: Connection) -> None:
-        commit_units(connection, other.keyring, other.caches, [one], now=START, group=group)
-        loop.call_soon_threadsafe(held.set)
-        waits = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
-        while not connection.execute(waits).scalar_one():
-            connection.execute(text("SELECT pg_stat_clear_snapshot()"))
+    def commit(connection: Connection) -> object:
+        return commit_units(connection, other.keyring, other.caches, [one], now=START, group=group)
 
-    straggler = asyncio.create_task(other.database.write(commit_when_somebody_waits))
-    async with asyncio.timeout(PATIENCE_S):
-        await held.wait()
-        recalled = await store.recall({group: [one]})
-        await straggler
+    _, recalled = await together(other.database, commit, store.recall({group: [one]}))
     assert recalled == [NOTHING_NEW]

@@ -1,12 +1,9 @@
 """Committing units: all of a stanza's changes, or none."""
 
-import asyncio
-import threading
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Callable
 
 import pytest
-from sqlalchemy import Connection, text, update
+from sqlalchemy import Connection, update
 
 from perene.core.errors import ForgottenEpoch, StaleEpoch, UnreadableState
 from perene.core.events import EventType
@@ -22,12 +19,11 @@ from perene.core.unit import (
     SenderKeyWrite,
     Unit,
 )
-from perene.store.database import Database
 from perene.store.ownership import acquire
 from perene.store.schema import sessions
 from perene.store.store import Store
 from perene.store.units import commit_units
-from tests.support.record import PATIENCE_S
+from tests.contract.store.together import together
 from tests.support.units import (
     ANA,
     GROUP,
@@ -44,9 +40,6 @@ from tests.support.units import (
 pytestmark = pytest.mark.usefixtures("ana")
 
 BOB = SessionId("bob")
-
-First = TypeVar("First")
-Second = TypeVar("Second")
 
 
 class Broken:
@@ -171,34 +164,6 @@ async def test_a_stale_owner_is_refused_and_the_others_go_on(store: Store) -> No
     assert [type(result) for result in results] == [StaleEpoch, Committed, StaleEpoch]
     assert await store.list_messages(ANA) == []
     assert len(await store.list_messages(BOB)) == 1
-
-
-async def together(
-    first: Database, work: Callable[[Connection], First], second: Awaitable[Second]
-) -> tuple[First, Second]:
-    """Commit `work` once `second`, of another process, waits for it; return what became of both."""
-    loop, done, late = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
-
-    def commit_when_somebody_waits(connection: Connection) -> First:
-        result = work(connection)
-        loop.call_soon_threadsafe(done.set)
-        waits = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
-        while not connection.execute(waits).scalar_one():
-            if late.is_set():
-                raise AssertionError("nobody waits")
-            connection.execute(text("SELECT pg_stat_clear_snapshot()"))
-        return result
-
-    async def follow() -> Second:
-        await done.wait()
-        try:
-            return await second
-        finally:
-            late.set()
-
-    async with asyncio.timeout(PATIENCE_S):
-        results = await asyncio.gather(first.write(commit_when_somebody_waits), follow())
-    return results[0], results[1]
 
 
 @pytest.mark.requirement("D9", "F9")

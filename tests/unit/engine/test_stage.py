@@ -205,6 +205,16 @@ async def test_a_ratchet_in_use_is_not_the_one_to_be_forgotten(store: MemoryStor
     assert kept == [True, False]
 
 
+def write(stage: Stage, what: str) -> None:
+    """Hand over the first ratchet, or sender key, of somebody."""
+    draft = Draft(stage)
+    if what == "ratchet":
+        draft.set_ratchet(OLD, RATCHET)
+    else:
+        draft.set_sender_key(GROUP, OLD, create_sender_key(SenderKeyRecord.empty))
+    draft.submit()
+
+
 @pytest.mark.parametrize("what", ["ratchet", "sender key"])
 async def test_a_stranger_is_one_until_something_is_written_under_the_name(
     stage: Stage, store: MemoryStore, what: str
@@ -214,12 +224,7 @@ async def test_a_stranger_is_one_until_something_is_written_under_the_name(
     names = ["known", "writer", OLD.name, "nobody"]
     await stage.look_for_strangers(names)
     assert [stage.is_stranger(name) for name in names] == [False, False, True, True]
-    draft = Draft(stage)
-    if what == "ratchet":
-        draft.set_ratchet(OLD, RATCHET)
-    else:
-        draft.set_sender_key(GROUP, OLD, create_sender_key(SenderKeyRecord.empty))
-    draft.submit()
+    write(stage, what)
     assert [stage.is_stranger(name) for name in names] == [False, False, False, True]
     await stage.look_for_strangers([])
     assert not stage.is_stranger("nobody")
@@ -230,12 +235,7 @@ async def test_whose_first_ratchet_is_being_committed_is_no_stranger(
     stage: Stage, store: MemoryStore, what: str
 ) -> None:
     """It is in the store before it is forgotten here, and has to be found there."""
-    draft = Draft(stage)
-    if what == "ratchet":
-        draft.set_ratchet(OLD, RATCHET)
-    else:
-        draft.set_sender_key(GROUP, OLD, create_sender_key(SenderKeyRecord.empty))
-    draft.submit()
+    write(stage, what)
     await stage.look_for_strangers([OLD.name, "nobody"])
     await committed(store)
     stage.ratchets.clear()
