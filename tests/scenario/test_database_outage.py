@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from perene.core.errors import NotFound, StorageError, StorageUnavailable
 from perene.core.events import EventType
-from perene.core.ids import GroupId
+from perene.core.ids import CommitId
 from perene.core.outages import OutageEnd
 from perene.core.sessions import Connection as State
 from perene.core.unit import Outcome, Unit
@@ -252,10 +252,10 @@ def messages_refused(
     """Let the database take everything but messages."""
     commit = world.perene.store.commit
 
-    async def refuse(units: Sequence[Unit], group: GroupId) -> Sequence[Outcome]:
+    async def refuse(units: Sequence[Unit], commit_id: CommitId) -> Sequence[Outcome]:
         if any(unit.messages for unit in units):
             raise error
-        return await commit(units, group)
+        return await commit(units, commit_id)
 
     with monkeypatch.context() as patched:
         patched.setattr(world.perene.store, "commit", refuse)
@@ -314,7 +314,7 @@ async def test_a_refused_message_that_nobody_comes_for_again_is_no_trouble_for_e
     await world.pass_time(60)
     friend = world.simulator.add_contact(name="Ana").account.phone
 
-    async def refuse(_units: Sequence[Unit], _group: GroupId) -> Sequence[Outcome]:
+    async def refuse(_units: Sequence[Unit], _commit_id: CommitId) -> Sequence[Outcome]:
         raise DISK_FULL
 
     async with watched(world) as watch:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from perene.core.ids import GroupId
+from perene.core.ids import CommitId
 from perene.core.unit import Outcome, Unit
 from perene.supervisor.storage.saver import Commit, Recall, Tried
 from tests.support.world import World
@@ -31,19 +31,19 @@ class Unheard:
         """How many units were to be committed a second time."""
         self._unheard: list[Unit] = []
 
-    async def commit(self, units: Sequence[Unit], group: GroupId) -> Sequence[Outcome]:
+    async def commit(self, units: Sequence[Unit], commit_id: CommitId) -> Sequence[Outcome]:
         self.sizes.append(len(units))
         self.again += sum(one is unit for one in units for unit in self._unheard)
         count = len(self.sizes)
         if count == 1:
             await self._world.clock.sleep(1)  # here the others gather
-            return await self._commit(units, group)
+            return await self._commit(units, commit_id)
         if count == 2:
             self._unheard.extend(units)
-            await self._commit(units, group)
+            await self._commit(units, commit_id)
             await self._silence()
         await self._hear()
-        return await self._commit(units, group)
+        return await self._commit(units, commit_id)
 
     async def recall(self, tried: Tried) -> Sequence[Outcome] | None:
         await self._hear()

@@ -11,7 +11,7 @@ from typing import Any
 from perene.app.owned_stores import OwnedStores
 from perene.core.account import ReachOutPolicy
 from perene.core.errors import StorageUnavailable
-from perene.core.ids import GroupId, SessionId
+from perene.core.ids import CommitId, SessionId
 from perene.core.notices import Observer
 from perene.core.policy import POLICIES
 from perene.core.sessions import Connection as State
@@ -283,9 +283,9 @@ class Perene:
         if self._has_lost_database:
             raise StorageUnavailable("another service holds the database")
 
-    async def _commit(self, units: Sequence[Unit], group: GroupId) -> Sequence[Outcome]:
+    async def _commit(self, units: Sequence[Unit], commit_id: CommitId) -> Sequence[Outcome]:
         await self.commits.turn(units)
-        return await self.store.commit(units, group)
+        return await self.store.commit(units, commit_id)
 
     def _committed(self) -> None:
         self.feed.ring()

@@ -15,8 +15,8 @@ Epoch = NewType("Epoch", int)
 EventId = NewType("EventId", str)
 """Stable id of one event, the same at every delivery."""
 
-GroupId = NewType("GroupId", int)
-"""Which units were tried in one transaction; no two tries have the same (63 random bits)."""
+CommitId = NewType("CommitId", int)
+"""One try to commit units; no two have the same (63 random bits)."""
 
 MessageId = NewType("MessageId", str)
 """WhatsApp's id of a message; unique only within chat, sender and direction."""
@@ -27,9 +27,9 @@ def new_session_id() -> SessionId:
     return SessionId(f"s_{secrets.token_hex(8)}")
 
 
-def new_group_id() -> GroupId:
+def new_commit_id() -> CommitId:
     """Make the id of one try to commit."""
-    return GroupId(secrets.randbits(63))
+    return CommitId(secrets.randbits(63))
 
 
 def new_event_id() -> EventId:

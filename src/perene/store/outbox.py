@@ -12,7 +12,7 @@ from sqlalchemy.sql.dml import ReturningInsert
 
 from perene.core.account import ACCOUNT_EVENTS
 from perene.core.events import Event, EventType
-from perene.core.ids import EventId, GroupId, SessionId
+from perene.core.ids import CommitId, EventId, SessionId
 from perene.store.bulk import BulkInsert, do_nothing
 from perene.store.database import after_commit
 from perene.store.moments import micros, moment
@@ -21,7 +21,7 @@ from perene.store.schema import counters, outbox
 
 _COUNTER: Final = "outbox"
 _LIFE: Final = "alive_at"
-_GROUP: Final = "group"
+_COMMIT: Final = "commit"
 
 # ASCII: a lone surrogate or a NUL in a payload is escaped, and so can be stored. One encoder for
 # all: `json.dumps` makes a new one for each call that names separators.
@@ -57,26 +57,26 @@ def append_events(connection: Connection, events: Sequence[tuple[SessionId | Non
         _insert(connection, events, _take_next(connection, len(events)))
 
 
-def append_of_group(
-    connection: Connection, events: Sequence[tuple[SessionId, Event]], group: GroupId | None
+def append_of_commit(
+    connection: Connection, events: Sequence[tuple[SessionId, Event]], commit_id: CommitId | None
 ) -> None:
-    """Do what `append_events` does, and let `last_group` tell of this transaction.
+    """Do what `append_events` does, and let `last_commit` tell of this transaction.
 
     Without events a number is taken that none gets, so that its loss would be seen: see `progress`.
     """
-    first = _take_next(connection, max(1, len(events)), group)
+    first = _take_next(connection, max(1, len(events)), commit_id)
     if events:
         _insert(connection, events, first)
 
 
-def last_group(connection: Connection) -> int | None:
-    """Return the group that was committed last of those that said which they are.
+def last_commit(connection: Connection) -> int | None:
+    """Return which try was committed last, of those that have an id.
 
     What it took of the outbox is known to be committed then: see `progress`.
     """
     progress, kept = progress_of(connection), last_seq(connection)
     after_commit(connection, lambda: progress.commit(kept))
-    return connection.execute(select(counters.c.value).where(counters.c.name == _GROUP)).scalar()
+    return connection.execute(select(counters.c.value).where(counters.c.name == _COMMIT)).scalar()
 
 
 def _insert(
@@ -105,9 +105,9 @@ def require_no_loss(connection: Connection) -> None:
         progress.require(last_seq(connection))
 
 
-def _take_next(connection: Connection, count: int, group: GroupId | None = None) -> int:
+def _take_next(connection: Connection, count: int, commit_id: CommitId | None = None) -> int:
     """Take so many numbers, and return the first; none that was committed is given again."""
-    first = _take_numbers(connection, count, group)
+    first = _take_numbers(connection, count, commit_id)
     progress = progress_of(connection)
     progress.require(first - 1)
     after_commit(connection, lambda: progress.commit(first + count - 1))
@@ -223,12 +223,12 @@ def last_life(connection: Connection) -> datetime | None:
     return max((moment(at) for at in found if at is not None), default=None)
 
 
-def _take_numbers(connection: Connection, count: int, group: GroupId | None = None) -> int:
-    if group is None:
+def _take_numbers(connection: Connection, count: int, commit_id: CommitId | None = None) -> int:
+    if commit_id is None:
         counting = {"name": _COUNTER, "value": count}
         taken = connection.execute(_COUNT[connection.dialect.name], counting).scalar_one()
     else:
-        rows = connection.execute(_COUNT_AND_NOTE, {"count": count, "group": group})
+        rows = connection.execute(_COUNT_AND_NOTE, {"count": count, "commit": commit_id})
         taken = next(value for name, value in rows if name == _COUNTER)
     return int(taken) - count + 1
 
@@ -254,7 +254,7 @@ _COUNT: Final = {
 # One statement, for every commit pays for it; as text, for `values` of several rows would be
 # compiled anew each time.
 _COUNT_AND_NOTE: Final = text(
-    "INSERT INTO counters (name, value) VALUES ('outbox', :count), ('group', :group)"
+    "INSERT INTO counters (name, value) VALUES ('outbox', :count), ('commit', :commit)"
     " ON CONFLICT (name) DO UPDATE SET value = excluded.value"
     " + CASE counters.name WHEN 'outbox' THEN counters.value ELSE 0 END RETURNING name, value"
 )

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 from perene.core.clock import Clock
 from perene.core.errors import ForgottenEpoch
 from perene.core.events import Event, EventType
-from perene.core.ids import Epoch, GroupId, SessionId
+from perene.core.ids import CommitId, Epoch, SessionId
 from perene.core.unit import Outcome, Unit
 from perene.store import outbox, units
 from perene.store.database import LIMIT_S, Asking, Database
@@ -78,20 +78,22 @@ class Store(SessionShelf, MessageShelf, Evidence, Upkeep):
         """Return when the database answers, or raise StorageUnavailable."""
         await self.database.read(_ping)
 
-    async def commit(self, batch: Sequence[Unit], group: GroupId | None = None) -> list[Outcome]:
+    async def commit(
+        self, batch: Sequence[Unit], commit_id: CommitId | None = None
+    ) -> list[Outcome]:
         """Commit units in one transaction: see `units.commit_units`."""
         now = self._clock.now()
         try:
             return await self.database.write(
-                units.commit_units, self.keyring, self.caches, batch, now=now, group=group
+                units.commit_units, self.keyring, self.caches, batch, now=now, commit_id=commit_id
             )
         except ForgottenEpoch as error:
             # To try the same again would only tell the same: whoever holds a session is behind.
             return [ForgottenEpoch(str(error)) for _ in batch]
 
-    async def recall(self, tried: Mapping[GroupId, Sequence[Unit]]) -> list[Outcome] | None:
-        """Find out what a `commit` did that was not heard of: see `units.recall_group`."""
-        return await self.database.write(units.recall_group, tried)
+    async def recall(self, tried: Mapping[CommitId, Sequence[Unit]]) -> list[Outcome] | None:
+        """Find out what a `commit` did that was not heard of: see `units.recall_commit`."""
+        return await self.database.write(units.recall_commit, tried)
 
     def reader(self, session: SessionId, epoch: Epoch) -> SessionReader:
         """Return the reads of the engine's SessionStore for one session."""

@@ -7,7 +7,7 @@ from itertools import chain
 from sqlalchemy import Connection
 
 from perene.core.errors import ForgottenEpoch
-from perene.core.ids import GroupId, SessionId
+from perene.core.ids import CommitId, SessionId
 from perene.core.unit import Committed, Outcome, Unit
 from perene.store.batch import Entry, Owned
 from perene.store.caches import Caches
@@ -19,7 +19,7 @@ from perene.store.ledger import write_ledger
 from perene.store.messages import insert_messages
 from perene.store.moments import micros
 from perene.store.outages import write_outages
-from perene.store.outbox import append_of_group, last_group
+from perene.store.outbox import append_of_commit, last_commit
 from perene.store.ownership import LockedSession, lock_sessions, owned, refused
 from perene.store.peer_messages import write_peer_messages
 from perene.store.pre_keys import write_pre_keys
@@ -36,7 +36,7 @@ def commit_units(
     units: Sequence[Unit],
     *,
     now: datetime,
-    group: GroupId | None = None,
+    commit_id: CommitId | None = None,
 ) -> list[Outcome]:
     """Make the units true, in their order, in the transaction of the running `Database.write`.
 
@@ -47,8 +47,8 @@ def commit_units(
     state is written. Committing the same units again changes nothing and repeats no event. Nothing
     is remembered in `caches` unless the transaction commits.
 
-    A unit's events follow its new messages' and its status changes' events in the outbox. `group`
-    is what `recall_group` knows the transaction by, until the next one with a group. Raises
+    A unit's events follow its new messages' and its status changes' events in the outbox. By
+    `commit_id` the transaction is known to `recall_commit`, until the next one that has one. Raises
     UnreadableState when a session's data key does not open; then nothing was committed.
     """
     locked = lock_sessions(connection, {unit.session for unit in units})
@@ -60,25 +60,25 @@ def commit_units(
         if isinstance(results[position], Committed)
     ]
     if entries:
-        _write(connection, caches, entries, micros(now), group)
+        _write(connection, caches, entries, micros(now), commit_id)
     for entry in entries:
         if entry.new_messages:
             results[entry.position] = Committed(new_messages=entry.new_messages)
     return results
 
 
-def recall_group(
-    connection: Connection, tried: Mapping[GroupId, Sequence[Unit]]
+def recall_commit(
+    connection: Connection, tried: Mapping[CommitId, Sequence[Unit]]
 ) -> list[Outcome] | None:
-    """Return what became of the units that were committed last, None if it is none of these groups.
+    """Return what became of the units that were committed last, None if it was none of these tries.
 
-    What a group's `commit_units` returned was not heard of then. That its messages were new is
+    What `commit_units` returned was not heard of then. That its messages were new is
     forgotten; a unit whose session has another owner by now is refused.
     """
     # Whoever might still commit one of them holds these locks until then.
     locked = lock_sessions(connection, {unit.session for unit in chain(*tried.values())})
-    last = last_group(connection)
-    units = None if last is None else tried.get(GroupId(last))
+    last = last_commit(connection)
+    units = None if last is None else tried.get(CommitId(last))
     return None if units is None else [_admit(unit, locked) for unit in units]
 
 
@@ -114,7 +114,7 @@ def _write(
     caches: Caches,
     entries: Sequence[Entry],
     now: int,
-    group: GroupId | None,
+    commit_id: CommitId | None,
 ) -> None:
     write_credentials(connection, entries)
     write_profiles(connection, entries)
@@ -139,4 +139,4 @@ def _write(
         for entry in entries
         for event in (*entry.events, *entry.unit.events)
     ]
-    append_of_group(connection, events, group)
+    append_of_commit(connection, events, commit_id)

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Connection
 
 from perene.core.errors import ForgottenEpoch, StaleEpoch
-from perene.core.ids import GroupId, new_group_id
+from perene.core.ids import CommitId, new_commit_id
 from perene.core.unit import Committed
 from perene.store.store import Store
 from perene.store.units import commit_units
@@ -18,14 +18,14 @@ pytestmark = [pytest.mark.requirement("C13", "E1", "E8"), pytest.mark.usefixture
 NOTHING_NEW = Committed(new_messages=0)
 
 
-async def test_a_group_that_was_committed_is_known_with_what_became_of_its_units(
+async def test_a_try_that_was_committed_is_known_with_what_became_of_its_units(
     store: Store,
 ) -> None:
     epoch = await store.acquire(ANA)
     units = [unit(epoch=epoch, messages=(message(),)), unit(epoch=epoch - 1)]
-    group, never = new_group_id(), new_group_id()
-    await store.commit(units, group)
-    done, stale = await store.recall({never: units[:1], group: units}) or []
+    tried, never = new_commit_id(), new_commit_id()
+    await store.commit(units, tried)
+    done, stale = await store.recall({never: units[:1], tried: units}) or []
     assert done == NOTHING_NEW
     assert isinstance(stale, StaleEpoch)
 
@@ -34,23 +34,23 @@ async def test_a_group_that_was_committed_is_known_with_what_became_of_its_units
 async def test_it_is_known_whether_it_has_events_or_not(
     store: Store, events: tuple[object, ...]
 ) -> None:
-    group = new_group_id()
+    tried = new_commit_id()
     one = unit(events=events)
     first = await store.last_seq()
-    await store.commit([one], group)
+    await store.commit([one], tried)
     assert await store.last_seq() == first + max(1, len(events))
-    assert await store.recall({group: [one]}) == [NOTHING_NEW]
+    assert await store.recall({tried: [one]}) == [NOTHING_NEW]
 
 
-async def test_a_group_that_was_not_committed_is_not_known(store: Store) -> None:
+async def test_a_try_that_was_not_committed_is_not_known(store: Store) -> None:
     """Neither in a fresh database, nor after others, nor when it was rolled back."""
-    one, lost = unit(messages=(message(),)), new_group_id()
+    one, lost = unit(messages=(message(),)), new_commit_id()
     assert await store.recall({lost: [one]}) is None
-    await store.commit([unit()], new_group_id())
+    await store.commit([unit()], new_commit_id())
     assert await store.recall({lost: [one]}) is None
 
     def fail_at_the_end(connection: Connection) -> None:
-        commit_units(connection, store.keyring, store.caches, [one], now=START, group=lost)
+        commit_units(connection, store.keyring, store.caches, [one], now=START, commit_id=lost)
         raise ForgottenEpoch("rolls back")
 
     with pytest.raises(ForgottenEpoch):
@@ -59,47 +59,47 @@ async def test_a_group_that_was_not_committed_is_not_known(store: Store) -> None
 
 
 async def test_what_others_commit_meanwhile_changes_nothing(store: Store) -> None:
-    group = new_group_id()
-    await store.commit([unit()], group)
+    tried = new_commit_id()
+    await store.commit([unit()], tried)
     await store.append_events([(ANA, event())])
     await store.commit([unit()])
-    assert await store.recall({group: [unit()]}) == [NOTHING_NEW]
+    assert await store.recall({tried: [unit()]}) == [NOTHING_NEW]
 
 
 async def test_of_several_tries_the_one_that_was_committed_is_told(store: Store) -> None:
     units = [unit(), unit(), unit()]
-    large, small = new_group_id(), new_group_id()
+    large, small = new_commit_id(), new_commit_id()
     await store.commit(units[:1], small)
     assert await store.recall({large: units, small: units[:1]}) == [NOTHING_NEW]
 
 
 async def test_a_session_that_was_taken_over_or_deleted_since_is_refused(store: Store) -> None:
     epoch = await store.acquire(ANA)
-    group, one = new_group_id(), unit(epoch=epoch)
-    await store.commit([one], group)
+    tried, one = new_commit_id(), unit(epoch=epoch)
+    await store.commit([one], tried)
     await store.acquire(ANA)
-    assert [type(found) for found in await store.recall({group: [one]}) or []] == [StaleEpoch]
+    assert [type(found) for found in await store.recall({tried: [one]}) or []] == [StaleEpoch]
     await store.delete_session(ANA)
-    assert [type(found) for found in await store.recall({group: [one]}) or []] == [ForgottenEpoch]
+    assert [type(found) for found in await store.recall({tried: [one]}) or []] == [ForgottenEpoch]
 
 
 async def test_what_was_committed_unheard_counts_for_whether_the_database_goes_back(
     store: Store, open_store: Callable[[], Store]
 ) -> None:
     """The writing thread of `store` has not seen that commit; another process stands for it."""
-    group = new_group_id()
-    await open_store().commit([unit()], group)
+    tried = new_commit_id()
+    await open_store().commit([unit()], tried)
     reached = await store.last_seq()
     assert store.database.progress.reached < reached
-    await store.recall({group: [unit()]})
+    await store.recall({tried: [unit()]})
     assert store.database.progress.reached == reached
 
 
-async def test_the_largest_group_id_can_be_stored(store: Store) -> None:
-    group = GroupId(2**63 - 1)
+async def test_the_largest_id_can_be_stored(store: Store) -> None:
+    tried = CommitId(2**63 - 1)
     for _ in range(2):
-        await store.commit([unit()], group)
-        assert await store.recall({group: [unit()]}) == [NOTHING_NEW]
+        await store.commit([unit()], tried)
+        assert await store.recall({tried: [unit()]}) == [NOTHING_NEW]
 
 
 @pytest.mark.parametrize("backend", ["postgresql"])
@@ -107,11 +107,13 @@ async def test_a_commit_that_is_still_under_way_is_waited_for(
     store: Store, open_store: Callable[[], Store]
 ) -> None:
     """Its client is gone, but the server has its last word: only the locks tell."""
-    group, one = new_group_id(), unit(messages=(message(),))
+    tried, one = new_commit_id(), unit(messages=(message(),))
     other = open_store()
 
     def commit(connection: Connection) -> object:
-        return commit_units(connection, other.keyring, other.caches, [one], now=START, group=group)
+        return commit_units(
+            connection, other.keyring, other.caches, [one], now=START, commit_id=tried
+        )
 
-    _, recalled = await together(other.database, commit, store.recall({group: [one]}))
+    _, recalled = await together(other.database, commit, store.recall({tried: [one]}))
     assert recalled == [NOTHING_NEW]

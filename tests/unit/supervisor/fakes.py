@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from perene.core.causes import Ending
 from perene.core.errors import Conflict, NotFound, StaleEpoch, StorageError
 from perene.core.events import Event, EventType
-from perene.core.ids import Epoch, GroupId, SessionId
+from perene.core.ids import CommitId, Epoch, SessionId
 from perene.core.notices import Observer
 from perene.core.policy import POLICIES
 from perene.core.sessions import Desired, SessionOptions, SessionRecord
@@ -354,7 +354,7 @@ class World:
                 await self._made.wait()
         return self.engines[SessionId(name)][number - 1]
 
-    async def _commit(self, units: Sequence[Unit], _group: GroupId) -> Sequence[Committed]:
+    async def _commit(self, units: Sequence[Unit], _commit_id: CommitId) -> Sequence[Committed]:
         return [Committed(new_messages=0) for _ in units]
 
     def ring(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from prometheus_client.parser import text_string_to_metric_families
 
 from perene.core.causes import Cause
-from perene.core.ids import Epoch, GroupId, SessionId
+from perene.core.ids import CommitId, Epoch, SessionId
 from perene.core.notices import DeafOutcome
 from perene.core.outages import OutageEnd
 from perene.core.sessions import Connection
@@ -138,7 +138,7 @@ def test_two_services_in_one_process_count_apart() -> None:
 
 
 async def test_a_commit_is_measured() -> None:
-    async def commit(units: Sequence[Unit], _group: GroupId) -> Sequence[Committed]:
+    async def commit(units: Sequence[Unit], _commit_id: CommitId) -> Sequence[Committed]:
         return [Committed(new_messages=2) for _ in units]
 
     metrics = Metrics()

@@ -9,20 +9,20 @@ import structlog
 
 from perene.core.clock import Clock
 from perene.core.errors import StorageUnavailable
-from perene.core.ids import GroupId, new_group_id
+from perene.core.ids import CommitId, new_commit_id
 from perene.core.unit import Committed, Outcome, Unit
 from perene.supervisor.storage.group_size import GroupSize
 
 log = structlog.stdlib.get_logger()
 
-Tried = Mapping[GroupId, Sequence[Unit]]
+Tried = Mapping[CommitId, Sequence[Unit]]
 """What was tried, and may have been committed unheard."""
 
-Commit = Callable[[Sequence[Unit], GroupId], Awaitable[Sequence[Outcome]]]
-"""Commits units in one transaction, which is known by its group from then on."""
+Commit = Callable[[Sequence[Unit], CommitId], Awaitable[Sequence[Outcome]]]
+"""Commits units in one transaction, which is known by its id from then on."""
 
 Recall = Callable[[Tried], Awaitable[Sequence[Outcome] | None]]
-"""Returns what became of the units of the group that was committed, None if none was."""
+"""Returns what became of the units that were committed, None if none of these tries was."""
 
 Measure = Callable[[float, int, int], None]
 """Told of each group that was saved: its seconds, its units, and how many messages were new."""
@@ -92,7 +92,7 @@ class Saver:
         """
         policy = self._policy
         began = self._clock.monotonic()
-        tried: dict[GroupId, Sequence[Unit]] = {}
+        tried: dict[CommitId, Sequence[Unit]] = {}
         for attempt in range(1, policy.attempts + 1):
             group = units[: self.most]
             try:
@@ -125,7 +125,7 @@ class Saver:
         raise AssertionError("a save policy has at least one attempt")
 
     async def _attempt(
-        self, group: Sequence[Unit], tried: dict[GroupId, Sequence[Unit]]
+        self, group: Sequence[Unit], tried: dict[CommitId, Sequence[Unit]]
     ) -> Sequence[Outcome]:
         """Try one transaction, and learn from its time how much to put into the next one.
 
@@ -135,7 +135,7 @@ class Saver:
         forgotten. Hence the question what became of those that were `tried` already.
         """
         began, limit_s = self._clock.monotonic(), self._policy.timeout_s
-        id_ = new_group_id()
+        id_ = new_commit_id()
         try:
             async with asyncio.timeout(limit_s):
                 if tried and (outcomes := await self._recall(tried)) is not None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from perene.core.errors import StaleEpoch, StorageError, StorageUnavailable
-from perene.core.ids import GroupId
+from perene.core.ids import CommitId
 from perene.core.messages import Fate
 from perene.core.unit import Committed, Outcome, PeerMessage, RatchetWrite, Unit
 from perene.supervisor.storage.committer import Committer, Lane, LaneBroken
@@ -40,7 +40,7 @@ class Database:
         self.gate.set()
         self.asked = asyncio.Event()
 
-    async def commit(self, units: Sequence[Unit], _group: GroupId) -> Sequence[Outcome]:
+    async def commit(self, units: Sequence[Unit], _commit_id: CommitId) -> Sequence[Outcome]:
         names = [name_of(one) for one in units]
         self.tried.append(names)
         self.asked.set()

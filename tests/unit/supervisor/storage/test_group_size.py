@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perene.core.errors import StorageUnavailable
-from perene.core.ids import GroupId
+from perene.core.ids import CommitId
 from perene.core.unit import Committed, Outcome, Unit
 from perene.supervisor.storage.committer import Committer
 from perene.supervisor.storage.group_size import GroupSize
@@ -73,7 +73,7 @@ class FarAway:
         self.took: list[float] = []
         self.saved: list[Unit] = []
 
-    async def commit(self, units: Sequence[Unit], _group: GroupId) -> Sequence[Outcome]:
+    async def commit(self, units: Sequence[Unit], _commit_id: CommitId) -> Sequence[Outcome]:
         needed = self.each_s * len(units)
         await self.clock.sleep(min(needed, LIMIT_S))
         self.took.append(min(needed, LIMIT_S))

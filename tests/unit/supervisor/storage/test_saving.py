@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from perene.core.errors import StaleEpoch, StorageError, StorageUnavailable
-from perene.core.ids import GroupId
+from perene.core.ids import CommitId
 from perene.core.unit import Committed, Outcome, PeerMessage, Unit
 from perene.supervisor.storage.committer import Committer
 from perene.supervisor.storage.saver import Commit, SavePolicy, Saver
@@ -48,7 +48,7 @@ async def running(commit: Commit, policy: SavePolicy) -> AsyncGenerator[Committe
 async def test_a_try_that_takes_too_long_counts_as_failed() -> None:
     tries = 0
 
-    async def hang(_units: Sequence[Unit], _group: GroupId) -> Sequence[Outcome]:
+    async def hang(_units: Sequence[Unit], _commit_id: CommitId) -> Sequence[Outcome]:
         nonlocal tries
         tries += 1
         await asyncio.Event().wait()
@@ -71,7 +71,7 @@ def test_without_settings_a_save_has_three_tries_of_ten_seconds() -> None:
 async def test_every_try_is_logged_with_its_number_the_limit_and_the_reason() -> None:
     failures = [StorageUnavailable("no room"), TimeoutError()]
 
-    async def commit(units: Sequence[Unit], _group: GroupId) -> Sequence[Outcome]:
+    async def commit(units: Sequence[Unit], _commit_id: CommitId) -> Sequence[Outcome]:
         if failures:
             raise failures.pop(0)
         return [Committed(new_messages=0) for _ in units]
@@ -92,7 +92,7 @@ async def test_every_try_is_logged_with_its_number_the_limit_and_the_reason() ->
 
 @pytest.mark.requirement("E7")
 async def test_a_save_that_failed_for_good_is_logged_as_that() -> None:
-    async def commit(_units: Sequence[Unit], _group: GroupId) -> Sequence[Outcome]:
+    async def commit(_units: Sequence[Unit], _commit_id: CommitId) -> Sequence[Outcome]:
         raise StorageUnavailable("no room")
 
     async with running(commit, SavePolicy()) as committer:
@@ -102,7 +102,7 @@ async def test_a_save_that_failed_for_good_is_logged_as_that() -> None:
 
 
 async def test_a_save_that_goes_well_says_nothing() -> None:
-    async def commit(units: Sequence[Unit], _group: GroupId) -> Sequence[Outcome]:
+    async def commit(units: Sequence[Unit], _commit_id: CommitId) -> Sequence[Outcome]:
         return [Committed(new_messages=0) for _ in units]
 
     async with running(commit, SavePolicy()) as committer:
@@ -119,7 +119,7 @@ class FatefulStore:
         self._struck = {f"{lane}.1": fate for lane, fate in enumerate(fates)}
         self._stale: set[str] = set()
 
-    async def commit(self, units: Sequence[Unit], _group: GroupId) -> Sequence[Outcome]:
+    async def commit(self, units: Sequence[Unit], _commit_id: CommitId) -> Sequence[Outcome]:
         names = [one.peer_messages[0].id for one in units]
         fates = [self._struck.get(name, "ok") for name in names]
         if "down" in fates:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from perene.core.errors import StaleEpoch, StorageError, StorageUnavailable
-from perene.core.ids import GroupId
+from perene.core.ids import CommitId
 from perene.core.unit import Committed, Outcome, PeerMessage, Unit
 from perene.supervisor.storage.committer import Committer
 from perene.supervisor.storage.saver import SavePolicy, Saver, Tried
@@ -47,14 +47,14 @@ class Database:
         """How many units each transaction had."""
         self.asked = 0
         self._fates = deque(fates)
-        self._last: GroupId | None = None
+        self._last: CommitId | None = None
 
-    async def commit(self, units: Sequence[Unit], group: GroupId) -> Sequence[Outcome]:
+    async def commit(self, units: Sequence[Unit], commit_id: CommitId) -> Sequence[Outcome]:
         self.tried.append(len(units))
         fate = self._next()
         if fate != "lost":
             self.committed += map(number_of, units)
-            self._last = group
+            self._last = commit_id
         await self._silence(fate)
         return [Committed(new_messages=1) for _ in units]
 
@@ -124,7 +124,7 @@ async def test_a_try_that_goes_well_is_not_asked_after() -> None:
 async def test_a_question_that_hangs_ends_with_its_try() -> None:
     never = asyncio.Event()
 
-    async def commit(_units: Sequence[Unit], _group: GroupId) -> Sequence[Outcome]:
+    async def commit(_units: Sequence[Unit], _commit_id: CommitId) -> Sequence[Outcome]:
         raise StorageUnavailable("away")
 
     async def recall(_tried: Tried) -> Sequence[Outcome] | None:

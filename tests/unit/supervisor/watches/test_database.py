@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from perene.core.errors import StorageUnavailable
-from perene.core.ids import Epoch, GroupId, SessionId
+from perene.core.ids import CommitId, Epoch, SessionId
 from perene.core.unit import Committed, Unit
 from perene.supervisor.storage.committer import Committer
 from perene.supervisor.storage.saver import SavePolicy, Saver
@@ -51,7 +51,7 @@ class Rig:
         unit = Unit(session=SessionId("ana"), epoch=Epoch(1))
         await self.committer.lane().submit(unit)
 
-    async def _commit(self, units: Sequence[Unit], _group: GroupId) -> Sequence[Committed]:
+    async def _commit(self, units: Sequence[Unit], _commit_id: CommitId) -> Sequence[Committed]:
         await self.go_on.wait()
         self._ask()
         return [Committed(new_messages=0) for _ in units]

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from perene.core.causes import Cause
-from perene.core.ids import GroupId, SessionId
+from perene.core.ids import CommitId, SessionId
 from perene.core.machines.outlook import Outlook
 from perene.core.notices import Alive, Opened
 from perene.core.sessions import Connection
@@ -51,7 +51,7 @@ class Fleet:
     def vitals(self, *parts: Part) -> Vitals:
         return Vitals(self, self.committer, database=lambda: self.database, parts=parts)
 
-    async def _commit(self, units: Sequence[Unit], _group: GroupId) -> Sequence[Committed]:
+    async def _commit(self, units: Sequence[Unit], _commit_id: CommitId) -> Sequence[Committed]:
         return [Committed(new_messages=0) for _ in units]
 
 
