@@ -68,7 +68,7 @@ class Login:
             own = self._stage.credentials
             draft.credentials = own.changed(
                 login_counter=own.login_counter + 1,
-                lid=_address(lid) or own.lid,
+                lid=_lid(lid) or own.lid,
             )
             draft.profile = Profile(pn=own.pn, lid=draft.credentials.lid, platform=own.platform)
             self._answers.put(draft.submit())
@@ -117,9 +117,10 @@ class Login:
             log.warning("pre_keys_refused", status=error.status)
 
 
-def _address(text: str | None) -> str | None:
-    """Return an address as we write it, None for what is none."""
+def _lid(text: str | None) -> str | None:
+    """Return a LID as we write it, None for what is none: anything else would not be us."""
     try:
-        return str(Jid.parse(text)) if text else None
+        lid = Jid.parse(text) if text else None
     except JidError:
         return None
+    return str(lid) if lid is not None and lid.is_lid else None

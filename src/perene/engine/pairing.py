@@ -93,6 +93,8 @@ def accept_pairing(iq: Node, own: Credentials, *, also: Sequence[bytes] = ()) ->
         platform = success.child("platform")
     except (WireError, DecodeError) as error:
         raise PairingRefused(500, "internal-error") from error
+    if not (pn.is_pn and lid.is_lid):
+        raise PairingRefused(500, "internal-error")
     secret = _secret_of(container, (own.adv_secret, *also))
     identity, details = _verified(container, own)
     identity.deviceSignature = own.identity.sign(

@@ -154,16 +154,15 @@ class RetryAnswers:
     async def _was_addressed(self, request: _Request, chat: Jid, group: Group | None) -> bool:
         """Tell whether the asker is one whom the message was for: nobody else may have it."""
         book, own = self._stage.book, self._stage.credentials
+        await book.load(group.members if group is not None else [chat])
+        # Once more: the LID may have shown since the request was read.
+        asker = book.canonical(request.device).bare
         if group is not None:
-            if request.chat != chat:
-                return False
-            await book.load(group.members)
             members = {book.canonical(member) for member in group.members}
-            return request.device.bare in members or own.is_own(request.device)
-        await book.load([chat])
-        if own.is_own(request.device):
-            return True
-        return request.device.bare == book.canonical(chat)
+            return request.chat == chat and (asker in members or own.is_own(asker))
+        if asker != book.canonical(request.chat):
+            return False  # asked for in a group, and that is where the answer would go
+        return asker == book.canonical(chat) or own.is_own(asker)
 
     async def _message(self, message_id: MessageId) -> Message | None:
         # A message to a group may be asked for by many devices at once; the store has it for ever.

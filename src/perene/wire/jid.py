@@ -94,7 +94,7 @@ class Jid:
     @property
     def is_lid(self) -> bool:
         """A user, or a device, named by LID."""
-        return self.server == LID_SERVER
+        return self.server == LID_SERVER and bool(self.user)
 
     @property
     def is_hosted(self) -> bool:

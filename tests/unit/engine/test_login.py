@@ -85,7 +85,10 @@ async def test_a_lid_that_was_not_known_is_kept_and_the_servers_time_told() -> N
     assert told.said.isoformat() == "2026-01-02T03:04:05+00:00"
 
 
-@pytest.mark.parametrize("attrs", [{}, {"lid": ""}, {"lid": "@@ no address"}])
+@pytest.mark.parametrize(
+    "attrs",
+    [{}, *({"lid": text} for text in ("", "@@ no address", "@lid", "s.whatsapp.net", OWN_PN))],
+)
 async def test_a_success_without_a_lid_keeps_the_one_that_is_known(
     entrance: Entrance, attrs: dict[str, str]
 ) -> None:

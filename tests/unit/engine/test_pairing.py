@@ -146,7 +146,10 @@ def test_an_answer_that_makes_no_sense_is_refused(own: Credentials, phone: Phone
         phone.wrapped(rubbish),
         phone.wrapped(sealed),
         phone.wrapped(whole, lid=""),
+        phone.wrapped(whole, lid="s.whatsapp.net"),
+        phone.wrapped(whole, lid="@lid"),
         phone.wrapped(whole, jid="nobody at all"),
+        phone.wrapped(whole, jid="s.whatsapp.net"),
     ):
         with pytest.raises(PairingRefused) as caught:
             accept_pairing(iq, own)

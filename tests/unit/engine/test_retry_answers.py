@@ -125,6 +125,13 @@ def read(peer: Peer, stanza: Node) -> wa_pb2.Message:
     return wa_pb2.Message.FromString(unpad(plain))
 
 
+async def show_lid(sender: Sender) -> None:
+    """Have the session learn Ana's LID, as from a stanza that comes just now."""
+    draft = Draft(sender.desk.stage)
+    await learn(draft, [AddressPair(pn=ANA_PN, lid=ANA)])
+    draft.submit()
+
+
 @pytest.fixture
 def sender() -> Sender:
     return Sender()
@@ -237,9 +244,7 @@ async def test_whose_lid_shows_while_the_keys_come_is_answered_under_it(sender: 
 
     async def moving(namespace: str, kind: str, *content: Node, **more: object) -> Node:
         if namespace == "encrypt":
-            draft = Draft(sender.desk.stage)
-            await learn(draft, [AddressPair(pn=ANA_PN, lid=ANA)])
-            draft.submit()
+            await show_lid(sender)
         return await ask(namespace, kind, *content, **more)
 
     with patch.object(sender.server, "ask", moving):
@@ -284,6 +289,8 @@ async def test_our_other_devices_get_the_copy_that_is_for_them(sender: Sender) -
         (GROUP, request("M1", GROUP, participant=OTHER)),
         (GROUP, request("M1", "120363000000000002@g.us", participant=ANA)),
         (ANA, request("M1", GROUP, participant=OTHER)),
+        (ANA, request("M1", GROUP, participant=ANA)),
+        (ANA, request("M1", GROUP, participant=OWN_PHONE)),
         (GROUP, request("M1", ANA, recipient=GROUP)),
     ],
     ids=[
@@ -292,6 +299,8 @@ async def test_our_other_devices_get_the_copy_that_is_for_them(sender: Sender) -
         "no member",
         "another group",
         "a group it was not sent to",
+        "whom it was for, but in a group",
+        "our phone, but in a group",
         "a member outside of the group",
     ],
 )
@@ -384,6 +393,24 @@ async def test_a_server_that_cannot_help_now_is_asked_again(
     await sender.desk.clock.advance(20)
     again, ack = await asking
     assert (again.need("enc").attr("type"), ack.tag) == ("pkmsg", "ack"), "on a fresh ratchet"
+    assert read(ana, again).conversation == "text M1"
+
+
+@pytest.mark.parametrize("chat", [ANA_PN, GROUP])
+async def test_whose_lid_shows_while_the_server_is_busy_is_answered_all_the_same(
+    sender: Sender, chat: str
+) -> None:
+    sender.sent("M1", chat)
+    sender.server.members = [ANA_PN]
+    ana = sender.server.peers[ANA_PN] = Peer(sender.desk)
+    sender.server.trouble = QueryFailed(503, "busy")
+    by = {"participant": ANA_PN} if chat == GROUP else {}
+    asking = asyncio.create_task(sender.asked(request("M1", chat, **by)))
+    await sender.desk.clock.until_asleep(5)
+    await show_lid(sender)
+    sender.server.trouble = None
+    await sender.desk.clock.advance(5)
+    again, _ = await asking
     assert read(ana, again).conversation == "text M1"
 
 

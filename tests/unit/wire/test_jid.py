@@ -62,6 +62,7 @@ def test_any_other_text_is_refused_without_being_repeated(text: str) -> None:
         ("1@s.whatsapp.net", {"is_pn"}),
         ("@s.whatsapp.net", {"is_server"}),
         ("1:2@lid", {"is_lid"}),
+        ("@lid", {"is_server"}),
         ("1@g.us", {"is_group"}),
         ("status@broadcast", {"is_status", "is_broadcast"}),
         ("1600@broadcast", {"is_broadcast"}),
