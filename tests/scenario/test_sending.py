@@ -283,6 +283,7 @@ async def test_a_message_for_which_there_are_no_keys_says_so(
     with monkeypatch.context() as broken:
         broken.setattr(KeyServer, "_bundle", no_bundle)
         locked = await world.user.send(str(ana.jid()), "nobody can read this")
+        await world.pass_time(20)  # in which it is asked for them twice more
         await world.events.wait(EventType.MESSAGE_FAILED, message_id=locked)
     sent = await world.user.send(str(ana.jid()), "once more")
     await world.events.wait(EventType.MESSAGE_SENT, message_id=sent)

@@ -81,7 +81,8 @@ EXPLANATIONS: Final[Mapping[FailureCode, Explanation]] = {
         remedy="Check the number, with its country code; the person may not use WhatsApp.",
     ),
     FailureCode.NO_KEYS: Explanation(
-        meaning="It was not sent: WhatsApp gave no usable keys for any device of the recipient.",
+        meaning="It was not sent: WhatsApp gave no usable keys for any device of the recipient,"
+        " though it was asked three times.",
         remedy="Send it again later, as a new message: the keys are asked for anew.",
     ),
     FailureCode.RECIPIENTS_REFUSED: Explanation(
@@ -90,7 +91,8 @@ EXPLANATIONS: Final[Mapping[FailureCode, Explanation]] = {
         remedy="Check the recipient; of a group, that it exists and that the account is in it.",
     ),
     FailureCode.UNREADABLE_ANSWER: Explanation(
-        meaning="It was not sent: what WhatsApp said of who is to get it could not be read.",
+        meaning="It was not sent: what WhatsApp said of who is to get it could not be read, three"
+        " times in a row.",
         remedy="Send it again later, as a new message; if that fails too, look for a newer Perene.",
     ),
     FailureCode.UNREADABLE_MESSAGE: Explanation(

@@ -114,8 +114,9 @@ class Devices:
     def _learn(self, user: Jid, node: Node) -> None:
         lid = node.child("lid")
         value = lid.attrs.get("val") if lid is not None else None
-        if value and user.is_pn:
-            self._learnt.append(AddressPair(pn=str(user), lid=str(Jid.parse(value).bare)))
+        shown = Jid.parse(value) if value else None
+        if shown is not None and shown.is_lid and user.is_pn:
+            self._learnt.append(AddressPair(pn=str(user), lid=str(shown.bare)))
 
 
 def _usync(users: Sequence[Jid], sid: str) -> Node:

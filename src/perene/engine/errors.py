@@ -59,7 +59,10 @@ class AnotherPairing(PairingRefused):
 
 
 class CannotSend(PereneError):
-    """A message cannot be sent to anybody. `failure` is what the message keeps of it."""
+    """A message cannot be sent to anybody. `failure` is what the message keeps of it.
+
+    `may_pass` says that the server may give a better answer when it is asked once more.
+    """
 
     code = "cannot_send"
     remedy = "Check the recipient's number; it may not be on WhatsApp."
@@ -67,3 +70,4 @@ class CannotSend(PereneError):
     def __init__(self, code: FailureCode, text: str, *, server_code: str | None = None) -> None:
         super().__init__(text)
         self.failure = Failure(code=code, server_code=server_code)
+        self.may_pass = code in (FailureCode.NO_KEYS, FailureCode.UNREADABLE_ANSWER)

@@ -24,6 +24,10 @@ _RETRY_S = 5.0
 _LONGEST_RETRY_S = 300.0
 """Between two questions to whom a message is to go; each wait is twice the one before."""
 
+_BAD_ANSWERS = 3
+"""How often in a row the server may give an answer that a message cannot be sent by; then the
+message has failed, and the next one of its chat has its turn."""
+
 _TOO_MANY = 429
 """The server wants fewer questions, whatever they are about (`rate-overlimit`)."""
 
@@ -151,18 +155,26 @@ class SendLoop:
                 failure = Failure(code=FailureCode.REACH_OUT_LIMITED)
                 await self._refuse(message, failure, REFUSED_HERE)
         except CannotSend as error:
+            if error.may_pass and self._failures[message.key.chat] + 1 < _BAD_ANSWERS:
+                return await self._put_off(message, error)
+            del self._failures[message.key.chat]
             await self._refuse(message, error.failure, str(error))
         except (QueryFailed, QueryTimedOut) as error:
-            # The server did not say where to send it: nothing has left.
-            self._on_wire.pop(message.key.id, None)
-            await self._hold(message.key.chat, error)
-            return False
+            return await self._put_off(message, error)
         else:
             if self._failures.pop(message.key.chat, 0):
                 del self._failures[_ALL]
         return True
 
-    async def _hold(self, chat: str, error: QueryFailed | QueryTimedOut) -> None:
+    async def _put_off(
+        self, message: Message, error: QueryFailed | QueryTimedOut | CannotSend
+    ) -> bool:
+        """The server did not say where to send it: nothing has left. False, as `_send` tells it."""
+        self._on_wire.pop(message.key.id, None)
+        await self._hold(message.key.chat, error)
+        return False
+
+    async def _hold(self, chat: str, error: QueryFailed | QueryTimedOut | CannotSend) -> None:
         """Send nothing to a chat for a while; to nobody, if the server is asked too often."""
         too_many = isinstance(error, QueryFailed) and error.status == _TOO_MANY
         earlier = max(self._failures[chat], self._failures[_ALL] if too_many else 0)

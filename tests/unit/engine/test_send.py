@@ -583,6 +583,16 @@ async def test_who_is_written_to_by_number_has_the_ratchet_of_their_lid(
     assert "200000000000002_1.0" in post.desk.store.ratchet_rows
 
 
+@pytest.mark.parametrize("odd", ["@lid", "s.whatsapp.net", ANA_PN, "@@ no address"])
+async def test_an_odd_address_in_an_answer_is_nobodys(post: Post, odd: str) -> None:
+    post.server.numbers = {odd: ANA_PN}
+    post.server.devices = {ANA_PN: (0,), OWN_PHONE_PN: (0, 3)}
+    post.server.peers[ANA_PN] = post.server.peers[ANA]
+    stanza = await post.send(to=ANA_PN)
+    assert (stanza.attr("to"), post.read(ANA_PN, stanza).conversation) == (ANA_PN, "hello")
+    assert [pair for unit in post.desk.store.units for pair in unit.address_pairs] == []
+
+
 @pytest.mark.parametrize("known", [False, True], ids=["new", "with a ratchet"])
 @pytest.mark.parametrize("chat", [ANA_PN, GROUP])
 async def test_whose_lid_shows_while_a_message_is_made_ready_is_written_to_under_it(

@@ -353,6 +353,31 @@ async def test_a_message_that_cannot_be_sent_keeps_why_and_is_told_in_words() ->
     assert desk.sent == ["1"]
 
 
+@pytest.mark.parametrize("code", [FailureCode.NO_KEYS, FailureCode.UNREADABLE_ANSWER])
+async def test_an_answer_that_does_not_help_is_asked_for_twice_more(code: FailureCode) -> None:
+    desk = Refusing(VirtualClock(), BAD, GOOD, BAD)
+    desk.error[BAD] = CannotSend(code, "nothing of use")
+    async with desk.running():
+        await desk.live(13)
+        assert (desk.sent, desk.refused) == (["1"], [])
+        await desk.live(4)
+        assert [one.key.id for one in desk.queued] == ["2"]
+        await desk.live(20)
+    assert desk.refused == [(Failure(code=code), "nothing of use")] * 2
+    gaps = _gaps([at for chat, at in desk.asked if chat == BAD])
+    assert [round(gap / 5) for gap in gaps] == [1, 2, 0, 1, 2], "each message has all its tries"
+
+
+async def test_a_message_goes_out_once_the_answer_helps() -> None:
+    desk = Refusing(VirtualClock(), BAD, BAD)
+    desk.error[BAD] = CannotSend(FailureCode.NO_KEYS, "no keys now")
+    async with desk.running():
+        await desk.live(7)
+        desk.error.clear()
+        await desk.live(10)
+    assert (desk.sent, desk.refused) == (["0", "1"], [])
+
+
 async def test_what_is_refused_takes_no_others_place_on_the_wire() -> None:
     desk = Refusing(VirtualClock(), *[BAD] * WINDOW, GOOD)
     desk.error[BAD] = CannotSend(FailureCode.NO_DEVICES, "nobody")
