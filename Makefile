@@ -20,7 +20,7 @@ ARGS ?=
 # Two at once is what the smallest machine we test on has; the seed of the order is printed.
 JOBS ?= 2
 
-.PHONY: help install demo serve sim test check bench crash soak moments requirements venv node format generate lock clean
+.PHONY: help install demo serve sim test check bench crash soak moments garble requirements venv node format generate lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 22
@@ -65,6 +65,9 @@ soak: venv  ## live through a month of 100 sessions in which everything goes wro
 
 moments: venv  ## let every trouble befall a session in every moment of its stories
 	@$(BIN)/python -m tests.moments $(ARGS)
+
+garble: venv  ## let the server say odd things in 500 lives of a session
+	@$(BIN)/python -m tests.garble $(ARGS)
 
 format: venv  ## put the code into its form
 	$(BIN)/ruff check --fix-only --quiet

@@ -24,7 +24,7 @@ from tests.moments.databases import Databases, Files, Served
 from tests.moments.stories import STORIES
 from tests.moments.troubles import Trouble
 from tests.plugins.postgres import running_postgres
-from tests.support.scratch import scratch
+from tests.support.scratch import scratch, told_by
 
 _LIMIT_S = 120.0
 _APART = 12
@@ -143,14 +143,7 @@ def _problems(place: _Place, case: _Case) -> list[str]:
         with contextlib.redirect_stdout(io.StringIO()):
             return asyncio.run(told())
     except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # it is what came of it
-        return list(_told_by(error))
-
-
-def _told_by(error: BaseException | None) -> Iterator[str]:
-    """Yield an error, and what it came of: the end of a world fails when its story has."""
-    while error is not None:
-        yield f"{type(error).__name__}: {error}"
-        error = error.__context__
+        return list(told_by(error))
 
 
 if __name__ == "__main__":

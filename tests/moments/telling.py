@@ -1,9 +1,7 @@
 """A story told while troubles befall Perene in chosen moments, from its start after each end."""
 
 import asyncio
-import shutil
-from collections.abc import Awaitable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +11,7 @@ from tests.moments.moments import Moments
 from tests.moments.outcome import Outcome, look
 from tests.moments.stories import Story
 from tests.moments.troubles import Trouble, Troubles
+from tests.support.scratch import made
 from tests.support.world import World
 
 _PRE_KEYS: Final = 30
@@ -36,7 +35,7 @@ async def tell(
 
     The folder is made for it, and is gone in the end.
     """
-    with _made(folder), databases.fresh(folder.name) as url:
+    with made(folder), databases.fresh(folder.name) as url:
         async with World.open(
             folder, databases.template, url=url, first_pre_keys=_PRE_KEYS
         ) as world:
@@ -44,16 +43,6 @@ async def tell(
             life = Life(world)
             await life.neighbour.link()
             return await _Telling(life, story, troubles, seed).told()
-
-
-@contextmanager
-def _made(folder: Path) -> Generator[None]:
-    """Have a folder until the block ends."""
-    folder.mkdir()
-    try:
-        yield
-    finally:
-        shutil.rmtree(folder)
 
 
 class _Telling:

@@ -137,6 +137,8 @@ class Network:
         """When each dial of a session began."""
         self.most_at_once: Counter[str] = Counter()
         """The most connections that a session ever had at the same time, dials included."""
+        self.on_connection: Callable[[str, Connection], None] | None = None
+        """Called with a session and the server's side of each connection that it makes."""
         self._wires: dict[str, list[Wire]] = {}
         self._dialling: Counter[str] = Counter()
         self._local: dict[str, Weather] = {}
@@ -247,6 +249,8 @@ class Network:
         self.most_at_once[session] = max(self.most_at_once[session], self.open_now(session))
         try:
             wire = await self._dial(session)
+            if self.on_connection is not None:
+                self.on_connection(session, wire.server_side)
             self._wires.setdefault(session, []).append(wire)
         finally:
             self._dialling[session] -= 1

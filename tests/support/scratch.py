@@ -1,6 +1,9 @@
-"""Folders for long runs."""
+"""What long runs have in common: folders that are gone in the end, and how one says what failed."""
 
+import shutil
 import tempfile
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _MEMORY = Path("/dev/shm")
@@ -12,3 +15,20 @@ def scratch(prefix: str) -> tempfile.TemporaryDirectory[str]:
     No power is lost in a test, and a long one writes a lot.
     """
     return tempfile.TemporaryDirectory(prefix=prefix, dir=_MEMORY if _MEMORY.is_dir() else None)
+
+
+@contextmanager
+def made(folder: Path) -> Generator[None]:
+    """Have a folder until the block ends."""
+    folder.mkdir()
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder)
+
+
+def told_by(error: BaseException | None) -> Iterator[str]:
+    """Yield an error, and what it came of: the end of a world fails when its story has."""
+    while error is not None:
+        yield f"{type(error).__name__}: {error}"
+        error = error.__context__

@@ -1,0 +1,22 @@
+"""The short form of `make garble`: whatever the server says, a session comes through it."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from tests.garble.telling import tell
+from tests.moments.databases import Files
+
+pytestmark = [pytest.mark.requirement("C8", "C13", "D9", "F1"), pytest.mark.slow]
+
+
+@pytest.mark.parametrize("life", range(8))
+async def test_a_session_comes_through_whatever_the_server_says(tmp_path: Path, life: int) -> None:
+    # Not by the seed of the test order: every run is another.
+    seed = random.Random().randrange(10**8) * 10 + life
+
+    ended = await tell(tmp_path / "life", Files.make(tmp_path).template, seed=seed)
+
+    assert ended.problems == [], f"make garble ARGS='--lives 1 --seed {seed}'"
+    assert ended.counts["spoilt"] > 0
