@@ -151,7 +151,7 @@ class _Telling:
             for one in await self._world.events.seen(EventType.MESSAGE_UNREADABLE)
         }
         for text, id_ in self._ids.items():
-            if stored[text] > 1:
+            if stored[text] > self._names(id_):
                 yield f"{text!r} is stored {stored[text]} times"
             if not stored[text] and id_ not in unread and not self._seems_empty(id_):
                 yield f"{text!r} is not stored, and nothing is told of it"
@@ -170,6 +170,11 @@ class _Telling:
                     yield problem
         async for problem in self._broken():
             yield problem
+
+    def _names(self, id_: str) -> int:
+        """Return under how many ids a message came: nobody can know that it is one."""
+        spoilt = [said for was, said in self._garbler.spoilt if was.attrs.get("id") == id_]
+        return len({id_, *(one.attrs.get("id", "") for said in spoilt for one in said)})
 
     def _seems_empty(self, id_: str) -> bool:
         """Tell whether a message came with a key of its group, and without what that is for."""
