@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from perene.core.events import EventType
 from perene.core.messages import Status
+from perene.sim import Settings
 from perene.sim.connection import Connection
 from tests.garble.garbling import Garbler
 from tests.moments.life import ANA, BIA, CAIO, OWN, PEOPLE, Life, jid
@@ -42,10 +43,14 @@ async def tell(folder: Path, template: Path, *, seed: int) -> Ended:
     The folder is made for it, and is gone in the end.
     """
     with made(folder):
-        async with World.open(folder, template, seed=seed, first_pre_keys=_PRE_KEYS) as world:
+        dice = random.Random(f"garble {seed}")
+        settings = Settings(initial_sync=dice.random() < 0.3)
+        async with World.open(
+            folder, template, settings=settings, seed=seed, first_pre_keys=_PRE_KEYS
+        ) as world:
             world.resends_expected = True
             with capture_logs() as lines:
-                telling = _Telling(world, random.Random(f"garble {seed}"))
+                telling = _Telling(world, dice)
                 await telling.tell()
                 problems = [problem async for problem in telling.problems()]
             bugs = [str(line) for line in lines if line["log_level"] in ("error", "critical")]
@@ -77,7 +82,9 @@ class _Telling:
         """Live through it, and then through a while in which all is said well."""
         await self._life.neighbour.link()
         self._garbler.on = self._dice.random() < 0.3
-        await self._life.linked()
+        if self._dice.random() < 0.3:
+            self._world.simulator.use_tokens()
+        await self._life.linked(typed=self._dice.random() < 0.3)
         self._garbler.on = True
         for step in range(_STEPS):
             await self._dice.choice(self._deeds(step))()
@@ -120,7 +127,16 @@ class _Telling:
         async def ended() -> None:
             simulator.disconnect(OWN)
 
-        return (*(written, said, to_group) * 3, by_phone, changed, moved, ended)
+        async def read() -> None:
+            simulator.mark_read(who, [one.id for one in simulator.person(who).party.reader.inbox])
+
+        async def strangers() -> None:
+            for number in range(4):
+                stranger = simulator.add_contact(f"55119711{step:03}{number:02}").account.phone
+                self._write(stranger, OWN, f"from somebody new, {step} {number}")
+
+        deeds = by_phone, changed, moved, ended, read, strangers
+        return (*(written, said, to_group) * 3, *deeds)
 
     def _write(self, sender: str, to: str, text: str) -> None:
         self._ids[text] = self._world.simulator.send_text(sender, to, text)
