@@ -36,9 +36,9 @@ class Gate:
 
 def measure_gate(simulator: Simulator, folder: Path, *, sessions: int) -> list[Gate]:
     """Start the same sessions with one setting after the other, near and far."""
-    pair(simulator, folder / "paired", sessions)
+    phones = pair(simulator, folder / "paired", sessions)
     return [
-        _measure(simulator, folder, sessions, at_once, per_second, delay_s)
+        _measure(simulator, folder, phones, at_once, per_second, delay_s)
         for delay_s in (NEAR_S, FAR_S)
         for at_once, per_second in (*SETTINGS, *LIMITS)
     ]
@@ -47,13 +47,13 @@ def measure_gate(simulator: Simulator, folder: Path, *, sessions: int) -> list[G
 def _measure(
     simulator: Simulator,
     folder: Path,
-    sessions: int,
+    phones: Sequence[str],
     at_once: int,
     per_second: int,
     delay_s: float,
 ) -> Gate:
     if delay_s:
-        simulator.answer_late(delay_s, 2 * sessions)  # at the start, and after the cut
+        simulator.answer_late(delay_s, 2 * len(phones))  # at the start, and after the cut
     settings = {
         "PERENE_START_AT_ONCE": str(at_once),
         "PERENE_START_PER_SECOND": str(per_second),
@@ -63,10 +63,10 @@ def _measure(
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(folder / "paired", copy)
     with Perene.started(
-        simulator, copy, sessions=sessions, paired=True, settings=settings
+        simulator, copy, sessions=len(phones), paired=True, settings=settings
     ) as service:
         logins = service.open_s - service.ready_s
-        back = [*cut_together(simulator, service, sessions).values()]
+        back = [*cut_together(simulator, service, phones).values()]
     found = Gate(
         at_once=at_once,
         per_second=per_second,

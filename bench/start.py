@@ -5,7 +5,7 @@ import json
 import statistics
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ AT_ONCE = START_AT_ONCE
 """Logins at the same time, as the service has it; the bare client keeps to it, too."""
 
 _CUT_EVERY_S = 0.1
+_QUIET_S = 0.5
 _PATIENCE_S = 120
 
 
@@ -91,12 +92,12 @@ def start_all(
         )
 
 
-def cut_together(simulator: Simulator, service: Perene, sessions: int) -> dict[str, float]:
+def cut_together(simulator: Simulator, service: Perene, phones: Sequence[str]) -> dict[str, float]:
     """Cut every socket at once; return for each number the seconds until it is open again."""
     with closing(_Connected(service)) as reader:
         began = time.monotonic()
         simulator.cut_all()
-        return {phone: at - began for phone, at in reader.wait_for(sessions).items()}
+        return reader.wait_for(dict.fromkeys(phones, began))
 
 
 def _cut(simulator: Simulator, service: Perene, phones: Sequence[str]) -> Cuts:
@@ -111,34 +112,47 @@ def _cut(simulator: Simulator, service: Perene, phones: Sequence[str]) -> Cuts:
             cut_at[phone] = time.monotonic()
             simulator.cut(phone)
             time.sleep(_CUT_EVERY_S)
-        opened = reader.wait_for(len(cut_at))
-    together = cut_together(simulator, service, len(phones))
+        back = reader.wait_for(cut_at)
+    together = cut_together(simulator, service, phones)
     return Cuts(
-        single=[opened[phone] - at for phone, at in cut_at.items()],
+        single=[back[phone] for phone in single],
         together=[together[phone] for phone in phones[len(single) :]],
     )
 
 
 class _Connected:
-    """Follows the event stream, and notes when each number was connected first from now on."""
+    """Follows the event stream, and notes when each number was connected from now on.
+
+    The last events of what came before may follow upon what the service shows of its sessions:
+    they are waited for.
+    """
 
     def __init__(self, service: Perene) -> None:
-        self._at: dict[str, float] = {}
+        self._at: list[tuple[str, float]] = []
         self._connection = http.client.HTTPConnection("127.0.0.1", service.port)
         self._connection.request(
             "GET", "/v1/events?type=session.connected", headers={"X-Api-Key": service.key}
         )
         self._response = self._connection.getresponse()
         threading.Thread(target=self._follow, daemon=True).start()
+        told = -1
+        while told < len(self._at):
+            told = len(self._at)
+            time.sleep(_QUIET_S)
 
-    def wait_for(self, sessions: int) -> dict[str, float]:
-        """Return the moments once so many were connected."""
+    def wait_for(self, cut_at: Mapping[str, float]) -> dict[str, float]:
+        """Return how many seconds after its cut each number was connected again."""
         deadline = time.monotonic() + _PATIENCE_S
-        while len(self._at) < sessions:
+        while True:
+            back: dict[str, float] = {}
+            for phone, at in tuple(self._at):
+                if phone in cut_at and at > cut_at[phone]:
+                    back.setdefault(phone, at - cut_at[phone])
+            if len(back) == len(cut_at):
+                return back
             if time.monotonic() > deadline:
-                raise RuntimeError(f"{sessions - len(self._at)} sessions did not come back")
+                raise RuntimeError(f"{len(cut_at) - len(back)} sessions did not come back")
             time.sleep(_CUT_EVERY_S)
-        return dict(self._at)
 
     def close(self) -> None:
         """Follow no longer."""
@@ -149,7 +163,7 @@ class _Connected:
             if line.startswith(b"data:"):
                 now = time.monotonic()
                 payload = json.loads(line.removeprefix(b"data:"))["payload"]
-                self._at.setdefault(payload["pn"].partition("@")[0], now)
+                self._at.append((payload["pn"].partition("@")[0], now))
 
     def _line(self) -> bytes:
         try:
