@@ -1,4 +1,4 @@
-"""Stanzas that come out wrong: a part is missing, said twice, or makes no sense.
+"""Stanzas that come out wrong: late, or a part is missing, said twice, or makes no sense.
 
 It is not a lie: nothing well-formed is said in the place of something else, but for the numbers,
 ids and kinds of other stanzas. What a server says on purpose is the subject of other tests.
@@ -48,20 +48,30 @@ class Garbler:
         self._dice = dice
         self._share = share
         self._heard: dict[str, list[str]] = {}
+        self._late: list[tuple[int, bytes]] = []
+        """What is said later: after so many more stanzas."""
+
+    def connected(self) -> None:
+        """Begin a connection: what was not said on the one before is not said on this one."""
+        self._late.clear()
 
     def encoded(self, payload: bytes) -> Sequence[bytes]:
         """Return what is sent in place of a stanza, in its wire form."""
         stanza = decode(payload)
-        said = self._said(stanza)
+        self._remember(stanza)
+        due = [one for left, one in self._late if not left]
+        self._late = [(left - 1, one) for left, one in self._late if left]
+        is_on = self.on and self._dice.random() < self._share
+        if is_on and self._dice.random() < 0.2 and stanza.tag not in _KEPT:
+            self._late.append((self._dice.randrange(12), payload))
+            return due
+        said = self._said(stanza) if is_on else (stanza,)
         if said == (stanza,):
-            return (payload,)
+            return (*due, payload)
         self.spoilt.append((stanza, said))
-        return [encode(one) for one in said]
+        return (*due, *(encode(one) for one in said))
 
     def _said(self, stanza: Node) -> Sequence[Node]:
-        self._remember(stanza)
-        if not self.on or self._dice.random() >= self._share:
-            return (stanza,)
         if stanza.tag not in _KEPT:
             chance = self._dice.random()
             if chance < 0.05:

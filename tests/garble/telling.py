@@ -71,6 +71,7 @@ class _Telling:
         if session != DESK:
             return
         plainly = connection.channel.send_encoded
+        self._garbler.connected()
 
         def send(encoded: bytes) -> None:
             for said in self._garbler.encoded(encoded):

@@ -23,7 +23,7 @@ _ASKED = sessions.c.id.in_(bindparam("ids", expanding=True))
 
 # Made once: building them takes longer than running them.
 _CREDENTIALS = (
-    select(sessions.c.key, sessions.c.id, credentials.c.sealed)
+    select(sessions.c.key, sessions.c.id, sessions.c.pn, credentials.c.sealed)
     .join_from(sessions, credentials, isouter=True)
     .where(_ASKED)
 )
@@ -81,6 +81,10 @@ def _open(
     if isinstance(sealer, UnreadableState):
         return sealer
     if row.sealed is None:
+        if row.pn is not None:
+            # Both are written, and go, together. To link it anew would cost whoever restores the
+            # rest a phone in hand.
+            return UnreadableState(f"session {row.id} is linked, and its credentials are missing")
         return row.key, None
     try:
         return row.key, open_credentials(sealer, row.sealed)

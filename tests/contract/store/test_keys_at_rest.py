@@ -13,7 +13,7 @@ from perene.core.errors import UnreadableState
 from perene.core.ids import Epoch, SessionId
 from perene.core.messages import MessageKey
 from perene.core.sessions import SessionOptions
-from perene.core.unit import PeerMessage, PreKeyWrite, RatchetWrite, SenderKeyWrite
+from perene.core.unit import PeerMessage, PreKeyWrite, Profile, RatchetWrite, SenderKeyWrite
 from perene.store import schema
 from perene.store.errors import (
     BadMasterKey,
@@ -210,6 +210,16 @@ async def test_a_lost_data_key_is_reported_not_replaced(
         await other.reader(ANA, Epoch(0)).credentials()
     with pytest.raises(UnreadableState, match="no data key"):
         await other.commit([unit(messages=(message(),))])
+
+
+async def test_lost_credentials_of_a_linked_session_are_reported_not_replaced(
+    store: Store, open_store: Callable[[], Store]
+) -> None:
+    await fill(store)
+    await store.commit([unit(profile=Profile(pn="15550000001:3@s.whatsapp.net"))])
+    await store.database.write(lambda connection: connection.execute(delete(schema.credentials)))
+    with pytest.raises(UnreadableState, match="credentials are missing"):
+        await open_store().reader(ANA, Epoch(0)).credentials()
 
 
 async def test_the_key_file_of_a_new_database_is_for_its_owner_only(
