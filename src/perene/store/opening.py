@@ -18,6 +18,7 @@ from perene.store.sealing import Sealer
 Credentials = tuple[int, bytes | None]
 """A session's key, and its serialised credentials."""
 
+_Row = Row[Any, Any, Any, Any]
 
 _ASKED = sessions.c.id.in_(bindparam("ids", expanding=True))
 
@@ -65,7 +66,7 @@ def _credentials_of(
     connection: Connection, keyring: Keyring, asked: Sequence[SessionId]
 ) -> list[Credentials | NotFound | UnreadableState]:
     rows = connection.execute(_CREDENTIALS, {"ids": asked})
-    found: dict[SessionId, Row[Any, Any, Any]] = {row.id: row for row in rows}
+    found: dict[SessionId, _Row] = {row.id: row for row in rows}
     sealers = _sealers(connection, keyring, {row.key: row.id for row in found.values()})
     return [
         _open(found[session], sealers[found[session].key])
@@ -75,9 +76,7 @@ def _credentials_of(
     ]
 
 
-def _open(
-    row: Row[Any, Any, Any], sealer: Sealer | UnreadableState
-) -> Credentials | UnreadableState:
+def _open(row: _Row, sealer: Sealer | UnreadableState) -> Credentials | UnreadableState:
     if isinstance(sealer, UnreadableState):
         return sealer
     if row.sealed is None:
