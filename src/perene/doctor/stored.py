@@ -11,12 +11,21 @@ from perene.doctor.machine import refused_write
 from perene.key_rotation import RotationInterrupted, next_key_file
 from perene.process.data_directory import is_held
 from perene.settings import Settings
+from perene.store.damage import damage_of
 from perene.store.database import Database
 from perene.store.errors import EmptyDatabase, OlderSchema, WrongMasterKey
 from perene.store.inspection import Inspection, inspect, opens_with, sqlite_file
 from perene.store.master_key import find_master_key
 
 _DATABASE, _KEY, _NUMBERS = "database", "master key", "numbers"
+
+_FILE_S = 5.0
+"""How long a database's file is looked through: some gigabytes, if they are in memory."""
+
+_FROM_A_BACKUP = (
+    "Look whether its disk gives errors (`dmesg`). If it does not, stop the service and restore the"
+    " database from a backup: see docs/how-to/backup.md."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +88,10 @@ def _look_into(database: Database, settings: Settings) -> Stored:
         return Stored(findings=(refusal(_DATABASE, error), _check_key(settings, None, sealed=None)))
     return Stored(
         findings=(
-            _check_room(settings) or _check_way(seen) or ok(_DATABASE, _described(database, seen)),
+            _check_room(settings)
+            or _check_lacking(seen)
+            or _check_way(seen)
+            or _check_file(settings, _described(database, seen)),
             _check_key(settings, database, sealed=seen.sealed),
             _check_numbers(seen),
         ),
@@ -98,6 +110,34 @@ def _check_room(settings: Settings) -> Finding | None:
     return fail(
         _DATABASE, f"SQLite can be read, and nothing be added ({refused}).", "Make room beside it."
     )
+
+
+def _check_lacking(seen: Inspection) -> Finding | None:
+    """Tell of sessions that would have to be linked anew, though nobody has unlinked them."""
+    if not seen.lacking:
+        return None
+    named = ", ".join(seen.lacking)
+    return fail(
+        _DATABASE,
+        f"A part of the database is gone: the credentials of linked sessions ({named}).",
+        _FROM_A_BACKUP,
+    )
+
+
+def _check_file(settings: Settings, described: str) -> Finding:
+    """Look an SQLite file through, which can be read in most places and damaged in one."""
+    file = sqlite_file(settings.database)
+    try:
+        damage = None if file is None else damage_of(file, within_s=_FILE_S)
+    except TimeoutError:
+        return ok(
+            _DATABASE,
+            f"{described} Its file is too large to be looked through in {_FILE_S:.0f} s, as `PRAGMA"
+            " quick_check` in an SQLite shell does.",
+        )
+    if damage is None:
+        return ok(_DATABASE, described)
+    return fail(_DATABASE, f"{file} is damaged ({damage}).", _FROM_A_BACKUP)
 
 
 def _described(database: Database, seen: Inspection) -> str:

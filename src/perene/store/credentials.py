@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, exists, insert, select, update
 
+from perene.core.ids import SessionId
 from perene.core.unit import Serializable
 from perene.store.batch import Entry, Owned
 from perene.store.bulk import BulkInsert, replacing
@@ -60,6 +61,17 @@ def read_credentials(connection: Connection, session: int, sealer: Sealer) -> by
         select(credentials.c.sealed).where(credentials.c.session == session)
     ).scalar()
     return None if sealed is None else open_credentials(sealer, sealed)
+
+
+def lacking_credentials(connection: Connection) -> tuple[SessionId, ...]:
+    """Return the linked sessions that have no credentials: both are written, and go, together."""
+    found = connection.execute(
+        select(sessions.c.id)
+        .where(sessions.c.pn.is_not(None))
+        .where(~exists().where(credentials.c.session == sessions.c.key))
+        .order_by(sessions.c.id)
+    )
+    return tuple(found.scalars())
 
 
 def open_credentials(sealer: Sealer, sealed: bytes) -> bytes:

@@ -13,6 +13,7 @@ from perene.core.ids import SessionId
 from perene.core.twins import twins
 from perene.store import schema
 from perene.store.client_versions import read_client_version
+from perene.store.credentials import lacking_credentials
 from perene.store.database import Database
 from perene.store.database_url import parse_url
 from perene.store.failures import MISSING_RIGHT
@@ -30,7 +31,7 @@ class Inspection:
 
     `tls` tells whether it is reached so, None for SQLite; `address` is the server's IP address, ""
     for a socket of this machine. `twins` are the sessions that share an account with others, each
-    with these.
+    with these. `lacking` are linked sessions whose credentials are gone.
     """
 
     schema: str
@@ -43,6 +44,7 @@ class Inspection:
     twins: Mapping[SessionId, tuple[SessionId, ...]] = field(
         default_factory=dict[SessionId, tuple[SessionId, ...]]
     )
+    lacking: tuple[SessionId, ...] = ()
 
 
 _MAKE_TRIAL = text("CREATE TABLE perene_trial (content bytea)")
@@ -106,6 +108,7 @@ def _try(connection: Connection, endpoint: str) -> None:
             tls=tls,
             address=address,
             twins=twins(read_accounts(connection)),
+            lacking=lacking_credentials(connection),
         )
     )
 

@@ -97,6 +97,46 @@ async def test_a_disk_on_which_nothing_can_be_added_fails_however_much_is_free(s
     assert contents(settings.data_dir) == before
 
 
+async def test_a_database_that_is_damaged_in_one_place_fails(settings: Settings):
+    file = settings.data_dir / "perene.db"
+    with sqlite3.connect(file) as connection:
+        (page,) = connection.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name = 'messages'"
+        ).fetchone()
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+    whole = file.read_bytes()
+    start = (page - 1) * size
+    file.write_bytes(whole[:start] + b"\xff" * 16 + whole[start + 16 :])
+    found = (await look(settings))["database"]
+    assert found.level is Level.FAIL
+    assert f"{file} is damaged (" in found.sentence
+    assert "restore the database from a backup" in (found.remedy or "")
+
+
+async def test_linked_sessions_without_credentials_fail(settings: Settings):
+    store = Store.open(settings.database, clock=SystemClock(), key_file=settings.master_key_path)
+    await store.commit([unit(session=SessionId("desk"), profile=Profile(pn="15550000001:3@x"))])
+    await store.close()
+    found = (await look(settings))["database"]
+    assert found.level is Level.FAIL
+    assert found.sentence.endswith("the credentials of linked sessions (desk).")
+
+
+async def test_a_database_that_is_too_large_to_be_looked_through_says_so(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("perene.doctor.stored._FILE_S", 0.0)
+    with sqlite3.connect(settings.data_dir / "perene.db") as connection:
+        connection.execute(
+            "CREATE TABLE large AS WITH RECURSIVE rows(n) AS"
+            " (SELECT 1 UNION ALL SELECT n + 1 FROM rows WHERE n < 400000)"
+            " SELECT n, hex(randomblob(20)) AS text FROM rows"
+        )
+    found = (await look(settings))["database"]
+    assert found.level is Level.OK
+    assert "too large to be looked through" in found.sentence
+
+
 async def test_a_database_that_is_taken_away_from_its_service_fails(settings: Settings):
     with held_data_directory(settings.data_dir):
         (settings.data_dir / "perene.db").unlink()
