@@ -105,6 +105,29 @@ def test_every_link_between_pages_leads_somewhere():
             assert not anchor or anchor in _anchors(there), (page, link)
 
 
+def _cited() -> set[tuple[str, str]]:
+    """Return which sections of the protocol's page are cited, each with the file that does it."""
+    cited: set[tuple[str, str]] = set()
+    for file in (*(ROOT / "src").rglob("*.py"), *(ROOT / "tests").rglob("*.py")):
+        if "node_modules" in file.parts or file.name.endswith("_pb2.py"):
+            continue
+        text = re.sub(r"\s+(?:# )?", " ", file.read_text("utf-8"))
+        # More sections may follow the first, up to what ends the clause.
+        for clause in re.findall(r"reference/protocol\.md`? (§[^;:)\"]*)", text):
+            sections = re.findall(r"§(\d+(?:\.\d+)?)", clause)
+            cited |= {(section, str(file.relative_to(ROOT))) for section in sections}
+    return cited
+
+
+def test_every_section_of_the_protocol_that_is_cited_is_there():
+    page = (ROOT / "docs/reference/protocol.md").read_text("utf-8")
+    sections = set(re.findall(r"^#+ (\d+(?:\.\d+)?)", page, re.MULTILINE))
+    assert sections >= set(re.findall(r"§(\d+(?:\.\d+)?)", page))
+    cited = _cited()
+    assert len(cited) > 80, "the citations are not recognised any more"
+    assert [place for place in sorted(cited) if place[0] not in sections] == []
+
+
 def test_the_pages_name_only_variables_that_exist():
     known = {variable(name) for name in Settings.model_fields} | set(OF_COMMANDS)
     for page in sorted((ROOT / "docs").rglob("*.md")):

@@ -1,7 +1,7 @@
 """What WhatsApp allows an account: bans, reach-out limits, and how fast new chats are begun.
 
 WhatsApp refuses a message that "reaches out" to somebody who has not written back, and trying
-again makes the restriction longer (facts/protocol.md §2; facts/field.md, B#2441 and B#2707). So a
+again makes the restriction longer (docs/reference/protocol.md §2; Baileys#2441 and #2707). So a
 refused message stays failed, and no new chat is begun before the limit is over. Chats in which the
 other side has written, or in which a message of ours was accepted, are not concerned.
 """

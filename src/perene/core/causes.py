@@ -1,7 +1,7 @@
 """Why a connection ended: every code, error and local fault, to one cause and one reaction.
 
-The facts are facts/protocol.md §2 (what each code means, and which of them are inventions of one
-library). A cause is found once, here; nobody else looks at codes.
+The facts are docs/reference/protocol.md §2 (what each code means, and which of them are inventions
+of one library). A cause is found once, here; nobody else looks at codes.
 """
 
 from collections.abc import Mapping
@@ -217,8 +217,8 @@ _AS_A_DATE = 1_000_000_000
 def banned_until(attributes: Mapping[str, str], now: datetime) -> datetime | None:
     """Return when a temporary ban (402) ends, None if the server did not say, or named the past.
 
-    `expire` is a duration in seconds (facts/protocol.md §2). No ban lasts 30 years: a number as
-    large as that can only be a date.
+    `expire` is a duration in seconds (docs/reference/protocol.md §2). No ban lasts 30 years: a
+    number as large as that can only be a date.
     """
     try:
         seconds = int(attributes.get("expire", ""))

@@ -49,7 +49,7 @@ class MessageKey:
     """What makes a message the same message: chat, sender, direction and WhatsApp's id.
 
     `chat` and `sender` are bare JIDs without device, in the canonical form known when the message
-    was seen (LID where it is known). facts/protocol.md §5.6.
+    was seen (LID where it is known). docs/reference/protocol.md §5.6.
     """
 
     chat: str
@@ -127,7 +127,8 @@ class LedgerEntry:
 def new_message_id(own_user: str, now: datetime) -> MessageId:
     """Make an id for an own message, in the shape that WhatsApp Web's clients use.
 
-    facts/protocol.md §5.6: "3EB0" and 18 hex digits of a hash over time, own number and noise.
+    docs/reference/protocol.md §5.6: "3EB0" and 18 hex digits of a hash over time, own number and
+    noise.
     """
     seed = int(now.timestamp()).to_bytes(8, "big") + f"{own_user}@c.us".encode()
     digest = hashlib.sha256(seed + secrets.token_bytes(16)).hexdigest()

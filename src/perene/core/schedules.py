@@ -9,7 +9,7 @@ class Growth(StrEnum):
     """How the waits of a schedule grow."""
 
     FIBONACCI = "fibonacci"
-    """First, first, twice, three times, five times … (facts/protocol.md §1.9)."""
+    """First, first, twice, three times, five times … (docs/reference/protocol.md §1.9)."""
     LINEAR = "linear"
     """Nothing, then once, twice, three times … the step (requirement D4)."""
     FIXED = "fixed"

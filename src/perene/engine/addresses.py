@@ -16,7 +16,7 @@ class AddressBook:
     """The pairs that one connection knows. LID is the canonical form wherever it is known.
 
     One canonical address per peer is what keeps a peer from having two ratchets
-    (facts/protocol.md §4.3; field.md, first row).
+    (docs/reference/protocol.md §4.3; Baileys#1754, #1769, #2331).
     """
 
     def __init__(self, store: SessionStore) -> None:

@@ -16,7 +16,7 @@ MAX_BURST = 64
 """Nodes that leave together; a query of ours waits behind no more than these."""
 
 UNKNOWN_STANZA = 488
-"""The refusal of what nobody here can read (facts/protocol.md §2)."""
+"""The refusal of what nobody here can read (docs/reference/protocol.md §2)."""
 
 _ECHOED = ("participant", "recipient")
 
@@ -24,7 +24,7 @@ _ECHOED = ("participant", "recipient")
 def acknowledge(node: Node, *, error: int | None = None) -> Node:
     """Build the `<ack>` of any stanza; `error` makes it a refusal that drops the stanza.
 
-    facts/protocol.md §5.1; whatsmeow receipt.go `sendAck`, 2026-08-21.
+    docs/reference/protocol.md §5.1; whatsmeow receipt.go `sendAck`, 2026-08-21.
     """
     attrs = {"class": node.tag, "id": node.attrs.get("id", ""), "to": node.attrs.get("from", "")}
     for name in _ECHOED:
@@ -40,7 +40,8 @@ def acknowledge(node: Node, *, error: int | None = None) -> Node:
 def receipt(node: Node, kind: str | None) -> Node:
     """Build the `<receipt>` that tells the server and the sender that a message is kept.
 
-    `kind` is None (delivered), "inactive", "sender" or "peer_msg" (facts/protocol.md §5.1).
+    `kind` is None (delivered), "inactive", "sender" or "peer_msg"
+    (docs/reference/protocol.md §5.1).
     """
     attrs = {"id": node.attrs.get("id", ""), "to": node.attrs.get("from", "")}
     for name in _ECHOED:
@@ -64,7 +65,7 @@ def delivered(node: Node, envelope: Envelope, *, online: bool) -> tuple[Node, ..
 def unread(node: Node, envelope: Envelope, *, online: bool) -> tuple[Node, ...]:
     """Build the answer to a message that was not read; an own one needs its receipt all the same.
 
-    A bare ack does not drain copies from own devices (facts/protocol.md §5.1).
+    A bare ack does not drain copies from own devices (docs/reference/protocol.md §5.1).
     """
     if envelope.from_me:
         return delivered(node, envelope, online=online)

@@ -22,7 +22,7 @@ class ClientIdentity:
 def client_payload(credentials: Credentials, client: ClientIdentity) -> bytes:
     """Return the payload that logs in, or that registers if the device is not linked yet.
 
-    Fields as in facts/protocol.md §1.3.
+    Fields as in docs/reference/protocol.md §1.3.
     """
     payload = _common(client)
     if credentials.paired:

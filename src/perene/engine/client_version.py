@@ -1,10 +1,10 @@
 """The version of WhatsApp Web that is live: fetched, and read out of the page that names it.
 
-WhatsApp refuses clients that it holds for too old with failure 405 (facts/protocol.md §2). The page
-is the web client's service worker, `/sw.js` on the host of the chat server: it holds a JSON text
-with a number `client_revision`, and the version is 2.3000.<that number>. So do Baileys
-(src/Utils/generics.ts, 2026-05-21) and whatsapp-rust (wacore/src/version.rs, 2026-08-12);
-whatsmeow (update.go, 2026-05-25) reads the same number out of the site's first page.
+WhatsApp refuses clients that it holds for too old with failure 405 (docs/reference/protocol.md §2).
+The page is the web client's service worker, `/sw.js` on the host of the chat server: it holds a
+JSON text with a number `client_revision`, and the version is 2.3000.<that number>. So do Baileys
+(src/Utils/generics.ts, 2026-05-21) and whatsapp-rust (wacore/src/version.rs, 2026-08-12); whatsmeow
+(update.go, 2026-05-25) reads the same number out of the site's first page.
 """
 
 import asyncio

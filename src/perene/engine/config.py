@@ -6,18 +6,18 @@ from perene.engine.client_payload import ClientIdentity
 from perene.engine.endpoint import Endpoint
 
 FIRST_PRE_KEYS = 812
-"""First supply, and the refill of an empty one (facts/protocol.md §1.6)."""
+"""First supply, and the refill of an empty one (docs/reference/protocol.md §1.6)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfig:
     """The settings of the engine. Times in seconds; defaults as in requirement A5.
 
-    Clients wait 60 to 75 s for the answer to a query (facts/protocol.md §1.7). `mark_online`
-    decides whether senders see a second tick at once (C7: off). `first_pre_keys` is how many
-    one-time pre-keys a new device offers. `max_stanzas_waiting` bounds what was read and not
-    processed, `max_answers_waiting` the answers that wait for their commit; then the socket is left
-    alone.
+    Clients wait 60 to 75 s for the answer to a query (docs/reference/protocol.md §1.7).
+    `mark_online` decides whether senders see a second tick at once (C7: off). `first_pre_keys` is
+    how many one-time pre-keys a new device offers. `max_stanzas_waiting` bounds what was read and
+    not processed, `max_answers_waiting` the answers that wait for their commit; then the socket is
+    left alone.
     """
 
     endpoint: Endpoint

@@ -180,7 +180,7 @@ class Connection:
     async def _forget_the_way(self, credentials: Credentials) -> None:
         """Let the next connection begin without the edge that this one was sent to.
 
-        It only makes things faster (facts/protocol.md §1.1), and may be gone.
+        It only makes things faster (docs/reference/protocol.md §1.1), and may be gone.
         """
         draft = Draft(Stage(self._store, AddressBook(self._store), credentials))
         draft.credentials = credentials.changed(routing_info=None)

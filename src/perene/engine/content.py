@@ -19,7 +19,7 @@ _ENVELOPES = (
     "editedMessage",
     "lottieStickerMessage",
 )
-"""Fields that wrap another Message (facts: Baileys `normalizeMessageContent`, 2026-05)."""
+"""Fields that wrap another Message (Baileys `normalizeMessageContent`, 2026-05)."""
 
 _RIDERS = frozenset(("messageContextInfo", "senderKeyDistributionMessage"))
 """Fields that travel with any content and are none themselves."""

@@ -20,7 +20,10 @@ from perene.wire.node import Node
 
 
 class RetryReason(IntEnum):
-    """Why a resend is asked for, in the numbers of the protocol (facts/protocol.md §4.5)."""
+    """Why a resend is asked for, in the numbers of the protocol.
+
+    They are listed in docs/reference/protocol.md §4.5.
+    """
 
     UNKNOWN = 0
     NO_RATCHET = 1
@@ -48,7 +51,7 @@ REASONS: Mapping[type[signal_errors.SignalError], RetryReason] = {
     signal_errors.BadMac: RetryReason.BAD_MAC,
 }
 """The reason to name for each refusal of the Signal layer. 7 makes a sender build a fresh ratchet,
-4 may not (facts/protocol.md §4.5)."""
+4 may not (docs/reference/protocol.md §4.5)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,7 @@ def participant_hash(devices: Iterable[Jid]) -> str:
 class DeviceHashes:
     """The hashes of the lists that messages went to, until the server has answered these.
 
-    It answers with a hash of its own if it knows of another list (facts/protocol.md §4.2).
+    It answers with a hash of its own if it knows of another list (docs/reference/protocol.md §4.2).
     """
 
     def __init__(self) -> None:

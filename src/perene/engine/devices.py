@@ -16,8 +16,8 @@ from perene.wire.jid import Jid
 from perene.wire.node import Node
 
 _FRESH = timedelta(minutes=5)
-"""How long a device list is trusted (Baileys' cache, facts/protocol.md §4.2); a notification or a
-hash mismatch ends it sooner."""
+"""How long a device list is trusted (Baileys' cache, docs/reference/protocol.md §4.2); a
+notification or a hash mismatch ends it sooner."""
 
 _CACHED = 1024
 _MAX_DEVICE = 255
@@ -137,7 +137,8 @@ def _device_ids(user: Node) -> tuple[int, ...]:
         number = small_number(device.attr("id"), most=_MAX_DEVICE)
         if device.tag != "device" or number is None:
             continue
-        # A companion without a key index is not confirmed by its phone (facts/protocol.md §4.2).
+        # A companion without a key index is not confirmed by its phone
+        # (docs/reference/protocol.md §4.2).
         if number == 0 or "key-index" in device.attrs:
             ids.append(number)
     return tuple(ids)

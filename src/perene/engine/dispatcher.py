@@ -26,7 +26,8 @@ from perene.wire.node import Node
 log = structlog.stdlib.get_logger()
 
 _UNANSWERED = frozenset({"ack", "chatstate", "error", "presence"}) | MESSAGES
-"""Tags that ask for no answer (facts/protocol.md §5.1); messages have none before the pairing."""
+"""Tags that ask for no answer (docs/reference/protocol.md §5.1); messages have none before the
+pairing."""
 
 
 _AT_ONCE = 32
@@ -132,7 +133,7 @@ class Dispatcher:
             # Only then it is confirmed, and the server has something to restart the stream for.
             stored.add_done_callback(lambda _: self._welcome.linked())
         elif _is_ping(node):
-            # The server drops a connection that does not answer (facts/protocol.md §1.7).
+            # The server drops a connection that does not answer (docs/reference/protocol.md §1.7).
             reply = {"type": "result", "to": node.attrs.get("from", "s.whatsapp.net")}
             if "id" in node.attrs:
                 reply["id"] = node.attrs["id"]

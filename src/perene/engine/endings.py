@@ -11,7 +11,7 @@ from perene.wire.node import Node
 
 
 def failure(node: Node) -> ConnectionEnded:
-    """Read a `<failure>` (facts/protocol.md §1.4)."""
+    """Read a `<failure>` (docs/reference/protocol.md §1.4)."""
     code = node.attrs.get("reason", "")
     return ConnectionEnded(
         Ending(
@@ -24,7 +24,7 @@ def failure(node: Node) -> ConnectionEnded:
 
 
 def stream_error(node: Node) -> ConnectionEnded:
-    """Read a `<stream:error>` (facts/protocol.md §2).
+    """Read a `<stream:error>` (docs/reference/protocol.md §2).
 
     One without a code names its reason by a child, which is then taken for the code. What the
     children say, the conflict included, is among the attributes.

@@ -17,7 +17,7 @@ class Intake:
     """Reads the channel ahead of the processing.
 
     Answers to queries and the server's last words do not wait behind a backlog of messages, so a
-    keepalive is never starved by offline delivery (field.md: adiwajshing/Baileys#1292). While
+    keepalive is never starved by offline delivery (adiwajshing/Baileys#1292). While
     `max_waiting` stanzas wait for the processing, the socket is left alone; TCP slows the server.
     """
 

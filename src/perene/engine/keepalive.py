@@ -12,7 +12,7 @@ from perene.engine.queries import Queries
 from perene.wire.node import Node
 
 ANSWER_WITHIN_S = 20.0
-"""WhatsApp Web's own deadline (facts/protocol.md §1.7)."""
+"""WhatsApp Web's own deadline (docs/reference/protocol.md §1.7)."""
 
 FIRST_SILENCE_S = 5.0
 """Silence after a login until the first ping. With the time for its answer that is less than the

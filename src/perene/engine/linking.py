@@ -28,7 +28,7 @@ from perene.wire.node import Node
 log = structlog.stdlib.get_logger()
 
 _CODE_VALID = timedelta(seconds=180)
-"""How long a pairing code can be typed (facts/protocol.md §3.3)."""
+"""How long a pairing code can be typed (docs/reference/protocol.md §3.3)."""
 
 _MISTYPED = 4
 """WhatsApp takes no more tries than three while one QR code is on the screen."""

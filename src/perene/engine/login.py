@@ -48,7 +48,8 @@ class Login:
     async def succeeded(self, node: Node) -> None:
         """Take the server's `<success>`: commit who we are to it, and have the rest begun."""
         if not self._stage.credentials.paired:
-            # Seen around pairing, before the registration is complete (facts/protocol.md §1.4).
+            # Seen around pairing, before the registration is complete
+            # (docs/reference/protocol.md §1.4).
             return
         if self._succeeded:
             return

@@ -85,7 +85,7 @@ class Notifications:
             self._later(self._pre_keys.revalidate)
         elif node.child("identity") is not None:
             # New keys of a contact: the devices may have changed too. The ratchet itself is
-            # replaced by the pre-key message that follows (facts/protocol.md §4.4).
+            # replaced by the pre-key message that follows (docs/reference/protocol.md §4.4).
             await self._forget_devices(node)
             person = Jid.parse(node.attr("from"))
             self._later(lambda: self._tokens.renew(person))

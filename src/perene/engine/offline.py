@@ -1,4 +1,4 @@
-"""Pulling what the server kept while the session was away (facts/protocol.md §1.8)."""
+"""Pulling what the server kept while the session was away (docs/reference/protocol.md §1.8)."""
 
 import asyncio
 

@@ -17,14 +17,14 @@ from perene.wire.proto import wa_pb2
 
 _URL = "https://wa.me/settings/linked_devices#"
 _CLIENT_TYPE = "1"
-"""Chrome (facts/protocol.md §3.1)."""
+"""Chrome (docs/reference/protocol.md §3.1)."""
 
 _ACCOUNT_SIGNATURE = b"\x06\x00"
 _DEVICE_SIGNATURE = b"\x06\x01"
 _HOSTED_ACCOUNT_SIGNATURE = b"\x06\x05"
 
 _LATER_CODES_FOR = timedelta(seconds=20)
-"""Each code but the first is good for 20 s (facts/protocol.md §3.1)."""
+"""Each code but the first is good for 20 s (docs/reference/protocol.md §3.1)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,7 @@ class QrCodes:
 
 
 def qr_text(ref: str, own: Credentials) -> str:
-    """Return the text of a QR code (facts/protocol.md §3.1)."""
+    """Return the text of a QR code (docs/reference/protocol.md §3.1)."""
     keys = (own.noise.public, own.identity.public, own.adv_secret)
     fields = [ref, *(base64.b64encode(key).decode() for key in keys), _CLIENT_TYPE]
     return _URL + ",".join(fields)
@@ -80,8 +80,8 @@ def accept_pairing(iq: Node, own: Credentials, *, also: Sequence[bytes] = ()) ->
     """Verify a `<pair-success>` and sign it, or raise PairingRefused with the error to reply.
 
     It may be under the secret of the credentials or under one of `also`, which were shown before.
-    The credentials must be committed before the reply is sent: with the reply the phone counts
-    the device as linked. facts/protocol.md §3.2; whatsmeow pair.go `handlePair`, 2026-08-21.
+    The credentials must be committed before the reply is sent: with the reply the phone counts the
+    device as linked. docs/reference/protocol.md §3.2; whatsmeow pair.go `handlePair`, 2026-08-21.
     """
     try:
         success = iq.need("pair-success")

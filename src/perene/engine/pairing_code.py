@@ -1,4 +1,4 @@
-"""Pairing by a code that is typed on the phone (facts/protocol.md §3.3)."""
+"""Pairing by a code that is typed on the phone (docs/reference/protocol.md §3.3)."""
 
 import secrets
 from dataclasses import dataclass

@@ -63,7 +63,7 @@ class PreKeys:
         """See whether the server still has our keys, and supply it if it has none.
 
         Any other difference between what it has and what we have is left alone, as the web client
-        does (facts/protocol.md §1.6). Raises QueryFailed, QueryTimedOut.
+        does (docs/reference/protocol.md §1.6). Raises QueryFailed, QueryTimedOut.
         """
         async with self._uploading:
             try:

@@ -1,8 +1,8 @@
 """Reach-out limits on the wire: what WhatsApp says of them, and what may still be sent.
 
 A refusal with 463 or 475 comes for each message that reaches out, and each such message makes it
-worse (facts/protocol.md §2). So what is still queued for people who have not answered is refused
-here as soon as the first refusal comes, without being sent.
+worse (docs/reference/protocol.md §2). So what is still queued for people who have not answered is
+refused here as soon as the first refusal comes, without being sent.
 """
 
 import json

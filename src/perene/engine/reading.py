@@ -49,7 +49,8 @@ async def read_parts(
     2026-08-21).
     """
     reading = Reading()
-    # Direct parts first: they carry the sender key that the group part needs (§4.1).
+    # Direct parts first: they carry the sender key that the group part needs
+    # (docs/reference/protocol.md §4.1).
     for enc in sorted(encs, key=lambda enc: enc.attrs.get("type") not in _DIRECT):
         try:
             opened = await open_enc(

@@ -27,7 +27,8 @@ _STATUSES: Mapping[str, Status] = {
     "read": Status.READ,
     "played": Status.PLAYED,
 }
-"""What a receipt's type says of our message; other types (facts/protocol.md §4.2) say nothing."""
+"""What a receipt's type says of our message; other types (docs/reference/protocol.md §4.2) say
+nothing."""
 
 _MAX_IDS = 10_000
 
@@ -69,8 +70,8 @@ class OwnMessages:
         """Take the server's `<ack class="message">`: the message is sent, or refused.
 
         A refusal is never tried again by itself: 463 and its kin get worse by trying
-        (facts/protocol.md §2). After 479 and 421 the next message asks anew whom it is for, and
-        after an answer that knows of other devices than it went to.
+        (docs/reference/protocol.md §2). After 479 and 421 the next message asks anew whom it is
+        for, and after an answer that knows of other devices than it went to.
         """
         message_id = MessageId(node.attrs.get("id", ""))
         error = node.attrs.get("error")

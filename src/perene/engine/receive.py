@@ -1,7 +1,7 @@
 """The receive path: one `<message>`, from the wire to a unit and its answers.
 
-Persist, then acknowledge: nothing here is answered before its unit is committed, and every
-message gets exactly one terminal answer (facts/protocol.md §5.1). Since July 2026 status updates
+Persist, then acknowledge: nothing here is answered before its unit is committed, and every message
+gets exactly one terminal answer (docs/reference/protocol.md §5.1). Since July 2026 status updates
 come as `<status>`, which is the same but for its tag (whatsapp-rust src/client/node_io.rs,
 2026-08-21).
 """
@@ -39,7 +39,8 @@ _PEER_ONLY = frozenset(
         _Protocol.LID_MIGRATION_MAPPING_SYNC,
     )
 )
-"""Kinds that only an own device may send; from anybody else they are forged (§4.1)."""
+"""Kinds that only an own device may send; from anybody else they are forged
+(docs/reference/protocol.md §4.1)."""
 
 
 class Receiver:
@@ -181,7 +182,7 @@ class Receiver:
         self._answers.put(draft.submit(), *answer, *extra)
 
     async def _duplicate(self, incoming: Incoming, draft: Draft) -> None:
-        """Answer a message whose key was used before (facts/protocol.md §0, fact 6)."""
+        """Answer a message whose key was used before (docs/reference/protocol.md §0, fact 6)."""
         entry = await self._stage.ledger_entry(incoming.key)
         if entry is None or entry.fate.is_open:
             self._unreadable.key_used_before(incoming, draft)

@@ -32,7 +32,8 @@ from perene.wire.proto import wa_pb2
 log = structlog.stdlib.get_logger()
 
 _LIMIT = 5
-"""Resends of one message to one device; Baileys stops at 5, whatsmeow at 10 (§4.5)."""
+"""Resends of one message to one device; Baileys stops at 5, whatsmeow at 10
+(docs/reference/protocol.md §4.5)."""
 
 _MAX_COUNT = 99
 
@@ -43,7 +44,8 @@ _REMEMBERED = 1024
 
 _ASKED_AGAIN_AFTER_S = (5.0, 20.0)
 """Waits until a server that could not help is asked again what a request needs. The asker has no
-clock for it: it asks once for each time that it cannot read the message (§4.5)."""
+clock for it: it asks once for each time that it cannot read the message
+(docs/reference/protocol.md §4.5)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,7 @@ class ResendRequest:
 class RetryRequests:
     """Builds retry receipts and counts them, per message, up to a limit.
 
-    Form as in facts/protocol.md §4.5; whatsmeow retry.go `sendRetryReceipt`, 2026-08-21.
+    Form as in docs/reference/protocol.md §4.5; whatsmeow retry.go `sendRetryReceipt`, 2026-08-21.
     """
 
     def __init__(self, stage: Stage, *, limit: int) -> None:
@@ -91,6 +91,6 @@ class RetryRequests:
         pre_key = PreKey.generate(own.next_pre_key_id)
         draft.credentials = own.changed(next_pre_key_id=next_key_id(own.next_pre_key_id))
         draft.pre_keys_added.append(PreKeyWrite(id=pre_key.id, private=pre_key.key_pair.private))
-        # Handed out here, so it must not be uploaded too (facts/protocol.md §1.6).
+        # Handed out here, so it must not be uploaded too (docs/reference/protocol.md §1.6).
         draft.pre_keys_uploaded.append(pre_key.id)
         return Node("keys", {}, (*own_keys(own, key_node(pre_key)), device_identity(own)))

@@ -38,7 +38,8 @@ _FAR = 1024
 """How far the queue is looked through while a chat in it is held."""
 
 ANSWER_WITHIN_S = 75.0
-"""How long the server may take to answer a message (whatsmeow's limit, facts/protocol.md §4.2)."""
+"""How long the server may take to answer a message (whatsmeow's limit,
+docs/reference/protocol.md §4.2)."""
 
 
 class SendLoop:

@@ -47,8 +47,8 @@ def read_envelope(node: Node, own: Credentials) -> Envelope:
     """Read the attributes of a `<message>`; raises WireError if they name no sender or no chat.
 
     What only adds to it (the time, an alternative address) may be missing or odd: a message is not
-    lost for that. facts/protocol.md §4.1 and §4.3; whatsmeow message.go `parseMessageSource`,
-    2026-08-21.
+    lost for that. docs/reference/protocol.md §4.1 and §4.3; whatsmeow message.go
+    `parseMessageSource`, 2026-08-21.
     """
     message_id = node.attr("id")
     if not 0 < len(message_id) <= MAX_ID:

@@ -13,7 +13,7 @@ from perene.engine.tls import SharedTls
 from perene.engine.unreachable import unreachable
 
 ORIGIN = "https://web.whatsapp.com"
-"""The server expects the web client's origin (facts/protocol.md §1.1)."""
+"""The server expects the web client's origin (docs/reference/protocol.md §1.1)."""
 
 MAX_SOCKET_MESSAGE = 2**24 + 2**16
 """One frame has at most 2**24 bytes; a socket message may hold parts of two."""
@@ -80,7 +80,7 @@ class SocketTransport:
                     ssl=tls,
                     max_size=MAX_SOCKET_MESSAGE,
                     # Pings of the WebSocket layer prove nothing about the server behind it; the
-                    # keepalive of the protocol does (facts/protocol.md §1.7).
+                    # keepalive of the protocol does (docs/reference/protocol.md §1.7).
                     ping_interval=None,
                     close_timeout=2,
                     open_timeout=None,

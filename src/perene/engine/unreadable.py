@@ -20,8 +20,8 @@ log = structlog.stdlib.get_logger()
 _NACK_PARSING = 487
 _NACK_INVALID_PROTOBUF = 491
 _NACK_NO_SECRET = 495
-"""What a refusal says (facts/protocol.md §2). The server drops what is refused, for good, so only
-that is refused which no resend can mend."""
+"""What a refusal says (docs/reference/protocol.md §2). The server drops what is refused, for good,
+so only that is refused which no resend can mend."""
 
 
 class Unreadable:
@@ -79,7 +79,7 @@ class Unreadable:
         }
         draft.events.append(self._told(incoming, details))
         # The request first, then the ack: a connection cut in between makes the server deliver
-        # the stanza again, and the resend is asked for again (facts/protocol.md §4.5).
+        # the stanza again, and the resend is asked for again (docs/reference/protocol.md §4.5).
         answer = unread(incoming.node, incoming.envelope, online=self._online)
         if request.node is None:
             self._answers.put(draft.submit(), *answer)

@@ -11,7 +11,7 @@ class Welcome:
     """Ends a connection that lives, but leads nowhere: a keepalive does not notice that.
 
     After the handshake the server lets a device in, refuses it, or offers pairing; after a phone
-    has linked it, the server restarts the stream (facts/protocol.md §1.4, §3.2).
+    has linked it, the server restarts the stream (docs/reference/protocol.md §1.4, §3.2).
     """
 
     def __init__(self, clock: Clock, *, within_s: float) -> None:

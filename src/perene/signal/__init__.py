@@ -1,8 +1,8 @@
 """Signal v3: X3DH, the double ratchet and sender keys, as pure functions on plain records.
 
 Imports `perene.crypto` only. Every value is immutable; every function returns the record after it,
-and on an error nothing has changed. Facts: `facts/protocol.md` §4 and the sources named in the
-modules.
+and on an error nothing has changed. Facts: `docs/reference/protocol.md` §4 and the sources named in
+the modules.
 """
 
 from perene.signal.address import Address

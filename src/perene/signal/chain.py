@@ -12,7 +12,8 @@ from itertools import pairwise
 from perene.crypto import hmac_sha256
 from perene.signal.errors import DuplicateMessage, InvalidRecord, MessageKeyLost, TooFarAhead
 
-# npm libsignal, Baileys and go.mau.fi/libsignal (2025-05-13) agree on both; see protocol.md §4.6.
+# npm libsignal, Baileys and go.mau.fi/libsignal (2025-05-13) agree on both; see
+# docs/reference/protocol.md §4.6.
 MAX_AHEAD = 2000
 MAX_SKIPPED = 2000
 

@@ -7,7 +7,7 @@ from perene.sim.people import Person
 from perene.sim.service import Service
 
 COMPANIONS_LAST = timedelta(days=14)
-"""How long companions work without their phone (facts/protocol.md §6.1)."""
+"""How long companions work without their phone (docs/reference/protocol.md §6.1)."""
 
 
 class Absences:

@@ -1,4 +1,4 @@
-"""What a phone signs so that others believe a companion (facts/protocol.md §3.2)."""
+"""What a phone signs so that others believe a companion (docs/reference/protocol.md §3.2)."""
 
 from perene.crypto import KeyPair, hmac_sha256, verify
 from perene.wire.proto import wa_pb2

@@ -1,4 +1,7 @@
-"""App state as the server keeps it: numbered patches it cannot read (facts/protocol.md §6.2)."""
+"""App state as the server keeps it: numbered patches it cannot read.
+
+docs/reference/protocol.md §6.2.
+"""
 
 from dataclasses import dataclass, field
 

@@ -12,7 +12,7 @@ from perene.wire.proto import wa_pb2
 
 FIRST_REF = timedelta(seconds=60)
 NEXT_REF = timedelta(seconds=20)
-"""How long the first ref is shown, and each further one (facts §3.1)."""
+"""How long the first ref is shown, and each further one (docs/reference/protocol.md §3.1)."""
 
 
 class PairingRefused(Exception):

@@ -1,6 +1,6 @@
 """The server's end of one byte stream: intro, Noise, frames, nodes. Sans-I/O.
 
-facts/protocol.md §1.1, §1.2 and §7.2.
+docs/reference/protocol.md §1.1, §1.2 and §7.2.
 """
 
 from collections.abc import Callable, Iterator

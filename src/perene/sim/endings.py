@@ -1,4 +1,4 @@
-"""The server's ways to end a stream (facts/protocol.md §2)."""
+"""The server's ways to end a stream (docs/reference/protocol.md §2)."""
 
 from typing import Literal
 

@@ -40,7 +40,7 @@ class Group:
         return Node("participant", attrs | {"type": role} if role else attrs)
 
     def node(self) -> Node:
-        """Return the `<group>` that describes it (facts/protocol.md §7.3 item o)."""
+        """Return the `<group>` that describes it (docs/reference/protocol.md §7.3 row o)."""
         attrs = {
             "id": self.id,
             "subject": self.subject,

@@ -1,4 +1,4 @@
-"""The keys with which the simulated server proves itself (facts/protocol.md §1.2)."""
+"""The keys with which the simulated server proves itself (docs/reference/protocol.md §1.2)."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

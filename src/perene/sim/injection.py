@@ -40,7 +40,10 @@ class Injection:
         return attrs.get("id", "")
 
     def ping(self, session: Session) -> str:
-        """Ask a client for a sign of life (facts/protocol.md §1.7); it counts as `pongs`."""
+        """Ask a client for a sign of life; it counts as `pongs`.
+
+        docs/reference/protocol.md §1.7.
+        """
         iq_id = self._service.world.stanza_id()
         session.expected_pongs.add(iq_id)
         attrs = {"id": iq_id, "from": SERVER_JID, "type": "get", "xmlns": "urn:xmpp:ping"}

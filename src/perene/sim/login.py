@@ -1,4 +1,7 @@
-"""Who may come in: version, ban, is the device still linked (facts/protocol.md §1.4, §2)."""
+"""Who may come in: version, ban, is the device still linked.
+
+docs/reference/protocol.md §1.4, §2.
+"""
 
 import hashlib
 from collections.abc import Callable
@@ -102,7 +105,10 @@ class Gatekeeper:
         return session
 
     def _route(self, connection: Connection, device: Device) -> None:
-        """Tell the client its edge; count whether it came by the one it was told (facts §1.1)."""
+        """Tell the client its edge; count whether it came by the one it was told.
+
+        docs/reference/protocol.md §1.1.
+        """
         told = hashlib.sha256(device.name.encode()).digest()[:_ROUTING_SIZE]
         came = connection.channel.routing_info
         if came is not None:

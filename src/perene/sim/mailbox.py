@@ -1,9 +1,10 @@
 """What the server holds for one device, until the device has answered it.
 
-facts/protocol.md §0.1, §1.8: a stanza stays queued until the client answers; while it is away the
-queue grows, and on its return it gets a preview, a primer, and then batches as it pulls them. A
-client that pulls nothing, or too little, gets the next batch when it has answered everything: so
-clients that never pull (whatsmeow) and clients that pull once (Baileys) both see the end.
+docs/reference/protocol.md §0 fact 1, §1.8: a stanza stays queued until the client answers; while it
+is away the queue grows, and on its return it gets a preview, a primer, and then batches as it pulls
+them. A client that pulls nothing, or too little, gets the next batch when it has answered
+everything: so clients that never pull (whatsmeow) and clients that pull once (Baileys) both see the
+end.
 """
 
 from collections import Counter, deque
@@ -15,7 +16,8 @@ from typing import Protocol
 from perene.wire.node import Node
 
 PRIMER = 5
-"""How many queued stanzas come before the client has asked for any (facts §1.8)."""
+"""How many queued stanzas come before the client has asked for any
+(docs/reference/protocol.md §1.8)."""
 BATCH = 100
 """How many come at once to a client that does not pull."""
 

@@ -1,4 +1,4 @@
-"""Encrypted media: uploads by POST, downloads by their path (facts/protocol.md §7.1).
+"""Encrypted media: uploads by POST, downloads by their path (docs/reference/protocol.md §7.1).
 
 Clients reach it by https at the host that `w:m` names, so it needs a server with TLS.
 """

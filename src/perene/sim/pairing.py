@@ -1,4 +1,7 @@
-"""How a companion is linked: by QR, or by a code typed on the phone (facts/protocol.md §3)."""
+"""How a companion is linked: by QR, or by a code typed on the phone.
+
+docs/reference/protocol.md §3.
+"""
 
 import json
 import secrets
@@ -112,7 +115,10 @@ class Pairing:
         return person
 
     def _propose(self, candidate: Candidate, person: Person, secret: bytes) -> Device:
-        """Sign the companion's identity and tell it that it may join (facts §3.2)."""
+        """Sign the companion's identity and tell it that it may join.
+
+        docs/reference/protocol.md §3.2.
+        """
         account = person.account
         number = account.next_device
         account.next_device += 1

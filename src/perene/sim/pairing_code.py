@@ -1,4 +1,4 @@
-"""The phone's side of pairing by code (facts/protocol.md §3.3)."""
+"""The phone's side of pairing by code (docs/reference/protocol.md §3.3)."""
 
 import secrets
 from dataclasses import dataclass

@@ -79,7 +79,7 @@ class People:
     def reinstall(self, phone: str) -> None:
         """Give somebody's phone a new identity key and no ratchets; its companions are unlinked.
 
-        Whoever looked the account up is notified, as facts/protocol.md §4.4 says.
+        Whoever looked the account up is notified (docs/reference/protocol.md §4.4).
         """
         person = self._persons[phone]
         account = person.account

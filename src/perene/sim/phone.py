@@ -54,7 +54,10 @@ class Phone:
     # --- after pairing ----------------------------------------------------------------------------
 
     def sync(self, companion: Device) -> None:
-        """Send a new companion its app-state key and history (facts §3.4, §7.3 item 10)."""
+        """Send a new companion its app-state key and history.
+
+        docs/reference/protocol.md §3.4, §7.3 item 10.
+        """
         self.share_key(companion)
         newest = [self._said_in(chat)[:1] for chat in self._chats()]
         older = [message for chat in self._chats() for message in self._said_in(chat)[1:]]
@@ -180,7 +183,7 @@ class Phone:
         request: wa_pb2.Message.PeerDataOperationRequestMessage.HistorySyncOnDemandRequest,
         message_id: str,
     ) -> None:
-        """Send the messages of a chat just before a given one (facts §6.1)."""
+        """Send the messages of a chat just before a given one (docs/reference/protocol.md §6.1)."""
         chat = self._world.directory.find_text(request.chatJid)
         said = self._said_in(chat) if chat is not None else []
         ids = [message.id for message in said]
@@ -201,7 +204,10 @@ class Phone:
         request: wa_pb2.Message.PeerDataOperationRequestMessage,
         message_id: str,
     ) -> None:
-        """Answer a placeholder resend from what the phone itself has read (facts §4.5)."""
+        """Answer a placeholder resend from what the phone itself has read.
+
+        docs/reference/protocol.md §4.5.
+        """
         response = wa_pb2.Message.PeerDataOperationRequestResponseMessage(
             peerDataOperationRequestType=_REQUEST.PLACEHOLDER_MESSAGE_RESEND, stanzaId=message_id
         )

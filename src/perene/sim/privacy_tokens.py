@@ -1,6 +1,6 @@
 """Tokens that people give to those who may write to them, and that the server may ask for.
 
-facts/protocol.md §2 (463) and §7.3 row r. The notification is shaped as Baileys
+docs/reference/protocol.md §2 (463) and §7.3 row r. The notification is shaped as Baileys
 src/Socket/messages-recv.ts `handlePrivacyTokenNotification` and whatsmeow notification.go (both
 2026-08-21) read it.
 """

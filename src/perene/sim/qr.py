@@ -1,4 +1,4 @@
-"""The text of a QR code, as a phone reads it (facts/protocol.md §3.1)."""
+"""The text of a QR code, as a phone reads it (docs/reference/protocol.md §3.1)."""
 
 import base64
 import binascii

@@ -1,6 +1,6 @@
 """Accounts that may not write to strangers, as WhatsApp limits those it suspects of spam.
 
-facts/protocol.md §2 (463, 475). The notice and the answer are shaped as Baileys
+docs/reference/protocol.md §2 (463, 475). The notice and the answer are shaped as Baileys
 src/Socket/messages-recv.ts and src/Socket/socket.ts (2026-05-21) read them.
 """
 

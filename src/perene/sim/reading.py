@@ -23,7 +23,7 @@ from perene.wire.node import Node
 from perene.wire.proto import wa_pb2
 
 MAX_RETRIES = 5
-"""The attempt at which one message is given up (facts/protocol.md §4.5)."""
+"""The attempt at which one message is given up (docs/reference/protocol.md §4.5)."""
 _KEYS_FROM = 2
 """The retry receipt that carries keys first."""
 
@@ -217,7 +217,7 @@ def text_of(message: wa_pb2.Message) -> str | None:
 
 
 def _reason(error: Exception) -> str:
-    """Return the retry reason (facts §4.5) for what went wrong."""
+    """Return the retry reason (docs/reference/protocol.md §4.5) for what went wrong."""
     match error:
         case NoRatchet() | NoSenderKey():
             return "1"

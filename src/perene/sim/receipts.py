@@ -1,4 +1,7 @@
-"""Answers: what settles a stanza, and which receipts go on to whom (facts/protocol.md §5.1)."""
+"""Answers: what settles a stanza, and which receipts go on to whom.
+
+docs/reference/protocol.md §5.1.
+"""
 
 from collections.abc import Callable
 

@@ -1,7 +1,7 @@
 """Messages on their way: from one device to every device they were encrypted for.
 
-facts/protocol.md §4.2, §7.3 items 4 to 7; attribute names as whatsmeow `parseMessageSource` in
-`message.go` and Baileys `decode-wa-message.ts` (2026-08-21) read them.
+docs/reference/protocol.md §4.2, §7.3 items 4 to 7; attribute names as whatsmeow
+`parseMessageSource` in `message.go` and Baileys `decode-wa-message.ts` (2026-08-21) read them.
 """
 
 import base64
@@ -36,7 +36,7 @@ class _Parcel:
 
 
 STALE_GROUP = 421
-"""The members are addressed in another way than the group has (facts/protocol.md §2)."""
+"""The members are addressed in another way than the group has (docs/reference/protocol.md §2)."""
 
 
 class _RefusedError(Exception):
@@ -240,7 +240,7 @@ class Relay:
 
 
 def device_hash(devices: Iterable[Device], form: Addressing = "lid") -> str:
-    """Return the participant hash, version 2 (facts/protocol.md §4.2).
+    """Return the participant hash, version 2 (docs/reference/protocol.md §4.2).
 
     As whatsmeow computes it: `participantListHashV2` in `send.go`, `ADString` in `types/jid.go`
     (2026-08-21).

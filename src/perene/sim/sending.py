@@ -13,7 +13,7 @@ from perene.wire.node import Node
 from perene.wire.proto import wa_pb2
 
 MAX_RETRIES = 5
-"""How often one message is encrypted again for one device (facts/protocol.md §4.5)."""
+"""How often one message is encrypted again for one device (docs/reference/protocol.md §4.5)."""
 _REFRESH_FROM = 2
 """The retry receipt at which a new ratchet is begun in any case."""
 _FRESH_FOR = frozenset({"1", "3", "7"})
@@ -61,7 +61,10 @@ class Sender:
         return message_id
 
     def send_to_companion(self, companion: Device, content: wa_pb2.Message.ProtocolMessage) -> str:
-        """Send a protocol message to one of our own companions (facts §7.3 item 10)."""
+        """Send a protocol message to one of our own companions.
+
+        docs/reference/protocol.md §7.3 item 10.
+        """
         message_id = self.fresh_id()
         enc = self._enc_for(companion, wa_pb2.Message(protocolMessage=content))
         attrs = {
@@ -149,7 +152,10 @@ class Sender:
     # --- again ------------------------------------------------------------------------------------
 
     def encrypt_again(self, receipt: Node, message_id: str) -> None:
-        """Answer a retry receipt from what was kept, under the same id (facts §4.5)."""
+        """Answer a retry receipt from what was kept, under the same id.
+
+        docs/reference/protocol.md §4.5.
+        """
         asker = self._desk.world.directory.device(
             Jid.parse(receipt.attrs.get("participant") or receipt.attr("from"))
         )

@@ -134,7 +134,7 @@ class Session:
     # --- to the client ----------------------------------------------------------------------------
 
     def offline_preview(self, counts: Counter[str]) -> None:
-        """Tell what is waiting (facts/protocol.md §1.8)."""
+        """Tell what is waiting (docs/reference/protocol.md §1.8)."""
         attrs = {
             "count": str(counts.total()),
             "message": str(counts["message"]),
@@ -185,7 +185,10 @@ class Session:
             self._world.agenda.later(self._world.settings.answer_within, self._look)
 
     def _look(self) -> None:
-        """End the stream for a stanza whose answer is owed for too long (facts §2)."""
+        """End the stream for a stanza whose answer is owed for too long.
+
+        docs/reference/protocol.md §2.
+        """
         self._watching = False
         if self.connection.closed or self.connection.silent:
             return

@@ -196,7 +196,7 @@ class Simulator:
     def change_identity(self, phone: str) -> None:
         """Let somebody without companions reinstall: a new identity key, and no ratchets.
 
-        Companions that know the contact are notified (facts/protocol.md §4.4).
+        Companions that know the contact are notified (docs/reference/protocol.md §4.4).
         """
         self.service.people.reinstall(phone)
         self.world.agenda.run()

@@ -1,4 +1,4 @@
-"""Key bundles as stanzas carry them (facts/protocol.md §1.6, §4.2, §4.5)."""
+"""Key bundles as stanzas carry them (docs/reference/protocol.md §1.6, §4.2, §4.5)."""
 
 from perene.signal import PreKeyBundle
 from perene.wire.node import Node

@@ -15,7 +15,7 @@ T = TypeVar("T")
 # Well below the 32,766 (SQLite) and 65,535 (PostgreSQL) parameters that a statement may have.
 _CHUNK: Final = 500
 
-# These are canonical as they are: facts/protocol.md §5.6. What remains are phone numbers.
+# These are canonical as they are: docs/reference/protocol.md §5.6. What remains are phone numbers.
 _CANONICAL: Final = ("@lid", "@g.us", "@broadcast", "@newsletter", "@hosted.lid")
 
 _INSERT = BulkInsert(address_map, ("session", "pn", "lid"), do_nothing)

@@ -1,9 +1,9 @@
 """The chain that proves a server genuine: root key, intermediate certificate, leaf certificate.
 
-Signatures are XEdDSA over the raw details, without a prefix. Sources: facts/protocol.md §1.2;
-`verifyServerCert` and `checkCertValidity` in whatsmeow `handshake.go` (2026-08-21), whose checks
-these are, in the same order. Baileys (`src/Utils/noise-handler.ts`) checks less: both signatures
-and the root serial.
+Signatures are XEdDSA over the raw details, without a prefix. Sources:
+docs/reference/protocol.md §1.2; `verifyServerCert` and `checkCertValidity` in whatsmeow
+`handshake.go` (2026-08-21), whose checks these are, in the same order. Baileys
+(`src/Utils/noise-handler.ts`) checks less: both signatures and the root serial.
 """
 
 from datetime import datetime

@@ -1,7 +1,8 @@
 """The byte stream under the messages: an intro, then frames of 3-byte length and payload.
 
-Sans-I/O: feed what the socket delivers, in pieces of any size. Source: facts/protocol.md §1.1;
-whatsmeow `socket/framesocket.go` and `socket/constants.go` (2026-08-21).
+Sans-I/O: feed what the socket delivers, in pieces of any size. Source:
+docs/reference/protocol.md §1.1; whatsmeow `socket/framesocket.go` and `socket/constants.go`
+(2026-08-21).
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """WhatsApp's addresses.
 
 `user@server`, or `user:device@server` for one device of a user. The server itself is the address
-without a user: `@s.whatsapp.net`. Sources: facts/protocol.md §4.3 and §7.2; whatsmeow
+without a user: `@s.whatsapp.net`. Sources: docs/reference/protocol.md §4.3 and §7.2; whatsmeow
 `types/jid.go`, Baileys `src/WABinary/jid-utils.ts` (both 2026-08-21).
 """
 

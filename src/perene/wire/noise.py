@@ -3,8 +3,8 @@
 Sans-I/O, client and server: each step takes and returns the payload of one frame. Order of a
 client: send `hello()`, then `finish(answer, payload)`, then use `transport`; of a server:
 `receive_hello`, send the answer, `receive_finish`, then `transport`. A step that raises ends the
-connection. Sources: facts/protocol.md §1.2; the Noise specification revision 34, §5; whatsmeow
-`handshake.go`, `socket/noisehandshake.go`, `socket/noisesocket.go` (2026-08-21).
+connection. Sources: docs/reference/protocol.md §1.2; the Noise specification revision 34, §5;
+whatsmeow `handshake.go`, `socket/noisehandshake.go`, `socket/noisesocket.go` (2026-08-21).
 """
 
 import hashlib

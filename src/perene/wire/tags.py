@@ -1,6 +1,6 @@
 """Tag bytes of the binary node format, and the limits that decoder and encoder share.
 
-Source: facts/protocol.md §7.2; Baileys `lib/WABinary/constants.js` 7.0.0-rc14.
+Source: docs/reference/protocol.md §7.2; Baileys `lib/WABinary/constants.js` 7.0.0-rc14.
 """
 
 from typing import Final

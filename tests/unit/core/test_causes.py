@@ -1,4 +1,4 @@
-"""Every ending has one cause (facts/protocol.md §2)."""
+"""Every ending has one cause (docs/reference/protocol.md §2)."""
 
 from datetime import UTC, datetime, timedelta
 

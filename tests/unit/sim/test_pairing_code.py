@@ -17,7 +17,7 @@ CODE = "ABCD1234"
 
 
 class ByCode:
-    """The companion's half of facts/protocol.md §3.3."""
+    """The companion's half of docs/reference/protocol.md §3.3."""
 
     def __init__(self, client: Client) -> None:
         self.client = client

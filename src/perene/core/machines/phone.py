@@ -1,8 +1,8 @@
 """Whether the phone is still there: WhatsApp drops the devices of one that is away too long.
 
-A linked device is dropped about 14 days after its phone was last online (facts/protocol.md §5);
-other clients ask the phone for something after 10 days, once a day, and warn after 12. It can only
-be heard of on an open connection, so only that is watched.
+A linked device is dropped about 14 days after its phone was last online
+(docs/reference/protocol.md §6.1); other clients ask the phone for something after 10 days, once a
+day, and warn after 12. It can only be heard of on an open connection, so only that is watched.
 """
 
 from dataclasses import replace

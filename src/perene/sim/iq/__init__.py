@@ -1,1 +1,4 @@
-"""Queries of a logged-in device, one module per family of namespaces (facts/protocol.md §7.3)."""
+"""Queries of a logged-in device, one module per family of namespaces.
+
+docs/reference/protocol.md §7.3.
+"""

@@ -1,4 +1,4 @@
-"""Everything else a client asks about itself (facts/protocol.md §7.3, rows c to v)."""
+"""Everything else a client asks about itself (docs/reference/protocol.md §7.3, rows c to v)."""
 
 from perene.sim.appstate import AppStates
 from perene.sim.iq.reply import error, result

@@ -1,4 +1,7 @@
-"""`w:g2`: groups (facts/protocol.md §7.3 items o and p; Baileys `lib/Socket/groups.js` rc14)."""
+"""`w:g2`: groups.
+
+docs/reference/protocol.md §7.3, rows o and p; Baileys `lib/Socket/groups.js` rc14.
+"""
 
 from collections.abc import Iterable
 

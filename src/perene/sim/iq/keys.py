@@ -1,4 +1,4 @@
-"""`encrypt`: the pre-key store (facts/protocol.md §1.6, §4.2)."""
+"""`encrypt`: the pre-key store (docs/reference/protocol.md §1.6, §4.2)."""
 
 import hashlib
 

@@ -1,4 +1,7 @@
-"""`usync`: who has which devices and which LID (facts/protocol.md §4.2, §7.3 items l and m)."""
+"""`usync`: who has which devices and which LID.
+
+docs/reference/protocol.md §4.2, §7.3 rows l and m.
+"""
 
 from perene.sim.iq.reply import result
 from perene.sim.model import Account
