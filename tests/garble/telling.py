@@ -16,10 +16,13 @@ from perene.sim.connection import Connection
 from tests.garble.garbling import Garbler
 from tests.moments.life import ANA, BIA, CAIO, OWN, PEOPLE, Life, jid
 from tests.support.scratch import made
+from tests.support.storage import Health
 from tests.support.world import DESK, World
 
 _PRE_KEYS: Final = 30
 _STEPS: Final = 25
+_OF_AN_OUTAGE: Final = "save_failed"
+"""What the log holds of a database that is away; every other error is a bug."""
 _OTHERS: Final = (ANA, BIA, CAIO)
 _LONG_S: Final = 900.0
 """After so long whatever was asked for in vain is given up, or asked for again."""
@@ -53,7 +56,11 @@ async def tell(folder: Path, template: Path, *, seed: int) -> Ended:
                 telling = _Telling(world, dice)
                 await telling.tell()
                 problems = [problem async for problem in telling.problems()]
-            bugs = [str(line) for line in lines if line["log_level"] in ("error", "critical")]
+            bugs = [
+                str(line)
+                for line in lines
+                if line["log_level"] in ("error", "critical") and line["event"] != _OF_AN_OUTAGE
+            ]
             return Ended(problems=[*problems, *bugs], counts=await telling.counts())
 
 
@@ -62,6 +69,8 @@ class _Telling:
         self._world = world
         self._dice = dice
         self._life = Life(world)
+        self._alone = True
+        """Whether nothing has befallen the neighbour, too."""
         self._ids: dict[str, str] = {}
         """The ids of the messages to the session, by their texts."""
         self._garbler = Garbler(dice, share=dice.choice((0.02, 0.1, 0.3)))
@@ -136,8 +145,32 @@ class _Telling:
                 stranger = simulator.add_contact(f"55119711{step:03}{number:02}").account.phone
                 self._write(stranger, OWN, f"from somebody new, {step} {number}")
 
-        deeds = by_phone, changed, moved, ended, read, strangers
+        deeds = by_phone, changed, moved, ended, read, strangers, self._hindered
         return (*(written, said, to_group) * 3, *deeds)
+
+    async def _hindered(self) -> None:
+        """Let something else go wrong, too."""
+        world = self._world
+        match self._dice.randrange(5):
+            case 0 if world.network.is_connected(DESK):
+                await world.network.cut(DESK)
+            case 1 if world.network.is_connected(DESK):
+                world.network.half_open(DESK)
+            case 2:
+                self._alone = False
+                world.storage.falls_ill(Health.FAILING)
+                await world.pass_time(self._dice.choice((1.0, 15.0)))
+                world.storage.recovers()
+            case 3:
+                self._alone = False
+                await self._life.finish(world.perene.stop())
+                await world.perene.start()
+            case 4:
+                self._alone = False
+                await world.perene.kill()
+                await world.perene.start()
+            case _:
+                pass  # there is no connection to spoil
 
     def _write(self, sender: str, to: str, text: str) -> None:
         self._ids[text] = self._world.simulator.send_text(sender, to, text)
@@ -224,7 +257,7 @@ class _Telling:
         for one in await self._world.events.seen(EventType.SESSION_DISCONNECTED):
             if one.session == DESK and one.event.payload["cause"] == "internal":
                 yield f"a bug: {dict(one.event.payload)}"
-        async for problem in self._life.neighbour.problems(undisturbed=True):
+        async for problem in self._life.neighbour.problems(undisturbed=self._alone):
             yield problem
 
     async def counts(self) -> Counter[str]:

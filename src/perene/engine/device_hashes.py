@@ -17,7 +17,8 @@ def participant_hash(devices: Iterable[Jid]) -> str:
 
     whatsmeow send.go `participantListHashV2` and types/jid.go `ADString`, 2026-08-21; whatsapp-rust
     wacore/src/messages.rs `participant_list_hash`, 2026-04-30. The server's own word for an empty
-    list is in the dictionary of the wire: `2:47DEQpj8`.
+    list is in the dictionary of the wire: `2:47DEQpj8`. In a group the sending device counts, too
+    (whatsapp-rust PR 678, 2026-06-01, by a stanza of WhatsApp Web).
     """
     full = sorted(f"{jid.user}.0:{jid.device}@{jid.server}" for jid in devices)
     digest = hashlib.sha256("".join(full).encode()).digest()

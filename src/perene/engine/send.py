@@ -204,7 +204,8 @@ class Sender:
             encrypted = group_encrypt(key, pad(message.body))
             set_own_key(draft, str(chat), own, encrypted.record)
             enc = Node("enc", {"v": "2", "type": "skmsg", **media_attrs(content)}, encrypted.data)
-            phash = participant_hash(devices.values())
+            this = own.own_device if group.addressing_mode == "lid" else own.own_pn
+            phash = participant_hash([*devices.values(), this])
             node = message_stanza(
                 message,
                 chat,

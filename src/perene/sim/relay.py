@@ -189,7 +189,7 @@ class Relay:
                 self._check(sender, device.name, node, enc)
             parcel = _Parcel(device=device, attrs=attrs, encs=(*own.get(device, ()), *common))
             self._hold(sender, node, parcel)
-        return self._hash_if_unlike(sender, node, everybody, form)
+        return self._hash_if_unlike(node, everybody, form)
 
     # --- common -----------------------------------------------------------------------------------
 
@@ -228,11 +228,12 @@ class Relay:
         self._world.evidence.events["incomplete_device_lists"] += 1
         return device_hash(expected)
 
-    def _hash_if_unlike(
-        self, sender: Device, node: Node, everybody: Iterable[Device], form: Addressing
-    ) -> str:
-        """Return the hash of a group's device list if the sender says that it has another."""
-        true = device_hash((device for device in everybody if device is not sender), form)
+    def _hash_if_unlike(self, node: Node, everybody: Iterable[Device], form: Addressing) -> str:
+        """Return the hash of a group's device list if the sender says that it has another.
+
+        The sending device is in it (whatsapp-rust PR 678, 2026-06-01).
+        """
+        true = device_hash(everybody, form)
         if node.attrs.get("phash", true) == true:
             return ""
         self._world.evidence.events["other_device_lists"] += 1

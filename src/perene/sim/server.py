@@ -16,6 +16,7 @@ from perene.sim.simulator import Simulator
 from perene.sim.web_socket import PATH, WebSocket
 
 _ANY: Final = "::"
+_ANSWERS_END_WITHIN_S: Final = 1.0
 
 
 class SimServer:
@@ -82,6 +83,9 @@ class SimServer:
             one.abort()
         for request in list(self._state.connections):
             request.shutdown()
+        if answering := list(self._state.tasks):
+            # Whoever has read all of a file has its answer; the file is closed a moment later.
+            await asyncio.wait(answering, timeout=_ANSWERS_END_WITHIN_S)
         await self._server.wait_closed()
 
 

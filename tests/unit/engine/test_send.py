@@ -46,6 +46,7 @@ from tests.unit.engine.fakes import line_on
 
 ANA_DESK = "200000000000002:4@lid"
 OWN_PERSON, OWN_PHONE_PN = "100000000000001@lid", "15550000001@s.whatsapp.net"
+THIS, THIS_PN = "100000000000001:3@lid", "15550000001:3@s.whatsapp.net"
 HASH = "2:bbbbbbbb"
 
 
@@ -59,6 +60,7 @@ class Server:
         self.asked: list[str] = []
         self.trouble: dict[str, Exception] = {}
         self.odd = False
+        self.mode = "lid"
         self.numbers: dict[str, str] = {}
 
     def next_id(self) -> str:
@@ -74,7 +76,7 @@ class Server:
                     Node("participant", {"jid": one, "phone_number": self.numbers.get(one, "")})
                     for one in self.members
                 )
-                group = Node("group", {"addressing_mode": "lid"}, people)
+                group = Node("group", {"addressing_mode": self.mode}, people)
                 return Node("iq", {}, () if self.odd else (group,))
             case "usync":
                 wanted = [user.attr("jid") for user in content[0].need("list").children]
@@ -200,8 +202,7 @@ async def test_who_has_heard_of_us_needs_no_introduction(post: Post) -> None:
 
 async def test_a_note_to_oneself_goes_to_our_other_devices_once(post: Post) -> None:
     post.server.devices[OWN_PERSON] = (0, 3)
-    this = "100000000000001:3@lid"
-    post.server.peers[this] = Peer(post.desk, this)
+    post.server.peers[THIS] = Peer(post.desk, THIS)
     stanza = await post.send(to=OWN_PERSON)
     assert addressed(stanza) == [OWN_PHONE_PN]
 
@@ -270,7 +271,7 @@ async def test_a_group_gets_the_key_with_the_first_message_and_the_next_one_with
         "id": "M1",
         "to": GROUP,
         "type": "text",
-        "phash": participant_hash(Jid.parse(one) for one in devices),
+        "phash": participant_hash(Jid.parse(one) for one in [*devices, THIS]),
         "addressing_mode": "lid",
     }
     assert addressed(stanza) == devices
@@ -309,6 +310,17 @@ async def test_who_gets_the_key_counts_as_a_holder_once_the_server_has_the_messa
     given = post.desk.stage.holders.given_with(MessageId("M1"))
     assert given is not None
     assert set(given.added) == {"200000000000002_1.0", "200000000000002_1.4", "100000000000001_1.0"}
+
+
+async def test_a_group_by_number_is_hashed_by_numbers(post: Post) -> None:
+    post.server.mode = "pn"
+    post.server.members = (ANA_PN, OWN_PHONE_PN)
+    post.server.devices = {ANA_PN: (0,), OWN_PHONE_PN: (0, 3)}
+    post.server.peers[ANA_PN] = post.server.peers[ANA]
+    stanza = await post.send(to=GROUP)
+    assert stanza.attr("addressing_mode") == "pn"
+    everybody = [ANA_PN, OWN_PHONE_PN, THIS_PN]
+    assert stanza.attr("phash") == participant_hash(Jid.parse(one) for one in everybody)
 
 
 async def test_a_group_message_that_is_sent_again_carries_the_key_again(post: Post) -> None:
@@ -356,7 +368,7 @@ async def test_who_leaves_while_the_keys_are_on_their_way_gets_no_key(post: Post
         stanza = await post.send(to=GROUP)
     who = [ANA, ANA_DESK, OWN_PHONE_PN]
     assert addressed(stanza) == who
-    assert stanza.attr("phash") == participant_hash(Jid.parse(one) for one in who)
+    assert stanza.attr("phash") == participant_hash(Jid.parse(one) for one in [*who, THIS])
 
 
 async def test_who_leaves_while_a_group_is_asked_for_gets_no_key(post: Post) -> None:
