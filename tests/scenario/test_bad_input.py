@@ -133,6 +133,33 @@ async def test_a_message_without_content_for_us_is_told_of_and_answered(world: W
     await world.server.answered(phone)
 
 
+@pytest.mark.parametrize("tag", ["message", "status"])
+@pytest.mark.parametrize(
+    ("author", "kind", "reason"),
+    [
+        ("@@", "skmsg", "malformed_envelope"),
+        ("15550000009@s.whatsapp.net", "quantum", "unsupported_quantum"),
+    ],
+)
+async def test_a_status_that_nobody_can_read_holds_up_nothing(
+    world: World, tag: str, author: str, kind: str, reason: str
+) -> None:
+    """WhatsApp withholds what is behind one that was refused: the session would hear no more."""
+    phone = await world.user.pair()
+    ana = world.simulator.add_contact(name="Ana").account.phone
+    attrs = {"from": "status@broadcast", "participant": author, "type": "text"}
+    enc = Node("enc", {"v": "2", "type": kind}, b"\x33" * 60)
+    world.simulator.inject(phone, Node(tag, attrs, (enc,)))
+    await world.events.wait(EventType.MESSAGE_UNREADABLE, reason=reason)
+    await world.server.answered(phone)
+
+    position = await world.events.now()
+    world.simulator.disconnect(phone)
+    world.simulator.send_text(ana, phone, "hello")
+    await world.come_back(since=position)
+    await world.events.wait(EventType.MESSAGE_RECEIVED, text="hello")
+
+
 STANZAS = {
     "receipt": Node("receipt", {"from": "x@@y", "type": "read"}),
     "receipt with odd ids": Node("receipt", {}, (Node("list", {}, (Node("item"),)),)),

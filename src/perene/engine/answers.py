@@ -9,7 +9,7 @@ from perene.core.errors import PereneError, StaleEpoch
 from perene.core.unit import Committed
 from perene.engine.channel import Channel
 from perene.engine.errors import ConnectionEnded
-from perene.engine.stanza import Envelope
+from perene.engine.stanza import Envelope, is_status
 from perene.wire.node import Node
 
 MAX_BURST = 64
@@ -24,7 +24,10 @@ _ECHOED = ("participant", "recipient")
 def acknowledge(node: Node, *, error: int | None = None) -> Node:
     """Build the `<ack>` of any stanza; `error` makes it a refusal that drops the stanza.
 
-    docs/reference/protocol.md §5.1; whatsmeow receipt.go `sendAck`, 2026-08-21.
+    A status is never refused: WhatsApp delivers one that is as the first thing of each connection,
+    and withholds all that is behind it (Baileys PR 2779, 2026-08-22; whatsapp-rust PR 647,
+    2026-05-27, does the same). docs/reference/protocol.md §5.1; whatsmeow receipt.go `sendAck`,
+    2026-08-21.
     """
     attrs = {"class": node.tag, "id": node.attrs.get("id", ""), "to": node.attrs.get("from", "")}
     for name in _ECHOED:
@@ -32,7 +35,7 @@ def acknowledge(node: Node, *, error: int | None = None) -> Node:
             attrs[name] = node.attrs[name]
     if node.tag != "message" and "type" in node.attrs:
         attrs["type"] = node.attrs["type"]
-    if error is not None:
+    if error is not None and not is_status(node):
         attrs["error"] = str(error)
     return Node("ack", attrs)
 

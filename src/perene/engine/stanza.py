@@ -13,6 +13,7 @@ from perene.wire.jid import (
     HOSTED_SERVER,
     LID_SERVER,
     PN_SERVER,
+    STATUS_JID,
     Jid,
 )
 from perene.wire.node import Node
@@ -87,6 +88,11 @@ def read_envelope(node: Node, own: Credentials) -> Envelope:
         is_group=is_group,
         pairs=pairs,
     )
+
+
+def is_status(node: Node) -> bool:
+    """Tell a status update, under either of the tags under which these come."""
+    return node.tag == "status" or node.attrs.get("from") == STATUS_JID
 
 
 def _unhosted(jid: Jid) -> Jid:

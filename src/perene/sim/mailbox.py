@@ -34,6 +34,8 @@ class Held:
     delivered_at: datetime | None = None
     """When it was last passed on."""
     retry_asked: bool = False
+    refused: bool = False
+    """Whether it is a status that the device has refused: nothing else is delivered before it."""
     on_answer: Callable[[str], None] | None = None
 
 
@@ -90,7 +92,7 @@ class Mailbox:
     def open(self, outlet: Outlet) -> None:
         """The device is there and wants its stanzas: start with those it has not answered."""
         self._outlet = outlet
-        self._backlog = deque(self._held.values())
+        self._backlog = deque(sorted(self._held.values(), key=lambda held: not held.refused))
         self._owed.clear()
         self._drained = 0
         self._draining = True
@@ -160,6 +162,8 @@ class Mailbox:
 
     def _drain(self, count: int) -> None:
         outlet = self._outlet
+        if any(self._held[sequence].refused for sequence in self._owed):
+            return
         while count and self._backlog and outlet is not None and outlet is self._outlet:
             held = self._backlog.popleft()
             if held.sequence not in self._held:
@@ -168,6 +172,9 @@ class Mailbox:
             self._drained += 1
             self._owed.add(held.sequence)
             outlet.deliver(held, offline=True)
+            if held.refused and held.sequence in self._held:
+                # What waits behind it is withheld until it is answered otherwise.
+                return
         if outlet is not None and outlet is self._outlet and self._draining and not self._backlog:
             self._draining = False
             outlet.offline_done(self._drained)

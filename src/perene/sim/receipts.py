@@ -9,7 +9,7 @@ from perene.sim.mailbox import Held
 from perene.sim.model import Account, Device
 from perene.sim.world import World
 from perene.wire.errors import JidError
-from perene.wire.jid import Jid
+from perene.wire.jid import STATUS_JID, Jid
 from perene.wire.node import Node
 
 _FOR_THE_SERVER = frozenset({"hist_sync", "server-error"})
@@ -34,6 +34,11 @@ class Receipts:
         held = self._find(sender, tag, node.attrs.get("id", ""), node)
         if held is None:
             self._world.evidence.of(sender).answers_for_nothing += 1
+            return
+        if nack and _is_status(held.stanza):
+            # Seen with an account of somebody's (Baileys PR 2779, 2026-08-22).
+            held.refused = True
+            self._world.evidence.events["refused_statuses"] += 1
             return
         how = "retry" if held.retry_asked else "nack" if nack else "ack"
         self._settle(sender, held, how)
@@ -172,3 +177,7 @@ def _ids(node: Node) -> list[str]:
     if listed is not None:
         ids += [item.attrs.get("id", "") for item in listed.children if item.tag == "item"]
     return ids
+
+
+def _is_status(stanza: Node) -> bool:
+    return stanza.tag == "status" or stanza.attrs.get("from") == STATUS_JID

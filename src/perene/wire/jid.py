@@ -27,6 +27,9 @@ BOT_SERVER: Final = "bot"
 SERVER_JID: Final = "@s.whatsapp.net"
 """The text of WhatsApp's server as the other side of a stanza."""
 
+STATUS_JID: Final = "status@broadcast"
+"""The text of the list that status updates go to."""
+
 DOMAINS: Final = {PN_SERVER: 0, LID_SERVER: 1, HOSTED_SERVER: 128, HOSTED_LID_SERVER: 129}
 """Domain type of the servers whose users have devices; also the suffix of their Signal names."""
 

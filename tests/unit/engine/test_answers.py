@@ -208,6 +208,14 @@ def test_the_ack_of_a_message_has_no_type_and_a_refusal_has_a_code() -> None:
     }
 
 
+@pytest.mark.parametrize(("tag", "sender"), [("status", "1@lid"), ("message", "status@broadcast")])
+def test_a_status_is_never_refused(tag: str, sender: str) -> None:
+    """A refused one would be delivered first on each connection, and nothing behind it."""
+    stanza = Node(tag, {"id": "A1", "from": sender, "participant": "2@lid"})
+    assert acknowledge(stanza, error=487) == acknowledge(stanza)
+    assert "error" not in acknowledge(stanza).attrs
+
+
 @pytest.mark.parametrize("kind", [None, "inactive", "sender", "peer_msg"])
 def test_a_receipt_says_what_was_done_with_a_message(kind: str | None) -> None:
     attrs = receipt(Node("message", {"id": "A1", "from": "1@lid", "type": "text"}), kind).attrs

@@ -33,6 +33,27 @@ async def test_a_nack_drops_the_stanza_for_good_and_is_counted(simulator: Simula
     assert simulator.evidence.of(device).answered == {"nack": 1}
 
 
+async def test_a_status_that_was_refused_withholds_what_is_behind_it(simulator: Simulator) -> None:
+    client = await Client.online(simulator)
+    contact = simulator.add_contact()
+    status = Node("status", {"from": "status@broadcast", "participant": "1@lid", "type": "text"})
+    simulator.inject(client.me.phone, status)
+    await client.read()
+    await client.nack(client.take("status")[0], error=487)
+    await client.close()
+    simulator.send_text(contact.account.phone, client.me.phone, "hi")
+    client = Client(simulator, client.me)
+    await client.log_in()
+    await client.go_active()
+    await client.send(Node("ib", {}, (Node("offline_batch", {"count": "10"}),)))
+    await client.read()
+    assert client.take("message") == []
+    [again] = client.take("status")
+    await client.nack(again)  # without a code, an ack
+    await client.read()
+    assert len(client.take("message")) == 1
+
+
 async def test_answers_to_nothing_are_counted(simulator: Simulator) -> None:
     client = await Client.online(simulator)
     await client.send(Node("ack", {"class": "message", "id": "none", "to": "1@lid"}))
