@@ -35,6 +35,9 @@ STATEMENT_S: Final = 8.0
 Shorter than the 10 s that requirement E1 gives one attempt at saving. None of these limits holds
 against a server that accepts what is sent and answers nothing: see `errands` for what does."""
 
+FOR_A_LOOK: Final = {"perene_look": True}
+"""Execution options of a transaction that only reads: on SQLite it waits for no other's write."""
+
 # A client that vanished in a transaction, behind a network that swallows everything, holds its
 # locks no longer. None of ours is silent for so long between two statements.
 _SILENT_TRANSACTION_MS = 20_000
@@ -240,7 +243,8 @@ def _tune_sqlite(engine: Engine, *, writing: bool) -> None:
             connection.execute(f"PRAGMA {pragma}").close()
 
     def on_begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        looks = FOR_A_LOOK.items() <= connection.get_execution_options().items()
+        connection.exec_driver_sql("BEGIN" if looks else "BEGIN IMMEDIATE")
 
     event.listen(engine, "connect", on_connect)
     if writing:

@@ -60,6 +60,16 @@ class NewerSchema(RefusedToStart):
     remedy = "Run the version that wrote this database, or a later one."
 
 
+class BeingMigrated(RefusedToStart):
+    """Another process is bringing the database up to date, which has to be waited for."""
+
+    code = "being_migrated"
+    remedy = (
+        "Wait until its log says `database_migrated`, and try again then. Large databases take"
+        " minutes."
+    )
+
+
 class OlderSchema(RefusedToStart):
     """The database needs a migration, and the caller forbade one."""
 

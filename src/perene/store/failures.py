@@ -155,6 +155,14 @@ def is_damage(error: Exception) -> bool:
     return getattr(original, "sqlite_errorname", "").startswith(tuple(_DAMAGED_FILE))
 
 
+def is_locked(error: Exception) -> bool:
+    """Tell whether somebody else kept something locked for longer than it was waited for."""
+    original = error.orig if isinstance(error, exc.DBAPIError) else error
+    if is_psycopg_error(original):
+        return original.sqlstate == _LOCK_NOT_AVAILABLE
+    return getattr(original, "sqlite_errorname", "").startswith("SQLITE_BUSY")
+
+
 def refusal(error: Exception) -> str:
     """Return in whose words PostgreSQL refused what it could do for another user or in another
     place: a right, a schema or a table that is somebody else's; "" for everything else."""

@@ -1,10 +1,14 @@
 """Migrations: every database ends up with the tables that the code expects."""
 
 import re
+import sqlite3
 import subprocess
 import sys
+from collections.abc import Generator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -16,6 +20,7 @@ from structlog.testing import capture_logs
 from perene.store import migrations, schema
 from perene.store.database import Database
 from perene.store.errors import (
+    BeingMigrated,
     CannotConnect,
     EmptyDatabase,
     NewerSchema,
@@ -188,6 +193,70 @@ def test_processes_that_start_together_migrate_once(empty_url: str) -> None:
     assert [process.wait(50) for process in running] == [0, 0, 0]
     database = Database.open(empty_url, migrate=False)
     database.close_now()
+
+
+def make_outdated(url: str) -> None:
+    """Make a database as the first release left it."""
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        migrations.upgrade(connection, migrations.REVISIONS[0])
+    with engine.connect() as connection:
+        if connection.dialect.name == "sqlite":
+            connection.execute(text("PRAGMA journal_mode=WAL"))
+    engine.dispose()
+
+
+@contextmanager
+def migrated_by_another(url: str) -> Generator[None]:
+    """Hold what a process holds that migrates."""
+    if url.startswith("sqlite"):
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as other:
+            other.execute("BEGIN IMMEDIATE")
+            yield
+    else:
+        with psycopg.connect(url.replace("+psycopg", "")) as other:
+            other.execute(f"SELECT pg_advisory_xact_lock({int.from_bytes(b'perene')})".encode())
+            yield
+
+
+@pytest.mark.parametrize("migrate", [True, False])
+def test_who_has_waited_for_anothers_migration_is_told_of_it(empty_url: str, migrate: bool) -> None:
+    make_outdated(empty_url)
+    with migrated_by_another(empty_url), pytest.raises(BeingMigrated) as refused:
+        Database.open(empty_url, migrate=migrate, statement_s=0.1)
+    assert "database_migrated" in refused.value.remedy
+    Database.open(empty_url).close_now()
+
+
+def test_nobody_waits_to_see_that_a_database_is_up_to_date(empty_url: str) -> None:
+    Database.open(empty_url).close_now()
+    with migrated_by_another(empty_url):
+        Database.open(empty_url, migrate=False, statement_s=0.1).close_now()
+
+
+def test_a_lock_that_is_no_migrations_is_not_taken_for_one(postgres_url: str) -> None:
+    make_outdated(postgres_url)
+    with psycopg.connect(postgres_url.replace("+psycopg", "")) as other:
+        other.execute("SELECT FROM sessions")
+        with pytest.raises(CannotConnect, match="another transaction keeps it locked, 55P03"):
+            Database.open(postgres_url, statement_s=0.1)
+
+
+def test_a_process_that_is_killed_while_it_migrates_hinders_no_start(postgres_url: str) -> None:
+    program = (
+        "import sys; from sqlalchemy import text; from perene.store import database, migrations; "
+        "migrations.upgrade = lambda c, _revision: c.execute(text('SELECT pg_sleep(600)')); "
+        "database.Database.open(sys.argv[1])"
+    )
+    asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+    with (
+        psycopg.connect(postgres_url.replace("+psycopg", ""), autocommit=True) as onlooker,
+        subprocess.Popen([sys.executable, "-c", program, postgres_url]) as process,
+    ):
+        while onlooker.execute(asleep).fetchone() != (1,):
+            assert process.poll() is None
+        process.kill()
+    Database.open(postgres_url).close_now()
 
 
 def test_an_up_to_date_database_is_opened_without_alembic(empty_url: str) -> None:

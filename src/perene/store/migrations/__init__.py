@@ -4,13 +4,17 @@ Migrations expand first and contract in a later release. Alembic is loaded only 
 something to migrate: an up-to-date database is recognised by its version alone.
 """
 
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
 import structlog
-from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy import Connection, Engine, exc, inspect, text
 
-from perene.store.errors import EmptyDatabase, NewerSchema, OlderSchema
+from perene.store.engines import FOR_A_LOOK
+from perene.store.errors import BeingMigrated, EmptyDatabase, NewerSchema, OlderSchema
+from perene.store.failures import is_locked
 
 log = structlog.stdlib.get_logger()
 
@@ -24,26 +28,37 @@ HEAD: Final = REVISIONS[-1]
 # Any constant: two processes that start together must not migrate at the same time.
 _LOCK: Final = 0x7065_7265_6E65
 
+_MIGRATING: Final = {
+    # A large table takes its time; what somebody else locks is still waited for in vain.
+    "statement_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    # So it ends when its process does. The server would notice that of itself when the statement is
+    # done, and that its host has died after hours; until then no start could take the lock.
+    "client_connection_check_interval": "1s",
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "20s",
+}
+# What the server knows: it checks its clients from PostgreSQL 14 on.
+_SET: Final = text("SELECT set_config(name, :value, true) FROM pg_settings WHERE name = :name")
+
 
 def is_up_to_date(engine: Engine) -> bool:
     """Tell whether nothing is to be migrated; waits for nobody's migration, and takes no time."""
-    with engine.begin() as connection:
+    with engine.execution_options(**FOR_A_LOOK).begin() as connection:
         return version(connection) == HEAD
 
 
 def bring_up_to_date(engine: Engine, *, migrate: bool) -> None:
     """Migrate to HEAD in one transaction; or change nothing and raise NewerSchema, OlderSchema.
 
+    While another process migrates, it is waited for for some seconds; then raises BeingMigrated.
     Without `migrate` an empty PostgreSQL database is tried all the same, and what was made undone:
     whether a start would be refused is what the caller wants to know. Large tables take minutes, in
     which nobody can ask the service how it is: the log tells of it.
     """
-    with engine.begin() as connection:
-        if connection.dialect.name == "postgresql":
-            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-            # A large table takes its time; what somebody else locks is still waited for in vain.
-            connection.execute(text("SET LOCAL statement_timeout = 0"))
-            connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+    with _alone(engine) as connection:
         current = version(connection)
         if current == HEAD:
             return
@@ -60,6 +75,26 @@ def bring_up_to_date(engine: Engine, *, migrate: bool) -> None:
         upgrade(connection, HEAD)
     if current is not None:
         log.info("database_migrated", schema=HEAD)
+
+
+@contextmanager
+def _alone(engine: Engine) -> Generator[Connection]:
+    """Begin a transaction in which nobody else migrates."""
+    with ExitStack() as stack:
+        try:
+            connection = stack.enter_context(engine.begin())
+            if connection.dialect.name == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        except exc.OperationalError as error:
+            if not is_locked(error):
+                raise
+            raise BeingMigrated(
+                "Another process keeps the database locked; it seems to bring it up to date."
+            ) from error
+        if connection.dialect.name == "postgresql":
+            for name, value in _MIGRATING.items():
+                connection.execute(_SET, {"name": name, "value": value})
+        yield connection
 
 
 def version(connection: Connection) -> str | None:
