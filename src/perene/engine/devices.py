@@ -23,6 +23,9 @@ _CACHED = 1024
 _MAX_DEVICE = 255
 """An address on the wire has one byte for the device."""
 
+_HOSTED = 99
+"""The number of a device that a business has at Meta."""
+
 _MAX_USERS = 200
 """Users per question; larger groups are asked in parts."""
 
@@ -136,6 +139,10 @@ def _device_ids(user: Node) -> tuple[int, ...]:
     for device in listed.children if listed is not None else ():
         number = small_number(device.attr("id"), most=_MAX_DEVICE)
         if device.tag != "device" or number is None:
+            continue
+        if number == _HOSTED or device.attrs.get("is_hosted") == "true":
+            # They are left out from person to person by WhatsApp Web (whatsapp-rust PR 524,
+            # 2026-04-13), and in groups by whatsmeow (send.go, 2026-08-21).
             continue
         # A companion without a key index is not confirmed by its phone
         # (docs/reference/protocol.md §4.2).

@@ -96,7 +96,10 @@ class Server:
 
 
 def _listed(user: str, ids: tuple[int, ...], lid: str) -> Node:
-    rows = tuple(Node("device", {"id": str(one), "key-index": "1"}) for one in ids)
+    rows = tuple(
+        Node("device", {"id": str(one), "key-index": "1", "is_hosted": str(one == 7).lower()})
+        for one in ids
+    )
     devices = Node("devices", {}, (Node("device-list", {}, rows),))
     return Node("user", {"jid": user}, (devices, Node("lid", {"val": lid})))
 
@@ -310,6 +313,20 @@ async def test_who_gets_the_key_counts_as_a_holder_once_the_server_has_the_messa
     given = post.desk.stage.holders.given_with(MessageId("M1"))
     assert given is not None
     assert set(given.added) == {"200000000000002_1.0", "200000000000002_1.4", "100000000000001_1.0"}
+
+
+@pytest.mark.parametrize("chat", [ANA, GROUP])
+async def test_devices_that_a_business_has_at_meta_are_left_out(post: Post, chat: str) -> None:
+    post.server.devices[OWN_PERSON] = (0, 3)
+    without = await post.send(to=chat)
+    post.devices.forget_all()
+    post.server.devices[ANA] = (0, 4, 7, 99)
+    for device in (7, 99):
+        hosted = f"200000000000002:{device}@lid"
+        post.server.peers[hosted] = Peer(post.desk, hosted)
+    stanza = await post.send(to=chat)
+    assert addressed(stanza) == addressed(without)
+    assert stanza.attrs == without.attrs
 
 
 async def test_a_group_by_number_is_hashed_by_numbers(post: Post) -> None:
