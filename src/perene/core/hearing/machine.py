@@ -53,6 +53,9 @@ from perene.core.hearing.state import Hearing, Phase, Silence, Suspicion, set_ba
 from perene.core.hearing.verdict import confirmed, explained_for, false_alarm
 
 _SECOND = timedelta(seconds=1)
+_AWAY = timedelta(minutes=3)
+"""A login that takes longer than this was an outage: what lies before it is another silence. Less
+of a half hour is nothing that `habit` would take for being away."""
 
 Stepped = tuple[Hearing, tuple[HearingEffect, ...]]
 
@@ -92,7 +95,8 @@ def step(state: Hearing, event: HearingEvent, now: datetime) -> Stepped:
 
 def _opened(state: Hearing, now: datetime) -> Hearing:
     proving, silence = state.phase is Phase.REOPENING, Silence.begun(now)
-    if proving and state.silence is not None:
+    given_up = None if state.suspicion is None else state.suspicion.at
+    if proving and state.silence is not None and given_up is not None and now - given_up <= _AWAY:
         silence = state.silence.broken(now, by_message=False)
     return replace(
         state,
@@ -116,7 +120,7 @@ def _heard(state: Hearing, event: Heard, now: datetime) -> Hearing:
     replies = state.replies.passed(now, state.policy.receipts)
     replies = replies.receipt() if event.kind is StanzaKind.RECEIPT else replies.heard()
     habit = state.habit
-    if counted:
+    if counted and not _is_in_doubt(state, silence):
         habit = habit.endured(silence.message_at, now, known_to=silence.judged_to)
     alive = counted > 0 or event.kind is StanzaKind.RECEIPT
     suspected = state.phase in (Phase.PROBING, Phase.WAITING)
@@ -132,6 +136,13 @@ def _heard(state: Hearing, event: Heard, now: datetime) -> Hearing:
         try_after=None if alive else state.try_after,
         suspicion=None if suspected else state.suspicion,
     )
+
+
+def _is_in_doubt(state: Hearing, silence: Silence) -> bool:
+    """Tell whether the proof has yet to say that a silence was the session's own."""
+    if state.phase is not Phase.PROVING or state.suspicion is None:
+        return False
+    return silence.message_at <= state.suspicion.at
 
 
 def _phone_answered(state: Hearing, now: datetime) -> Hearing:
@@ -158,6 +169,8 @@ def _queued(state: Hearing, event: Heard, now: datetime) -> Stepped:
         return state, ()
     # What was kept tells of the time away, not of how much comes to an open connection.
     state = replace(state, silence=state.silence.broken(now, by_message=False))
+    if state.phase in (Phase.PROBING, Phase.WAITING):
+        return replace(state, phase=Phase.LISTENING, suspicion=None), ()
     suspicion, at = state.suspicion, event.queued_at
     if suspicion is None or at is None or state.phase is not Phase.PROVING:
         return state, ()

@@ -81,4 +81,6 @@ def explained_for(state: Hearing) -> timedelta:
 
 def _longer(first: timedelta, state: Hearing, times: int) -> timedelta:
     policy = state.policy
-    return min(first * policy.pause_factor ** min(times, _MOST_ALARMS), policy.longest_pause)
+    # As a number: a day, made longer sixteen times, is more than any timedelta holds.
+    longer_s = first.total_seconds() * policy.pause_factor ** min(times, _MOST_ALARMS)
+    return timedelta(seconds=min(longer_s, policy.longest_pause.total_seconds()))

@@ -21,6 +21,7 @@ from perene.core.hearing import (
     Sent,
     StanzaKind,
     Ticked,
+    hearing_with,
     next_deadline,
     step,
 )
@@ -144,6 +145,27 @@ def test_an_explained_silence_ends_with_what_people_do(heard: Heard, explained: 
     assert (state.explained, state.try_after is None) == (1, False)
     state, _ = step(state, heard, now + 2 * SECOND)
     assert (state.explained, state.try_after is None) == (explained, explained == 0)
+
+
+def test_no_pause_and_no_number_of_explanations_is_too_long() -> None:
+    state, _, now = waiting()
+    state = replace(state, explained=10_000, policy=hearing_with({"phone_pause": "86400"}))
+    state, _ = step(state, PHONE, now + SECOND)
+    assert state.try_after == now + SECOND + state.policy.longest_pause
+
+
+@pytest.mark.parametrize("during", [Phase.PROBING, Phase.WAITING])
+def test_what_was_kept_and_comes_late_ends_a_suspicion_like_all_that_is_heard(
+    during: Phase,
+) -> None:
+    state, _, now = waiting()
+    if during is Phase.PROBING:
+        now = due(state)
+        state, _ = step(state, Ticked(), now)
+    assert state.phase is during
+    state, effects = step(state, queued(now), now + SECOND)
+    assert (state.phase, state.suspicion, effects) == (Phase.LISTENING, None, ())
+    assert step(state, ProbeAnswered(phone_asked=True), now + 2 * SECOND) == (state, ())
 
 
 @pytest.mark.parametrize("heard", [RECEIPT, OTHER, queued(None)])
@@ -317,6 +339,41 @@ def test_a_proof_ends_every_pause_and_begins_anew() -> None:
     assert state.silence is not None
     assert (state.silence.heard_at, state.silence.message_at) == (now, now)
     assert state.habit == before.habit
+
+
+@pytest.mark.parametrize("true", [False, True])
+def test_a_message_before_the_proof_does_not_end_the_silence_that_is_in_doubt(true: bool) -> None:
+    before, heard_at, now = reopening()
+    known = before.habit.long_silences
+    state, _ = step(before, MESSAGE, now + SECOND)
+    assert state.habit.long_silences == known
+    if true:
+        state, _ = step(state, queued(heard_at + SECOND), now + 2 * SECOND)
+    else:
+        state, _ = step(state, Ticked(), now + state.policy.proof)
+    assert state.habit.long_silences == (known if true else known + 1)
+
+
+@pytest.mark.parametrize(
+    ("late", "away"), [(180 * SECOND, False), (181 * SECOND, True), (168 * HOUR, True)]
+)
+def test_an_outage_before_the_next_login_is_no_silence_of_the_sessions_own(
+    late: timedelta, away: bool
+) -> None:
+    state, now = given_up()
+    given_up_at = now
+    state, _ = step(state, Closed(), now)
+    now += late
+    state, _ = step(state, Opened(), now)
+    assert state.silence is not None
+    assert (state.silence.message_at > given_up_at) is away
+    state, effects = step(state, Ticked(), now + state.policy.proof)
+    assert [type(effect) for effect in effects] == [FalseAlarm]
+    known = state.habit.long_silences
+    state, _ = step(state, MESSAGE, now + state.policy.proof + SECOND)
+    assert state.habit.long_silences == known + 1
+    marked = sum(one > 0 for one in state.habit.weeks.away)
+    assert marked <= 2, "where it was not connected it was not away"
 
 
 def test_a_false_alarm_teaches_the_silence_once() -> None:
