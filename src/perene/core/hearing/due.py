@@ -115,7 +115,9 @@ def routine_due(state: Hearing) -> datetime | None:
         return first(long, _missing_due(state, state.heard_at, before=long))
     # Ever later: each question to a phone that is off waits for it at the server.
     in_vain = max(0, state.questions.tried - state.policy.most_questions)
-    return tried_at + min(state.policy.phone_silence * 2 ** min(in_vain, 16), _DAY)
+    # Whoever wants it asked less than daily has it so whether it answers or not.
+    least = state.policy.phone_silence
+    return tried_at + min(least * 2 ** min(in_vain, 16), max(least, _DAY))
 
 
 def _missing_due(state: Hearing, heard_at: datetime, *, before: datetime) -> datetime | None:

@@ -348,6 +348,17 @@ def test_a_phone_that_cannot_be_asked_is_left_alone_until_it_is_time_again() -> 
     assert hours == pytest.approx([2] * 5 + [4, 8, 16, 24, 24, 24], rel=0.001)
 
 
+def test_a_phone_that_is_to_be_asked_less_than_daily_is_so_whether_it_answers_or_not() -> None:
+    days = timedelta(days=3)
+    state, _ = step(Hearing(policy=hearing_with({"phone_silence": "259200"})), Opened(), START)
+    for _ in range(3):
+        now = due(state)
+        state, effects = step(state, Ticked(), now)
+        assert effects == (Probe(ask_phone=True),)
+        state, _ = step(state, ProbeAnswered(phone_asked=False), now)
+        assert next_deadline(state) == now + days
+
+
 def test_a_phone_that_must_not_be_asked_never_is_and_silence_alone_counts() -> None:
     state, now = acquainted()
     state = replace(state, policy=hearing_with({"questions": "0"}))
