@@ -1,8 +1,11 @@
 """What was learned is stored in a fixed size, and read back; nonsense is not believed."""
 
 import base64
+import functools
 import json
+import math
 import random
+import struct
 import zlib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -11,12 +14,17 @@ from pathlib import Path
 import pytest
 
 from perene.core.hearing import (
+    Answered,
     Heard,
     Hearing,
     HearingPolicy,
     Opened,
+    Probe,
+    ProbeAnswered,
+    Reopen,
     Sent,
     StanzaKind,
+    Ticked,
     next_deadline,
     parse,
     serialize,
@@ -32,6 +40,7 @@ SEED = 5
 POLICY = HearingPolicy()
 
 
+@functools.cache
 def learned(days: int) -> Hearing:
     print(f"seed {SEED}")
     rng = random.Random(SEED)
@@ -120,11 +129,59 @@ def test_what_cannot_be_read_is_a_new_beginning(harm: str) -> None:
     assert parse(harmed, POLICY) == Hearing(policy=POLICY)
 
 
-def test_bytes_of_any_kind_stop_no_session() -> None:
-    rng = random.Random(SEED)
-    size = len(serialize(Hearing()))
-    for _ in range(200):
-        state = parse(b"\2" + rng.randbytes(size - 1), POLICY)
-        state, _ = step(state, Opened(), START)
-        state, _ = step(state, Heard(kind=StanzaKind.MESSAGE), START + timedelta(minutes=1))
+def lives_on(state: Hearing) -> None:
+    """Let a session hear and send for a while, fall silent, and be stored."""
+    now = START
+    state, _ = step(state, Opened(), now)
+    for _ in range(40):
+        now += timedelta(minutes=1)
+        state, _ = step(state, Heard(kind=StanzaKind.MESSAGE), now)
+        state, _ = step(state, Sent(), now)
+        state, _ = step(state, Answered(), now)
         next_deadline(state)
+    for _ in range(6):
+        now = max(now, next_deadline(state) or now) + timedelta(seconds=1)
+        state, effects = step(state, Ticked(), now)
+        if effects == (Probe(ask_phone=True),):
+            state, effects = step(state, ProbeAnswered(phone_asked=True), now)
+        assert all(math.isfinite(one.doubt) for one in effects if isinstance(one, Reopen))
+    assert len(serialize(state)) == SIZE
+
+
+SIZE = len(serialize(Hearing()))
+NUMBERS = [1 + 8 * number for number in range(22)]
+TABLES = range(1 + 8 * 22, SIZE, 4)
+
+
+@pytest.mark.parametrize("value", [0.0, 5e-324, 1e9, 1e13, 1e155])
+def test_no_number_however_odd_stops_a_session(value: float) -> None:
+    for at in NUMBERS:
+        print(f"number at {at}")
+        harmed = bytearray(serialize(learned(1)))
+        struct.pack_into("<d", harmed, at, value)
+        state = parse(bytes(harmed), POLICY)
+        assert (state == Hearing(policy=POLICY)) is (value > 1e12)
+        lives_on(state)
+
+
+@pytest.mark.parametrize("value", [0.0, 1e-45, 1e8, 3e38])
+def test_no_table_however_odd_stops_a_session(value: float) -> None:
+    harmed = bytearray(serialize(learned(1)))
+    for at in TABLES:
+        struct.pack_into("<f", harmed, at, value)
+    state = parse(bytes(harmed), POLICY)
+    assert (state == Hearing(policy=POLICY)) is (value > 1e12)
+    lives_on(state)
+
+
+def test_bytes_of_any_kind_stop_no_session() -> None:
+    print(f"seed {SEED}")
+    rng, stored, read = random.Random(SEED), serialize(learned(1)), 0
+    for _ in range(60):
+        harmed = bytearray(stored)
+        for _ in range(rng.choice((1, 2, 5))):
+            harmed[rng.randrange(1, SIZE)] ^= 1 << rng.randrange(8)
+        state = parse(bytes(harmed), POLICY)
+        read += state.habit != Hearing().habit
+        lives_on(state)
+    assert read > 10, "most of what is harmed cannot be told from what is not"
