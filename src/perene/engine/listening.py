@@ -209,15 +209,22 @@ class Listening:
                 await self._tell("false_alarm", effect, next_not_before_s=pause_s)
 
     async def _probe(self, *, ask_phone: bool) -> HearingEvent:
-        asked = False
+        asked = ask_phone and await self._ask_phone()
         try:
-            asked = ask_phone and await self._phone_ping.send()
             await self._queries.ask("w:p", "get", Node("ping"), timeout_s=ANSWER_WITHIN_S)
         except QueryTimedOut:
             return hearing.ProbeFailed()
         except QueryFailed:
             pass  # any answer proves that the server reads us
         return hearing.ProbeAnswered(phone_asked=asked)
+
+    async def _ask_phone(self) -> bool:
+        try:
+            return await self._phone_ping.send()
+        except (QueryFailed, QueryTimedOut):
+            # Only the ping tells whether the connection is dead: a server that answers nothing else
+            # may be just what makes it deaf.
+            return False
 
     async def _tell(
         self, phase: str, what: Reopen | Confirmed | FalseAlarm, **more: str | float

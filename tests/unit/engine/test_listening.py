@@ -256,6 +256,14 @@ async def test_a_phone_whose_keys_are_not_told_was_not_asked(ear: Ear) -> None:
     assert ear.told == [ProbeAnswered(phone_asked=False)]
 
 
+async def test_a_server_that_tells_no_keys_and_answers_pings_is_alive(ear: Ear) -> None:
+    """It may be what makes the connection deaf; one taken for dead would never be given up."""
+    ear.no_keys = QueryTimedOut("no answer")
+    await ear.perform(Probe(ask_phone=True))
+    assert ear.told == [ProbeAnswered(phone_asked=False)]
+    assert ear.asked == [("w:p", "get", "ping")]
+
+
 async def test_a_probe_may_leave_the_phone_in_peace(ear: Ear) -> None:
     await ear.perform(Probe(ask_phone=False))
     assert (ear.told, ear.phone_asked) == ([ProbeAnswered(phone_asked=False)], 0)
