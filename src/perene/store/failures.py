@@ -27,6 +27,9 @@ MISSING_RIGHT = "42501"
 """The code of a refusal for want of a right."""
 _BY_POOLER = "08P01"
 
+# A page or an index that makes no sense: as in SQLite, perhaps of a disk that is away for a minute.
+_DAMAGED = frozenset({"XX001", "XX002"})
+
 # A server that is another one than it was, or a pooler that gave the connection to somebody else:
 # it takes no writes, or no longer knows what was prepared, or knows more than this end does.
 _SPOILT = frozenset({_READ_ONLY_TRANSACTION, "26000", "42P05"})
@@ -64,6 +67,8 @@ _POSTGRES_REASONS = (
     ("57P01", "it stops, or its administrator ended the connection"),
     ("57P05", "it ended an idle connection"),
     ("57P", "it is starting or stopping"),
+    ("XX001", "it is damaged, or its disk cannot be read"),
+    ("XX002", "it is damaged, or its disk cannot be read"),
 )
 _UNVERIFIED = (
     "its TLS certificate has expired, or sslrootcert holds no authority of it; or the clock of this"
@@ -77,9 +82,9 @@ _CONNECTION_REASONS = (
     ("is not permitted to log in", "this user may not log in"),
     ("permission denied for database", "this user may not connect to this database"),
     ("not currently accepting connections", "this database takes no connections"),
-    ("too many |remaining connection slots", "it has too many connections"),
-    ('role ".*" does not exist', "it refuses the user or the password"),
-    ('database ".*" does not exist', "there is no database of this name"),
+    ("too many |remaining connection slots|no more conn", "it has too many connections"),
+    ('role ".*" does not exist|no such user', "it refuses the user or the password"),
+    ('database ".*" does not exist|no such database', "there is no database of this name"),
     ("no encryption", "it lets this user in from this machine by TLS only, or not at all"),
     ("pg_hba.conf", "it lets nobody in from this machine as this user"),
     ("recovery|starting up|shutting down", "it is starting or stopping"),
@@ -109,6 +114,9 @@ _CONNECTION_REASONS = (
     ("resolve", "the name of its host cannot be resolved"),
     ("timeout", "it gave no answer in time"),
 )
+
+# Hosts, files and databases have names of all sorts, "recovery" and "alerts" among them.
+_NAMES = re.compile(r"\"[^\"]*\"|host(addr)?:? '[^']*'")
 
 
 def classify(error: Exception) -> StorageError:
@@ -191,7 +199,7 @@ def _classify_postgres(error: "psycopg.Error", *, lost: bool) -> StorageError:
     if lost and not is_spoilt(error):
         return StorageUnavailable(f"the connection to the database was lost ({told})")
     passing = state[:2] in _PASSING_CLASSES or state in (_LOCK_NOT_AVAILABLE, MISSING_RIGHT)
-    if passing or is_spoilt(error):
+    if passing or state in _DAMAGED or is_spoilt(error):
         return StorageUnavailable(f"the database cannot be used at this moment ({told})")
     where = error.diag.constraint_name or type(error).__name__
     return StorageError(f"the database refused a statement ({state}, {where})")
@@ -208,7 +216,7 @@ def _no_connection(error: "psycopg.Error") -> StorageError:
 
 
 def _words(error: "psycopg.Error") -> str:
-    said = str(error)
+    said = _NAMES.sub('""', str(error))
     return next((why for words, why in _CONNECTION_REASONS if re.search(words, said)), "")
 
 
