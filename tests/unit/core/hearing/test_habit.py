@@ -113,7 +113,9 @@ def test_where_the_session_may_be_away_half_is_counted_on_by_who_is_bold() -> No
 def test_what_comes_in_bursts_is_counted_in_bursts() -> None:
     habit = after(bursts(14))
     assert 12 < habit.clump < 45
+    assert 70 < habit.known() < 400, "some 170 bursts"
     noon = START + timedelta(days=14, hours=12)
+    assert 0.1 < habit.rate_at(noon) < 2.5
     assert 2 < habit.expected(noon, noon + 12 * HOUR) < 10
 
 
@@ -149,6 +151,82 @@ def test_as_much_as_usual_is_noticed() -> None:
     assert not habit.lived(START + timedelta(days=9), START + timedelta(days=9.5), 0).is_usual
 
 
+@pytest.mark.parametrize(
+    ("recent", "clump", "usual"),
+    [
+        (Tally(9.9, 9.9), 1.0, False),
+        (Tally(10.0, 10.0), 1.0, True),
+        (Tally(100.0, 1000.0), 1.0, False),
+        (Tally(39.0, 39.0), 4.0, False),
+        (Tally(40.0, 40.0), 4.0, True),
+    ],
+)
+def test_a_session_is_itself_again_when_enough_came_and_as_much_as_usual(
+    recent: Tally, clump: float, usual: bool
+) -> None:
+    habit = Habit(clump=clump)
+    habit = replace(habit, evenness=replace(habit.evenness, recent=recent))
+    assert habit.is_usual is usual
+
+
+def test_each_moment_and_each_message_is_counted_once_and_where_it_was() -> None:
+    """A message at the very end of a half hour is the first of the next."""
+    habit, last, half = Habit(), START, HOUR / 2
+    for minutes in (10, 20, 30, 50, 65):
+        moment = START + timedelta(minutes=minutes)
+        habit, last = habit.lived(last, moment, 1), moment
+    for table, size in ((habit.days, 48), (habit.weeks, 336)):
+        first = int(START.timestamp() // half.total_seconds()) % size
+        assert [table.messages[first + number] for number in range(3)] == [2, 2, 0]
+        assert (sum(table.messages), sum(table.hours)) == (4, pytest.approx(1.0))
+    assert (habit.count, habit.listened) == (1, pytest.approx(5 / 60))
+    assert habit.total.hours == pytest.approx(65 / 60, rel=0.01)
+
+
+def test_only_whole_half_hours_that_are_known_tell_how_much_they_vary() -> None:
+    day, two = after(steady(1)), after(steady(2))
+    assert day.evenness.half_hours == 0, "no half hour came twice"
+    assert two.evenness.half_hours > 40
+    parted, last = two, START + timedelta(days=2)
+    for number in range(48):
+        begin = START + timedelta(days=2) + number * HOUR / 2
+        for part in (0, 1):  # it is not listened to for the last six minutes
+            last = begin + part * 12 * HOUR / 60
+            parted = parted.lived(last, last + 12 * HOUR / 60, 12)
+    assert parted.evenness.half_hours <= two.evenness.half_hours + 1
+
+
+def test_a_time_of_the_week_at_which_a_session_was_away_is_known_by_itself() -> None:
+    noon = START + timedelta(days=21, hours=12)
+    habit = after(steady(21), until=noon)
+    away = habit.endured(noon, noon + 2 * HOUR, known_to=noon)
+    assert max(away.weeks.away) > 0
+    assert max(away.days.away) > 0
+    next_week = noon + timedelta(days=7)
+    counted = away.expected(next_week, next_week + 2 * HOUR)
+    assert counted < 0.7 * habit.expected(next_week, next_week + 2 * HOUR)
+    assert away.endured(noon, noon + 2 * HOUR, known_to=noon + 2 * HOUR).weeks == away.weeks
+
+
+def test_being_away_shows_only_where_something_is_expected() -> None:
+    slot = int((START + timedelta(days=8, hours=12)).timestamp() // 1800)
+    seldom, often = (after(steady(8, every_s=minutes * 60)) for minutes in (60, 20))
+    assert (seldom.is_worth(slot), often.is_worth(slot)) == (False, True)
+    assert not replace(often, clump=4.0).is_worth(slot)
+
+
+def test_a_silence_where_the_session_may_be_away_says_nothing_of_clumps() -> None:
+    habit, end = after(steady(21)), START + timedelta(days=21, hours=6)
+    at_first = habit.endured(end, end + HOUR, known_to=end + HOUR)
+    assert at_first.long_silences == habit.long_silences + 1
+    for week in range(3):
+        then = end + timedelta(days=7 * week)
+        habit = habit.endured(then, then + 2 * HOUR, known_to=then)
+    then = end + timedelta(days=21)
+    learned = habit.endured(then, then + HOUR, known_to=then + HOUR)
+    assert (learned.clump, learned.long_silences) == (habit.clump, habit.long_silences)
+
+
 def test_when_it_is_due_is_when_it_is_expected() -> None:
     habit = after(steady(9, opens=8, closes=20))
     since = START + timedelta(days=9, hours=19, minutes=40)
@@ -156,6 +234,8 @@ def test_when_it_is_due_is_when_it_is_expected() -> None:
     assert due is not None
     assert due - since > timedelta(hours=10)
     assert habit.expected(since, due) == pytest.approx(30.0, abs=0.1)
+    assert habit.due(since, 30.0, before=due + HOUR) == due
+    assert habit.due(since, 30.0, before=due - HOUR) is None
 
 
 def test_what_usually_comes_is_due_whatever_comes_at_present() -> None:
@@ -170,7 +250,7 @@ def test_what_usually_comes_is_due_whatever_comes_at_present() -> None:
     night = START + timedelta(days=21, hours=2)
     first = known.usually_due(night, 10, before=night + 12 * HOUR)
     assert first is not None
-    assert 8 <= (first - START).total_seconds() / 3600 % 24 < 9
+    assert 6 * HOUR <= first - night < 7 * HOUR, "as the day begins"
 
 
 def test_what_comes_in_bursts_is_due_in_bursts() -> None:

@@ -264,6 +264,18 @@ def test_messages_are_counted_from_the_last_that_was_taken(after: HearingEvent) 
     assert step(state, Ticked(), late)[1] == (Probe(ask_phone=False),)
 
 
+def test_that_the_server_takes_messages_says_nothing_of_a_silence() -> None:
+    """A deaf connection may take all that is sent."""
+    state, _ = acquainted()
+    now = due(state)
+    state, _ = step(state, Ticked(), now)
+    state, effects = step(state, Answered(), now + SECOND)
+    assert (state.phase, effects) == (Phase.PROBING, ())
+    proving, _, now = reopening()
+    state, effects = step(proving, Answered(), now + SECOND)
+    assert (state, effects) == (proving, ())
+
+
 def test_a_message_that_is_taken_after_the_connection_was_given_up_saves_it_no_more() -> None:
     state, now = unheard(resent=False)
     state, _ = step(state, ProbeAnswered(), now)
