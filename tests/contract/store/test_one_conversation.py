@@ -1,11 +1,11 @@
 """One conversation for a person, whichever address their messages arrive with (C9)."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine, event
 
 from perene.core.errors import StorageUnavailable
 from perene.core.ids import Epoch, MessageId, SessionId
@@ -129,12 +129,14 @@ async def test_others_may_use_the_id_of_a_message_that_finds_its_sender(store: S
         key("A", chat="1@g.us", sender=LID),
         key("B", chat=GROUP, sender=LID),
         key("A", chat=GROUP, sender=PN),
+        key("A", chat=GROUP, sender="3@lid"),
     ]
     for one in kept:
         await store.commit([unit(messages=(message(one),))])
     await store.commit([pair()])
     stored = await store.list_messages(ANA, newest_first=False)
-    assert [row.message.key for row in stored] == [*kept[:3], replace(kept[3], sender=LID)]
+    kept[3] = replace(kept[3], sender=LID)
+    assert [row.message.key for row in stored] == kept
 
 
 @pytest.mark.requirement("C8")
@@ -157,6 +159,33 @@ async def test_one_message_of_ours_under_both_addresses_is_stored_once(
         ("B", True, second),
     ]
     assert await store.commit([unit(messages=(message(copy),))]) == [Committed(new_messages=0)]
+
+
+@pytest.mark.requirement("C8")
+@pytest.mark.parametrize("chats", [(PN, LID), (LID, PN)])
+async def test_of_two_copies_the_older_one_stays_though_its_conversation_goes(
+    store: Store, chats: Sequence[str]
+) -> None:
+    first, second = chats
+    in_first, in_second = (key("A", chat=one, from_me=True) for one in chats)
+    later = key("A", chat=GROUP, from_me=True)
+    await store.commit([said("B", first)])
+    for one in (in_second, in_first, later):
+        await store.commit([unit(messages=(message(one, text=one.chat),))])
+    await store.commit([pair()])
+    stored = await store.list_messages(ANA, newest_first=False)
+    assert [row.message.text for row in stored] == ["hello", second, GROUP]
+
+
+async def test_a_merge_leaves_the_conversations_of_others_as_they_are(store: Store) -> None:
+    await store.commit([said("A", OTHER_LID), said("B", PN), said("C", LID), said("D", "3@lid")])
+    await store.commit([pair()])
+    await store.commit([said("E", OTHER_LID), said("F", "3@lid"), said("G", PN)])
+    assert await chats(store) == {
+        OTHER_LID: ["A", "E"],
+        LID: ["B", "C", "G"],
+        "3@lid": ["D", "F"],
+    }
 
 
 async def test_the_ledger_follows_the_canonical_address(store: Store) -> None:
@@ -224,6 +253,41 @@ async def test_what_was_joined_unheard_is_one_conversation_for_what_follows(stor
     stored = await store.list_messages(ANA)
     assert {row.message.key.sender for row in stored} == {LID}
     assert (await store.counts(ANA)).messages[Status.RECEIVED] == len(stored)
+
+
+async def test_another_process_finds_what_was_learnt(
+    store: Store, open_store: Callable[[], Store]
+) -> None:
+    """For messages and for entries of the ledger alike, whichever it stores first."""
+    await store.commit([pair(), pair(OTHER_PN, OTHER_LID), said("A", PN)])
+    under_pn = key("B", chat=OTHER_PN)
+    other = open_store()
+    await other.commit([unit(ledger=(entry(under_pn, Fate.PENDING),))])
+    found = await other.reader(ANA, Epoch(0)).ledger_entry(under_pn)
+    assert found is not None
+    assert found.key == key("B", chat=OTHER_LID)
+
+    other = open_store()
+    await other.commit([unit(messages=(message(key("C", chat=PN)),))])
+    assert await chats(other) == {LID: ["A", "C"]}
+    assert {row.message.key.sender for row in await other.list_messages(ANA)} == {LID}
+
+
+async def test_what_was_found_once_is_not_looked_for_again(store: Store) -> None:
+    asked: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        asked.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        await store.commit([pair(), said("A", PN)])
+        assert any("address_map" in statement for statement in asked)
+        asked.clear()
+        await store.commit([pair(), said("B", PN)])
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    assert not [each for each in asked if "address_map" in each or "conversation_addr" in each]
 
 
 async def test_a_number_that_changed_hands_leads_to_its_new_owner(store: Store) -> None:
@@ -299,6 +363,13 @@ async def test_a_session_knows_its_own_two_addresses(store: Store) -> None:
     assert stored.message.key.sender == "99@lid"
 
 
+@pytest.mark.parametrize("half", [Profile(lid="99:3@lid"), Profile(pn="5511:3@s.whatsapp.net")])
+async def test_one_address_of_a_session_alone_is_no_pair(store: Store, half: Profile) -> None:
+    assert await store.commit([unit(profile=half)]) == [Committed(new_messages=0)]
+    reader = store.reader(ANA, Epoch(0))
+    assert await reader.address_pairs(["99@lid", "5511@s.whatsapp.net"]) == []
+
+
 async def test_sessions_share_no_addresses(store: Store) -> None:
     bob = SessionId("bob")
     await store.create_session(bob)
@@ -307,3 +378,6 @@ async def test_sessions_share_no_addresses(store: Store) -> None:
     await store.commit([unit(session=bob, messages=(message(one),))])
     assert await chats(store) == {LID: ["A"]}
     assert await chats(store, bob) == {PN: ["A"]}
+    # What the one knows already is news for the other.
+    await store.commit([unit(session=bob, address_pairs=(AddressPair(pn=PN, lid=LID),))])
+    assert await chats(store, bob) == {LID: ["A"]}

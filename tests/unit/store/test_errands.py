@@ -34,6 +34,10 @@ class Endless:
         errand = present()
         assert errand is not None
         errand.hold(self.connection)
+        self.compute_on()
+
+    def compute_on(self) -> None:
+        """Compute with a connection that the errand knows already."""
         self.connection.execute(
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
             " SELECT count(begin()) FROM n"
@@ -100,6 +104,34 @@ def test_what_takes_too_long_is_a_silent_database(endless: Endless) -> None:
         within(0.01, endless.compute)
     with pytest.raises(ZeroDivisionError):
         within(PATIENCE_S, lambda: 1 // 0)
+
+
+def test_who_begins_with_a_connection_is_cut_off_from_that(endless: Endless) -> None:
+    with pytest.raises(StorageUnavailable, match=r"no answer within 0\.01 s"):
+        within(0.01, endless.compute_on, on=endless.connection)
+    assert endless.connection.interrupted == 1
+
+
+def test_nothing_is_held_that_could_not_be_cut() -> None:
+    with pytest.raises(TypeError, match="no connection of a known driver"):
+        Errand().hold(object())
+
+
+def test_a_crew_has_its_time_to_end_unless_nobody_waits_for_what_it_does(
+    endless: Endless, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[float] = []
+    crew, errand = Crew(1, "crew"), Errand()
+    monkeypatch.setattr(crew.threads, "end", lambda within_s: given.append(within_s) or 0)
+    future = sent(crew, errand, endless)
+    crew.end(PATIENCE_S)
+    errand.given_up = True  # and does not come back for it
+    assert crew.hangs
+    crew.end(PATIENCE_S)
+    assert given == [PATIENCE_S, 0.0]
+    endless.connection.interrupt()
+    with pytest.raises(sqlite3.OperationalError, match="interrupted"):
+        future.result(PATIENCE_S)
 
 
 def test_a_crew_that_ends_interrupts_what_is_not_done_in_time(endless: Endless) -> None:
