@@ -348,6 +348,24 @@ def test_a_phone_that_cannot_be_asked_is_left_alone_until_it_is_time_again() -> 
     assert hours == pytest.approx([2] * 5 + [4, 8, 16, 24, 24, 24], rel=0.001)
 
 
+def test_a_question_by_routine_that_could_not_be_put_gives_no_connection_up() -> None:
+    now = START
+    state, _ = step(Hearing(), Opened(), now)
+    for _ in range(5 * 48):
+        now += 30 * MINUTE
+        state, _ = step(state, MESSAGE, now)
+    heard_at = now
+    for hours in (2, 4):
+        now = due(state)
+        assert (now - heard_at) / timedelta(hours=1) == pytest.approx(hours, abs=0.01)
+        state, effects = step(state, Ticked(), now)
+        assert effects == (Probe(ask_phone=True),)
+        state, effects = step(state, ProbeAnswered(phone_asked=False), now)
+        assert (state.phase, effects) == (Phase.WAITING, ())
+    _, effects = step(state, Ticked(), due(state))
+    assert [type(effect) for effect in effects] == [Reopen], "it is doubted enough by now"
+
+
 def test_a_phone_that_is_to_be_asked_less_than_daily_is_so_whether_it_answers_or_not() -> None:
     days = timedelta(days=3)
     state, _ = step(Hearing(policy=hearing_with({"phone_silence": "259200"})), Opened(), START)
@@ -404,6 +422,10 @@ def test_within_its_pause_the_phone_is_asked_only_before_a_connection_is_given_u
     assert 200 * SECOND < at_last - now < 600 * SECOND
     assert due(longest) == at_last
     assert step(longer, Ticked(), at_last)[1] == (Probe(ask_phone=True),)
+    unreceived = replace(longer, replies=replace(longer.replies, missed=1))
+    sooner = due(unreceived)
+    assert sooner < at_last, "a receipt that is missing brings it nearer"
+    assert step(unreceived, Ticked(), sooner)[1] == (Probe(ask_phone=True),)
 
 
 def test_a_phone_that_seldom_answers_is_not_asked_within_its_pause_at_all() -> None:

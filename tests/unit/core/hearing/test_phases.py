@@ -123,6 +123,19 @@ def test_only_the_phone_answers_what_the_phone_was_asked() -> None:
     assert state.silence.judged_to == now + SECOND, "the present one is still to be learned from"
 
 
+def test_what_a_phone_says_unasked_is_no_answer() -> None:
+    listening, now = acquainted()
+    waited, _, then = waiting(phone_asked=False)
+    for before, at in ((listening, now), (waited, then)):
+        state, _ = step(before, PHONE, at + SECOND)
+        assert (state.phase, state.heard_at) == (Phase.LISTENING, at + SECOND)
+        assert (state.answers, state.explained, state.try_after) == (0, 0, None)
+        assert state.questions.phone == before.questions.phone
+        assert state.silence is not None
+        assert before.silence is not None
+        assert state.silence.judged_to == before.silence.judged_to
+
+
 def test_an_answer_that_comes_while_a_second_question_is_put_explains_the_silence() -> None:
     state, _, _ = waiting()
     now = due(state)
