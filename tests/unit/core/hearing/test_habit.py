@@ -1,5 +1,6 @@
 """What a session is taken to be used to, after weeks of this or that traffic."""
 
+import math
 import random
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -181,6 +182,28 @@ def test_each_moment_and_each_message_is_counted_once_and_where_it_was() -> None
         assert (sum(table.messages), sum(table.hours)) == (4, pytest.approx(1.0))
     assert (habit.count, habit.listened) == (1, pytest.approx(5 / 60))
     assert habit.total.hours == pytest.approx(65 / 60, rel=0.01)
+
+
+def test_what_is_known_of_a_session_as_a_whole_is_forgotten_in_two_weeks() -> None:
+    habit, moment = Habit(), START
+    for _ in range(24 * 70):
+        habit, moment = habit.lived(moment, moment + HOUR, 2), moment + HOUR
+    assert habit.total == pytest.approx((2 * 336, 336), rel=0.02)
+    changed = habit
+    for _ in range(24 * 14):
+        changed, moment = changed.lived(moment, moment + HOUR, 4), moment + HOUR
+    assert changed.usual == pytest.approx(4 - 2 / math.e, rel=0.02)
+
+
+@pytest.mark.parametrize(("minutes", "part"), [(3.0, 0.0), (4.5, 0.5), (6.0, 1.0), (20.0, 1.0)])
+def test_a_silence_that_only_touches_a_half_hour_is_no_time_away(
+    minutes: float, part: float
+) -> None:
+    habit, since = after(steady(1, every_s=5)), START + timedelta(days=1, hours=12)
+    away = habit.endured(since, since + timedelta(minutes=minutes), known_to=since).weeks.away
+    whole = habit.endured(since, since + HOUR / 2, known_to=since).weeks.away
+    assert max(whole) > 0.5
+    assert max(away) == pytest.approx(part * max(whole))
 
 
 def test_only_whole_half_hours_that_are_known_tell_how_much_they_vary() -> None:
