@@ -5,13 +5,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Engine, event, select
 
 from perene.core.errors import StorageUnavailable
 from perene.core.ids import Epoch, MessageId, SessionId
 from perene.core.messages import Fate, MessageKey, Status
 from perene.core.unit import AddressPair, Committed, Profile, Unit
+from perene.store import schema
+from perene.store.conversations import find_conversations
 from perene.store.database import after_commit
+from perene.store.places import Place
 from perene.store.store import Store
 from perene.store.units import commit_units
 from tests.support.units import (
@@ -69,6 +72,31 @@ async def test_both_addresses_lead_to_one_conversation_in_any_order(
         stored = await store.list_messages(ANA, chat=address, newest_first=False)
         assert {row.message.key.id for row in stored} == {"A", "B", "C"}
         assert {(row.message.key.chat, row.message.key.sender) for row in stored} == {(LID, LID)}
+
+
+@pytest.mark.parametrize(
+    "units",
+    [
+        [said("A", LID), pair()],
+        [pair(), said("A", LID)],
+        [said("A", PN), said("B", LID), pair()],
+        [unit(messages=(message(key("A", chat=GROUP, sender=PN)),)), said("B", LID), pair()],
+    ],
+    ids=["pair last", "pair first", "both used", "number used in a group"],
+)
+async def test_every_address_of_a_person_leads_to_their_conversation(
+    store: Store, units: Sequence[Unit]
+) -> None:
+    for one in units:
+        await store.commit([one])
+
+    def leading_there(connection: Connection) -> dict[Place, int]:
+        session = connection.execute(select(schema.sessions.c.key)).scalar_one()
+        return find_conversations(connection, [(session, PN), (session, LID)])
+
+    found = await store.database.read(leading_there)
+    assert {address for _session, address in found} == {PN, LID}
+    assert len(set(found.values())) == 1
 
 
 @pytest.mark.requirement("C8")
