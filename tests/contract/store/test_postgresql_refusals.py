@@ -166,6 +166,8 @@ def test_a_migration_may_take_longer_than_any_other_statement(
 
     def upgrade(connection: Connection, revision: str) -> None:
         connection.execute(text("SELECT pg_sleep(0.3)"))
+        idle = text("SHOW idle_in_transaction_session_timeout")
+        assert connection.execute(idle).scalar_one() == "0", "nor is it ended between two of them"
         migrating.append(revision)
 
     monkeypatch.setattr("perene.store.migrations.upgrade", upgrade)
