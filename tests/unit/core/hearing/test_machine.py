@@ -226,6 +226,15 @@ def test_the_phone_is_asked_after_two_hours_in_which_nothing_was_heard() -> None
     assert next_deadline(state) == now + SECOND + state.policy.phone_silence
 
 
+def test_a_second_question_by_routine_has_no_doubt_to_explain_either() -> None:
+    state, now = routine()
+    state, _ = step(state, ProbeAnswered(phone_asked=True), now)
+    state, now = asked_again(state)
+    state, effects = step(state, PHONE, now + SECOND)
+    assert (state.phase, effects) == (Phase.LISTENING, ())
+    assert (state.explained, state.try_after) == (0, None)
+
+
 def undoubting() -> tuple[Hearing, datetime]:
     """Return a session with a message a minute for days, and when it heard the last.
 
