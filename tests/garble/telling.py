@@ -228,13 +228,14 @@ class _Telling:
 
     def _seems_empty(self, id_: str) -> bool:
         """Tell whether a message came with a key of its group, and without what that is for."""
-        return any(
-            0
-            < sum(child.tag == "enc" for one in said for child in one.children)
-            < len(was.children)
-            for was, said in self._garbler.spoilt
-            if was.tag == "message" and was.attrs.get("id") == id_
-        )
+        for was, said in self._garbler.spoilt:
+            if was.attrs.get("id") != id_ or len(was.children) < 2:
+                continue
+            key = was.children[0].data
+            left = [child for one in said for child in one.children if child.tag == "enc"]
+            if left and all(child.data == key for child in left):
+                return True
+        return False
 
     def _sent_badly(self, text: str, status: Status | None) -> list[str]:
         problems: list[str] = []
