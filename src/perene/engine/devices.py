@@ -10,7 +10,7 @@ from perene.core.unit import AddressPair
 from perene.engine.addresses import AddressBook
 from perene.engine.queries import Queries
 from perene.engine.questions import Questions
-from perene.engine.stanza import small_number
+from perene.engine.stanza import address_pairs, small_number
 from perene.wire.errors import WireError
 from perene.wire.jid import Jid
 from perene.wire.node import Node
@@ -117,9 +117,7 @@ class Devices:
     def _learn(self, user: Jid, node: Node) -> None:
         lid = node.child("lid")
         value = lid.attrs.get("val") if lid is not None else None
-        shown = Jid.parse(value) if value else None
-        if shown is not None and shown.is_lid and user.is_pn:
-            self._learnt.append(AddressPair(pn=str(user), lid=str(shown.bare)))
+        self._learnt += address_pairs(user, value)
 
 
 def _usync(users: Sequence[Jid], sid: str) -> Node:

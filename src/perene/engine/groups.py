@@ -8,6 +8,7 @@ from perene.core.clock import Clock
 from perene.core.unit import AddressPair
 from perene.engine.queries import Queries
 from perene.engine.questions import Questions
+from perene.engine.stanza import address_pairs
 from perene.wire.jid import Jid
 from perene.wire.node import Node
 
@@ -70,11 +71,7 @@ class Groups:
             member = Jid.parse(child.attr("jid")).bare
             members.append(member)
             other = child.attrs.get("phone_number") or child.attrs.get("lid")
-            if other:
-                alternative = Jid.parse(other).bare
-                pn, lid = (alternative, member) if member.is_lid else (member, alternative)
-                if pn.is_pn and lid.is_lid:
-                    pairs.append(AddressPair(pn=str(pn), lid=str(lid)))
+            pairs += address_pairs(member, other)
         return Group(
             members=tuple(members),
             addressing_mode=node.attrs.get("addressing_mode", "pn"),

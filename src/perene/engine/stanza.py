@@ -60,7 +60,7 @@ def read_envelope(node: Node, own: Credentials) -> Envelope:
         sender = _unhosted(Jid.parse(node.attr("participant")))
         chat = origin.bare
         from_me = own.is_own(sender)
-        pairs = _pairs(
+        pairs = address_pairs(
             sender, node.attrs.get("participant_pn") or node.attrs.get("participant_lid")
         )
     elif origin.is_newsletter:
@@ -69,12 +69,12 @@ def read_envelope(node: Node, own: Credentials) -> Envelope:
         sender, from_me = origin, True
         recipient = node.attrs.get("recipient")
         chat = _unhosted(Jid.parse(recipient)).bare if recipient else origin.bare
-        pairs = _pairs(
+        pairs = address_pairs(
             chat, node.attrs.get("peer_recipient_pn") or node.attrs.get("peer_recipient_lid")
         )
     else:
         sender, chat, from_me = origin, origin.bare, False
-        pairs = _pairs(origin, node.attrs.get("sender_pn") or node.attrs.get("sender_lid"))
+        pairs = address_pairs(origin, node.attrs.get("sender_pn") or node.attrs.get("sender_lid"))
     if not sender.user or not chat.user:
         raise BadNode("a message is from somebody, in a chat")
     return Envelope(
@@ -106,7 +106,9 @@ def _unhosted(jid: Jid) -> Jid:
             return jid
 
 
-def _pairs(one: Jid, other: str | None) -> tuple[AddressPair, ...]:
+def address_pairs(one: Jid, other: str | None) -> tuple[AddressPair, ...]:
+    """Return the pair that an address and the text of another make: none unless they are a phone
+    number and a LID."""
     if not other:
         return ()
     try:

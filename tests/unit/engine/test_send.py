@@ -622,6 +622,12 @@ async def test_an_odd_address_in_an_answer_is_nobodys(post: Post, odd: str) -> N
     assert [pair for unit in post.desk.store.units for pair in unit.address_pairs] == []
 
 
+async def test_an_odd_number_of_a_member_keeps_no_message_from_a_group(post: Post) -> None:
+    post.server.numbers = {ANA: "@@ no address"}
+    assert addressed(await post.send(to=GROUP)) == [ANA, ANA_DESK, OWN_PHONE_PN]
+    assert [pair for unit in post.desk.store.units for pair in unit.address_pairs] == []
+
+
 @pytest.mark.parametrize("known", [False, True], ids=["new", "with a ratchet"])
 @pytest.mark.parametrize("chat", [ANA_PN, GROUP])
 async def test_whose_lid_shows_while_a_message_is_made_ready_is_written_to_under_it(
