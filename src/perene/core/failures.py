@@ -91,8 +91,8 @@ EXPLANATIONS: Final[Mapping[FailureCode, Explanation]] = {
         remedy="Check the recipient; of a group, that it exists and that the account is in it.",
     ),
     FailureCode.UNREADABLE_ANSWER: Explanation(
-        meaning="It was not sent: what WhatsApp said of who is to get it could not be read, three"
-        " times in a row.",
+        meaning="It was not sent: what WhatsApp said of who is to get it could not be read,"
+        " though it was asked three times.",
         remedy="Send it again later, as a new message; if that fails too, look for a newer Perene.",
     ),
     FailureCode.UNREADABLE_MESSAGE: Explanation(

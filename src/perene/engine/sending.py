@@ -170,13 +170,12 @@ class SendLoop:
     async def _put_off(
         self, message: Message, error: QueryFailed | QueryTimedOut | CannotSend
     ) -> bool:
-        """The server did not say where to send it: nothing has left. False, as `_send` tells it."""
-        self._on_wire.pop(message.key.id, None)
-        await self._hold(message.key.chat, error)
-        return False
+        """Send nothing to a chat for a while; to nobody, if the server is asked too often.
 
-    async def _hold(self, chat: str, error: QueryFailed | QueryTimedOut | CannotSend) -> None:
-        """Send nothing to a chat for a while; to nobody, if the server is asked too often."""
+        It did not say where to send a message: nothing has left. False, as `_send` tells it.
+        """
+        chat = message.key.chat
+        self._on_wire.pop(message.key.id, None)
         too_many = isinstance(error, QueryFailed) and error.status == _TOO_MANY
         earlier = max(self._failures[chat], self._failures[_ALL] if too_many else 0)
         wait_s = min(_RETRY_S * 2 ** min(earlier, 10), _LONGEST_RETRY_S)
@@ -188,6 +187,7 @@ class SendLoop:
             await self._clock.sleep(wait_s)
         else:
             self._tasks.create_task(self._wake_in(wait_s), name="held chat")
+        return False
 
     async def _wake_in(self, wait_s: float) -> None:
         await self._clock.sleep(wait_s)
