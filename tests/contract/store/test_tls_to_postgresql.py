@@ -9,7 +9,6 @@ import traceback
 from collections.abc import Generator
 from pathlib import Path
 
-import psycopg
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import Connection, make_url, text
@@ -21,7 +20,6 @@ from perene.settings import Settings
 from perene.store.database import Database
 from perene.store.database_url import parse_url
 from perene.store.errors import CannotConnect
-from perene.store.failures import classify
 from perene.store.instance_lock import held_database
 from tests.plugins.postgres import Postgres
 from tests.support.authority import Authority
@@ -215,23 +213,6 @@ def test_authorities_that_nobody_would_ask(
         monkeypatch.setenv("PGSSLMODE", "verify-full")
         with held_database(address.with_(sslrootcert=ours.file)):
             assert front.in_the_open == 0
-
-
-@pytest.mark.parametrize(
-    ("said", "reason"),
-    [
-        # Of a PostgreSQL 15 with TLS, and what libpq 18 says of it.
-        ("FATAL:  connection requires a valid client certificate", "wants a client certificate"),
-        ("SSL error: tlsv1 alert unknown ca", "refuses the client certificate"),
-        ('no pg_hba.conf entry for host "::1", user "a", database "b", no encryption', "TLS only"),
-        ('weak sslmode "require" may not be used with sslrootcert=system', "verify-full only"),
-        ('root certificate file "/root/.postgresql/root.crt" does not exist', "needs sslrootcert"),
-    ],
-)
-def test_what_servers_say_of_tls(said: str, reason: str) -> None:
-    found = classify(psycopg.OperationalError(f"connection failed: {said}"))
-    assert isinstance(found, StorageUnavailable)
-    assert reason in str(found)
 
 
 def test_a_database_that_is_not_postgresql_needs_no_files() -> None:

@@ -125,6 +125,12 @@ def test_what_the_driver_itself_refuses_is_not_waited_for() -> None:
         ("SSL error: unexpected eof while reading", "it broke off TLS"),
         ("SSL error: bad certificate", "its TLS certificate, or a file named for TLS"),
         ("SSL SYSCALL error", "no TLS connection to it can be made"),
+        # Of a PostgreSQL 15 with TLS, and what libpq 18 says of it.
+        ("FATAL:  connection requires a valid client certificate", "wants a client certificate"),
+        ("SSL error: tlsv1 alert unknown ca", "refuses the client certificate"),
+        ('no pg_hba.conf entry for host "::1", user "a", database "b", no encryption', "TLS only"),
+        ('weak sslmode "require" may not be used with sslrootcert=system', "verify-full only"),
+        ('root certificate file "/root/.postgresql/root.crt" does not exist', "needs sslrootcert"),
         ("something that nobody has heard of", "no connection)"),
     ],
 )
