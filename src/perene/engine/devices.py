@@ -12,7 +12,7 @@ from perene.engine.queries import Queries
 from perene.engine.questions import Questions
 from perene.engine.stanza import address_pairs, small_number
 from perene.wire.errors import WireError
-from perene.wire.jid import Jid
+from perene.wire.jid import HOSTED_DEVICE, Jid
 from perene.wire.node import Node
 
 _FRESH = timedelta(minutes=5)
@@ -22,9 +22,6 @@ notification or a hash mismatch ends it sooner."""
 _CACHED = 1024
 _MAX_DEVICE = 255
 """An address on the wire has one byte for the device."""
-
-_HOSTED = 99
-"""The number of a device that a business has at Meta."""
 
 _MAX_USERS = 200
 """Users per question; larger groups are asked in parts."""
@@ -138,7 +135,7 @@ def _device_ids(user: Node) -> tuple[int, ...]:
         number = small_number(device.attr("id"), most=_MAX_DEVICE)
         if device.tag != "device" or number is None:
             continue
-        if number == _HOSTED or device.attrs.get("is_hosted") == "true":
+        if number == HOSTED_DEVICE or device.attrs.get("is_hosted") == "true":
             # They are left out from person to person by WhatsApp Web (whatsapp-rust PR 524,
             # 2026-04-13), and in groups by whatsmeow (send.go, 2026-08-21).
             continue

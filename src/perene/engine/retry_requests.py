@@ -10,6 +10,7 @@ from perene.engine.decrypt import RetryReason
 from perene.engine.draft import Draft
 from perene.engine.stage import Stage
 from perene.signal.bundle import PreKey
+from perene.wire.jid import HOSTED_DEVICE, Jid
 from perene.wire.node import Node
 
 _REMEMBERED = 1024
@@ -84,7 +85,7 @@ class RetryRequests:
     def _needs_keys(node: Node) -> bool:
         # Only a group part and no key for it: the sender has no ratchet of ours to use yet.
         kinds = {child.attrs.get("type") for child in node.children if child.tag == "enc"}
-        return kinds == {"skmsg"}
+        return kinds == {"skmsg"} or _is_from_hosted(node)
 
     def _keys(self, draft: Draft) -> Node:
         own = self._stage.credentials
@@ -94,3 +95,10 @@ class RetryRequests:
         # Handed out here, so it must not be uploaded too (docs/reference/protocol.md §1.6).
         draft.pre_keys_uploaded.append(pre_key.id)
         return Node("keys", {}, (*own_keys(own, key_node(pre_key)), device_identity(own)))
+
+
+def _is_from_hosted(node: Node) -> bool:
+    # Such a device keeps nothing from one message to the next, so WhatsApp Web hands it keys with
+    # every request (zapo pull request 111, 2026-05-26).
+    sender = Jid.parse(node.attrs.get("participant") or node.attr("from"))
+    return sender.is_hosted or sender.device == HOSTED_DEVICE

@@ -33,6 +33,9 @@ STATUS_JID: Final = "status@broadcast"
 DOMAINS: Final = {PN_SERVER: 0, LID_SERVER: 1, HOSTED_SERVER: 128, HOSTED_LID_SERVER: 129}
 """Domain type of the servers whose users have devices; also the suffix of their Signal names."""
 
+HOSTED_DEVICE: Final = 99
+"""The number of a device that a business has at Meta."""
+
 MAX_DEVICE: Final = 65535  # FB_JID and INTEROP_JID give a device two bytes, AD_JID one.
 MAX_TEXT: Final = 256  # Real ones stay under 64; parsed texts are cached, so they must be small.
 

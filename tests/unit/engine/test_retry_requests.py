@@ -87,6 +87,21 @@ async def test_who_sent_only_a_group_part_gets_keys_at_once(stage: Stage) -> Non
     assert node.child("keys") is not None
 
 
+@pytest.mark.parametrize("sender", ["1:99@hosted", "1:99@hosted.lid", "1:99@lid"])
+async def test_a_hosted_device_gets_keys_at_once_as_it_keeps_none(
+    stage: Stage, sender: str
+) -> None:
+    requests = RetryRequests(stage, limit=3)
+    direct = await ask(stage, requests, Node("message", {"id": "A1", "from": sender}))
+    in_group = await ask(
+        stage, requests, stanza("msg", participant=sender), of=key("A2", sender=sender)
+    )
+    assert direct is not None
+    assert direct.child("keys") is not None
+    assert in_group is not None
+    assert in_group.child("keys") is not None
+
+
 async def test_a_message_of_no_known_time_is_asked_for_all_the_same(stage: Stage) -> None:
     asked = Node("message", {"id": "A1", "from": "1@lid"}, stanza("msg").children)
     node = await ask(stage, RetryRequests(stage, limit=3), asked)
