@@ -1,7 +1,6 @@
 """Threads that can be left behind: one that hangs keeps neither others nor the process's end."""
 
 import asyncio
-import contextlib
 import queue
 import threading
 import time
@@ -86,10 +85,28 @@ class Threads(Executor):
                 raise RuntimeError("these threads take no more work")
             self._work.put(work)
             self._given += 1
-            if len(self._threads) < min(self._given, self.count):
-                with contextlib.suppress(NoMoreThreads):  # those that there are do it
-                    self._threads.append(self._new_thread(len(self._threads)))
+            if len(self._threads) < self._given:
+                self._grow()  # or those that there are do it
         return future
+
+    @property
+    def begun(self) -> int:
+        """How many threads have begun."""
+        return len(self._threads)
+
+    def grow(self) -> bool:
+        """Have one thread more, if there may be more and the system gives it; tell whether."""
+        with self._lock:
+            return not self._closed and self._grow()
+
+    def _grow(self) -> bool:
+        if len(self._threads) >= self.count:
+            return False
+        try:
+            self._threads.append(self._new_thread(len(self._threads)))
+        except NoMoreThreads:
+            return False
+        return True
 
     def _new_thread(self, number: int) -> threading.Thread:
         name = f"{self.name}-{number}"

@@ -146,7 +146,9 @@ class Crew:
     def hangs(self) -> bool:
         """Whether every thread is stuck in something that nobody waits for any more."""
         out = tuple(self._out)
-        return len(out) >= self.threads.count and all(errand.given_up for errand in out)
+        stuck = len(out) >= self.threads.begun and all(errand.given_up for errand in out)
+        # The system may have given fewer than asked for; one that it gives now is free.
+        return stuck and not self.threads.grow()
 
     def end(self, within_s: float) -> int:
         """Take nothing more and finish what was taken; return how many threads are left behind.

@@ -7,22 +7,7 @@ import pytest
 
 from perene.process.threads import NoMoreThreads, Threads, in_thread, started
 from tests.support.record import PATIENCE_S
-
-
-class System:
-    """Gives `left` threads more, and refuses as Python tells it."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.left = 10**6
-        start = threading.Thread.start
-
-        def give(thread: threading.Thread) -> None:
-            if not self.left:
-                raise RuntimeError("can't start new thread")
-            self.left -= 1
-            start(thread)
-
-        monkeypatch.setattr(threading.Thread, "start", give)
+from tests.support.scarce_threads import System
 
 
 @pytest.fixture
@@ -62,6 +47,23 @@ def test_work_is_done_by_those_that_the_system_gives(system: System, gate: threa
     threads.submit(done.append, 3).result(PATIENCE_S)
     assert system.left == 0
     assert threads.end(PATIENCE_S) == 0
+
+
+def test_a_thread_more_is_begun_when_the_system_gives_it_and_there_may_be_more(
+    system: System,
+) -> None:
+    threads = Threads(2, "test")
+    system.left = 0
+    assert not threads.grow()
+    assert threads.begun == 1
+    system.left = 10
+    assert threads.grow()
+    assert threads.begun == 2
+    assert not threads.grow(), "there may be two"
+    assert threads.end(PATIENCE_S) == 0
+    ended = Threads(2, "test")
+    ended.shutdown()
+    assert not ended.grow(), "nobody would end it"
 
 
 def test_nothing_is_begun_without_a_single_thread(system: System) -> None:

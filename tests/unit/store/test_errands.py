@@ -10,6 +10,7 @@ import pytest
 from perene.core.errors import StorageUnavailable
 from perene.store.errands import Crew, Errand, present, within
 from tests.support.record import PATIENCE_S
+from tests.support.scarce_threads import System
 
 
 class Noting(sqlite3.Connection):
@@ -88,6 +89,26 @@ def test_a_statement_that_nobody_waits_for_is_interrupted(endless: Endless) -> N
     with pytest.raises(sqlite3.OperationalError, match="interrupted"):
         future.result(PATIENCE_S)
     assert not crew.hangs
+    assert crew.end(PATIENCE_S) == 0
+
+
+@pytest.mark.requirement("E1")
+def test_a_crew_hangs_when_those_that_the_system_gave_are_stuck(
+    endless: Endless, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = System(monkeypatch)
+    system.left = 1
+    crew, errand = Crew(3, "crew"), Errand()
+    future = sent(crew, errand, endless)
+    assert not crew.hangs, "somebody waits for it"
+    errand.given_up = True  # and does not come back for it
+    assert crew.hangs
+    system.left = 1
+    assert not crew.hangs, "the system gives one again"
+    assert crew.threads.submit(crew.do, Errand(), lambda: 7).result(PATIENCE_S) == 7
+    endless.connection.interrupt()
+    with pytest.raises(sqlite3.OperationalError, match="interrupted"):
+        future.result(PATIENCE_S)
     assert crew.end(PATIENCE_S) == 0
 
 
