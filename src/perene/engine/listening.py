@@ -84,12 +84,12 @@ class HearingMemory:
         """Return what was learned, to be stored; it may be read at any time."""
         return hearing.serialize(self.state)
 
-    @classmethod
-    def parse(cls, stored: bytes, policy: HearingPolicy | None = None) -> "HearingMemory":
-        """Return what was stored; one that has learned nothing if it cannot be read."""
-        memory = cls(policy)
-        memory.state = hearing.parse(stored, memory.state.policy)
-        return memory
+    def recall(self, stored: bytes) -> bool:
+        """Go on from what was stored, at any time; False if it cannot be read."""
+        learned = hearing.parse(stored, self.state.policy)
+        if learned is not None:
+            self.state = hearing.recalled(self.state, learned)
+        return learned is not None
 
 
 class Listening:

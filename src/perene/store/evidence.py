@@ -53,6 +53,10 @@ class Evidence(StoreBase):
         """Return what every session has learned of its own traffic."""
         return await self.database.read(hearing.read_hearing)
 
+    async def learned_hearing_of(self, session: SessionId) -> bytes | None:
+        """Return what a session has learned of its own traffic, None if nothing is stored."""
+        return await self.database.read(hearing.read_hearing_of, session)
+
     async def save_hearing(self, learned: Mapping[SessionId, bytes]) -> None:
         """Store what sessions have learned of their own traffic, over what was stored."""
         await self.database.write(hearing.write_hearing, learned)

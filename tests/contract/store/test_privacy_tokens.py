@@ -60,5 +60,22 @@ async def test_what_sessions_learned_is_kept_until_they_are_deleted(
     await store.save_hearing({ANA: b"a", BOB: b"b", gone: b"-"})
     await store.save_hearing({ANA: b"more"})
     assert await open_store().learned_hearing() == {ANA: b"more", BOB: b"b"}
+    assert await open_store().learned_hearing_of(BOB) == b"b"
     await store.delete_session(BOB)
     assert await store.learned_hearing() == {ANA: b"more"}
+    assert await store.learned_hearing_of(BOB) is None
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("damaged", ["CAST(x'ff41' AS TEXT)", "1000000000000", "0.5"])
+async def test_what_one_session_learned_is_read_whatever_another_is_damaged_to(
+    store: Store, damaged: str
+) -> None:
+    await store.create_session(BOB)
+    await store.save_hearing({ANA: b"a", BOB: b"b"})
+    row = f"UPDATE hearing SET learned = {damaged} WHERE learned = x'61'"  # noqa: S608 # by us
+    await store.database.write(lambda connection: connection.exec_driver_sql(row))
+    learned = await store.learned_hearing()
+    assert learned[BOB] == b"b"
+    assert isinstance(learned[ANA], bytes)
+    assert await store.learned_hearing_of(ANA) == learned[ANA]

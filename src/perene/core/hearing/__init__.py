@@ -20,7 +20,7 @@ from perene.core.hearing.events import (
     Ticked,
 )
 from perene.core.hearing.machine import step
-from perene.core.hearing.memory import parse, serialize
+from perene.core.hearing.memory import parse, recalled, serialize
 from perene.core.hearing.overrides import NUMBERS, hearing_with
 from perene.core.hearing.policy import HearingPolicy
 from perene.core.hearing.state import Hearing, Phase
@@ -49,6 +49,7 @@ __all__ = [
     "hearing_with",
     "next_deadline",
     "parse",
+    "recalled",
     "serialize",
     "step",
 ]

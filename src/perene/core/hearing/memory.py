@@ -54,17 +54,17 @@ def serialize(state: Hearing) -> bytes:
     return numbers + b"".join(_table(t) for s in (habit.days, habit.weeks) for t in _tables(s))
 
 
-def parse(stored: bytes, policy: HearingPolicy) -> Hearing:
-    """Return the state of a session that is not connected; a blank one if nothing can be read."""
+def parse(stored: bytes, policy: HearingPolicy) -> Hearing | None:
+    """Return the state of a session that is not connected, None if it cannot be read."""
     blank = Hearing(policy=policy)
     days, weeks = blank.habit.days, blank.habit.weeks
     layout = _NUMBERS.get(stored[0]) if stored else None
     if layout is None or len(stored) != layout.size + 12 * (days.size + weeks.size):
-        return blank
+        return None
     numbers = layout.unpack_from(stored)[1:]
     tables = _in_order(stored[layout.size :])
     if not (_are_sound(numbers) and _are_sound(tables)):
-        return blank
+        return None
     cut = 3 * days.size
     habit = Habit(
         total=Tally(numbers[0], numbers[1]),
@@ -88,6 +88,27 @@ def parse(stored: bytes, policy: HearingPolicy) -> Hearing:
         alarmed_at=_time(numbers[16]),
         quiet_until=_time(numbers[17]),
     )
+
+
+def recalled(present: Hearing, learned: Hearing) -> Hearing:
+    """Return a session's present with what was learned earlier, in the place of what was since.
+
+    What was since is of minutes, or of hours, and forgotten. False alarms count all the same.
+    """
+    replies, phone = learned.replies, learned.questions.phone
+    return replace(
+        present,
+        habit=learned.habit,
+        replies=replace(present.replies, first=replies.first, next=replies.next),
+        questions=replace(present.questions, phone=phone),
+        alarms=learned.alarms + present.alarms,
+        alarmed_at=_later(learned.alarmed_at, present.alarmed_at),
+        quiet_until=_later(learned.quiet_until, present.quiet_until),
+    )
+
+
+def _later(one: datetime | None, other: datetime | None) -> datetime | None:
+    return max((moment for moment in (one, other) if moment is not None), default=None)
 
 
 def _are_sound(numbers: Sequence[float]) -> bool:
