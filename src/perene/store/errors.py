@@ -70,6 +70,16 @@ class BeingMigrated(RefusedToStart):
     )
 
 
+class TablesLocked(RefusedToStart):
+    """The database has to be brought up to date, and somebody else keeps its tables locked."""
+
+    code = "tables_locked"
+    remedy = (
+        "Wait until the program that is named has ended, which a backup (pg_dump) does by itself,"
+        " and start again. Nothing was changed."
+    )
+
+
 class OlderSchema(RefusedToStart):
     """The database needs a migration, and the caller forbade one."""
 

@@ -24,6 +24,7 @@ from perene.store.errors import (
     CannotConnect,
     EmptyDatabase,
     NewerSchema,
+    TablesLocked,
     UnreadableDatabase,
     UnsuitableDatabase,
 )
@@ -234,12 +235,20 @@ def test_nobody_waits_to_see_that_a_database_is_up_to_date(empty_url: str) -> No
         Database.open(empty_url, migrate=False, statement_s=0.1).close_now()
 
 
-def test_a_lock_that_is_no_migrations_is_not_taken_for_one(postgres_url: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "told"), [("pg_dump", "pg_dump"), ("", "a program without a name")]
+)
+def test_who_keeps_a_table_locked_that_is_to_be_changed_is_named(
+    postgres_url: str, name: str, told: str
+) -> None:
     make_outdated(postgres_url)
-    with psycopg.connect(postgres_url.replace("+psycopg", "")) as other:
+    url = postgres_url.replace("+psycopg", "")
+    with psycopg.connect(url, application_name=name) as other:
         other.execute("SELECT FROM sessions")
-        with pytest.raises(CannotConnect, match="another transaction keeps it locked, 55P03"):
+        with pytest.raises(TablesLocked, match=f"locked: {told}\\.$") as refused:
             Database.open(postgres_url, statement_s=0.1)
+    assert "pg_dump" in refused.value.remedy
+    Database.open(postgres_url).close_now()
 
 
 def test_a_process_that_is_killed_while_it_migrates_hinders_no_start(postgres_url: str) -> None:

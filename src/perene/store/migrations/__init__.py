@@ -13,7 +13,13 @@ import structlog
 from sqlalchemy import Connection, Engine, exc, inspect, text
 
 from perene.store.engines import FOR_A_LOOK
-from perene.store.errors import BeingMigrated, EmptyDatabase, NewerSchema, OlderSchema
+from perene.store.errors import (
+    BeingMigrated,
+    EmptyDatabase,
+    NewerSchema,
+    OlderSchema,
+    TablesLocked,
+)
 from perene.store.failures import is_locked
 
 log = structlog.stdlib.get_logger()
@@ -27,6 +33,15 @@ HEAD: Final = REVISIONS[-1]
 
 # Any constant: two processes that start together must not migrate at the same time.
 _LOCK: Final = 0x7065_7265_6E65
+
+_HOLDERS: Final = text(
+    "SELECT DISTINCT application_name FROM pg_locks JOIN pg_stat_activity USING (pid)"
+    " JOIN pg_class ON pg_class.oid = relation"
+    " WHERE locktype = 'relation' AND granted AND pid <> pg_backend_pid() AND relkind = 'r'"
+    " AND relnamespace = current_schema()::regnamespace"
+    " AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    " ORDER BY 1"
+)
 
 _MIGRATING: Final = {
     # A large table takes its time; what somebody else locks is still waited for in vain.
@@ -54,6 +69,7 @@ def bring_up_to_date(engine: Engine, *, migrate: bool) -> None:
     """Migrate to HEAD in one transaction; or change nothing and raise NewerSchema, OlderSchema.
 
     While another process migrates, it is waited for for some seconds; then raises BeingMigrated.
+    So is who keeps a table locked, a backup say; then raises TablesLocked.
     Without `migrate` an empty PostgreSQL database is tried all the same, and what was made undone:
     whether a start would be refused is what the caller wants to know. Large tables take minutes, in
     which nobody can ask the service how it is: the log tells of it.
@@ -72,9 +88,24 @@ def bring_up_to_date(engine: Engine, *, migrate: bool) -> None:
             raise OlderSchema(f"the database has schema {current or 'none'}, {HEAD} is needed")
         if current is not None:
             log.info("database_migrating", schema=current, to=HEAD)
-        upgrade(connection, HEAD)
+        try:
+            with connection.begin_nested():
+                upgrade(connection, HEAD)
+        except exc.OperationalError as error:
+            if not is_locked(error):
+                raise
+            raise TablesLocked(
+                "The database has to be brought up to date, and somebody else keeps a table of it"
+                f" locked: {_who_locks(connection)}."
+            ) from error
     if current is not None:
         log.info("database_migrated", schema=HEAD)
+
+
+def _who_locks(connection: Connection) -> str:
+    # By the names that they gave themselves; nothing that they say to the server is told.
+    names = connection.execute(_HOLDERS).scalars()
+    return ", ".join(name or "a program without a name" for name in names) or "it is gone by now"
 
 
 @contextmanager
