@@ -17,7 +17,7 @@ from perene.core.hearing.habit import Habit
 from perene.core.hearing.policy import HearingPolicy
 from perene.core.hearing.questions import Questions
 from perene.core.hearing.slots import Slots
-from perene.core.hearing.state import Hearing
+from perene.core.hearing.state import Hearing, set_back
 
 _VERSION = 3
 _NUMBERS = {1: struct.Struct("<B18d"), 2: struct.Struct("<B20d"), 3: struct.Struct("<B22d")}
@@ -95,6 +95,8 @@ def recalled(present: Hearing, learned: Hearing) -> Hearing:
 
     What was since is of minutes, or of hours, and forgotten. False alarms count all the same.
     """
+    if present.heard_at is not None:
+        learned = set_back(learned, present.heard_at)
     replies, phone = learned.replies, learned.questions.phone
     return replace(
         present,

@@ -169,6 +169,15 @@ def test_a_false_alarm_counts_whether_it_was_before_or_while_nothing_was_known(
     )
 
 
+def test_what_a_clock_that_was_ahead_has_put_off_is_near_when_it_is_read_late() -> None:
+    ahead, now = START + timedelta(days=400), START + timedelta(days=9)
+    stored = replace(learned(9), alarms=1, alarmed_at=ahead, quiet_until=ahead)
+    at_the_start, _ = step(read(serialize(stored)), Opened(), now)
+    late, _ = step(Hearing(policy=POLICY), Opened(), now)
+    assert recalled(late, read(serialize(stored))) == at_the_start
+    assert at_the_start.alarmed_at == now
+
+
 def lives_on(state: Hearing) -> None:
     """Let a session hear and send for a while, fall silent, and be stored."""
     now = START
