@@ -38,6 +38,8 @@ _SPOILT = frozenset({_READ_ONLY_TRANSACTION, "26000", "42P05"})
 # it was read (`unixRead` in os_unix.c of SQLite 3.40). Everything else an OperationalError can
 # mean (busy, locked, full, I/O error, cannot open, read-only) may pass, too.
 _DAMAGED_FILE = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB"})
+# What Python says of a text that is none; SQLite has no objection to it. The text follows.
+_NO_TEXT = "Could not decode to UTF-8"
 
 # In words for whoever has to do something; the name or code stays, to be looked up. The first
 # that fits counts.
@@ -134,6 +136,8 @@ def classify(error: Exception) -> StorageError:
     if lost:
         return StorageUnavailable("the connection to the database was lost")
     if isinstance(original, sqlite3.Error):
+        if str(original).startswith(_NO_TEXT):
+            _say(error, original, str(original).partition(" with text ")[0])
         return _classify_sqlite(original)
     return StorageError(f"the database layer failed: {type(error).__name__}")
 
@@ -148,7 +152,7 @@ def _classify_sqlite(error: sqlite3.Error) -> StorageError:
     if is_damage(error):
         # Nothing may be given up for what is perhaps a disk that is away for a minute.
         return StorageUnavailable(
-            f"the database file is damaged, or its disk cannot be read ({name})"
+            f"the database file is damaged, or its disk cannot be read ({name or error})"
         )
     if isinstance(error, sqlite3.OperationalError) and name != "SQLITE_ERROR":
         reason = _reason(name, _SQLITE_REASONS)
@@ -160,7 +164,8 @@ def _classify_sqlite(error: sqlite3.Error) -> StorageError:
 def is_damage(error: Exception) -> bool:
     """Tell whether SQLite finds its file damaged, which may also be a disk that cannot be read."""
     original = error.orig if isinstance(error, exc.DBAPIError) else error
-    return getattr(original, "sqlite_errorname", "").startswith(tuple(_DAMAGED_FILE))
+    name: str = getattr(original, "sqlite_errorname", "")
+    return name.startswith(tuple(_DAMAGED_FILE)) or str(original).startswith(_NO_TEXT)
 
 
 def is_locked(error: Exception) -> bool:
@@ -227,6 +232,11 @@ def _reason(code: str, reasons: Sequence[tuple[str, str]]) -> str:
 def _cut(error: Exception, original: "psycopg.Error") -> None:
     primary = original.diag.message_primary
     if primary is not None:
-        original.args = (primary,)
-        if error is not original:
-            error.args = (primary,)
+        _say(error, original, primary)
+
+
+def _say(error: Exception, original: Exception, said: str) -> None:
+    """Leave no more than this of what a driver said."""
+    original.args = (said,)
+    if error is not original:
+        error.args = (said,)

@@ -1,10 +1,11 @@
 """What drivers say becomes a reason in words, and something to wait for or a refusal."""
 
 import sqlite3
+import traceback
 
 import psycopg
 import pytest
-from sqlalchemy import exc
+from sqlalchemy import create_engine, exc
 
 from perene.core.errors import StorageError, StorageUnavailable
 from perene.store.failures import classify, is_damage, is_spoilt, refusal
@@ -203,6 +204,19 @@ def test_a_damaged_file_may_be_a_disk_that_is_away(name: str) -> None:
     found = classify(wrapped(error))
     assert isinstance(found, StorageUnavailable)
     assert f"damaged, or its disk cannot be read ({name})" in str(found)
+
+
+def test_a_damaged_text_is_told_without_the_text() -> None:
+    engine = create_engine("sqlite://")
+    with engine.connect() as connection, pytest.raises(exc.OperationalError) as raised:
+        connection.exec_driver_sql("SELECT CAST(x'736563726574ff' AS TEXT) AS body").all()
+    assert is_damage(raised.value)
+    found = classify(raised.value)
+    found.__cause__ = raised.value
+    assert isinstance(found, StorageUnavailable)
+    assert "damaged" in str(found)
+    assert "column 'body'" in str(found)
+    assert "secret" not in "".join(traceback.format_exception(found))
 
 
 @pytest.mark.parametrize(
