@@ -12,6 +12,7 @@ from perene.core.messages import Status
 from perene.engine.channel import Channel
 from perene.engine.sending import ANSWER_WITHIN_S, WINDOW
 from perene.signal import SenderKeyRecord
+from perene.sim.faults import ENDLESS
 from perene.sim.iq.keys import KeyServer
 from perene.sim.model import Device
 from perene.wire.node import Node
@@ -246,6 +247,34 @@ async def test_a_refused_message_is_failed_and_not_sent_again(world: World) -> N
     assert failed.event.payload["failure"] == {"code": "time_locked", "server_code": "463"}
     assert await failures(world) == {sent: Failure.of_refusal("463"), after: None}
     assert world.server.inbox(ana.phone) == ["accepted"]
+
+
+@pytest.mark.parametrize("by_number_only", [False, True])
+async def test_messages_reach_people_whichever_address_the_account_may_use(
+    world: World, *, by_number_only: bool
+) -> None:
+    """One that was not moved to LIDs is refused these (whatsapp-rust issue 941, 2026-07-02)."""
+    phone = await world.user.pair()
+    ana, bia = (world.simulator.add_contact(name=name).account for name in ("Ana", "Bia"))
+    if by_number_only:
+        world.simulator.add_fault("by_number_only", phone=phone, device=1, count=ENDLESS)
+    for text in ("one", "two", "three"):
+        await world.user.send(str(ana.jid("pn")), text)
+    await world.user.send(str(bia.jid("lid")), "four")
+    await world.events.wait_many(EventType.MESSAGE_SENT, 3)
+    world.simulator.send_text(bia.phone, phone, "who is there?")
+    await world.events.wait(EventType.MESSAGE_RECEIVED, text="who is there?")
+    await world.user.send(str(bia.jid("lid")), "five")
+    await world.until(lambda: "five" in world.server.inbox(bia.phone), "the last one")
+
+    assert world.server.inbox(ana.phone) == ["one", "two", "three"]
+    copies = world.simulator.person(phone).party.reader.inbox
+    assert {read.chat for read in copies} == {ana.phone, bia.phone}
+    assert world.simulator.evidence.events["mixed_addresses"] == 0
+    assert world.simulator.evidence.reused_keys == []
+    failed = {one.message.text for one in await world.stored.messages() if one.failure}
+    # Of a LID whose number never showed there is no other address.
+    assert failed == ({"four"} if by_number_only else set())
 
 
 async def test_a_message_to_nobody_fails_and_holds_up_no_other(world: World) -> None:

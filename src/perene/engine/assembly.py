@@ -33,6 +33,7 @@ from perene.engine.send import Sender
 from perene.engine.sending import SendLoop
 from perene.engine.stage import Stage
 from perene.engine.welcome import Welcome
+from perene.engine.wire_forms import WireForms
 from perene.engine.work_queue import WorkQueue
 
 
@@ -153,8 +154,8 @@ def _sending(line: Line, config: EngineConfig) -> _Sending:
     devices, groups = Devices(line.queries, line.clock), Groups(line.queries, line.clock)
     tokens = PrivacyTokens(line)
     reach_out = ReachOut(line, hold_s=config.limit_hold_s)
-    hashes = DeviceHashes()
-    sender = Sender(line, devices=devices, groups=groups, tokens=tokens, hashes=hashes)
+    hashes, forms = DeviceHashes(), WireForms()
+    sender = Sender(line, devices=devices, groups=groups, tokens=tokens, hashes=hashes, forms=forms)
     loop = SendLoop(line.stage.store, sender, line.clock, reach_out)
     return _Sending(
         devices=devices,
@@ -167,6 +168,7 @@ def _sending(line: Line, config: EngineConfig) -> _Sending:
             devices=devices,
             groups=groups,
             hashes=hashes,
+            forms=forms,
             reach_out=reach_out,
             on_answer=loop.answered,
         ),

@@ -31,6 +31,8 @@ _MAX_USERS = 200
 class _Entry:
     devices: tuple[int, ...]
     at: datetime
+    lid: str | None = None
+    """The LID of somebody who was asked for by number: their devices are the same."""
 
 
 class Devices:
@@ -93,7 +95,11 @@ class Devices:
         with self._questions.asking([str(user) for user in users]) as is_last_word:
             query = _usync(users, self._queries.next_id())
             told = self._read(await self._queries.ask("usync", "get", query))
-            self._lists.update((user, entry) for user, entry in told.items() if is_last_word(user))
+            for user, entry in told.items():
+                if is_last_word(user):
+                    self._lists[user] = entry
+                    if entry.lid is not None and entry.devices:
+                        self._lists[entry.lid] = entry
         return told
 
     def _read(self, answer: Node) -> dict[str, _Entry]:
@@ -104,17 +110,20 @@ class Devices:
         for node in listed.children if listed is not None else ():
             try:
                 user = Jid.parse(node.attr("jid")).bare
-                told[str(user)] = _Entry(devices=_device_ids(node), at=now)
-                self._learn(user, node)
+                devices = _device_ids(node)
+                pair = self._learn(user, node)
+                told[str(user)] = _Entry(devices=devices, at=now, lid=pair.lid if pair else None)
             except WireError:
                 # One malformed row says nothing about the others; its user counts as unlisted.
                 continue
         return told
 
-    def _learn(self, user: Jid, node: Node) -> None:
+    def _learn(self, user: Jid, node: Node) -> AddressPair | None:
         lid = node.child("lid")
         value = lid.attrs.get("val") if lid is not None else None
-        self._learnt += address_pairs(user, value)
+        pairs = address_pairs(user, value)
+        self._learnt += pairs
+        return pairs[0] if pairs else None
 
 
 def _usync(users: Sequence[Jid], sid: str) -> Node:

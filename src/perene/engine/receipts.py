@@ -16,6 +16,7 @@ from perene.engine.draft import Draft
 from perene.engine.groups import Groups
 from perene.engine.line import Line
 from perene.engine.reach_out import ReachOut
+from perene.engine.wire_forms import WRONG_FORM, WireForms
 from perene.wire.errors import JidError
 from perene.wire.jid import Jid
 from perene.wire.node import Node
@@ -43,6 +44,7 @@ class OwnMessages:
         devices: Devices,
         groups: Groups,
         hashes: DeviceHashes,
+        forms: WireForms,
         reach_out: ReachOut,
         on_answer: Callable[[MessageId], None],
     ) -> None:
@@ -52,6 +54,7 @@ class OwnMessages:
         self._devices = devices
         self._groups = groups
         self._hashes = hashes
+        self._forms = forms
         self._reach_out = reach_out
         self._on_answer = on_answer
 
@@ -70,7 +73,8 @@ class OwnMessages:
         """Take the server's `<ack class="message">`: the message is sent, or refused.
 
         A refusal is never tried again by itself: 463 and its kin get worse by trying
-        (docs/reference/protocol.md §2). After 479 and 421 the next message asks anew whom it is
+        (docs/reference/protocol.md §2). But one of the form of its addresses is followed by the
+        same message in the other form. After 479 and 421 the next message asks anew whom it is
         for, and after an answer that knows of other devices than it went to.
         """
         message_id = MessageId(node.attrs.get("id", ""))
@@ -78,7 +82,11 @@ class OwnMessages:
         chat, phash = node.attrs.get("from", ""), node.attrs.get("phash")
         if self._hashes.is_outdated(message_id, chat, phash):
             await self._forget_recipients(node)
+        if error == WRONG_FORM and self._forms.refused(message_id):
+            self._on_answer(message_id)  # it is still queued
+            return
         if error is None:
+            self._forms.accepted(message_id)
             done = await self._change((message_id,), Status.SENT, EventType.MESSAGE_SENT, None)
         else:
             limit = self._reach_out.refused(error, message_id)

@@ -27,6 +27,7 @@ from perene.engine.outgoing import (
     message_stanza,
 )
 from perene.engine.privacy_tokens import PrivacyTokens
+from perene.engine.wire_forms import WireForms, also_known_as, in_form_of
 from perene.signal.bundle import PreKeyBundle
 from perene.signal.padding import pad
 from perene.signal.sender_key import group_encrypt
@@ -50,6 +51,7 @@ class Sender:
         groups: Groups,
         tokens: PrivacyTokens,
         hashes: DeviceHashes,
+        forms: WireForms,
     ) -> None:
         self._stage = line.stage
         self._answers = line.answers
@@ -59,6 +61,7 @@ class Sender:
         self._groups = groups
         self._tokens = tokens
         self._hashes = hashes
+        self._forms = forms
 
     async def send(self, message: Message) -> None:
         """Encrypt a queued message, and queue its stanza behind the commit of its ratchets.
@@ -123,15 +126,14 @@ class Sender:
 
     async def _send_direct(self, message: Message, chat: Jid, content: wa_pb2.Message) -> bool:
         """Send to a person, False if their address changes before the message is encrypted."""
-        own = self._stage.credentials
-        listed = await self._devices.of([chat, own.own_pn.bare])
-        await self._learn(self._devices.take_learnt())
-        await self._stage.book.load([chat, own.own_pn])
-        if not listed.get(chat.bare):
+        own, book = self._stage.credentials, self._stage.book
+        theirs, ours = await self._devices_between(chat)
+        if not theirs:
             raise CannotSend(FailureCode.NO_DEVICES, "the recipient has no devices on WhatsApp")
-        recipients = self._recipients(message, chat, content, listed)
         # Now, while the book has them at hand: it may know others by the time that the keys come.
-        theirs = {self._stage.book.canonical(device) for device in listed[chat.bare]}
+        to, number = self._forms.address(book, chat), book.phone_number(book.canonical(chat.bare))
+        recipients = self._recipients(message, to, content, theirs, ours)
+        self._forms.sent(message.key.id, to, book)
         bundles = await self._missing_bundles([recipient.device for recipient in recipients])
         token = await self._tokens.shown_to(chat)
         async with self._stage.lock:
@@ -139,40 +141,56 @@ class Sender:
                 return False
             draft = Draft(self._stage)
             sealed = await seal_for_devices(draft, recipients, bundles, own, media_attrs(content))
-            if not theirs.intersection(sealed.reached):
+            if not set(theirs).intersection(sealed.reached):
                 raise CannotSend(
                     FailureCode.NO_KEYS, "no device of the recipient could be encrypted for"
                 )
             node = message_stanza(
                 message,
-                chat,
+                to,
                 Node("participants", {}, sealed.nodes),
                 *token,
                 *_introduction(sealed, own),
+                **also_known_as(to, number),
             )
-            self._hashes.sent(message.key.id, participant_hash(r.device for r in recipients))
+            self._hashes.sent(message.key.id, participant_hash(r.wire for r in recipients))
             self._answers.put(draft.submit(), node)
         await self._tokens.wrote_to(chat)
         return True
 
+    async def _devices_between(self, chat: Jid) -> tuple[list[Jid], list[Jid]]:
+        """Return the devices of a person, and those of our account, under canonical addresses."""
+        book, people = self._stage.book, (chat.bare, self._stage.credentials.own_pn.bare)
+        await book.load(people)
+        asked = [book.canonical(person) for person in people]
+        listed = await self._devices.of(asked)
+        await self._learn(self._devices.take_learnt())
+        await book.load(people)
+        for person in asked:
+            # The server may list nothing under the number of somebody who was moved to a LID
+            # (Baileys#2794, 2026-09-07).
+            for other in (book.canonical(person), book.phone_number(person)):
+                if not listed[person] and other not in (None, person):
+                    listed[person] = (await self._devices.of([other]))[other]
+        theirs, ours = ([book.canonical(device) for device in listed[one]] for one in asked)
+        return theirs, ours
+
     def _recipients(
         self,
         message: Message,
-        chat: Jid,
+        to: Jid,
         content: wa_pb2.Message,
-        listed: Mapping[Jid, tuple[Jid, ...]],
+        theirs: Sequence[Jid],
+        ours: Sequence[Jid],
     ) -> list[Addressed]:
         """Return who reads a message to a person: their devices, and our own other ones."""
         own = self._stage.credentials
-        copy = copy_for_own_devices(str(chat), content).SerializeToString()
-        others = [d for d in listed[own.own_pn.bare] if d.device != own.own_pn.device]
-        recipients = self._addressed(listed[chat.bare], message.body)
-        recipients += self._addressed(others, copy)
-        if own.is_own(chat):
+        copy = copy_for_own_devices(str(to), content).SerializeToString()
+        others = [device for device in ours if device.device != own.own_pn.device]
+        if own.is_own(to):
             # A note to oneself: own devices are the recipients, and there is nobody else.
-            recipients = [r for r in recipients if r.device.device != own.own_pn.device]
-            recipients = list({r.device: r for r in recipients}.values())
-        return recipients
+            return self._addressed(others, to, message.body)
+        return self._addressed(theirs, to, message.body) + self._addressed(others, to, copy)
 
     async def _send_group(self, message: Message, chat: Jid, content: wa_pb2.Message) -> bool:
         """Send to all in a group, False if that changes before the message is encrypted."""
@@ -226,11 +244,12 @@ class Sender:
     async def _devices_in(self, group: Group) -> dict[Jid, Jid]:
         """Return all devices in a group but this one, and the address of each on the wire.
 
-        Those of our account have the form of the group too, if it lists us under both.
+        Those of our account have the form of the group (whatsmeow send.go, 2026-08-21).
         """
         own = self._stage.credentials
         await self._learn(group.pairs)
-        listed = await self._devices.of([*group.members, own.own_pn.bare])
+        this = own.own_lid if group.addressing_mode == "lid" else own.own_pn
+        listed = await self._devices.of([*group.members, this.bare])
         await self._learn(self._devices.take_learnt())
         devices = [device for found in listed.values() for device in found]
         await self._stage.book.load(devices)
@@ -252,9 +271,11 @@ class Sender:
         sure = holders.difference(given.added if given is not None else ())
         return [device for device in devices if str(signal_address(device)) not in sure]
 
-    def _addressed(self, devices: Iterable[Jid], plaintext: bytes) -> list[Addressed]:
-        canonical = self._stage.book.canonical
-        return [Addressed(device=canonical(d), wire=d, plaintext=plaintext) for d in devices]
+    def _addressed(self, devices: Iterable[Jid], to: Jid, plaintext: bytes) -> list[Addressed]:
+        book = self._stage.book
+        return [
+            Addressed(device=d, wire=in_form_of(to, d, book), plaintext=plaintext) for d in devices
+        ]
 
     async def _learn(self, pairs: Collection[AddressPair]) -> None:
         """Commit address pairs that are new to us."""

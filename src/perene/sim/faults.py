@@ -23,6 +23,7 @@ FaultKind = Literal[
     "lost_ack",
     "lost_message",
     "refuse_message",
+    "by_number_only",
     "refuse_login",
     "refuse_pairing",
     "end_linking",
@@ -49,6 +50,8 @@ KINDS: Final[dict[str, str]] = {
     "lost_ack": "relay the next `count` messages of the device, without acknowledging them",
     "lost_message": "lose the next `count` messages of the device before anything is done",
     "refuse_message": "answer the next `count` messages of the device with error `code`",
+    "by_number_only": "refuse the next `count` messages of the device that address a person by LID"
+    " (400), as of an account that was not moved to LIDs",
     "refuse_login": "answer the next `count` logins with failure `reason` (and `code`, `expire`);"
     " or end the stream by `how` (and `code`)",
     "refuse_pairing": "end the stream of the next `count` clients without an account by `how` (and"

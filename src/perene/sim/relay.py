@@ -39,6 +39,11 @@ STALE_GROUP = 421
 """The members are addressed in another way than the group has (docs/reference/protocol.md §2)."""
 
 
+MIXED = 400
+"""A message to a person is addressed in two forms at once, or in one that its sender's account may
+not use (whatsapp-rust issues 730, 2026-06-05, and 941, 2026-07-02)."""
+
+
 class _RefusedError(Exception):
     """The message is not taken, as of one to a stranger; `code` is what its sender is told."""
 
@@ -94,6 +99,7 @@ class Relay:
         chat = self._world.directory.find(to)
         if chat is None:
             raise LookupError("nobody has this address")
+        self._check_form(sender, node, to)
         tokens = self._world.tokens
         if sender in sender.account.companions and not tokens.passes(
             self._world, sender.account, chat, node.child("tctoken")
@@ -108,6 +114,19 @@ class Relay:
         return self._relay_direct(sender, node, to, chat)
 
     # --- one to one -------------------------------------------------------------------------------
+
+    def _check_form(self, sender: Device, node: Node, to: Jid) -> None:
+        """Refuse a message whose devices are not all addressed in the form that its chat is.
+
+        whatsapp-rust pull requests 636, 2026-05-27, and 731, 2026-06-05.
+        """
+        participants = [jid for jid, _ in _addressed(node)]
+        if any(Jid.parse(jid).is_lid != to.is_lid for jid in participants):
+            self._world.evidence.events["mixed_addresses"] += 1
+            raise _RefusedError(MIXED)
+        faults = self._world.faults
+        if faults and participants and to.is_lid and faults.take("by_number_only", sender):
+            raise _RefusedError(MIXED)
 
     def _relay_direct(self, sender: Device, node: Node, to: Jid, chat: Account) -> str:
         direct = _encs(node)

@@ -7,7 +7,7 @@ import pytest
 from perene.core.events import Event, EventType
 from perene.core.ids import MessageId
 from perene.core.messages import Status
-from perene.core.unit import HolderChange
+from perene.core.unit import AddressPair, HolderChange
 from perene.engine.answers import acknowledge
 from perene.engine.device_hashes import DeviceHashes
 from perene.engine.devices import Devices
@@ -15,10 +15,11 @@ from perene.engine.draft import Draft
 from perene.engine.groups import Groups
 from perene.engine.reach_out import ReachOut
 from perene.engine.receipts import OwnMessages
+from perene.engine.wire_forms import WireForms
 from perene.wire.jid import Jid
 from perene.wire.node import Node
 from tests.support.units import event
-from tests.unit.engine.desk import ANA, GROUP, Desk
+from tests.unit.engine.desk import ANA, ANA_PN, GROUP, Desk
 from tests.unit.engine.fakes import committed, line_on
 
 
@@ -57,7 +58,7 @@ class Sent:
         self.desk = Desk()
         self.desk.store.auto = False
         self.lists, self.limits = Lists(), Limits()
-        self.hashes = DeviceHashes()
+        self.hashes, self.forms = DeviceHashes(), WireForms()
         self.answered: list[str] = []
         self.own = OwnMessages(
             line_on(
@@ -69,6 +70,7 @@ class Sent:
             devices=cast("Devices", self.lists),
             groups=cast("Groups", self.lists),
             hashes=self.hashes,
+            forms=self.forms,
             reach_out=cast("ReachOut", self.limits),
             on_answer=self.answered.append,
         )
@@ -222,3 +224,15 @@ async def test_who_was_given_our_key_with_a_message_has_it_once_the_server_took_
         (GROUP, (), ("1.0",)) if refused else (GROUP, ("1.0",), ())
     )
     assert await sent.desk.stage.holders.of(GROUP) == (set() if refused else {"1.0"})
+
+
+async def test_what_is_refused_for_its_form_is_sent_in_the_other_one(sent: Sent) -> None:
+    book = sent.desk.stage.book
+    book.learn([AddressPair(pn=ANA_PN, lid=ANA)])
+    sent.forms.sent(MessageId("M1"), Jid.parse(ANA), book)
+    await sent.own.acknowledged(ack("400"))
+    assert (sent.answered, sent.desk.store.pending) == (["M1"], []), "it is still queued"
+
+    sent.forms.sent(MessageId("M1"), Jid.parse(ANA_PN), book)
+    await sent.own.acknowledged(ack("400"))
+    assert sent.changes() == [("M1", Status.FAILED)]

@@ -21,6 +21,7 @@ from perene.engine.moving import learn
 from perene.engine.privacy_tokens import PrivacyTokens
 from perene.engine.queries import Queries
 from perene.engine.send import Sender
+from perene.engine.wire_forms import WireForms
 from perene.signal import (
     Encrypted,
     Ratchet,
@@ -54,7 +55,11 @@ class Server:
     """Tells who has which devices, their keys, and who is in the group."""
 
     def __init__(self) -> None:
-        self.devices: dict[str, tuple[int, ...]] = {ANA: (0, 4), OWN_PHONE_PN: (0, 3)}
+        self.devices: dict[str, tuple[int, ...]] = {
+            ANA: (0, 4),
+            OWN_PERSON: (0, 3),
+            OWN_PHONE_PN: (0, 3),
+        }
         self.members: tuple[str, ...] = (ANA, OWN_PERSON)
         self.peers: dict[str, Peer] = {}
         self.asked: list[str] = []
@@ -109,6 +114,7 @@ class Post:
 
     def __init__(self) -> None:
         self.desk, self.server, self.hashes = Desk(), Server(), DeviceHashes()
+        self.forms = WireForms()
         self.desk.know(OWN_PHONE_PN, OWN_PERSON)
         self.tokens = AsyncMock()
         self.tokens.shown_to.return_value = (Node("tctoken", {}, b"token"),)
@@ -126,6 +132,7 @@ class Post:
             groups=self.groups,
             tokens=cast("PrivacyTokens", self.tokens),
             hashes=self.hashes,
+            forms=self.forms,
         )
         for jid in (ANA, ANA_DESK, OWN_PERSON):
             self.server.peers[jid] = Peer(self.desk, jid)
@@ -167,7 +174,7 @@ def post() -> Post:
 async def test_a_message_is_encrypted_for_every_device_of_both_but_this_one(post: Post) -> None:
     stanza = await post.send()
     assert stanza.attrs == {"id": "M1", "to": ANA, "type": "text"}
-    assert addressed(stanza) == [ANA, ANA_DESK, OWN_PHONE_PN]
+    assert addressed(stanza) == [ANA, ANA_DESK, OWN_PERSON]
     assert [one.tag for one in stanza.children] == ["participants", "tctoken", "device-identity"]
     for reader in (ANA, ANA_DESK):
         assert post.read(reader, stanza) == wa_pb2.Message(conversation="hello")
@@ -176,6 +183,57 @@ async def test_a_message_is_encrypted_for_every_device_of_both_but_this_one(post
     assert len(post.desk.store.units[-1].ratchets) == 3
     assert post.desk.store.reads == ["ratchets"], "one read for all"
     post.tokens.wrote_to.assert_awaited_once_with(Jid.parse(ANA))
+
+
+@pytest.mark.parametrize("to", [ANA, ANA_PN])
+@pytest.mark.parametrize("mine", [OWN_PERSON, OWN_PHONE_PN], ids=["own LID", "own number"])
+@pytest.mark.parametrize("theirs", [ANA, ANA_PN], ids=["LID", "number"])
+async def test_all_addresses_of_a_message_are_in_one_form(
+    post: Post, to: str, mine: str, theirs: str
+) -> None:
+    """By LID if it is known, under whichever address the server lists somebody's devices."""
+    post.server.devices = {theirs: (0, 4), mine: (0, 3)}
+    post.server.numbers = {ANA: ANA_PN}
+    if to == ANA:
+        post.desk.know(ANA_PN, ANA)
+    stanza = await post.send(to=to)
+    assert stanza.attrs == {"id": "M1", "to": ANA, "type": "text", "peer_recipient_pn": ANA_PN}
+    assert addressed(stanza) == [ANA, ANA_DESK, OWN_PERSON]
+    assert post.read(OWN_PERSON, stanza).deviceSentMessage.destinationJid == ANA
+
+
+async def test_an_account_that_was_not_moved_to_lids_writes_by_number(post: Post) -> None:
+    post.desk.know(ANA_PN, ANA)
+    await post.send()
+    assert post.forms.refused(MessageId("M1"))
+    for id_, to in (("M1", ANA), ("M2", ANA_PN)):
+        stanza = await post.send(to=to, id_=id_)
+        assert stanza.attrs == {"id": id_, "to": ANA_PN, "type": "text"}
+        assert addressed(stanza) == [ANA_PN, "15550000002:4@s.whatsapp.net", OWN_PHONE_PN]
+        copy = post.read(OWN_PERSON, stanza).deviceSentMessage
+        assert copy.destinationJid == ANA_PN
+    note = await post.send(to=OWN_PERSON, id_="M3")
+    assert (note.attr("to"), addressed(note)) == (OWN_PHONE_PN, [OWN_PHONE_PN])
+
+
+async def test_whose_number_nobody_knows_is_written_to_by_lid(post: Post) -> None:
+    post.desk.know(ANA_PN, ANA)
+    stranger = "200000000000009@lid"
+    post.server.devices[stranger] = (0,)
+    post.server.peers[stranger] = Peer(post.desk, stranger)
+    await post.send()
+    post.forms.refused(MessageId("M1"))
+    stanza = await post.send(to=stranger, id_="M2")
+    assert (stanza.attr("to"), addressed(stanza)) == (stranger, [stranger, OWN_PERSON])
+    assert not post.forms.refused(MessageId("M2")), "there is no other form"
+
+
+async def test_who_was_asked_for_by_number_is_not_asked_for_again_by_lid(post: Post) -> None:
+    post.server.devices[ANA_PN] = (0, 4)
+    post.server.numbers = {ANA: ANA_PN}
+    await post.send(to=ANA_PN)
+    await post.send(to=ANA, id_="M2")
+    assert post.server.asked == ["usync", "encrypt"]
 
 
 async def test_a_message_waits_for_the_commit_of_its_ratchets(post: Post) -> None:
@@ -193,7 +251,7 @@ async def test_what_is_known_is_not_asked_for_again(post: Post) -> None:
 
 
 async def test_who_has_heard_of_us_needs_no_introduction(post: Post) -> None:
-    post.server.devices = {ANA: (0,), OWN_PHONE_PN: (3,)}
+    post.server.devices = {ANA: (0,), OWN_PERSON: (3,)}
     ana = post.server.peers[ANA]
     await post.desk.receive(ana.text("before", id_="A0"))
     ana.hear()
@@ -207,13 +265,13 @@ async def test_a_note_to_oneself_goes_to_our_other_devices_once(post: Post) -> N
     post.server.devices[OWN_PERSON] = (0, 3)
     post.server.peers[THIS] = Peer(post.desk, THIS)
     stanza = await post.send(to=OWN_PERSON)
-    assert addressed(stanza) == [OWN_PHONE_PN]
+    assert addressed(stanza) == [OWN_PERSON]
 
 
 async def test_a_device_without_keys_keeps_the_message_from_no_other(post: Post) -> None:
     del post.server.peers[ANA_DESK]
     stanza = await post.send()
-    assert addressed(stanza) == [ANA, OWN_PHONE_PN]
+    assert addressed(stanza) == [ANA, OWN_PERSON]
 
 
 @pytest.mark.parametrize(
@@ -229,7 +287,7 @@ async def test_who_cannot_be_reached_is_told_of(post: Post, chat: str, code: Fai
 
 
 async def test_a_refusal_of_keys_is_of_those_alone_who_need_them(post: Post) -> None:
-    post.server.devices = {ANA: (0,), OWN_PHONE_PN: (0, 3)}
+    post.server.devices = {ANA: (0,), OWN_PERSON: (0, 3)}
     await post.desk.receive(post.server.peers[ANA].text("before", id_="A0"))
     post.server.trouble["encrypt"] = QueryFailed(404, "")
     assert addressed(await post.send()) == [ANA]
@@ -344,7 +402,7 @@ async def test_a_group_message_that_is_sent_again_carries_the_key_again(post: Po
     """The server has not answered it: what went with it may not have arrived either."""
     first = await post.send(to=GROUP)
     again = await post.send(to=GROUP)
-    assert addressed(again) == addressed(first) == [ANA, ANA_DESK, OWN_PHONE_PN]
+    assert addressed(again) == addressed(first) == [ANA, ANA_DESK, OWN_PERSON]
     assert post.read(ANA_DESK, again).senderKeyDistributionMessage.groupId == GROUP
     following = await post.send("next", to=GROUP, id_="M2")
     assert [one.tag for one in following.children] == ["enc"]
@@ -357,7 +415,7 @@ async def test_what_follows_a_message_that_was_never_answered_and_is_given_up_ca
     failure = Failure(code=FailureCode.UNREADABLE_ANSWER)
     await post.sender.refuse(written(to=GROUP), failure, "the server's answer was odd")
     following = await post.send("next", to=GROUP, id_="M2")
-    assert addressed(following) == [ANA, ANA_DESK, OWN_PHONE_PN]
+    assert addressed(following) == [ANA, ANA_DESK, OWN_PERSON]
     assert post.desk.stage.holders.given_with(MessageId("M1")) is None
 
 
@@ -383,7 +441,7 @@ async def test_who_leaves_while_the_keys_are_on_their_way_gets_no_key(post: Post
 
     with patch.object(post.server, "ask", leaving):
         stanza = await post.send(to=GROUP)
-    who = [ANA, ANA_DESK, OWN_PHONE_PN]
+    who = [ANA, ANA_DESK, OWN_PERSON]
     assert addressed(stanza) == who
     assert stanza.attr("phash") == participant_hash(Jid.parse(one) for one in [*who, THIS])
 
@@ -405,7 +463,7 @@ async def test_who_leaves_while_a_group_is_asked_for_gets_no_key(post: Post) -> 
 
     with patch.object(post.server, "ask", leaving):
         stanza = await post.send(to=GROUP)
-    assert addressed(stanza) == [ANA, ANA_DESK, OWN_PHONE_PN]
+    assert addressed(stanza) == [ANA, ANA_DESK, OWN_PERSON]
     await post.send("again", to=GROUP, id_="M2")
     assert post.server.asked.count("w:g2") == 2
 
@@ -487,9 +545,9 @@ async def test_who_gets_a_device_while_others_are_asked_for_is_not_without_any(p
         return await ask(namespace, kind, *content, **more)
 
     with patch.object(post.server, "ask", told):
-        assert addressed(await post.send()) == [ANA, ANA_DESK, OWN_PHONE_PN]
+        assert addressed(await post.send()) == [ANA, ANA_DESK, OWN_PERSON]
     post.server.devices[ANA] = (0,)
-    assert addressed(await post.send(id_="M2")) == [ANA, OWN_PHONE_PN]
+    assert addressed(await post.send(id_="M2")) == [ANA, OWN_PERSON]
 
 
 @pytest.mark.parametrize("everybody", [False, True])
@@ -509,8 +567,8 @@ async def test_an_answer_about_devices_that_have_changed_meanwhile_is_not_kept(
         return answer
 
     with patch.object(post.server, "ask", changing):
-        assert addressed(await post.send()) == [ANA, ANA_DESK, OWN_PHONE_PN]
-    assert addressed(await post.send(id_="M2")) == [ANA, OWN_PHONE_PN]
+        assert addressed(await post.send()) == [ANA, ANA_DESK, OWN_PERSON]
+    assert addressed(await post.send(id_="M2")) == [ANA, OWN_PERSON]
 
 
 async def test_a_book_that_is_full_of_others_loses_nobody_a_message(post: Post) -> None:
@@ -527,7 +585,7 @@ async def test_a_book_that_is_full_of_others_loses_nobody_a_message(post: Post) 
 
     await post.devices.of([Jid.parse(ANA_PN), post.desk.own.own_pn.bare])
     with patch.object(post.server, "ask", crowded):
-        assert addressed(await post.send(to=ANA_PN))[0] == ANA_PN
+        assert addressed(await post.send(to=ANA_PN)) == [ANA, ANA_DESK, OWN_PERSON]
 
 
 @pytest.mark.parametrize("chat", [ANA, GROUP])
@@ -606,7 +664,7 @@ async def test_who_is_written_to_by_number_has_the_ratchet_of_their_lid(
     post.server.devices[ANA_PN] = (0,)
     post.server.numbers = {ANA: ANA_PN}
     stanza = await post.send(to=ANA_PN)
-    assert addressed(stanza)[0] == ANA_PN
+    assert addressed(stanza)[0] == ANA
     pairs = [pair for unit in post.desk.store.units for pair in unit.address_pairs]
     assert pairs == ([] if known else [AddressPair(pn=ANA_PN, lid=ANA)])
     assert "200000000000002_1.0" in post.desk.store.ratchet_rows
@@ -615,7 +673,7 @@ async def test_who_is_written_to_by_number_has_the_ratchet_of_their_lid(
 @pytest.mark.parametrize("odd", ["@lid", "s.whatsapp.net", ANA_PN, "@@ no address"])
 async def test_an_odd_address_in_an_answer_is_nobodys(post: Post, odd: str) -> None:
     post.server.numbers = {odd: ANA_PN}
-    post.server.devices = {ANA_PN: (0,), OWN_PHONE_PN: (0, 3)}
+    post.server.devices = {ANA_PN: (0,), OWN_PERSON: (0, 3)}
     post.server.peers[ANA_PN] = post.server.peers[ANA]
     stanza = await post.send(to=ANA_PN)
     assert (stanza.attr("to"), post.read(ANA_PN, stanza).conversation) == (ANA_PN, "hello")
@@ -624,7 +682,7 @@ async def test_an_odd_address_in_an_answer_is_nobodys(post: Post, odd: str) -> N
 
 async def test_an_odd_number_of_a_member_keeps_no_message_from_a_group(post: Post) -> None:
     post.server.numbers = {ANA: "@@ no address"}
-    assert addressed(await post.send(to=GROUP)) == [ANA, ANA_DESK, OWN_PHONE_PN]
+    assert addressed(await post.send(to=GROUP)) == [ANA, ANA_DESK, OWN_PERSON]
     assert [pair for unit in post.desk.store.units for pair in unit.address_pairs] == []
 
 
@@ -636,7 +694,7 @@ async def test_whose_lid_shows_while_a_message_is_made_ready_is_written_to_under
     """As it does when both write at once: what is kept under the number has moved by then."""
     third = "200000000000003@lid"
     post.server.peers |= {ANA_PN: post.server.peers[ANA], third: Peer(post.desk, third)}
-    post.server.devices = {ANA_PN: (0,), OWN_PHONE_PN: (3,), third: (0,)}
+    post.server.devices = {ANA_PN: (0,), OWN_PERSON: (3,), third: (0,)}
     post.server.members = (ANA_PN,)
     if known:
         await post.send("before", to=ANA_PN, id_="M0")
@@ -662,8 +720,7 @@ async def test_whose_lid_shows_while_a_message_is_made_ready_is_written_to_under
     with patch.object(post.server, "ask", ask):
         stanza = await post.send(to=chat)
     assert len(moved) == 1
-    post.server.peers[ANA_PN] = post.server.peers[ANA]
-    given = post.read(ANA_PN, stanza)
+    given = post.read(ANA_PN if chat == GROUP else ANA, stanza)
     assert (given.conversation or given.senderKeyDistributionMessage.groupId) in ("hello", GROUP)
     rows = set(post.desk.store.ratchet_rows)
     assert "200000000000002_1.0" in rows
@@ -684,7 +741,7 @@ async def test_a_device_of_somebody_else_may_have_the_number_of_this_one(post: P
     post.server.devices[ANA] = (0, 3)
     post.server.peers[third] = Peer(post.desk, third)
     stanza = await post.send()
-    assert addressed(stanza) == [ANA, third, OWN_PHONE_PN]
+    assert addressed(stanza) == [ANA, third, OWN_PERSON]
 
 
 async def test_a_message_that_is_refused_is_failed_and_told_of(post: Post) -> None:

@@ -102,6 +102,26 @@ async def test_nobody_behind_an_address_is_an_error(simulator: Simulator) -> Non
     assert ack.attr("error") == "404"
 
 
+async def test_addresses_of_two_forms_in_one_message_are_refused(simulator: Simulator) -> None:
+    client = await Client.online(simulator)
+    ana = simulator.add_contact().account
+    number, lid = str(ana.jid("pn")), str(ana.jid("lid"))
+
+    async def send(to: str, device: str, id_: str) -> str | None:
+        enc = await client.encrypt(device, wa_pb2.Message(conversation=id_))
+        body = (Node("participants", {}, (Node("to", {"jid": device}, (enc,)),)),)
+        await client.send(Node("message", {"id": id_, "to": to, "type": "text"}, body))
+        (ack,) = client.take("ack", id=id_)
+        return ack.attrs.get("error")
+
+    assert await send(lid, number, "M1") == await send(number, lid, "M2") == "400"
+    assert simulator.evidence.events["mixed_addresses"] == 2
+    simulator.add_fault("by_number_only", phone=client.me.phone, count=2)
+    assert await send(lid, lid, "M3") == "400"
+    assert await send(number, number, "M4") is None
+    assert [read.id for read in simulator.person(ana.phone).party.reader.inbox] == ["M4"]
+
+
 async def test_a_reused_message_key_is_noticed_and_a_repetition_is_not(
     simulator: Simulator,
 ) -> None:

@@ -1,0 +1,89 @@
+"""In which of their two forms of address people are written to: by LID, or by phone number.
+
+A message to a person names its chat, the devices of the person and the sender's own other ones. The
+server refuses it with 400 if these are not all in one form (whatsapp-rust pull requests 636,
+2026-05-27, and 731, 2026-06-05; Baileys and whatsmeow address the sender's devices as the chat,
+too). whatsmeow writes by LID since 2026-07-13 (send.go, "always use LID for DMs"). An account that
+was not moved to LIDs is refused that, with 400 as well (whatsapp-rust issue 941, 2026-07-02), and
+nothing tells beforehand which it is: so the other form is tried then, and kept.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import structlog
+
+from perene.core.ids import MessageId
+from perene.engine.addresses import AddressBook
+from perene.wire.jid import Jid
+
+log = structlog.stdlib.get_logger()
+
+WRONG_FORM = "400"
+"""The refusal of a message whose addresses are not in the form that the server wants."""
+
+_REMEMBERED = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    by_number: bool
+    has_other: bool
+
+
+class WireForms:
+    """The form that one connection uses. A refusal changes it for all that follows."""
+
+    def __init__(self) -> None:
+        self._by_number = False
+        self._sent: OrderedDict[MessageId, _Sent] = OrderedDict()
+        self._refused: OrderedDict[MessageId, None] = OrderedDict()
+        """Messages that were refused in one form, and are to be sent in the other."""
+
+    def address(self, book: AddressBook, person: Jid) -> Jid:
+        """Return where a message to a person goes. The book must know the person."""
+        lid = book.canonical(person.bare)
+        return (book.phone_number(lid) or lid) if self._by_number else lid
+
+    def sent(self, message_id: MessageId, to: Jid, book: AddressBook) -> None:
+        """A message leaves for an address."""
+        other = book.canonical(to) if to.is_pn else book.phone_number(to)
+        self._sent[message_id] = _Sent(to.is_pn, other is not None and other != to)
+        _bound(self._sent)
+
+    def accepted(self, message_id: MessageId) -> None:
+        """The server has taken a message."""
+        self._sent.pop(message_id, None)
+        self._refused.pop(message_id, None)
+
+    def refused(self, message_id: MessageId) -> bool:
+        """Take a refusal for the form; tell whether the message is to be sent in the other one."""
+        sent = self._sent.pop(message_id, None)
+        if sent is None or not sent.has_other:
+            return False
+        if sent.by_number is self._by_number:
+            self._by_number = not sent.by_number
+        if message_id in self._refused:  # in both: it was something else
+            del self._refused[message_id]
+            return False
+        log.warning("address_form_refused", by_number=sent.by_number)
+        self._refused[message_id] = None
+        _bound(self._refused)
+        return True
+
+
+def in_form_of(to: Jid, device: Jid, book: AddressBook) -> Jid:
+    """Return a device's address in the form of another address, or as it is if it has none."""
+    if not to.is_pn:
+        return book.canonical(device)
+    return book.phone_number(device) or device
+
+
+def also_known_as(to: Jid, number: Jid | None) -> dict[str, str]:
+    """Return what a message by LID says of the person's number (whatsmeow send.go, 2026-07-13)."""
+    return {"peer_recipient_pn": str(number)} if to.is_lid and number is not None else {}
+
+
+def _bound(cache: OrderedDict[MessageId, _Sent] | OrderedDict[MessageId, None]) -> None:
+    while len(cache) > _REMEMBERED:
+        cache.popitem(last=False)

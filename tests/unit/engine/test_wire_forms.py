@@ -1,0 +1,67 @@
+"""The form in which people are addressed: the other one after a refusal, and no third time."""
+
+import pytest
+
+from perene.core.ids import MessageId
+from perene.core.unit import AddressPair
+from perene.engine.addresses import AddressBook
+from perene.engine.wire_forms import WireForms
+from perene.wire.jid import Jid
+from tests.unit.engine.desk import ANA, ANA_PN
+from tests.unit.engine.fakes import MemoryStore
+
+ONE, TWO = MessageId("M1"), MessageId("M2")
+LID, NUMBER = Jid.parse(ANA), Jid.parse(ANA_PN)
+
+
+@pytest.fixture
+def book() -> AddressBook:
+    book = AddressBook(MemoryStore())
+    book.learn([AddressPair(pn=ANA_PN, lid=ANA)])
+    return book
+
+
+@pytest.mark.parametrize("person", [LID, NUMBER, NUMBER.with_device(4)])
+def test_a_person_is_written_to_by_lid(book: AddressBook, person: Jid) -> None:
+    assert WireForms().address(book, person) == LID
+
+
+def test_a_refused_message_goes_in_the_other_form_and_so_does_what_follows(
+    book: AddressBook,
+) -> None:
+    forms = WireForms()
+    for one in (ONE, TWO):
+        forms.sent(one, LID, book)
+    assert forms.refused(ONE)
+    assert forms.address(book, LID) == NUMBER
+    assert forms.refused(TWO), "it left before the form was known"
+    assert forms.address(book, LID) == NUMBER
+
+
+def test_a_message_that_is_refused_in_both_forms_is_refused(book: AddressBook) -> None:
+    forms = WireForms()
+    forms.sent(ONE, LID, book)
+    forms.refused(ONE)
+    forms.sent(ONE, NUMBER, book)
+    assert not forms.refused(ONE)
+    assert forms.address(book, LID) == LID, "it was not for the form"
+    forms.sent(ONE, LID, book)
+    assert forms.refused(ONE), "and each message begins anew"
+
+
+def test_a_message_that_was_taken_is_refused_no_more(book: AddressBook) -> None:
+    """A resend of it goes to where it was asked for, and nobody else."""
+    forms = WireForms()
+    forms.sent(ONE, LID, book)
+    forms.accepted(ONE)
+    assert not forms.refused(ONE)
+    assert forms.address(book, LID) == LID
+
+
+@pytest.mark.parametrize("to", [LID, NUMBER])
+def test_who_has_one_address_is_written_to_under_that(to: Jid) -> None:
+    forms, book = WireForms(), AddressBook(MemoryStore())
+    assert forms.address(book, to) == to
+    forms.sent(ONE, to, book)
+    assert not forms.refused(ONE)
+    assert forms.address(book, to) == to
