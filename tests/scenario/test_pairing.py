@@ -14,6 +14,7 @@ from perene.engine import pairing_code
 from perene.engine.config import FIRST_PRE_KEYS
 from perene.engine.credentials import Credentials
 from perene.engine.pairing_code import CodePairing, Finish
+from perene.sim.candidate import PairingRefused
 from perene.supervisor.ports import PairingNotReady
 from perene.wire.node import Node
 from tests.support.record import PATIENCE_S
@@ -75,6 +76,70 @@ async def test_a_session_shows_until_when_its_code_can_be_typed(world: World) ->
     await world.pass_time(5, until=lambda: world.perene.live().qr is not None)
     assert world.perene.state() is State.PAIRING
     assert (await world.perene.sessions.session(DESK)).code_expires_at is None
+
+
+async def test_a_code_that_the_server_has_replaced_is_shown_anew_and_then_links(
+    world: World,
+) -> None:
+    """As for many accounts since July 2026 (Baileys#2737): each scan of the first code is lost."""
+    phone = await shown(world)
+    world.simulator.add_fault("refresh_registration", phone=phone)
+    first = await world.perene.sessions.current_qr(DESK, wait_s=0)
+    await world.pass_time(15)
+    position = await world.events.now()
+    world.simulator.scan_qr(first.text, phone)
+    await world.events.wait(EventType.SESSION_QR, since=position)
+
+    fresh = await world.perene.sessions.current_qr(DESK, wait_s=0)
+    assert fresh.text != first.text
+    assert fresh.expires_at == first.expires_at, "the time of its ref goes on"
+    with pytest.raises(PairingRefused):
+        world.simulator.scan_qr(first.text, phone)
+    world.simulator.scan_qr(fresh.text, phone)
+    await world.events.wait(EventType.SESSION_CONNECTED)
+    assert await world.events.seen(EventType.SESSION_DISCONNECTED) == []
+
+
+async def test_a_code_that_was_replaced_gives_way_to_the_next_one_in_time(world: World) -> None:
+    phone = await shown(world)
+    world.simulator.add_fault("refresh_registration", phone=phone)
+    first = await world.perene.sessions.current_qr(DESK, wait_s=0)
+    world.simulator.scan_qr(first.text, phone)
+    await world.settled()
+    secret = (await world.perene.sessions.current_qr(DESK, wait_s=0)).text.split(",")[3]
+    await world.pass_time(61)
+
+    following = await world.perene.sessions.current_qr(DESK, wait_s=0)
+    assert following.expires_at == first.expires_at + timedelta(seconds=20)
+    assert following.text.split(",")[3] == secret != first.text.split(",")[3]
+
+
+async def test_who_types_a_code_is_linked_though_the_secret_was_replaced(world: World) -> None:
+    """And though an empty word comes ahead of the phone's (Baileys#2600)."""
+    phone = await shown(world)
+    scanning = world.simulator.add_contact(name="Scanning").account.phone
+    code = await world.perene.sessions.request_pairing_code(DESK, phone)
+    world.simulator.add_fault("refresh_registration", phone=scanning)
+    world.simulator.add_fault("empty_code_notice")
+    qr = await world.perene.sessions.current_qr(DESK, wait_s=0)
+    world.simulator.scan_qr(qr.text, scanning)
+    world.simulator.enter_code(phone, code)
+    await world.events.wait(EventType.SESSION_CONNECTED)
+
+    assert await world.events.seen(EventType.SESSION_DISCONNECTED) == []
+    assert (await world.perene.sessions.session(DESK)).record.pn == f"{phone}:1@s.whatsapp.net"
+
+
+async def test_a_typed_code_that_whatsapp_takes_back_is_shown_as_over(world: World) -> None:
+    phone = await shown(world)
+    await world.perene.sessions.request_pairing_code(DESK, phone)
+    world.simulator.service.pairing.refresh_code(phone)
+    await world.until(lambda: world.perene.live().code_expires_at == world.clock.now(), "the end")
+
+    assert world.perene.state() is State.PAIRING
+    code = await world.perene.sessions.request_pairing_code(DESK, phone)
+    world.simulator.enter_code(phone, code)
+    await world.events.wait(EventType.SESSION_CONNECTED)
 
 
 async def test_a_wrong_code_links_nothing(world: World) -> None:

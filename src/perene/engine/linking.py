@@ -1,12 +1,14 @@
 """Linking a device on a connection: codes shown in turn, the phone's answer, and the way back."""
 
 import asyncio
+import secrets
 from collections import deque
 from datetime import UTC, datetime, timedelta
 
 import structlog
 
 from perene.core.causes import Local
+from perene.core.clock import happens_within
 from perene.core.events import Event, EventType
 from perene.core.notices import CodeShown, PhoneLinked, QrShown
 from perene.core.unit import AddressPair, Committed, Profile
@@ -22,7 +24,7 @@ from perene.engine.errors import (
 )
 from perene.engine.line import Line
 from perene.engine.moving import learn
-from perene.engine.pairing import QrCodes, accept_pairing, read_refs, refusal
+from perene.engine.pairing import QrCode, QrCodes, accept_pairing, read_refs, refusal
 from perene.wire.node import Node
 
 log = structlog.stdlib.get_logger()
@@ -30,8 +32,11 @@ log = structlog.stdlib.get_logger()
 _CODE_VALID = timedelta(seconds=180)
 """How long a pairing code can be typed (docs/reference/protocol.md §3.3)."""
 
-_MISTYPED = 4
-"""WhatsApp takes no more tries than three while one QR code is on the screen."""
+_KEPT_SECRETS = 16
+"""A secret is replaced when a code is typed (three tries while one QR code is on the screen), and
+when the server asks for it."""
+
+_RENEWALS = frozenset({"companion_reg_refresh", "pair-device-rotate-qr"})
 
 _FINISHES_WITHIN = timedelta(seconds=60)
 """How long a pairing may take once its code was typed, as long as any query."""
@@ -55,8 +60,10 @@ class Linking:
         """What the newest pairing code was made with."""
         self._code_until = datetime.min.replace(tzinfo=UTC)
         """Until when it can be typed, or, once it was, until when that should have linked us."""
-        self._replaced_secrets: deque[bytes] = deque(maxlen=_MISTYPED)
-        """Those of QR codes that were shown before a code was typed, and may be scanned yet."""
+        self._replaced_secrets: deque[bytes] = deque(maxlen=_KEPT_SECRETS)
+        """Those of QR codes that were shown before, and of which a scan may be under way."""
+        self._renewed = asyncio.Event()
+        """Set when the code on the screen shows a secret that the server has had replaced."""
 
     def offer(self, iq: Node) -> None:
         """Take the server's `<pair-device>`: answer it, and start showing codes."""
@@ -78,10 +85,48 @@ class Linking:
                 continue
             if code is None:
                 raise endings.local(Local.PAIRING_EXPIRED, "Nobody scanned the QR codes.")
-            self._observer.notice(QrShown(text=code.text, expires_at=code.expires_at))
-            # The event says that there is one; the text holds a secret and is only asked for.
-            await self._tell(EventType.SESSION_QR, expires_at=code.expires_at.isoformat())
-            await self._clock.sleep((code.expires_at - self._clock.now()).total_seconds())
+            await self._show(code)
+            while await happens_within(self._clock, self._renewed, self._left_s(code)):
+                if self._stage.credentials.paired:
+                    return
+                code = self._codes.again(code, self._stage.credentials)
+                await self._show(code)
+
+    async def _show(self, code: QrCode) -> None:
+        self._renewed.clear()
+        self._observer.notice(QrShown(text=code.text, expires_at=code.expires_at))
+        # The event says that there is one; the text holds a secret and is only asked for.
+        await self._tell(EventType.SESSION_QR, expires_at=code.expires_at.isoformat())
+
+    def _left_s(self, code: QrCode) -> float:
+        return max((code.expires_at - self._clock.now()).total_seconds(), 0.0)
+
+    async def renew_secret(self, notification: Node) -> None:
+        """Make a new ADV secret, and show the code that is on the screen with it.
+
+        Since July 2026 the server asks some accounts' companions for that when a phone has scanned:
+        only the code that is shown then links (Baileys#2737, 2026-07-30; WhatsApp Web by
+        whatsapp-rust src/handlers/notification/companion_reg.rs, 2026-08-21; whatsmeow 9ec8f76,
+        2026-09-09).
+        """
+        if not any(child.tag in _RENEWALS for child in notification.children):
+            return
+        async with self._stage.lock:
+            own = self._stage.credentials
+            if own.paired:
+                return
+            committed = self._replace_secret(secrets.token_bytes(len(own.adv_secret)))
+        committed.add_done_callback(lambda _: self._renewed.set())
+
+    def _replace_secret(self, secret: bytes) -> "asyncio.Future[Committed]":
+        """Stage another ADV secret; one that somebody may be scanning stays good. Hold the lock."""
+        own = self._stage.credentials
+        self._replaced_secrets.append(own.adv_secret)
+        draft = Draft(self._stage)
+        draft.credentials = own.changed(adv_secret=secret)
+        committed = draft.submit()
+        self._answers.put(committed)
+        return committed
 
     async def request_code(self, phone: str) -> str:
         """Ask for pairing by code; returns it as it is typed, XXXX-XXXX.
@@ -119,10 +164,23 @@ class Linking:
     async def finish_by_code(self, notification: Node) -> None:
         """Answer the phone after its user has typed the code, or mistyped it: that shows there.
 
-        A QR code that is on somebody's screen can be scanned all the same.
+        A QR code that is on somebody's screen can be scanned all the same. A notification without
+        all that the phone says may come first, which changes nothing (Baileys#2600, 2026-05-27).
         """
         if self._by_code is None:
             return
+        match pairing_code.stage(notification):
+            case "primary_hello":
+                pass
+            case "refresh_code" if pairing_code.is_about(self._by_code, notification):
+                # It is not taken any more; whoever asks gets another one (WhatsApp Web by
+                # whatsapp-rust src/pair_code.rs, 2026-08-21).
+                self._code_until = self._clock.now()
+                self._observer.notice(CodeShown(expires_at=self._code_until))
+                return
+            case _:
+                log.info("incomplete_word_about_pairing_code")
+                return
         # Else one that was typed in the last moment would be cut short.
         self._code_until = max(self._code_until, self._clock.now() + _FINISHES_WITHIN)
         try:
@@ -138,11 +196,7 @@ class Linking:
             own = self._stage.credentials
             if own.paired:
                 return  # another phone has scanned meanwhile
-            self._replaced_secrets.append(own.adv_secret)
-            draft = Draft(self._stage)
-            draft.credentials = own.changed(adv_secret=finish.adv_secret)
-            committed = draft.submit()
-            self._answers.put(committed)
+            committed = self._replace_secret(finish.adv_secret)
         await asyncio.shield(committed)
         await self._queries.ask("md", "set", finish.node)
 

@@ -66,6 +66,8 @@ class Notifications:
                 await self._tokens.notice(node)
             case "link_code_companion_reg":
                 self._later(lambda: self._linking.finish_by_code(node))
+            case "companion_reg_refresh":
+                await self._linking.renew_secret(node)
             case "passkey_prologue_request" if not self._stage.credentials.paired:
                 await self._linking.passkey_asked(node)
             case _:

@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from google.protobuf.message import DecodeError
@@ -31,6 +31,7 @@ _LATER_CODES_FOR = timedelta(seconds=20)
 class QrCode:
     """The text to be drawn, and when the next one takes its place."""
 
+    ref: str
     text: str
     expires_at: datetime
 
@@ -47,9 +48,14 @@ class QrCodes:
         if not self._refs:
             return None
         ref = self._refs.pop(0)
-        code = QrCode(text=qr_text(ref, own), expires_at=now + self._lifetime)
+        code = QrCode(ref=ref, text=qr_text(ref, own), expires_at=now + self._lifetime)
         self._lifetime = _LATER_CODES_FOR
         return code
+
+    @staticmethod
+    def again(code: QrCode, own: Credentials) -> QrCode:
+        """Return a code with what these credentials hold by now; its time goes on."""
+        return replace(code, text=qr_text(code.ref, own))
 
 
 def qr_text(ref: str, own: Credentials) -> str:

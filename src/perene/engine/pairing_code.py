@@ -52,9 +52,38 @@ def hello(pairing: CodePairing, own: Credentials) -> Node:
             Node("companion_server_auth_key_pub", {}, own.noise.public),
             Node("companion_platform_id", {}, _CLIENT_TYPE.encode()),
             Node("companion_platform_display", {}, _CLIENT_NAME.encode()),
-            Node("link_code_pairing_nonce", {}, b"0"),
+            # As WhatsApp Web and whatsmeow have it (whatsapp-rust PR 976, 2026-07-04).
+            Node("link_code_pairing_nonce", {}, b"\0"),
         ),
     )
+
+
+_HELLO_PARTS = (
+    "link_code_pairing_ref",
+    "link_code_pairing_wrapped_primary_ephemeral_pub",
+    "primary_identity_pub",
+)
+
+
+def stage(notification: Node) -> str | None:
+    """Return what the server tells of a code: "primary_hello" when the phone has answered.
+
+    None for what tells nothing, as of a `primary_hello` without all its parts.
+    """
+    reg = notification.child("link_code_companion_reg")
+    if reg is None:
+        return None
+    # Those that came before this had a name were all of this one.
+    name = reg.attrs.get("stage", "primary_hello")
+    complete = all(reg.child(part) is not None for part in _HELLO_PARTS)
+    return None if name == "primary_hello" and not complete else name
+
+
+def is_about(pairing: CodePairing, notification: Node) -> bool:
+    """Tell whether a notification names the reference of this pairing."""
+    reg = notification.child("link_code_companion_reg")
+    ref = reg.child("link_code_pairing_ref") if reg is not None else None
+    return ref is not None and ref.data == pairing.ref
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

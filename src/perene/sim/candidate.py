@@ -68,6 +68,8 @@ class Candidate:
             signed_signature=data.eSkeySig,
         )
         self.proposal: Proposal | None = None
+        self.retired: set[bytes] = set()
+        """Secrets that it was told to replace: who scans one is not linked."""
         self.platform = wa_pb2.DeviceProps.FromString(data.deviceProps).os
         self._host = host
 

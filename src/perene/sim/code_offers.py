@@ -62,6 +62,13 @@ class CodeOffers:
         offer.state = "typed"
         return offer
 
+    def withdrawn(self, phone: str) -> Offer:
+        """Take back the offer for a number, and return it. Raises PairingRefused."""
+        offer = self._offers.pop(phone, None)
+        if offer is None:
+            raise PairingRefused("nobody waits for a code for this number", gone=True)
+        return offer
+
     def state(self, phone: str) -> str | None:
         """Return how far it is: waiting, typed, wrong, right; None when nobody waits."""
         offer = self._offers.get(phone)

@@ -29,6 +29,8 @@ FaultKind = Literal[
     "end_linking",
     "lost_edge",
     "ask_passkey",
+    "refresh_registration",
+    "empty_code_notice",
     "wrong_pre_key",
 ]
 
@@ -62,6 +64,10 @@ KINDS: Final[dict[str, str]] = {
     " the handshake",
     "ask_passkey": "ask the next `count` clients that a phone has consented to for the account's"
     " passkey, and do not link them",
+    "refresh_registration": "answer the next `count` scans by asking the client for another secret,"
+    " and link it only by a code that shows that",
+    "empty_code_notice": "send an empty notification ahead of what the phone says on each of the"
+    " next `count` typed codes",
     "wrong_pre_key": "let the next `count` new ratchets of that phone or contact name a one-time"
     " pre-key that nobody has",
 }

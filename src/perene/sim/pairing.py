@@ -103,7 +103,9 @@ class Pairing:
             raise PairingRefused("this ref has expired", gone=True)
         if (shown.noise, shown.identity) != (candidate.noise_static, candidate.keys.identity):
             raise PairingRefused("the keys in the QR text are not those of the client")
-        return self._propose(candidate, self._person(candidate, phone), shown.secret)
+        if shown.secret in candidate.retired:
+            raise PairingRefused("the server has had this code replaced", gone=True)
+        return self._propose(candidate, self._person(candidate, phone), shown.secret, scanned=True)
 
     def _person(self, candidate: Candidate, phone: str | None) -> Person:
         name = candidate.push_name
@@ -114,7 +116,9 @@ class Pairing:
             person.account.name = name
         return person
 
-    def _propose(self, candidate: Candidate, person: Person, secret: bytes) -> Device:
+    def _propose(
+        self, candidate: Candidate, person: Person, secret: bytes, *, scanned: bool = False
+    ) -> Device:
         """Sign the companion's identity and tell it that it may join.
 
         docs/reference/protocol.md §3.2.
@@ -140,6 +144,11 @@ class Pairing:
         )
         if self.world.faults.take("ask_passkey", device) is not None:
             self._notify(candidate, "passkey_prologue_request", _passkey_options())
+            return device
+        if scanned and self.world.faults.take("refresh_registration", device) is not None:
+            # Since July 2026 (Baileys#2737; verygoodplugins/whatsapp-mcp#205, 2026-09-18).
+            candidate.retired.add(secret)
+            self._notify(candidate, "companion_reg_refresh", Node("companion_reg_refresh"))
             return device
         iq_id = self.world.stanza_id()
         candidate.proposal = Proposal(device=device, signed=signed, iq_id=iq_id)
@@ -195,6 +204,21 @@ class Pairing:
         """
         offer = self.codes.tried(phone)
         child = offer.code.primary_hello(code, self.people.get_or_add(phone).account.identity)
+        if self.world.faults.take("empty_code_notice", None) is not None:
+            # Seen from May 2026 on (Baileys#2600).
+            empty = Node("link_code_companion_reg")
+            self._notify(offer.candidate, "link_code_companion_reg", empty)
+        self._notify(offer.candidate, "link_code_companion_reg", child)
+
+    def refresh_code(self, phone: str) -> None:
+        """Tell the companion that waits for this phone that its code is not taken any more.
+
+        Raises PairingRefused if nobody waits (whatsapp-rust src/pair_code.rs, 2026-08-21).
+        """
+        offer = self.codes.withdrawn(phone)
+        ref = Node("link_code_pairing_ref", {}, offer.code.ref)
+        attrs = {"stage": "refresh_code", "force_manual_refresh": "true"}
+        child = Node("link_code_companion_reg", attrs, (ref,))
         self._notify(offer.candidate, "link_code_companion_reg", child)
 
     def _hear_finish(self, step: Node) -> None:

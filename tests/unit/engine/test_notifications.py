@@ -136,7 +136,9 @@ async def test_what_is_said_of_limits_tokens_and_linking_comes_to_those_who_know
     await told.take("privacy_token")
     assert [name for name, _, _ in told.tokens.mock_calls] == ["notice"]
     await told.take("link_code_companion_reg")
-    assert [name for name, _, _ in told.linking.mock_calls] == ["finish_by_code"]
+    await told.take("companion_reg_refresh")
+    names = [name for name, _, _ in told.linking.mock_calls]
+    assert names == ["finish_by_code", "renew_secret"]
 
 
 @pytest.mark.parametrize("linked", [False, True])

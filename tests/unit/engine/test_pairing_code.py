@@ -7,7 +7,7 @@ import pytest
 from perene.crypto import KeyPair
 from perene.engine.credentials import Credentials
 from perene.engine.errors import AnotherPairing, PairingRefused
-from perene.engine.pairing_code import CodePairing, displayed, finish, hello, start
+from perene.engine.pairing_code import CodePairing, displayed, finish, hello, is_about, stage, start
 from perene.sim.pairing_code import CodeOffer
 from perene.wire.node import Node
 
@@ -87,3 +87,26 @@ def test_an_answer_that_makes_no_sense_is_refused(
 ) -> None:
     with pytest.raises(PairingRefused):
         finish(pairing, notification(*children), own)
+
+
+@pytest.mark.parametrize("missing", [None, 0, 1, 2])
+def test_the_phone_has_answered_when_all_of_it_is_there(
+    own: Credentials, pairing: CodePairing, missing: int | None
+) -> None:
+    whole = answered(own, pairing)
+    [reg] = whole.children
+    parts = [part for number, part in enumerate(reg.children) if number != missing]
+    for attrs in (reg.attrs, {}):
+        told = Node("notification", {}, (Node(reg.tag, attrs, tuple(parts)),))
+        assert stage(told) == ("primary_hello" if missing is None else None)
+
+
+def test_what_else_is_told_of_a_code_has_a_name(pairing: CodePairing) -> None:
+    ref = Node("link_code_pairing_ref", {}, REF)
+    told = Node("link_code_companion_reg", {"stage": "refresh_code"}, (ref,))
+    assert stage(Node("notification", {}, (told,))) == "refresh_code"
+    assert is_about(pairing, Node("notification", {}, (told,)))
+    assert not is_about(replace(pairing, ref=b"other"), Node("notification", {}, (told,)))
+    assert not is_about(pairing, notification())
+    assert stage(Node("notification")) is None
+    assert not is_about(pairing, Node("notification"))

@@ -1,0 +1,76 @@
+"""The code on the screen: replaced when the server says so, and by nothing else."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import cast
+
+import pytest
+
+from perene.core.notices import Notice, QrShown
+from perene.engine.answers import Answers
+from perene.engine.credentials import Credentials
+from perene.engine.linking import Linking
+from perene.wire.node import Node
+from tests.support.turns import turns
+from tests.unit.engine.desk import Desk
+from tests.unit.engine.fakes import line_on, paired
+
+
+class Screen:
+    """A device that shows codes."""
+
+    def __init__(self, own: Credentials) -> None:
+        self.desk = Desk()
+        self.desk.stage.credentials = own
+        self.shown: list[str] = []
+        line = line_on(
+            self.desk.stage,
+            queries=None,
+            clock=self.desk.clock,
+            answers=cast("Answers", self.desk.answered),
+            observer=self,
+        )
+        self.linking = Linking(line, qr_timeout_s=60)
+
+    def notice(self, notice: Notice) -> None:
+        if isinstance(notice, QrShown):
+            self.shown.append(notice.text)
+
+    async def told(self, *children: str) -> Sequence[str]:
+        """Be told to replace what is shown; return what was shown, the first code included."""
+        refs = tuple(Node("ref", {}, text) for text in (b"ref 1", b"ref 2"))
+        self.linking.offer(Node("iq", {"id": "1"}, (Node("pair-device", {}, refs),)))
+        showing = asyncio.create_task(self.linking.show_codes())
+        await self.desk.clock.until_asleep(60)
+        told = Node("notification", {}, tuple(Node(child) for child in children))
+        await self.linking.renew_secret(told)
+        await turns()
+        showing.cancel()
+        return self.shown
+
+
+@pytest.mark.parametrize("child", ["companion_reg_refresh", "pair-device-rotate-qr"])
+async def test_a_code_is_shown_with_another_secret_and_the_same_ref(child: str) -> None:
+    own = Credentials.create()
+    screen = Screen(own)
+    first, second = [text.split(",") for text in await screen.told("other", child)]
+    assert (first[:3], first[4]) == (second[:3], second[4])
+    assert first[3] != second[3]
+    assert screen.desk.stage.credentials.adv_secret != own.adv_secret
+    assert len(screen.desk.stage.credentials.adv_secret) == len(own.adv_secret)
+
+
+@pytest.mark.parametrize("children", [(), ("other",)])
+async def test_another_word_changes_nothing(children: tuple[str, ...]) -> None:
+    own = Credentials.create()
+    screen = Screen(own)
+    assert len(await screen.told(*children)) == 1
+    assert screen.desk.stage.credentials is own
+
+
+async def test_a_linked_device_keeps_what_it_has() -> None:
+    own = paired()
+    screen = Screen(own)
+    told = Node("notification", {}, (Node("companion_reg_refresh"),))
+    await screen.linking.renew_secret(told)
+    assert (screen.desk.stage.credentials, screen.desk.store.units) == (own, [])
