@@ -6,6 +6,7 @@ import pytest
 
 from perene.core.events import EventType
 from perene.sim.people import Person
+from perene.supervisor.ports import ReachOutLimited
 from tests.support.world import DESK, World
 
 pytestmark = pytest.mark.requirement("F10")
@@ -74,15 +75,39 @@ async def test_whom_we_write_to_is_given_ours_once_a_week(world: World) -> None:
     assert await write("four") == 2
 
 
-async def test_a_message_without_a_token_where_one_is_wanted_fails_once_and_holds_new_chats(
+async def test_a_message_without_a_token_where_one_is_wanted_fails_once_and_alone(
     world: World,
 ) -> None:
     phone = await world.user.pair()
     world.simulator.require_tokens(phone)
-    stranger = world.simulator.add_contact(name="Stranger")
-    sent = await world.user.send(f"{stranger.account.phone}@s.whatsapp.net", "who are you")
+    sent = await world.user.send(f"{stranger(world)}@s.whatsapp.net", "who are you")
     await world.events.wait(EventType.MESSAGE_FAILED, message_id=sent, error="463")
     await world.events.wait(EventType.SESSION_LIMITED, code="463")
+    await world.events.wait(EventType.SESSION_LIMIT_LIFTED, code="463", by="whatsapp")
+    world.simulator.require_tokens(phone, required=False)
+    other = await world.user.send(f"{stranger(world)}@s.whatsapp.net", "and you")
+    await world.events.wait(EventType.MESSAGE_SENT, message_id=other)
+    assert (await world.perene.accounts.account(DESK)).limits == []
+
+
+async def test_who_keeps_asking_for_463_is_held_over_a_restart_too(world: World) -> None:
+    phone = await world.user.pair()
+    world.simulator.require_tokens(phone)
+    for _ in range(2):
+        since = await world.events.now()
+        await world.user.send(f"{stranger(world)}@s.whatsapp.net", "who are you")
+        await world.events.wait(EventType.SESSION_LIMIT_LIFTED, since=since)
+    await away(world, timedelta(0))
+    sent = await world.user.send(f"{stranger(world)}@s.whatsapp.net", "who are you")
+    await world.events.wait(EventType.SESSION_LIMITED, message_id=sent)
+    await world.settled()
+    with pytest.raises(ReachOutLimited):
+        await world.user.send(f"{stranger(world)}@s.whatsapp.net", "who are you")
+    assert len((await world.perene.accounts.account(DESK)).limits) == 1
+
+
+def stranger(world: World) -> str:
+    return world.simulator.add_contact(name="Stranger").account.phone
 
 
 async def test_notes_to_oneself_and_groups_show_nothing(world: World) -> None:

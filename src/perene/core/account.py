@@ -6,7 +6,7 @@ refused message stays failed, and no new chat is begun before the limit is over.
 other side has written, or in which a message of ours was accepted, are not concerned.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -15,6 +15,9 @@ from typing import Final
 from perene.core.events import Event, EventType, Json
 
 DAY: Final = timedelta(hours=24)
+
+_BELIEVED: Final = 2
+"""Refusals (463) in a day after which WhatsApp is believed that the account is not locked."""
 
 _UNNAMED_BAN: Final = "WhatsApp gave no reason that is known; its terms of service were violated."
 
@@ -46,6 +49,9 @@ LIMIT_MEANINGS: Final[Mapping[str, str]] = {
 2026-05-21; whatsapp-rust src/client/node_io.rs and wacore/src/protocol/nack.rs, 2026-08-21). 463
 says two things, and the refusal does not tell which (Baileys issue 2441, 2026-03-25; whatsmeow
 pull request 1081, 2026-02-16)."""
+
+BY_WHATSAPP: Final = "whatsapp"
+"""Who has lifted a limit, if no person did."""
 
 REACH_OUT_CODES: Final = frozenset({TIME_LOCK, NEW_CHAT_CAP})
 """The codes that concern the account; 479 and 421 concern one message."""
@@ -133,11 +139,16 @@ class Limit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountLimits:
-    """What is known of an account. `started` are the new chats of the last 24 h, oldest first."""
+    """What is known of an account.
+
+    `started` are the new chats of the last 24 h, oldest first; `refused` tells of messages, by
+    their ids, when WhatsApp refused them with 463, for a day, or until a person lifts the limit.
+    """
 
     limit: Limit | None = None
     ban: Ban | None = None
     started: tuple[datetime, ...] = field(default=())
+    refused: Mapping[str, datetime] = field(default_factory=dict[str, datetime])
 
     def held(self, now: datetime) -> Limit | None:
         """Return the limit that forbids new chats at this moment.
@@ -150,6 +161,15 @@ class AccountLimits:
             return None
         astray = not limit.told and limit.at - now > limit.until - limit.at
         return None if astray else limit
+
+    def may_be_unlocked(self, now: datetime) -> bool:
+        """Tell whether WhatsApp is to be believed when it says that the account is not locked.
+
+        Then it was the one message that lacked a privacy token (waha issue 2219, 2026-08-08;
+        evolution-go issue 50, 2026-08-11). When that happens again and again new chats are held all
+        the same: each try makes a lock more likely.
+        """
+        return len(_of_a_day(self.refused.values(), now)) <= _BELIEVED
 
     def banned(self, now: datetime) -> Ban | None:
         """Return the ban that is in force at this moment, as far as is known."""
@@ -208,7 +228,7 @@ def may_start_chat(state: AccountLimits, now: datetime, policy: ReachOutPolicy) 
     held = state.held(now)
     if held is not None:
         return Verdict(refusal=Refusal.LIMITED, retry_after=held.until - now)
-    recent = _recent(state, now)
+    recent = _of_a_day(state.started, now)
     most = policy.new_chats_per_day
     if most and len(recent) >= most:
         return Verdict(refusal=Refusal.ALLOWANCE, retry_after=recent[-most] + DAY - now)
@@ -260,9 +280,13 @@ def step(state: AccountLimits, event: Event) -> AccountLimits:
             if until is None:
                 return state
             code = str(event.payload.get("code", ""))
+            if code == TIME_LOCK and "message_id" in event.payload:
+                state = _refused(state, str(event.payload["message_id"]), event.at)
             return limited(state, code, event.at, until, told=event.payload.get("told") is True)
-        case EventType.SESSION_LIMIT_LIFTED:
+        case EventType.SESSION_LIMIT_LIFTED if event.payload.get("by") == BY_WHATSAPP:
             return lifted(state)
+        case EventType.SESSION_LIMIT_LIFTED:
+            return replace(lifted(state), refused={})
         case EventType.SESSION_BANNED:
             sub_code = event.payload.get("ban_code")
             until = _moment(event.payload.get("until"))
@@ -275,9 +299,15 @@ def step(state: AccountLimits, event: Event) -> AccountLimits:
             return state
 
 
-def _recent(state: AccountLimits, now: datetime) -> tuple[datetime, ...]:
-    # Neither older than a day, nor begun under a clock that was ahead by more.
-    return tuple(at for at in state.started if abs(at - now) < DAY)
+def _refused(state: AccountLimits, message_id: str, at: datetime) -> AccountLimits:
+    # By its id, for what is read in the store may have been told before.
+    lately = {id_: then for id_, then in state.refused.items() if abs(then - at) < DAY}
+    return replace(state, refused=lately | {message_id: at})
+
+
+def _of_a_day(moments: Iterable[datetime], now: datetime) -> tuple[datetime, ...]:
+    # Neither older than a day, nor of a clock that was ahead by more.
+    return tuple(at for at in moments if abs(at - now) < DAY)
 
 
 def _moment(value: Json) -> datetime | None:

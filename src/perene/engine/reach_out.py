@@ -5,6 +5,7 @@ worse (docs/reference/protocol.md §2). So what is still queued for people who h
 refused here as soon as the first refusal comes, without being sent.
 """
 
+import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
@@ -12,6 +13,7 @@ from typing import Any, Final, cast
 import structlog
 
 from perene.core.account import (
+    BY_WHATSAPP,
     NEW_CHAT_CAP,
     REACH_OUT_CODES,
     TIME_LOCK,
@@ -20,6 +22,7 @@ from perene.core.account import (
     limit_event,
     step,
 )
+from perene.core.clock import happens_within
 from perene.core.events import Event, EventType, Json
 from perene.core.messages import Message
 from perene.engine.draft import Draft
@@ -44,6 +47,9 @@ _CAPPED: Final = "CAPPED"
 
 _LONGEST: Final = timedelta(days=366)
 
+_WAIT_S: Final = 5.0
+"""How long a message waits to hear whether its account is limited."""
+
 
 class ReachOut:
     """The limits of one account, for one connection.
@@ -64,13 +70,15 @@ class ReachOut:
         self._own: list[Event] = []
         """What this connection was told itself, and has not read in the store yet."""
         self._asking = False
+        self._heard = asyncio.Event()
+        """Set when a question about the time lock is over."""
 
     async def recall(self) -> None:
         """Learn from the store what was said of limits since it was last asked."""
         history = await self._stage.store.limit_history(self._position)
         self._position = history.position
-        read = {(event.type, event.at) for event in history.events}
-        self._own = [event for event in self._own if (event.type, event.at) not in read]
+        read = {event.id for event in history.events}
+        self._own = [event for event in self._own if event.id not in read]
         # What is still on its way to the store comes behind all that is there: a person may have
         # lifted the limit before it was set anew.
         for event in (*history.events, *self._own):
@@ -92,6 +100,9 @@ class ReachOut:
             return True
         if await self._stage.store.chat_standing(str(chat)) is ChatStanding.ESTABLISHED:
             return True
+        if self._asking:
+            # It may be no limit of the account.
+            await happens_within(self._clock, self._heard, _WAIT_S)
         # A person may have lifted the limit since.
         await self.recall()
         return self._limits.held(now) is None
@@ -104,6 +115,7 @@ class ReachOut:
         self._take(event)
         if not self._asking:
             self._asking = self._later(self._ask)
+            self._heard.clear()
         return event
 
     async def notice(self, node: Node) -> None:
@@ -123,21 +135,28 @@ class ReachOut:
                 await self._tell(event)
 
     async def _ask(self) -> None:
-        """Ask how long the time lock lasts; without an answer our own hold stands."""
+        """Ask about a time lock after a refusal; without an answer our own hold stands."""
+        try:
+            await self._learn_of_lock()
+        finally:
+            self._asking = False
+            self._heard.set()
+
+    async def _learn_of_lock(self) -> None:
         question = Node("query", {"query_id": QUERY_ID}, b'{"variables":{}}')
         try:
             answer = await self._queries.ask("w:mex", "get", question)
         except (QueryFailed, QueryTimedOut):
             return
-        finally:
-            self._asking = False
         found = answer.child("result")
         lock = {} if found is None else _object(_data(found).get(_LOCK_ANSWER))
-        # "Not locked" does not lift the hold: the refusal has just said otherwise.
-        if lock.get("is_active") is True:
-            event = self._lock_event(lock)
-            if event is not None:
-                await self._tell(event)
+        if lock.get("is_active") is False:
+            # Messages of earlier connections may have been refused, too.
+            await self.recall()
+            if not self._limits.may_be_unlocked(self._clock.now()):
+                return
+        if "is_active" in lock and (event := self._lock_event(lock)) is not None:
+            await self._tell(event)
 
     def _lock_event(self, value: Any) -> Event | None:
         lock = _object(value)
@@ -171,7 +190,7 @@ class ReachOut:
         limit = self._limits.limit
         if limit is None or limit.code != code:
             return None
-        payload: dict[str, Json] = {"code": code, "by": "whatsapp"}
+        payload: dict[str, Json] = {"code": code, "by": BY_WHATSAPP}
         return Event(type=EventType.SESSION_LIMIT_LIFTED, at=self._clock.now(), payload=payload)
 
     async def _tell(self, event: Event) -> None:

@@ -153,7 +153,7 @@ def test_no_sequence_breaks_the_pace_and_every_refusal_ends_when_it_says(
 
 def test_the_state_comes_back_from_stored_events() -> None:
     state = step(AccountLimits(), limit_event("463", NOW, hold=DAY, message_id="A"))
-    assert state == limited(AccountLimits(), "463", NOW, NOW + DAY)
+    assert state == limited(AccountLimits(refused={"A": NOW}), "463", NOW, NOW + DAY)
     told = limit_event("463", NOW + MINUTE, hold=DAY, told_until=NOW + 9 * DAY)
     state = step(state, told)
     assert state.limit is not None

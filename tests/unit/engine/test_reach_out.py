@@ -1,5 +1,6 @@
 """What WhatsApp says of a limit is understood, and nonsense changes nothing."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from datetime import timedelta
@@ -21,6 +22,7 @@ pytestmark = pytest.mark.requirement("F10")
 
 HOUR = timedelta(hours=1)
 LOCK = "xwa2_notify_account_reachout_timelock"
+UNLOCKED = {"is_active": False, "enforcement_type": "DEFAULT"}
 CAP = "xwa2_notify_new_chat_messages_capping_info_update"
 
 
@@ -60,6 +62,14 @@ class Account:
     async def notice(self, **data: object) -> None:
         content = json.dumps({"data": data}).encode()
         await self.reach_out.notice(Node("notification", {}, (Node("update", {}, content),)))
+
+    async def refused(self, message_id: str, code: str = "463") -> Event:
+        """Let a message be refused, and hear what is said of it; return the event, stored."""
+        event = self.reach_out.refused(code, message_id)
+        assert event is not None
+        self.stored(event)
+        await self.later.work()
+        return event
 
     async def may_write(self, chat: str = "222222222222@lid") -> bool:
         return await self.reach_out.may_send(to(chat))
@@ -153,15 +163,74 @@ async def test_after_a_refusal_the_server_is_asked_how_long_it_lasts() -> None:
     assert await account.may_write()
 
 
-@pytest.mark.parametrize("lock", [None, {"is_active": False}, {}], ids=["silent", "no", "empty"])
+@pytest.mark.parametrize(
+    ("lock", "code"),
+    [(None, "463"), ({}, "463"), ({"enforcement_type": "DEFAULT"}, "463"), (UNLOCKED, "475")],
+    ids=["silent", "empty", "beside the point", "of another limit"],
+)
 async def test_without_such_an_answer_our_own_hold_stands(
-    lock: Mapping[str, object] | None,
+    lock: Mapping[str, object] | None, code: str
 ) -> None:
     account = Account(lock)
-    account.reach_out.refused("475", "A")
-    await account.later.work()
-    assert account.events == []
+    refused = await account.refused("A", code)
+    assert account.events == [refused]
     assert not await account.may_write()
+
+
+async def test_a_refusal_by_an_account_that_is_not_locked_concerns_one_person() -> None:
+    account = Account(UNLOCKED)
+    refused = await account.refused("A")
+    assert account.events[0] == refused
+    [lifted] = account.events[1:]
+    assert lifted.type is EventType.SESSION_LIMIT_LIFTED
+    assert lifted.payload == {"code": "463", "by": "whatsapp"}
+    assert await account.may_write()
+
+
+async def test_what_is_to_be_sent_meanwhile_waits_for_the_answer() -> None:
+    account = Account(UNLOCKED)
+    refused = account.reach_out.refused("463", "A")
+    assert refused is not None
+    account.stored(refused)
+    writing = asyncio.create_task(account.may_write())
+    await account.clock.until_asleep(5)
+    assert not writing.done()
+    await account.later.work()
+    assert await writing
+
+
+async def test_an_answer_that_does_not_come_is_not_waited_for_long() -> None:
+    account = Account(UNLOCKED)
+    account.reach_out.refused("463", "A")
+    writing = asyncio.create_task(account.may_write())
+    await account.clock.until_asleep(5)
+    await account.clock.advance(5)
+    assert not await writing
+
+
+async def test_who_is_refused_again_and_again_is_held_whatever_is_said_of_a_lock() -> None:
+    account = Account(UNLOCKED)
+    for message_id in ("A", "A", "B"):
+        await account.refused(message_id)
+        assert await account.may_write()
+    await account.clock.advance(3600)
+    await account.refused("C")
+    assert not await account.may_write()
+    await account.clock.advance(24 * 3600)
+    await account.refused("D")
+    assert await account.may_write()
+
+
+async def test_a_person_who_lifts_the_limit_lifts_what_led_to_it() -> None:
+    account = Account(UNLOCKED)
+    for message_id in ("A", "B", "C"):
+        await account.refused(message_id)
+    assert not await account.may_write()
+    await account.clock.advance(1)
+    account.stored(lift())
+    assert await account.may_write()
+    await account.refused("D")
+    assert await account.may_write()
 
 
 async def test_the_next_refusal_asks_when_there_was_no_room_for_the_question() -> None:
@@ -183,7 +252,7 @@ async def test_other_refusals_do_not_limit_the_account(code: str) -> None:
 
 async def test_under_a_limit_groups_oneself_and_who_answered_are_written_to() -> None:
     account = Account()
-    account.reach_out.refused("463", "A")
+    await account.refused("A")
     assert not await account.may_write()
     assert await account.may_write("123-456@g.us")
     assert await account.may_write(OWN_LID.replace(":3", ""))
@@ -194,13 +263,12 @@ async def test_under_a_limit_groups_oneself_and_who_answered_are_written_to() ->
 async def test_what_is_lifted_is_not_what_was_refused_since() -> None:
     """The refusal is still on its way to the store, which holds what a person has lifted."""
     account = Account()
-    earlier = account.reach_out.refused("463", "A")
-    assert earlier is not None
-    account.stored(earlier)
+    await account.refused("A")
     account.stored(lift())
     await account.clock.advance(1)
     again = account.reach_out.refused("463", "B")
     assert again is not None
+    await account.later.work()
     assert not await account.may_write()
     account.stored(again)
     assert not await account.may_write()
