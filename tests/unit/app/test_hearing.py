@@ -93,6 +93,9 @@ async def test_what_was_learned_is_stored_every_quarter_of_an_hour_and_taken_up_
     await again.load()
     assert again.of(ANA).serialize() == hearings.of(ANA).serialize()
     assert again.of(ANA).serialize() != HearingMemory().serialize()
+    shelf.saves.clear()
+    await again.save()
+    assert shelf.saves == [], "what was read is not stored again"
 
 
 async def test_what_did_not_change_is_not_stored_again_and_much_is_stored_bit_by_bit() -> None:
@@ -176,24 +179,31 @@ async def test_what_makes_no_sense_is_told_once_and_learned_anew() -> None:
         assert shelf.kept[ANA] == hearings.of(ANA).serialize()
 
 
-async def test_who_is_made_anew_takes_nothing_of_who_was_deleted_under_the_same_name() -> None:
+@pytest.mark.parametrize("anew", [False, True])
+async def test_who_is_deleted_while_memories_are_read_leaves_nothing_behind(anew: bool) -> None:
     clock, shelf = VirtualClock(), Shelf()
-    kept = await learned_by(shelf, ANA)
+    kept = await learned_by(shelf, ANA, BEN, CAIO)
     shelf.failing = True
     hearings = Hearings(shelf, clock)
     await hearings.load()
     shelf.failing = False
-    hearings.of(ANA)
+    for session in kept:
+        hearings.of(session)
 
-    def make_anew() -> None:
-        shelf.kept.pop(ANA, None)
-        hearings.forget(ANA)
-        hearings.of(ANA)
+    def delete() -> None:
+        for session in (ANA, BEN):
+            shelf.kept.pop(session, None)
+            hearings.forget(session)
+            if anew:
+                hearings.of(session)
         shelf.meanwhile = None
 
-    shelf.meanwhile = make_anew
+    shelf.meanwhile = delete
     await live(hearings, clock, rounds=2)
-    assert hearings.of(ANA).serialize() == HearingMemory().serialize() != kept[ANA]
+    assert hearings.of(CAIO).serialize() == kept[CAIO]
+    assert (set(shelf.kept) == set(kept)) is anew
+    for session in (ANA, BEN):
+        assert hearings.of(session).serialize() == HearingMemory().serialize()
 
 
 async def test_a_forgotten_session_is_not_stored_again() -> None:

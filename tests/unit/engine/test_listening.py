@@ -137,6 +137,7 @@ def stanza(tag: str, **attrs: str) -> Node:
         (stanza("receipt"), [Heard(kind=StanzaKind.RECEIPT)]),
         (stanza("receipt", type="peer_msg"), [Heard(kind=StanzaKind.PHONE)]),
         (stanza("notification"), [Heard(kind=StanzaKind.NOTIFICATION)]),
+        (stanza("notification", category="peer"), [Heard(kind=StanzaKind.NOTIFICATION)]),
         (stanza("call"), [Heard(kind=StanzaKind.CALL)]),
         (stanza("presence"), [Heard(kind=StanzaKind.OTHER)]),
         (stanza("chatstate"), [Heard(kind=StanzaKind.OTHER)]),

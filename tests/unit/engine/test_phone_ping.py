@@ -7,8 +7,9 @@ from typing import cast
 import pytest
 
 from perene.core.errors import UnreadableState
-from perene.core.unit import PeerMessage
+from perene.core.unit import AddressPair, PeerMessage
 from perene.crypto import KeyPair
+from perene.engine.addresses import signal_address
 from perene.engine.answers import Answers
 from perene.engine.channel import Channel
 from perene.engine.errors import QueryFailed
@@ -31,6 +32,7 @@ from perene.signal import (
 )
 from perene.signal.address import Address
 from perene.sim.stanzas import bundle_nodes
+from perene.wire.jid import Jid
 from perene.wire.node import Node
 from perene.wire.proto import wa_pb2
 from tests.support.virtual_clock import VirtualClock
@@ -149,7 +151,7 @@ async def pinging() -> AsyncIterator[Pinging]:
 
 async def test_the_request_is_a_peer_message_to_the_phone_alone(pinging: Pinging) -> None:
     pinging.phone.meet(pinging.stage)
-    await pinging.ping.send()
+    assert await pinging.ping.send()
     (stanza,) = await pinging.wire.until(1)
     assert stanza.tag == "message"
     assert dict(stanza.attrs) == {
@@ -173,6 +175,7 @@ async def test_the_newest_key_is_asked_for(pinging: Pinging) -> None:
 async def test_shares_without_a_key_are_passed_over(pinging: Pinging) -> None:
     pinging.keep((b"held", b"k", 1))
     pinging.keep((b"refused", b"", 2))
+    pinging.keep((b"", b"k", 3))
     pinging.keep()
     pinging.store.from_own_devices.append(PeerMessage(id="X", kind=KEY_SHARE, body=b"\xff"))
     pinging.store.from_own_devices.append(PeerMessage(id="Y", kind="other", body=b""))
@@ -223,6 +226,19 @@ async def test_a_phone_without_a_ratchet_is_met_by_its_bundle(pinging: Pinging) 
     assert str(ADDRESS) in pinging.store.ratchet_rows
 
 
+async def test_a_phone_whose_other_address_only_the_store_knows_is_met_under_that(
+    pinging: Pinging,
+) -> None:
+    pinging.store.pairs.append(AddressPair(lid="100000000000001@lid", pn=PHONE))
+    pinging.phone.meet(pinging.stage)
+    by_lid = str(signal_address(Jid.parse("100000000000001@lid")))
+    pinging.stage.ratchets[by_lid] = pinging.stage.ratchets.pop(str(ADDRESS))
+    await pinging.ping.send()
+    (stanza,) = await pinging.wire.until(1)
+    assert stanza.attr("to") == PHONE
+    pinging.phone.open(stanza.need("enc"))
+
+
 async def test_a_ratchet_that_began_while_the_bundle_came_is_kept(pinging: Pinging) -> None:
     other = Phone()
     sending = asyncio.create_task(pinging.ping.send())
@@ -255,7 +271,7 @@ async def test_a_phone_without_usable_keys_is_left_alone(pinging: Pinging, forge
         pinging.give_bundle(pinging.phone.bundle)
     else:
         pinging.give(Node("list", {}, (Node("user", {"jid": PHONE}, (Node("error"),)),)))
-    await sending
+    assert not await sending
     assert pinging.store.units == []
     assert not pinging.stage.lock.locked()
 

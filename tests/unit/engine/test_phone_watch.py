@@ -92,6 +92,15 @@ def test_nothing_is_seen_before_a_phone_is_known() -> None:
     assert watched.seen == []
 
 
+def test_an_account_whose_lid_is_not_known_yet_has_a_phone_all_the_same() -> None:
+    watched = Watched(Credentials.create().changed(pn="15550000001:3@s.whatsapp.net"))
+    watched.took("message", {"from": PHONE_LID})
+    watched.took("message", {"from": FRIEND})
+    assert watched.seen == []
+    watched.took("message")
+    assert watched.seen == [START]
+
+
 def test_a_queued_stanza_tells_of_when_it_was_sent(watched: Watched) -> None:
     three_days_ago = START - timedelta(days=3)
     watched.took("message", {"offline": "1"}, at=three_days_ago)
