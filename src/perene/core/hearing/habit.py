@@ -212,6 +212,8 @@ class Habit:
             return self  # most silences; what may be counted on is less still
         days, weeks = self.days, self.weeks
         if usual > _TOO_LONG * self.clump:
+            # Twice, if the phone answered twice in a half hour: to mark it once was measured, and
+            # brought false alarms (docs/decisions/0006-deaf-connections.md).
             marks = self._away(max(begin, _hours(known_to)), finish)
             days, weeks = days.marked(marks), weeks.marked(marks)
         clump, long_silences = self.clump, self.long_silences
