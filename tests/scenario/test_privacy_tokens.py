@@ -55,6 +55,33 @@ async def test_tokens_survive_a_restart_and_age_away_after_four_weeks(world: Wor
     assert (events["tokens_shown"], events["wrong_tokens_shown"]) == (1, 0)
 
 
+async def test_an_old_token_is_shown_for_as_long_as_whatsapp_says(world: World) -> None:
+    phone, ana = await met(world)
+    world.simulator.require_tokens(phone, weeks=26)
+    to = f"{ana.account.phone}@s.whatsapp.net"
+    for text in ("one", "two"):
+        await away(world, timedelta(weeks=12))
+        sent = await world.user.send(to, text)
+        await world.events.wait(EventType.MESSAGE_SENT, message_id=sent)
+    await away(world, timedelta(weeks=3))
+    sent = await world.user.send(to, "three")
+    await world.events.wait(EventType.MESSAGE_FAILED, message_id=sent, error="463")
+
+
+async def test_the_life_of_tokens_is_asked_for_only_if_one_is_old(world: World) -> None:
+    _, ana = await met(world)
+    events = world.simulator.evidence.events
+    to = f"{ana.account.phone}@s.whatsapp.net"
+    sent = await world.user.send(to, "one")
+    await world.events.wait(EventType.MESSAGE_SENT, message_id=sent)
+    assert (events["tokens_shown"], events["props_queries"]) == (1, 0)
+    await away(world, timedelta(weeks=5))
+    for text in ("two", "three"):
+        sent = await world.user.send(to, text)
+        await world.events.wait(EventType.MESSAGE_SENT, message_id=sent)
+    assert (events["tokens_shown"], events["props_queries"]) == (1, 1)
+
+
 async def test_whom_we_write_to_is_given_ours_once_a_week(world: World) -> None:
     phone, ana = await met(world)
     to = f"{ana.account.phone}@s.whatsapp.net"

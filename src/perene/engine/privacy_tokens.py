@@ -13,10 +13,11 @@ from typing import Final
 
 import structlog
 
-from perene.core.privacy_tokens import PrivacyToken
+from perene.core.privacy_tokens import PrivacyToken, TokenLife
 from perene.engine.draft import Draft
 from perene.engine.errors import QueryFailed, QueryTimedOut
 from perene.engine.line import Line
+from perene.engine.server_props import ServerProps
 from perene.engine.stanza import small_number
 from perene.wire.jid import Jid
 from perene.wire.node import Node
@@ -26,6 +27,11 @@ log = structlog.stdlib.get_logger()
 _KIND: Final = "trusted_contact"
 _REMEMBERED: Final = 1000
 """People whose tokens a connection keeps at hand; of others the store is asked."""
+
+_BUCKET_PROP: Final = 865
+_BUCKETS_PROP: Final = 909
+"""Names of what the server sets for a token's life (whatsapp-rust wacore/src/iq/abprops.rs,
+2026-08-21)."""
 
 _LONGEST: Final = 512
 _LATEST: Final = 2**33
@@ -40,6 +46,7 @@ class PrivacyTokens:
         self._queries = line.queries
         self._clock = line.clock
         self._later = line.later
+        self._props = ServerProps(line.queries, line.clock)
         self._known: OrderedDict[str, PrivacyToken] = OrderedDict()
         self._giving: set[str] = set()
 
@@ -53,12 +60,20 @@ class PrivacyTokens:
     async def shown_to(self, chat: Jid) -> tuple[Node, ...]:
         """Return the node that a message to a chat carries, if any.
 
-        The address book must know the chat.
+        The address book must know the chat. The server is asked how long tokens are good if that
+        one is old.
         """
         if not self._concerns(chat):
             return ()
-        token = (await self._of(chat)).usable(self._clock.now())
+        known, now = await self._of(chat), self._clock.now()
+        token = known.usable(now)
+        if token is None and known.token:
+            token = known.usable(now, await self._life())
         return () if token is None else (Node("tctoken", {}, token),)
+
+    async def _life(self) -> TokenLife:
+        told = await self._props.numbers()
+        return TokenLife.told(told.get(_BUCKET_PROP), told.get(_BUCKETS_PROP))
 
     async def wrote_to(self, chat: Jid) -> None:
         """A message goes to a chat: give ours, too, if it is due."""

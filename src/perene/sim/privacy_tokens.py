@@ -16,6 +16,9 @@ from perene.wire.node import Node
 
 MISSING: Final = 463
 _KIND: Final = "trusted_contact"
+_WEEK_S: Final = 7 * 86_400
+_WEEKS: Final = 4
+_WEEKS_PROP: Final = "909"
 
 
 class World(Protocol):
@@ -26,6 +29,9 @@ class World(Protocol):
 
     @property
     def evidence(self) -> Evidence: ...
+
+    @property
+    def unix(self) -> str: ...
 
     def notify(
         self,
@@ -49,7 +55,10 @@ class PrivacyTokens:
 
     def __init__(self) -> None:
         self.in_use = False
-        self._given: dict[tuple[str, str], bytes] = {}
+        self.weeks: int | None = None
+        """How long a token is good, if not as clients take it to be."""
+        self._given: dict[tuple[str, str], tuple[bytes, int]] = {}
+        """A token and when it was given, by giver and taker."""
         self.wanted: set[str] = set()
         """Numbers whose companions are refused with 463 when they show no token."""
 
@@ -59,7 +68,8 @@ class PrivacyTokens:
             return
         number = len(self._given)
         seed = f"{giver.phone} {taker.phone} {time} {number}"
-        token = self._given[giver.phone, taker.phone] = hashlib.sha256(seed.encode()).digest()[:16]
+        token = hashlib.sha256(seed.encode()).digest()[:16]
+        self._given[giver.phone, taker.phone] = token, int(world.unix)
         world.evidence.events["privacy_tokens_given"] += 1
         for companion in taker.companions:
             own = str(companion.jid("pn"))
@@ -80,14 +90,25 @@ class PrivacyTokens:
             if child.attrs.get("type") == _KIND and taker is not None:
                 self.give(world, giver, taker, child.attr("t"))
 
+    def props(self) -> tuple[Node, ...]:
+        """Return the properties that tell clients how long a token is good."""
+        if self.weeks is None:
+            return ()
+        return (Node("prop", {"config_code": _WEEKS_PROP, "config_value": str(self.weeks)}),)
+
     def knows(self, giver: Account, taker: Account) -> bool:
         """Tell whether one has given another a token."""
         return (giver.phone, taker.phone) in self._given
 
     def passes(self, world: World, sender: Account, to: Account, shown: Node | None) -> bool:
         """Tell whether a companion's message to somebody may pass."""
-        right = self._given.get((to.phone, sender.phone))
-        good = shown is not None and shown.data == right
+        good = shown is not None and shown.data == self._good(world, to, sender)
         if shown is not None:
             world.evidence.events["tokens_shown" if good else "wrong_tokens_shown"] += 1
         return good or sender is to or sender.phone not in self.wanted
+
+    def _good(self, world: World, giver: Account, taker: Account) -> bytes | None:
+        """Return the token that one has given another, while it is good."""
+        token, at = self._given.get((giver.phone, taker.phone), (None, 0))
+        age = int(world.unix) // _WEEK_S - at // _WEEK_S
+        return token if age < (self.weeks or _WEEKS) else None

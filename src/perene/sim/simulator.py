@@ -271,14 +271,20 @@ class Simulator:
             for companion in self.person(phone).account.companions:
                 self.world.notify(companion, "mex", child=notice(lock))
 
-    def require_tokens(self, phone: str, required: bool = True) -> None:
+    def require_tokens(
+        self, phone: str, required: bool = True, *, weeks: int | None = None
+    ) -> None:
         """Refuse a number's companions with 463 when they show no token of whom they write to."""
-        self.use_tokens()
+        self.use_tokens(weeks=weeks)
         (self.world.tokens.wanted.add if required else self.world.tokens.wanted.discard)(phone)
 
-    def use_tokens(self) -> None:
-        """Let phones give a privacy token with their first message, and pass companions' on."""
+    def use_tokens(self, *, weeks: int | None = None) -> None:
+        """Let phones give a privacy token with their first message, and pass companions' on.
+
+        They are good for four weeks, or as many as the clients are told.
+        """
         self.world.tokens.in_use = True
+        self.world.tokens.weeks = weeks or self.world.tokens.weeks
 
     def unlink(self, phone: str, number: int | None = None) -> None:
         """Unlink a companion: its stream ends as device_removed, its next login fails with 401."""

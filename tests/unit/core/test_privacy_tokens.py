@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from perene.core.privacy_tokens import PrivacyToken
+from perene.core.privacy_tokens import PrivacyToken, TokenLife
 
 WEEK = timedelta(days=7)
 MONDAY = datetime.fromtimestamp(2900 * 7 * 86_400, UTC)
@@ -17,6 +17,30 @@ pytestmark = pytest.mark.requirement("F10")
 def test_a_token_is_good_in_its_week_and_the_three_after() -> None:
     assert TOKEN.usable(MONDAY + 4 * WEEK - timedelta(seconds=1)) == b"t"
     assert TOKEN.usable(MONDAY + 4 * WEEK) is None
+
+
+def test_a_token_is_good_for_as_long_as_the_server_says() -> None:
+    life = TokenLife.told(86_400, 26)
+    assert TOKEN.usable(MONDAY + timedelta(days=29) - timedelta(seconds=1), life) == b"t"
+    assert TOKEN.usable(MONDAY + timedelta(days=29), life) is None
+
+
+@pytest.mark.parametrize(
+    ("told", "life"),
+    [
+        ((None, None), (604_800, 4)),
+        ((604_800, 26), (604_800, 26)),
+        ((366 * 86_400, 520), (366 * 86_400, 520)),
+        ((0, 0), (604_800, 4)),
+        ((366 * 86_400 + 1, 521), (604_800, 4)),
+        ((1, 1), (1, 1)),
+    ],
+)
+def test_what_the_server_does_not_say_or_makes_no_sense_is_as_usual(
+    told: tuple[int | None, int | None], life: tuple[int, int]
+) -> None:
+    found = TokenLife.told(*told)
+    assert (found.bucket_s, found.buckets) == life
 
 
 def test_nothing_is_shown_where_nothing_was_given() -> None:

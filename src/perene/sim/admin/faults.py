@@ -78,5 +78,5 @@ async def limit(form: forms.NewLimit, simulator: Running) -> Json:
 @router.post("/privacy-tokens")
 async def privacy_tokens(form: forms.TokenRule, simulator: Running) -> Json:
     """Refuse a number's messages with 463 unless they show the token of whom they go to."""
-    simulator.require_tokens(form.phone, form.required)
+    simulator.require_tokens(form.phone, form.required, weeks=form.weeks)
     return {"phone": form.phone, "required": form.required}

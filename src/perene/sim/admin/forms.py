@@ -116,10 +116,11 @@ class NewLimit(Form):
 
 
 class TokenRule(Form):
-    """Whether a number's messages need privacy tokens."""
+    """Whether a number's messages need privacy tokens, and how long any token is good."""
 
     phone: str
     required: bool = True
+    weeks: int | None = Field(default=None, ge=1, le=520)
 
 
 class NewBan(Form):

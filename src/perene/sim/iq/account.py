@@ -34,9 +34,10 @@ class AccountService:
         return result(iq)
 
     def props(self, session: Session, iq: Node) -> Node:
-        """`abt`: experiments, of which there are none."""
+        """`abt`: what is set for clients: how long privacy tokens are good, if anything."""
+        self._world.evidence.events["props_queries"] += 1
         attrs = {"protocol": "1", "ab_key": "sim", "hash": "sim", "refresh": "86400"}
-        return result(iq, Node("props", attrs))
+        return result(iq, Node("props", attrs, self._world.tokens.props() or None))
 
     def blocklist(self, session: Session, iq: Node) -> Node:
         """`blocklist`: get, block, unblock."""
