@@ -5,6 +5,7 @@ import os
 import sqlite3
 import stat
 import threading
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,6 +33,16 @@ def set_counter(connection: Connection, name: str, value: int) -> None:
 def counters(connection: Connection) -> dict[str, int]:
     table = schema.counters.c
     return {row.name: row.value for row in connection.execute(select(table.name, table.value))}
+
+
+async def test_what_the_database_refuses_is_told_without_the_row(store: Store) -> None:
+    """Rows hold numbers of people."""
+    number = "5511987650001"
+    await store.database.write(set_counter, number, 1)
+    with pytest.raises(StorageError) as refused:
+        await store.database.write(set_counter, number, 2)
+    assert "IntegrityError" in "".join(traceback.format_exception(refused.value))
+    assert number not in "".join(traceback.format_exception(refused.value))
 
 
 async def test_a_write_is_committed_when_it_returns(

@@ -8,7 +8,14 @@ import pytest
 from sqlalchemy import create_engine, exc
 
 from perene.core.errors import StorageError, StorageUnavailable
-from perene.store.failures import classify, is_damage, is_spoilt, refusal
+from perene.store.failures import (
+    classify,
+    is_damage,
+    is_database_error,
+    is_locked,
+    is_spoilt,
+    refusal,
+)
 
 
 def by_server(state: str) -> psycopg.Error:
@@ -190,6 +197,12 @@ def test_what_sqlite_cannot_do_for_a_time_is_waited_for(name: str, reason: str) 
     assert f"({reason}, {name})" in str(found)
 
 
+def test_what_there_are_no_words_for_is_told_by_its_name() -> None:
+    found = classify(wrapped(by_sqlite("SQLITE_PROTOCOL")))
+    assert isinstance(found, StorageUnavailable)
+    assert "(SQLITE_PROTOCOL)" in str(found)
+
+
 def test_what_sqlite_has_no_name_for_may_pass_too() -> None:
     found = classify(sqlite3.OperationalError("something"))
     assert isinstance(found, StorageUnavailable)
@@ -220,18 +233,21 @@ def test_a_damaged_text_is_told_without_the_text() -> None:
 
 
 @pytest.mark.parametrize(
-    "error",
+    ("error", "told"),
     [
-        by_sqlite("SQLITE_ERROR"),
-        by_sqlite("SQLITE_CONSTRAINT_UNIQUE", sqlite3.IntegrityError),
-        sqlite3.ProgrammingError("closed"),
+        (by_sqlite("SQLITE_ERROR"), "SQLITE_ERROR"),
+        (
+            by_sqlite("SQLITE_CONSTRAINT_UNIQUE", sqlite3.IntegrityError),
+            "SQLITE_CONSTRAINT_UNIQUE",
+        ),
+        (sqlite3.ProgrammingError("closed"), "ProgrammingError"),
     ],
 )
-def test_what_sqlite_will_never_do_is_not_waited_for(error: sqlite3.Error) -> None:
+def test_what_sqlite_will_never_do_is_not_waited_for(error: sqlite3.Error, told: str) -> None:
     assert not is_damage(error)
     found = classify(wrapped(error))
     assert not isinstance(found, StorageUnavailable)
-    assert "refused a statement" in str(found)
+    assert f"refused a statement ({told})" in str(found)
 
 
 # --- SQLAlchemy -----------------------------------------------------------------------------------
@@ -252,3 +268,28 @@ def test_what_sqlalchemy_refuses_by_itself_is_a_bug() -> None:
     found = classify(exc.ArgumentError("not a statement"))
     assert type(found) is StorageError
     assert str(found) == "the database layer failed: ArgumentError"
+
+
+# --- All of them ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "locked"),
+    [
+        (by_sqlite("SQLITE_BUSY"), True),
+        (by_sqlite("SQLITE_BUSY_SNAPSHOT"), True),
+        (by_sqlite("SQLITE_FULL"), False),
+        (by_server("55P03"), True),
+        (by_server("57014"), False),
+    ],
+)
+def test_what_somebody_else_keeps_locked_is_known_as_such(error: Exception, locked: bool) -> None:
+    for one in (error, wrapped(error)):
+        assert is_locked(one) is locked
+        assert is_database_error(one)
+
+
+def test_errors_of_the_database_are_those_of_drivers_and_of_sqlalchemy() -> None:
+    assert is_database_error(exc.ArgumentError("not a statement"))
+    assert not is_database_error(StorageError("ours"))
+    assert not is_database_error(OSError("the system's"))

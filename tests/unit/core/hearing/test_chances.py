@@ -1,5 +1,6 @@
 """How much a missing answer is worth, learned from answers."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -35,6 +36,15 @@ def test_who_never_answers_is_not_missed() -> None:
     assert chance.nats < 0.1
 
 
+@pytest.mark.parametrize("answered", [False, True])
+def test_nobody_is_taken_to_answer_always_or_never(answered: bool) -> None:
+    chance = Chance(answered=1.0, missed=1.0)
+    for _ in range(10_000):
+        chance = chance.after(answered=answered)
+    surprised = chance.after(answered=not answered)
+    assert min(surprised.answered, surprised.missed) == pytest.approx(1.05)
+
+
 def trial(replies: Replies, now: datetime, *, receipt: bool) -> Replies:
     """Send a message, and let its time pass."""
     replies = replies.sent(now)
@@ -61,12 +71,41 @@ def test_a_missing_receipt_is_learned_once_something_was_heard() -> None:
     assert replies.first == Replies().first
     heard = replies.heard()
     assert heard.nats == 0.0
-    assert heard.first.missed > Replies().first.missed
+    assert (heard.first, heard.next) == (
+        Replies().first.after(answered=False),
+        Replies().next,
+    )
+    assert heard.heard() == heard, "once"
 
 
 def test_a_missing_receipt_of_a_connection_that_was_deaf_is_not_learned() -> None:
     replies = trial(Replies(), START, receipt=False)
     assert replies.forgotten() == Replies()
+
+
+@pytest.mark.parametrize("away", [False, True])
+def test_each_missing_receipt_counts_and_the_first_by_whether_one_was_missing_before(
+    away: bool,
+) -> None:
+    replies = replace(Replies(), next=Chance(answered=5.0, missed=2.0), failed_last=away)
+    for number in range(3):
+        replies = trial(replies, START + number * WITHIN, receipt=False)
+    first = replies.next if away else replies.first
+    assert replies.nats == pytest.approx(first.nats + 2 * replies.next.nats)
+
+
+def test_another_connection_awaits_no_receipt_of_the_one_before() -> None:
+    assert Replies().sent(START).forgotten() == Replies()
+    missed = trial(Replies(), START, receipt=False)
+    assert missed.sent(START).interrupted() == missed, "what was missed is to be explained yet"
+
+
+def test_a_peer_that_is_back_is_expected_to_answer_again() -> None:
+    away = trial(Replies(), START, receipt=False).heard()
+    assert away.failed_last
+    back = trial(away, START, receipt=True)
+    assert back.next.answered > away.next.answered
+    assert not back.failed_last
 
 
 def test_many_messages_at_once_are_one_trial() -> None:

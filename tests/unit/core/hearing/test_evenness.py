@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from perene.core.hearing.evenness import Evenness, Tally
+from perene.core.hearing.evenness import LEAST_VARIANCE, Evenness, Tally
 
 pytestmark = pytest.mark.requirement("F3")
 
@@ -74,3 +74,28 @@ def test_being_away_and_a_single_outlier_say_little() -> None:
 
 def test_more_than_that_is_never_believed() -> None:
     assert of_late(UNEVEN, 10_000, 1).level(1.0) == 4.0
+
+
+def test_a_session_that_is_even_no_longer_is_known_to_be_so_in_some_weeks() -> None:
+    known = Evenness()
+    for _ in range(3000):
+        known = known.after(100.0, 100.0, 1.0)
+    for number in range(400):
+        known = known.after(150.0 if number % 2 else 50.0, 100.0, 1.0)
+    assert known.variance > 0.1
+
+
+def test_no_session_is_taken_to_be_so_even_that_nothing_is_chance() -> None:
+    known = Evenness()
+    for _ in range(1000):
+        known = known.after(100.0, 100.0, 1.0)
+    assert known.variance == LEAST_VARIANCE
+
+
+def test_what_comes_in_bursts_is_counted_in_bursts() -> None:
+    clump = 30.0
+    known = UNEVEN.went_by(0.1, 300.0, 600.0, clump)
+    assert known.known(clump) == UNEVEN.known(clump) + 20, "as many as there were bursts"
+    assert known.went_by(0.1, 100.0, 100.0, clump).level(clump) > 1.3, "they are of late still"
+    assert known.after(250.0, 200.0, clump) == known, "so few say nothing"
+    assert of_late(EVEN, 30, 600).level(clump) == pytest.approx(60 / 630)
