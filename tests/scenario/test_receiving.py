@@ -6,7 +6,9 @@ from perene.core.errors import StorageError
 from perene.core.events import EventType
 from perene.core.messages import Fate
 from perene.engine.config import FIRST_PRE_KEYS
+from perene.engine.phone_resends import SENDER_ANSWERS_WITHIN_S
 from perene.engine.prekeys import LOW_WATER
+from perene.sim.faults import FaultKind
 from perene.sim.model import Addressing
 from perene.wire.node import Node
 from perene.wire.proto import wa_pb2
@@ -274,9 +276,58 @@ async def test_a_pre_key_that_nobody_has_is_answered_with_one_that_exists(world:
     assert first.event.payload["reason"] == "unknown_pre_key"
 
 
+@pytest.mark.parametrize("how", ["corrupt", "unavailable"])
+async def test_what_only_the_phone_has_is_had_from_the_phone(world: World, how: FaultKind) -> None:
+    """Its sender is asked in vain, or WhatsApp had nothing of it for this device."""
+    world.resends_expected = how == "corrupt"
+    phone = await world.user.pair()
+    ana = world.simulator.add_contact(name="Ana").account
+    world.simulator.send_text(ana.phone, phone, "first")
+    await world.events.wait(EventType.MESSAGE_RECEIVED, text="first")
+    # As often as it is delivered, but not the phone's answer.
+    world.simulator.add_fault(how, phone=phone, count=4 if how == "corrupt" else 1)
+    sent = world.simulator.send_text(ana.phone, phone, "for the phone alone")
+
+    told = await world.events.wait(EventType.MESSAGE_RECEIVED, message_id=sent)
+    await world.server.answered(phone)
+    assert told.event.payload["text"] == "for the phone alone"
+    assert told.event.payload["chat"] == told.event.payload["sender"] == str(ana.jid("lid"))
+    fates = (await world.perene.store.counts(DESK)).fates
+    assert (fates[Fate.RECOVERED], fates[Fate.PENDING], fates[Fate.LOST]) == (1, 0, 0)
+    assert world.simulator.person(phone).party.desk.counts["phone_requests"] == 1
+    assert await world.stored.texts() == ["first", "for the phone alone"]
+
+
+async def test_a_sender_who_is_away_keeps_no_message_from_us(world: World) -> None:
+    """Whoever is asked to send again may never be online again; the phone is."""
+    world.resends_expected = True
+    phone = await world.user.pair()
+    ana, bia = (world.simulator.add_contact(name=name).account for name in ("Ana", "Bia"))
+    group = world.simulator.create_group("Club", ana.phone, [bia.phone, phone])
+    world.simulator.send_text(ana.phone, group.jid, "first")
+    await world.events.wait(EventType.MESSAGE_RECEIVED, text="first")
+    world.simulator.add_fault("corrupt", phone=phone)
+    sent = world.simulator.send_text(ana.phone, group.jid, "damaged")
+    world.simulator.set_online(ana.phone, online=False)
+    await world.events.wait(EventType.MESSAGE_UNREADABLE, message_id=sent)
+    await world.pass_time(SENDER_ANSWERS_WITHIN_S + 10)
+
+    told = await world.events.wait(EventType.MESSAGE_RECEIVED, message_id=sent, text="damaged")
+    assert (told.event.payload["chat"], told.event.payload["sender"]) == (
+        group.jid,
+        str(ana.jid("lid")),
+    )
+    world.simulator.set_online(ana.phone, online=True)
+    await world.server.answered(phone)
+    assert await world.stored.texts() == ["first", "damaged"], (
+        "the sender's answer is no second one"
+    )
+
+
 async def test_a_message_that_can_never_be_read_ends_as_lost(world: World) -> None:
     world.resends_expected = True
     phone = await world.user.pair()
+    world.simulator.person(phone).phone.resends = False
     ana = world.simulator.add_contact(name="Ana").account.phone
     world.simulator.add_fault("corrupt", phone=phone, count=50)
     sent = world.simulator.send_text(ana, phone, "damaged for ever")

@@ -92,7 +92,8 @@ DESCRIPTIONS: Mapping[EventType, str] = {
     EventType.MESSAGE_FAILED: "A message of ours was refused, or there was nobody to send it to;"
     " the `code` of `failure` says why.",
     EventType.MESSAGE_UNREADABLE: "A message could not be read; `reason` says why. With"
-    " `resend_requested` its sender was asked to send it again; else it is lost.",
+    " `resend_requested` its sender was asked to send it again; else it is lost, unless the"
+    " account's phone gives it.",
     EventType.PEER_IDENTITY_CHANGED: "A contact's device has new identity keys.",
     EventType.DATABASE_WENT_BACK: "The database is an older state of itself, as after the restore"
     " of a backup or a fail-over that lost commits: the events behind `kept` are lost, with all"

@@ -21,6 +21,7 @@ from perene.engine.login import Login
 from perene.engine.notifications import Notifications
 from perene.engine.offline import OfflineDelivery
 from perene.engine.phone_ping import PhonePing
+from perene.engine.phone_resends import PhoneResends
 from perene.engine.phone_watch import PhoneWatch
 from perene.engine.prekeys import PreKeys
 from perene.engine.privacy_tokens import PrivacyTokens
@@ -70,7 +71,12 @@ def assemble(
         login=login,
         linking=linking,
         offline=offline,
-        receiver=Receiver(line, max_retries=config.max_retries, online=config.mark_online),
+        receiver=Receiver(
+            line,
+            phone=PhoneResends(line, ask=phone_ping.ask),
+            max_retries=config.max_retries,
+            online=config.mark_online,
+        ),
         retry_answers=sending.retry_answers,
         own_messages=sending.own_messages,
         notifications=Notifications(

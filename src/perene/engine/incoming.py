@@ -72,10 +72,35 @@ def message_of(
     now: datetime,
 ) -> Message:
     """Return the message with the event that tells of it."""
-    envelope = incoming.envelope
-    timestamp = envelope.timestamp or now
+    return message_from(
+        key,
+        described,
+        body,
+        book=book,
+        timestamp=incoming.envelope.timestamp or now,
+        push_name=incoming.envelope.push_name,
+        sender_device=incoming.sender.device,
+        now=now,
+    )
+
+
+def message_from(
+    key: MessageKey,
+    described: Content,
+    body: bytes,
+    *,
+    book: AddressBook,
+    timestamp: datetime,
+    push_name: str | None,
+    sender_device: int,
+    now: datetime,
+) -> Message:
+    """Return a message that somebody wrote, with the event that tells of it.
+
+    The book must know its chat and its sender.
+    """
     kind = described.kind or "unknown"
-    sender_pn = book.phone_number(incoming.sender.bare)
+    sender_pn = book.phone_number(Jid.parse(key.sender))
     chat_pn = sender_pn
     if key.chat != key.sender:
         chat_pn = book.phone_number(Jid.parse(key.chat))
@@ -89,7 +114,7 @@ def message_of(
         "kind": kind,
         "text": described.text,
         "timestamp": timestamp.isoformat(),
-        "push_name": envelope.push_name,
+        "push_name": push_name,
     }
     return Message(
         key=key,
@@ -98,8 +123,8 @@ def message_of(
         body=body,
         timestamp=timestamp,
         status=Status.SENT if key.from_me else Status.RECEIVED,
-        push_name=envelope.push_name,
-        sender_device=incoming.sender.device,
+        push_name=push_name,
+        sender_device=sender_device,
         event=Event(type=EventType.MESSAGE_RECEIVED, at=now, payload=payload),
     )
 

@@ -34,8 +34,9 @@ KEY_SHARE = "app_state_sync_key_share"
 _SHARES = 8
 """How many stored shares are searched for a key: a phone may have answered with none."""
 
-_REMEMBERED = 8
-"""Requests whose ack is awaited: more than one doubt has, which are five."""
+_REMEMBERED = 64
+"""Requests whose ack is awaited: a doubt has five, and the queue may hold many unreadable
+messages."""
 
 
 class PhonePing:
@@ -49,6 +50,10 @@ class PhonePing:
         self._asked: deque[str] = deque(maxlen=_REMEMBERED)
 
     async def send(self) -> bool:
+        """Ask the phone for a key; False, and raises, as `ask`."""
+        return await self.ask(_request(await self._key_id()))
+
+    async def ask(self, request: wa_pb2.Message) -> bool:
         """Encrypt a request for the phone, and queue it behind the commit of its ratchet.
 
         False if the phone cannot be encrypted for; it is left alone, which is logged. Raises
@@ -58,7 +63,6 @@ class PhonePing:
         to = own.own_pn.bare
         await self._stage.book.load([to])
         phone = self._stage.book.canonical(to)
-        request = _request(await self._key_id())
         bundle = await self._missing_bundle(phone)
         async with self._stage.lock:
             draft = Draft(self._stage)

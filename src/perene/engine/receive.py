@@ -17,6 +17,7 @@ from perene.engine.content import Content, describe, parse_message
 from perene.engine.draft import Draft
 from perene.engine.incoming import Incoming, digests_of, identify, message_of, told_of
 from perene.engine.line import Line
+from perene.engine.phone_resends import PhoneResends, is_answer
 from perene.engine.reading import READABLE, read_parts
 from perene.engine.retry_requests import RetryRequests
 from perene.engine.stanza import read_envelope
@@ -46,12 +47,13 @@ _PEER_ONLY = frozenset(
 class Receiver:
     """Turns incoming messages into units and answers, in arrival order."""
 
-    def __init__(self, line: Line, *, max_retries: int, online: bool) -> None:
+    def __init__(self, line: Line, *, phone: PhoneResends, max_retries: int, online: bool) -> None:
         self._stage = line.stage
         self._answers = line.answers
         self._clock = line.clock
         self._retries = RetryRequests(line.stage, limit=max_retries)
-        self._unreadable = Unreadable(line, retries=self._retries, online=online)
+        self._phone = phone
+        self._unreadable = Unreadable(line, retries=self._retries, phone=phone, online=online)
         self._online = online
 
     async def receive(self, node: Node, known: Collection[bytes]) -> None:
@@ -129,7 +131,7 @@ class Receiver:
                 key = MessageKey(chat=str(chat), sender=key.sender, id=key.id, from_me=True)
         described = describe(content)
         if content.protocolMessage.type in _PEER_ONLY:
-            self._accept_peer(incoming, draft, described.kind or "", body)
+            await self._accept_peer(incoming, draft, described.kind or "", content, body)
             return
         if described.kind is None:
             self._settle(incoming, draft, Fate.CONTROL, "no_content")
@@ -154,11 +156,18 @@ class Receiver:
         book, now = self._stage.book, self._clock.now()
         return message_of(incoming, key, described, body, book=book, now=now)
 
-    def _accept_peer(self, incoming: Incoming, draft: Draft, kind: str, body: bytes) -> None:
+    async def _accept_peer(
+        self, incoming: Incoming, draft: Draft, kind: str, content: wa_pb2.Message, body: bytes
+    ) -> None:
         if not incoming.envelope.from_me:
             self._settle(incoming, draft, Fate.CONTROL, "peer_data_by_stranger")
             return
-        draft.peer_messages.append(PeerMessage(id=incoming.key.id, kind=kind, body=body))
+        if is_answer(content) and not incoming.sender.device:
+            # What it holds is stored as what it is; kept twice, it would be there for ever.
+            for key in await self._phone.take(content, draft):
+                self._retries.settled(key)
+        else:
+            draft.peer_messages.append(PeerMessage(id=incoming.key.id, kind=kind, body=body))
         extra: tuple[Node, ...] = ()
         if kind == "history_sync_notification":
             own = self._stage.credentials.own_pn.bare

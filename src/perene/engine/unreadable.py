@@ -9,6 +9,7 @@ from perene.engine.decrypt import REASONS, RetryReason
 from perene.engine.draft import Draft
 from perene.engine.incoming import Incoming, told_of
 from perene.engine.line import Line
+from perene.engine.phone_resends import PhoneResends
 from perene.engine.retry_requests import RetryRequests
 from perene.engine.stanza import MAX_ID
 from perene.signal.errors import SignalError
@@ -27,11 +28,14 @@ so only that is refused which no resend can mend."""
 class Unreadable:
     """Keeps, tells and answers what nobody could read."""
 
-    def __init__(self, line: Line, *, retries: RetryRequests, online: bool) -> None:
+    def __init__(
+        self, line: Line, *, retries: RetryRequests, phone: PhoneResends, online: bool
+    ) -> None:
         self._stage = line.stage
         self._answers = line.answers
         self._clock = line.clock
         self._retries = retries
+        self._phone = phone
         self._online = online
 
     async def refuse(self, node: Node, error: WireError) -> None:
@@ -85,6 +89,7 @@ class Unreadable:
             self._answers.put(draft.submit(), *answer)
         else:
             self._answers.put_delayed(draft.submit(), request.node, *answer)
+        self._phone.unreadable(incoming, resend_requested=request.node is not None)
 
     def key_used_before(self, incoming: Incoming, draft: Draft) -> None:
         """Note as lost what the ratchet says was read, and the ledger does not hold.
@@ -112,7 +117,8 @@ class Unreadable:
         self._answers.put(draft.submit(), acknowledge(incoming.node, error=code))
 
     def without_ciphertext(self, incoming: Incoming, draft: Draft) -> None:
-        """Take a placeholder: what it stands for is not for this device."""
+        """Take a placeholder: what it stands for is not for this device, but the phone may have
+        it."""
         unavailable = incoming.node.child("unavailable")
         reason = "no_ciphertext"
         if unavailable is not None:
@@ -120,6 +126,7 @@ class Unreadable:
         self._lose(incoming, draft, reason)
         answer = unread(incoming.node, incoming.envelope, online=self._online)
         self._answers.put(draft.submit(), *answer)
+        self._phone.unavailable(incoming)
 
     def _lose(self, incoming: Incoming, draft: Draft, reason: str) -> None:
         """Note that a message cannot be had, and why."""

@@ -9,6 +9,7 @@ from perene.sim.model import Device
 
 FaultKind = Literal[
     "corrupt",
+    "unavailable",
     "duplicate",
     "reorder",
     "close_after",
@@ -36,6 +37,7 @@ FaultKind = Literal[
 
 KINDS: Final[dict[str, str]] = {
     "corrupt": "flip a bit in the ciphertext of the next `count` messages to the device",
+    "unavailable": "deliver the next `count` messages to the device without their content",
     "duplicate": "deliver the next `count` messages to the device twice",
     "reorder": "deliver each of the next `count` messages to the device after the one behind it",
     "close_after": "close the socket after delivering each of the next `count` messages, before"

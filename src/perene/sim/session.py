@@ -218,10 +218,15 @@ class Session:
         if faults.take("reorder", self.device):
             self._late = held
             return True
+        change = None
         if faults.take("corrupt", self.device):
-            broken = Held(stanza=corrupted(held.stanza), deliveries=held.deliveries)
-            self._send(broken, offline=offline)
-            held.deliveries = broken.deliveries
+            change = corrupted
+        elif faults.take("unavailable", self.device):
+            change = _without_content
+        if change is not None:
+            changed = Held(stanza=change(held.stanza), deliveries=held.deliveries)
+            self._send(changed, offline=offline)
+            held.deliveries = changed.deliveries
             return True
         if faults.take("duplicate", self.device):
             self._send(held, offline=offline)
@@ -261,6 +266,15 @@ def corrupted(stanza: Node) -> Node:
         return Node(child.tag, child.attrs, bytes(data))
 
     return Node(stanza.tag, stanza.attrs, tuple(flip(child) for child in stanza.children))
+
+
+def _without_content(stanza: Node) -> Node:
+    """Return what a device gets that a message was not encrypted for.
+
+    whatsapp-rust pull request 506, 2026-04-08; tulir/whatsmeow#924, 2025-09-09.
+    """
+    rest = tuple(child for child in stanza.children if child.tag != "enc")
+    return Node(stanza.tag, stanza.attrs, (*rest, Node("unavailable")))
 
 
 def _bad_request(iq: Node) -> Node:

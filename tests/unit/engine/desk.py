@@ -8,6 +8,7 @@ from perene.crypto import KeyPair
 from perene.engine.addresses import signal_address
 from perene.engine.answers import Answers
 from perene.engine.incoming import digests_of
+from perene.engine.phone_resends import PhoneResends
 from perene.engine.receive import Receiver
 from perene.signal import (
     Encrypted,
@@ -25,7 +26,7 @@ from perene.wire.jid import Jid
 from perene.wire.node import Node
 from perene.wire.proto import wa_pb2
 from tests.support.virtual_clock import VirtualClock
-from tests.unit.engine.fakes import MemoryStore, line_on, paired, stage_on
+from tests.unit.engine.fakes import Later, MemoryStore, line_on, paired, stage_on
 from tests.unit.signal.parties import Party
 
 ANA = "200000000000002@lid"
@@ -90,14 +91,22 @@ class Desk:
     def connect(self, *, online: bool = False) -> None:
         """Begin anew with what is stored."""
         self.stage = stage_on(self.store, self.own)
-        self.answered = Answered()
+        self.answered, self.later = Answered(), Later()
         line = line_on(
             self.stage,
             queries=None,
             clock=self.clock,
             answers=cast("Answers", self.answered),
+            later=self.later,
         )
-        self.receiver = Receiver(line, max_retries=LIMIT, online=online)
+        self.asked_of_phone: list[wa_pb2.Message] = []
+        phone = PhoneResends(line, ask=self.ask_phone)
+        self.receiver = Receiver(line, phone=phone, max_retries=LIMIT, online=online)
+
+    async def ask_phone(self, request: wa_pb2.Message) -> bool:
+        """Note what the phone is asked for; it answers when a test does."""
+        self.asked_of_phone.append(request)
+        return True
 
     def bundle(self) -> PreKeyBundle:
         """Give somebody a one-time pre-key of ours."""
