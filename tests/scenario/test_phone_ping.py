@@ -125,6 +125,9 @@ async def test_a_phone_that_has_forgotten_the_session_shows_itself_too(world: Wo
     assert requests(world, desk) == 0
     assert world.perene.state() is State.OPEN
 
+    ping(world)
+    await world.until(lambda: requests(world, desk) == 1, "what it can read again")
+
 
 @pytest.mark.parametrize("code", [463, 475, 479])
 async def test_a_refused_request_says_nothing_of_the_user_s_messages(

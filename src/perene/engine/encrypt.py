@@ -102,3 +102,17 @@ async def seal_enc(
         return None
     draft.set_ratchet(address, sealed.ratchet)
     return Node("enc", {"v": "2", "type": sealed.kind, **enc_attrs}, sealed.data)
+
+
+async def begin_anew(draft: Draft, device: Jid, bundle: PreKeyBundle, own: Credentials) -> bool:
+    """Stage a fresh ratchet with a device, which the next message to it begins; the one before is
+    archived. False if there is none with it, it was begun with this bundle, or this is no good."""
+    address = signal_address(device)
+    ratchet = await draft.ratchet(address)
+    if not ratchet.has_current or ratchet.was_begun_with(bundle):
+        return False
+    try:
+        draft.set_ratchet(address, start_outgoing(ratchet.archive_current(), bundle, own.local))
+    except SignalError:
+        return False
+    return True

@@ -15,7 +15,7 @@ from perene.engine.bundles import device_identity, fetch_bundles, read_bundle
 from perene.engine.content import parse_message
 from perene.engine.devices import Devices
 from perene.engine.draft import Draft
-from perene.engine.encrypt import Addressed, seal_enc
+from perene.engine.encrypt import Addressed, begin_anew, seal_enc
 from perene.engine.errors import QueryFailed, QueryTimedOut
 from perene.engine.group_key import attach, own_key, set_own_key
 from perene.engine.groups import Group, Groups
@@ -104,8 +104,40 @@ class RetryAnswers:
         message = None if request is None else await self._message(request.message_id)
         if request is not None and message is not None and self._allowed(request):
             return await self._grant(request, message)
+        if request is not None and message is None:
+            await self._repair(request)
         self._answers.put(None, acknowledge(node))
         return None
+
+    async def _repair(self, request: _Request) -> None:
+        """Begin anew with a device that cannot read us, though there is nothing to send again.
+
+        What follows could not be read either (whatsapp-rust pull request 1303, 2026-08-14), and of
+        what goes to our own phone nothing is kept: the ratchet would stay broken for good. Once an
+        hour for each device; keys that are not in the request are asked for in its case alone.
+        """
+        device, own, now = request.device, self._stage.credentials, self._clock.now()
+        last = self._recreated.get(device)
+        if last is not None and abs(now - last) < _RECREATE_AFTER:
+            return
+        bundle = request.bundle
+        if bundle is None and own.is_own(device):
+            try:
+                bundle = (await fetch_bundles(self._queries, [device])).get(device)
+            except (QueryFailed, QueryTimedOut):
+                return  # it comes again with what is asked next
+        if bundle is None:
+            return
+        async with self._stage.lock:
+            draft = Draft(self._stage)
+            if await begin_anew(draft, self._stage.book.canonical(device), bundle, own):
+                self._remember_recreated(device, now)
+                self._answers.put(draft.submit())
+
+    def _remember_recreated(self, device: Jid, now: datetime) -> None:
+        self._recreated[device] = now
+        while len(self._recreated) > _REMEMBERED:
+            self._recreated.popitem(last=False)
 
     async def _grant(self, request: _Request, message: Message, attempt: int = 0) -> Rest | None:
         try:
@@ -214,9 +246,7 @@ class RetryAnswers:
             if request.count < 2 or (last is not None and abs(now - last) < _RECREATE_AFTER):
                 return None
         found = await fetch_bundles(self._queries, [request.device])
-        self._recreated[request.device] = now
-        while len(self._recreated) > _REMEMBERED:
-            self._recreated.popitem(last=False)
+        self._remember_recreated(request.device, now)
         return found.get(request.device)
 
     async def _resend(self, draft: Draft, due: _Due) -> Node | None:

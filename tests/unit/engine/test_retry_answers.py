@@ -563,3 +563,54 @@ async def test_a_message_asked_for_by_many_is_read_from_the_store_once(sender: S
     await sender.asked(request("M3"))
     sender.desk.store.own.clear()
     assert len(await sender.asked(request("M1"))) == 2, "it was asked for after the other one"
+
+
+async def test_who_cannot_read_what_is_gone_can_read_what_follows(sender: Sender) -> None:
+    ana = await sender.known()
+    bundle = ana.party.bundle()
+    keys = Node("keys", {}, keys_of(bundle))
+    assert [
+        one.tag for one in await sender.asked(request("gone", ANA, keys, registration(bundle)))
+    ] == ["ack"]
+    sender.sent("M1")
+    ana.party.ratchet = Ratchet.empty
+    [resend, _] = await sender.asked(request("M1"))
+    assert read(ana, resend).conversation == "text M1"
+    assert sender.server.asked == []
+
+
+async def test_a_ratchet_is_begun_anew_once_an_hour(sender: Sender) -> None:
+    ana = await sender.known()
+    begun: list[int] = []
+    for minutes in (0, 59, 2):
+        await sender.desk.clock.advance(minutes * 60)
+        bundle = ana.party.bundle()
+        before = len(sender.desk.store.units)
+        keys = Node("keys", {}, keys_of(bundle))
+        await sender.asked(request(f"gone {minutes}", ANA, keys, registration(bundle)))
+        begun.append(len(sender.desk.store.units) - before)
+    assert begun == [1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("by", "known", "asked"),
+    [(OWN_PHONE, True, ["encrypt"]), (ANA, True, []), (ANA, False, [])],
+    ids=["own phone", "contact", "stranger"],
+)
+async def test_only_for_own_devices_keys_are_fetched(
+    sender: Sender, by: str, asked: list[str], *, known: bool
+) -> None:
+    peer = await sender.known(by) if known else Peer(sender.desk, by)
+    sender.server.peers[by] = peer
+    before = len(sender.desk.store.units)
+    assert [one.tag for one in await sender.asked(request("gone", by))] == ["ack"]
+    assert sender.server.asked == asked
+    assert len(sender.desk.store.units) - before == len(asked)
+
+
+async def test_a_stranger_s_keys_begin_nothing(sender: Sender) -> None:
+    stranger = Peer(sender.desk)
+    bundle = stranger.party.bundle()
+    keys = Node("keys", {}, keys_of(bundle))
+    await sender.asked(request("gone", ANA, keys, registration(bundle)))
+    assert sender.desk.store.units == []
