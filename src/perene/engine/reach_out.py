@@ -71,7 +71,7 @@ class ReachOut:
         """What this connection was told itself, and has not read in the store yet."""
         self._asking = False
         self._heard = asyncio.Event()
-        """Set when a question about the time lock is over."""
+        """Set when nobody is to wait any longer for what is said of a time lock."""
 
     async def recall(self) -> None:
         """Learn from the store what was said of limits since it was last asked."""
@@ -100,9 +100,10 @@ class ReachOut:
             return True
         if await self._stage.store.chat_standing(str(chat)) is ChatStanding.ESTABLISHED:
             return True
-        if self._asking:
-            # It may be no limit of the account.
+        if self._asking and not self._heard.is_set():
+            # It may be no limit of the account. But nobody else waits for this answer.
             await happens_within(self._clock, self._heard, _WAIT_S)
+            self._heard.set()
         # A person may have lifted the limit since.
         await self.recall()
         return self._limits.held(now) is None

@@ -201,11 +201,16 @@ async def test_what_is_to_be_sent_meanwhile_waits_for_the_answer() -> None:
 
 async def test_an_answer_that_does_not_come_is_not_waited_for_long() -> None:
     account = Account(UNLOCKED)
-    account.reach_out.refused("463", "A")
+    refused = account.reach_out.refused("463", "A")
+    assert refused is not None
+    account.stored(refused)
     writing = asyncio.create_task(account.may_write())
     await account.clock.until_asleep(5)
     await account.clock.advance(5)
     assert not await writing
+    assert not await account.may_write()
+    await account.later.work()
+    assert await account.may_write()
 
 
 async def test_who_is_refused_again_and_again_is_held_whatever_is_said_of_a_lock() -> None:
