@@ -276,6 +276,21 @@ async def test_a_server_that_answers_is_kept(world: World) -> None:
     assert world.perene.live().alive_at is not None
 
 
+async def test_a_server_that_tells_nothing_of_pre_keys_keeps_no_message_back(world: World) -> None:
+    phone = await world.user.pair()
+    ana = world.simulator.add_contact(name="Ana").account.phone
+    position = await world.events.now()
+    world.simulator.add_fault("iq_drop", phone=phone, xmlns="encrypt", count=ENDLESS)
+    await world.network.cut(DESK)
+    world.simulator.send_text(ana, phone, "hello")
+    await world.pass_time(90, until=lambda: world.perene.state() is State.OPEN)
+    await world.events.wait(EventType.MESSAGE_RECEIVED, since=position, text="hello")
+    await world.pass_time(3600)
+
+    assert world.perene.state() is State.OPEN
+    assert len(await world.events.seen(EventType.SESSION_DISCONNECTED, since=position)) == 1
+
+
 async def test_the_servers_own_ping_is_answered(world: World) -> None:
     phone = await world.user.pair()
     assert world.simulator.ping(phone) == 1

@@ -58,7 +58,7 @@ async def the_server_restarts(world: World, phones: Sequence[str]) -> None:
             world.simulator.send_text(friend, phone, text)
     await world.pass_time(DOWN_S)
     for phone in phones[:FAILING]:
-        world.simulator.add_fault("iq_drop", phone=phone, xmlns="encrypt", count=2)
+        world.simulator.add_fault("iq_drop", phone=phone, xmlns="passive", count=2)
     world.network.up()
     await world.pass_time(900, until=lambda: world.perene.all_open(READY))
     assert world.perene.all_open(READY)

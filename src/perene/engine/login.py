@@ -116,6 +116,10 @@ class Login:
         except QueryFailed as error:
             # Peers at first contact do without one-time keys; the server asks when it wants more.
             log.warning("pre_keys_refused", status=error.status)
+        except QueryTimedOut as error:
+            # A server that answers all else is no reason to log in again and again; whatsmeow goes
+            # on, too (connectionevents.go `handleConnectSuccess`, 2026-08-21).
+            log.warning("pre_keys_unanswered", reason=str(error))
 
 
 def _lid(text: str | None) -> str | None:

@@ -120,21 +120,27 @@ async def test_a_login_is_told_with_the_addresses_of_the_account(lid: str | None
     assert opened.lid == ("100000000000001@lid" if lid else None)
 
 
-@pytest.mark.parametrize("refused", ["encrypt", "passive"])
+@pytest.mark.parametrize(
+    ("lacking", "error"),
+    [
+        ("encrypt", QueryFailed(503, "")),
+        ("encrypt", QueryTimedOut("no answer")),
+        ("passive", QueryFailed(503, "")),
+    ],
+)
 async def test_a_session_that_is_short_of_something_is_open(
-    entrance: Entrance, refused: str
+    entrance: Entrance, lacking: str, error: Exception
 ) -> None:
-    entrance.errors[refused] = QueryFailed(503, "")
+    entrance.errors[lacking] = error
     await entrance.login.complete()
     assert entrance.asked == ["encrypt", "passive"]
     assert [type(notice) for notice in entrance.notices] == [Opened]
 
 
-@pytest.mark.parametrize("silent", ["encrypt", "passive"])
-async def test_a_server_that_does_not_answer_ends_the_connection(
-    entrance: Entrance, silent: str
+async def test_a_server_that_does_not_let_us_be_active_ends_the_connection(
+    entrance: Entrance,
 ) -> None:
-    entrance.errors[silent] = QueryTimedOut("no answer")
+    entrance.errors["passive"] = QueryTimedOut("no answer")
     with pytest.raises(ConnectionEnded) as ended:
         await entrance.login.complete()
     assert ended.value.ending.code == Local.KEEPALIVE
