@@ -31,7 +31,7 @@ from perene.core.hearing import (
     serialize,
     step,
 )
-from perene.core.hearing.chances import Chance, Phone
+from perene.core.hearing.chances import Chance, Phone, Replies
 from perene.core.hearing.questions import Questions
 from tests.unit.core.hearing.test_machine import START
 
@@ -55,6 +55,23 @@ def learned(days: int) -> Hearing:
     return state
 
 
+def knowing(days: int) -> Hearing:
+    """Return a session that has learned something of everything."""
+    state = learned(days)
+    phone = Phone(first=Chance(answered=9.0, missed=2.0), again=Chance(answered=3.0, missed=7.0))
+    return replace(
+        state,
+        habit=replace(state.habit, clump=7.5, long_silences=12),
+        replies=Replies(
+            first=Chance(answered=8.0, missed=2.0), next=Chance(answered=3.0, missed=4.0)
+        ),
+        questions=Questions(phone=phone),
+        alarms=3,
+        alarmed_at=START,
+        quiet_until=START + timedelta(hours=1),
+    )
+
+
 def read(stored: bytes) -> Hearing:
     state = parse(stored, POLICY)
     assert state is not None
@@ -72,6 +89,21 @@ def test_a_session_that_is_read_back_expects_what_it_expected() -> None:
     later = state.heard_at + timedelta(minutes=5)
     assert next_deadline(step(again, Opened(), later)[0]) == next_deadline(
         step(state, Opened(), later)[0]
+    )
+
+
+def test_all_that_was_learned_is_read_back() -> None:
+    state = knowing(1)
+    again = read(serialize(state))
+    assert (again.habit, again.replies, again.questions) == (
+        state.habit,
+        state.replies,
+        state.questions,
+    )
+    assert (again.alarms, again.alarmed_at, again.quiet_until) == (
+        state.alarms,
+        state.alarmed_at,
+        state.quiet_until,
     )
 
 
@@ -137,7 +169,7 @@ def test_what_cannot_be_read_is_told(harm: str) -> None:
 
 
 def test_what_is_read_late_is_known_as_if_it_had_been_read_at_the_start() -> None:
-    stored = read(serialize(replace(learned(9), alarms=3)))
+    stored = read(serialize(knowing(9)))
     now = START + timedelta(days=9)
     at_the_start, _ = step(stored, Opened(), now)
     late, _ = step(Hearing(policy=POLICY), Opened(), now)
@@ -213,6 +245,13 @@ def test_no_number_however_odd_stops_a_session(value: float) -> None:
         lives_on(state or Hearing(policy=POLICY))
 
 
+def test_nobody_of_whom_no_answer_is_known_stops_a_session() -> None:
+    harmed = bytearray(serialize(learned(1)))
+    for at in NUMBERS[9:15] + NUMBERS[18:20]:
+        struct.pack_into("<d", harmed, at, 0.0)
+    lives_on(read(bytes(harmed)))
+
+
 @pytest.mark.parametrize("value", [0.0, 1e-45, 1e8, 3e38])
 def test_no_table_however_odd_stops_a_session(value: float) -> None:
     harmed = bytearray(serialize(learned(1)))
@@ -221,6 +260,13 @@ def test_no_table_however_odd_stops_a_session(value: float) -> None:
     state = parse(bytes(harmed), POLICY)
     assert (state is None) is (value > 1e12)
     lives_on(state or Hearing(policy=POLICY))
+
+
+def test_no_session_is_read_to_be_away_more_often_than_always() -> None:
+    harmed = bytearray(serialize(learned(1)))
+    for at, away in zip(TABLES[-3:], (0.25, 5.0, 1.0), strict=True):
+        struct.pack_into("<f", harmed, at, away)
+    assert list(read(bytes(harmed)).habit.weeks.away[-3:]) == [0.25, 1.0, 1.0]
 
 
 def test_bytes_of_any_kind_stop_no_session() -> None:
