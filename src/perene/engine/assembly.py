@@ -162,7 +162,7 @@ def _sending(line: Line, config: EngineConfig) -> _Sending:
     reach_out = ReachOut(line, hold_s=config.limit_hold_s)
     hashes, forms = DeviceHashes(), WireForms()
     sender = Sender(line, devices=devices, groups=groups, tokens=tokens, hashes=hashes, forms=forms)
-    loop = SendLoop(line.stage.store, sender, line.clock, reach_out)
+    loop = SendLoop(line.stage.store, sender, line.clock, reach_out, forms)
     return _Sending(
         devices=devices,
         groups=groups,

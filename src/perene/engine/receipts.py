@@ -100,6 +100,7 @@ class OwnMessages:
 
     def _answer_for(self, ids: tuple[MessageId, ...]) -> None:
         for message_id in ids:
+            self._forms.accepted(message_id)
             self._on_answer(message_id)
 
     async def _forget_recipients(self, node: Node) -> None:

@@ -14,6 +14,8 @@ from perene.engine.errors import CannotSend, QueryFailed, QueryTimedOut
 from perene.engine.ports import SessionStore
 from perene.engine.reach_out import REFUSED_HERE, ReachOut
 from perene.engine.send import Sender
+from perene.engine.wire_forms import WireForms
+from perene.wire.jid import GROUP_SERVER
 
 log = structlog.stdlib.get_logger()
 
@@ -53,12 +55,18 @@ class SendLoop:
     """
 
     def __init__(
-        self, store: SessionStore, sender: Sender, clock: Clock, reach_out: ReachOut
+        self,
+        store: SessionStore,
+        sender: Sender,
+        clock: Clock,
+        reach_out: ReachOut,
+        forms: WireForms,
     ) -> None:
         self._store = store
         self._reach_out = reach_out
         self._sender = sender
         self._clock = clock
+        self._forms = forms
         self._wake = asyncio.Event()
         self._wake.set()
         self._busy = asyncio.Event()
@@ -66,6 +74,8 @@ class SendLoop:
         self._on_wire: dict[MessageId, float] = {}
         """Messages that wait for the server's answer, and the monotonic second each left at: for
         the one that is being made ready, which can take longer than any answer, none yet."""
+        self._chats: dict[MessageId, str] = {}
+        """Whom those on the wire are for, if they are for people."""
         self._overdue: Counter[MessageId] = Counter()
         """How often the answer to a message was waited for in vain."""
         self._held: dict[str, float] = {}
@@ -131,8 +141,11 @@ class SendLoop:
             # before what is ahead of it there.
             stuck: set[str] = set()
             for message in fresh[:WINDOW]:
-                if message.key.chat not in stuck and not await self._send(message):
-                    stuck.add(message.key.chat)
+                chat = message.key.chat
+                if chat in stuck or chat in self._waited_for():
+                    continue
+                if not await self._send(message):
+                    stuck.add(chat)
         self._backlog_known = True
 
     async def _fresh(self, limit: int, before: set[MessageId]) -> list[Message]:
@@ -141,12 +154,22 @@ class SendLoop:
         # Of one moment: a chat that is free in the middle of a look would let its later ones past.
         now = self._clock.monotonic()
         self._held = {chat: until for chat, until in self._held.items() if now < until}
-        return [m for m in queued if m.key.id not in before and m.key.chat not in self._held]
+        shut = self._held.keys() | self._waited_for()
+        return [m for m in queued if m.key.id not in before and m.key.chat not in shut]
+
+    def _waited_for(self) -> set[str]:
+        """Return the people with a message on the wire that may be refused for its addresses."""
+        if self._forms.is_sure:
+            return set()
+        self._chats = {m: chat for m, chat in self._chats.items() if m in self._on_wire}
+        return set(self._chats.values())
 
     async def _send(self, message: Message) -> bool:
         """Send or refuse a message; False if it stays where it is, and its chat is held."""
         self._on_wire[message.key.id] = math.inf
         self._busy.set()
+        if not self._forms.is_sure and not message.key.chat.endswith(f"@{GROUP_SERVER}"):
+            self._chats[message.key.id] = message.key.chat
         try:
             if await self._reach_out.may_send(message):
                 await self._sender.send(message)

@@ -35,6 +35,9 @@ class WireForms:
     """The form that one connection uses. A refusal changes it for all that follows."""
 
     def __init__(self) -> None:
+        self.is_sure = False
+        """Whether the server has taken a message in this form. Until then the next one of a chat
+        has to wait: it would overtake one that is refused, and goes out again."""
         self._by_number = False
         self._sent: OrderedDict[MessageId, _Sent] = OrderedDict()
         self._refused: OrderedDict[MessageId, None] = OrderedDict()
@@ -53,7 +56,8 @@ class WireForms:
 
     def accepted(self, message_id: MessageId) -> None:
         """The server has taken a message."""
-        self._sent.pop(message_id, None)
+        if self._sent.pop(message_id, None) is not None:
+            self.is_sure = True
         self._refused.pop(message_id, None)
 
     def refused(self, message_id: MessageId) -> bool:
@@ -62,7 +66,7 @@ class WireForms:
         if sent is None or not sent.has_other:
             return False
         if sent.by_number is self._by_number:
-            self._by_number = not sent.by_number
+            self._by_number, self.is_sure = not sent.by_number, False
         if message_id in self._refused:  # in both: it was something else
             del self._refused[message_id]
             return False

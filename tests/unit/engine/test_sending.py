@@ -16,8 +16,16 @@ from perene.engine.ports import SessionStore
 from perene.engine.reach_out import REFUSED_HERE, ReachOut
 from perene.engine.send import Sender
 from perene.engine.sending import WINDOW, SendLoop
+from perene.engine.wire_forms import WireForms
 from tests.support.units import key, message
 from tests.support.virtual_clock import VirtualClock
+
+
+def sure() -> WireForms:
+    """Return what knows which form of address the server takes."""
+    forms = WireForms()
+    forms.is_sure = True
+    return forms
 
 
 class SlowQueue:
@@ -70,6 +78,7 @@ async def test_a_message_answered_during_a_look_at_the_queue_is_not_sent_again()
         cast("Sender", sender),
         VirtualClock(),
         cast("ReachOut", Free()),
+        sure(),
     )
     running = asyncio.create_task(loop.run())
     store.may_answer.set()
@@ -100,6 +109,7 @@ async def test_a_full_window_goes_on_with_the_first_answer() -> None:
         cast("Sender", sender),
         VirtualClock(),
         cast("ReachOut", Free()),
+        sure(),
     )
     running = asyncio.create_task(loop.run())
     await _many_turns()
@@ -108,6 +118,37 @@ async def test_a_full_window_goes_on_with_the_first_answer() -> None:
     loop.answered(queued[0].key.id)
     await _many_turns()
     assert sender.sent == [str(n) for n in range(WINDOW + 1)]
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+@pytest.mark.parametrize("is_sure", [False, True])
+async def test_until_a_form_of_address_was_taken_a_person_gets_one_message_at_a_time(
+    *, is_sure: bool
+) -> None:
+    """The second would overtake the first, if that is refused for its form and goes out again."""
+    group, ana, bia = "120363000000000001@g.us", "2@lid", "3@lid"
+    queued = [
+        message(key(str(n), chat=chat, from_me=True), status=Status.QUEUED)
+        for n, chat in enumerate((ana, ana, bia, group, group))
+    ]
+    store, sender, forms = SlowQueue(queued), Recorder(), WireForms()
+    forms.is_sure = is_sure
+    store.may_answer.set()
+    loop = SendLoop(
+        cast("SessionStore", store),
+        cast("Sender", sender),
+        VirtualClock(),
+        cast("ReachOut", Free()),
+        forms,
+    )
+    running = asyncio.create_task(loop.run())
+    await _many_turns()
+    assert sender.sent == (["0", "1", "2", "3", "4"] if is_sure else ["0", "2", "3", "4"])
+    store.queued = queued[1:]
+    loop.answered(queued[0].key.id)
+    await _many_turns()
+    assert sorted(sender.sent) == ["0", "1", "2", "3", "4"]
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
 
@@ -135,6 +176,7 @@ class Unhelpful:
             cast("Sender", self),
             clock,
             cast("ReachOut", self.account),
+            sure(),
         )
 
     async def queued_messages(self, limit: int) -> Sequence[Message]:

@@ -58,6 +58,18 @@ def test_a_message_that_was_taken_is_refused_no_more(book: AddressBook) -> None:
     assert forms.address(book, LID) == LID
 
 
+def test_a_form_is_sure_once_a_message_was_taken_in_it(book: AddressBook) -> None:
+    forms = WireForms()
+    forms.accepted(ONE)  # which went to a group
+    assert not forms.is_sure
+    forms.sent(ONE, LID, book)
+    forms.accepted(ONE)
+    assert forms.is_sure
+    forms.sent(TWO, LID, book)
+    forms.refused(TWO)
+    assert not forms.is_sure
+
+
 @pytest.mark.parametrize("to", [LID, NUMBER])
 def test_who_has_one_address_is_written_to_under_that(to: Jid) -> None:
     forms, book = WireForms(), AddressBook(MemoryStore())
