@@ -15,6 +15,7 @@ from perene.engine.line import Line
 from perene.engine.listening import Listening, server_stamp
 from perene.engine.prekeys import PreKeys
 from perene.engine.welcome import Welcome
+from perene.engine.work_queue import Rest
 from perene.wire.errors import JidError
 from perene.wire.jid import Jid
 from perene.wire.node import Node
@@ -22,6 +23,9 @@ from perene.wire.node import Node
 log = structlog.stdlib.get_logger()
 
 _MAX_ROUTING_INFO = 1024
+
+_ACTIVE_AGAIN_S = 30.0
+"""Between two questions to be made active: a session that is not may hear nothing."""
 
 
 class Login:
@@ -42,6 +46,7 @@ class Login:
         self._pre_keys = pre_keys
         self._welcome = welcome
         self._listening = listening
+        self._later = line.later
         self._succeeded = False
         self.on_success: Callable[[], None] | None = None
 
@@ -93,10 +98,8 @@ class Login:
         """
         try:
             await self._supply_pre_keys()
-            await self._queries.ask("passive", "set", Node("active"))
-        except QueryFailed as error:
-            # The login stands without it: a live session that is short of something is worth more.
-            log.warning("login_step_refused", status=error.status)
+            if not await self._is_active():
+                self._later(self._not_active_yet)
         except QueryTimedOut as error:
             raise endings.local(
                 Local.KEEPALIVE, f"The server did not complete the login: {error}"
@@ -109,6 +112,26 @@ class Login:
                 lid=str(own.own_lid.bare) if own.lid else None,
             )
         )
+
+    async def _is_active(self) -> bool:
+        """Ask to be given what comes; False if the server refuses that for now."""
+        try:
+            await self._queries.ask("passive", "set", Node("active"))
+        except QueryFailed as error:
+            # The login stands: a session that can send already is worth more than none. But it may
+            # be given nothing before.
+            log.warning("not_made_active", status=error.status)
+            return False
+        return True
+
+    async def _not_active_yet(self) -> Rest:
+        return Rest(after_s=_ACTIVE_AGAIN_S, work=self._become_active)
+
+    async def _become_active(self) -> Rest | None:
+        try:
+            return None if await self._is_active() else await self._not_active_yet()
+        except QueryTimedOut:
+            return await self._not_active_yet()
 
     async def _supply_pre_keys(self) -> None:
         try:

@@ -15,7 +15,7 @@ from perene.engine.prekeys import PreKeys
 from perene.engine.welcome import Welcome
 from perene.wire.node import Node
 from tests.support.virtual_clock import VirtualClock
-from tests.unit.engine.fakes import OWN_LID, OWN_PN, MemoryStore, line_on, paired, stage_on
+from tests.unit.engine.fakes import OWN_LID, OWN_PN, Later, MemoryStore, line_on, paired, stage_on
 
 
 class Entrance:
@@ -29,8 +29,11 @@ class Entrance:
         self.asked: list[str] = []
         self.questions: list[tuple[str, ...]] = []
         self.errors: dict[str, Exception] = {}
+        self.later = Later()
         self.login = Login(
-            line_on(self.stage, queries=self, clock=VirtualClock(), observer=self),
+            line_on(
+                self.stage, queries=self, clock=VirtualClock(), observer=self, later=self.later
+            ),
             pre_keys=cast("PreKeys", self),
             welcome=cast("Welcome", self),
             listening=cast("Listening", self),
@@ -135,6 +138,25 @@ async def test_a_session_that_is_short_of_something_is_open(
     await entrance.login.complete()
     assert entrance.asked == ["encrypt", "passive"]
     assert [type(notice) for notice in entrance.notices] == [Opened]
+
+
+async def test_who_is_not_made_active_asks_again_until_it_is(entrance: Entrance) -> None:
+    entrance.errors["passive"] = QueryFailed(503, "")
+    await entrance.login.complete()
+    [work] = entrance.later.waiting
+    for error in (QueryFailed(500, ""), QueryTimedOut("no answer"), None):
+        rest = await work()
+        assert rest is not None
+        assert rest.after_s == 30
+        work = rest.work
+        entrance.errors = {} if error is None else {"passive": error}
+    assert await work() is None
+    assert entrance.asked.count("passive") == 4
+
+
+async def test_who_is_active_asks_no_more(entrance: Entrance) -> None:
+    await entrance.login.complete()
+    assert entrance.later.waiting == []
 
 
 async def test_a_server_that_does_not_let_us_be_active_ends_the_connection(
