@@ -10,7 +10,6 @@ from typing import Any
 
 from perene.app.owned_stores import OwnedStores
 from perene.core.account import ReachOutPolicy
-from perene.core.errors import StorageUnavailable
 from perene.core.ids import CommitId, SessionId
 from perene.core.notices import Observer
 from perene.core.policy import POLICIES
@@ -41,11 +40,15 @@ from perene.supervisor.storage.retries import Retries
 from perene.supervisor.storage.saver import SavePolicy, Saver
 from perene.supervisor.storage.sweeper import Sweeper
 from tests.support.commits import Commits
+from tests.support.database_line import DatabaseLine
 from tests.support.edges import WatchedMetrics, WatchedObserver, WatchedTransport
+from tests.support.former import Former
+from tests.support.hold import Hold, Holder
 from tests.support.network import Network
 from tests.support.passing import PassingTime
 from tests.support.record import PATIENCE_S
 from tests.support.shipped import START_AT_ONCE, START_PER_SECOND
+from tests.support.standstill import Standstill
 from tests.support.storage import Storage
 
 DESK = SessionId("desk")
@@ -120,6 +123,9 @@ class Perene:
         self._url = url
         self._seed = seed
         self._config = engine_config(root_key, **config)
+        self._hold = Hold()
+        self.standstill: Standstill
+        """What the tasks of the service that runs are known by."""
         self._tasks: list[asyncio.Task[None]] = []
 
     # --- its life ---------------------------------------------------------------------------------
@@ -130,14 +136,17 @@ class Perene:
             self._url,
             clock=self._clock,
             key_file=self._folder / "master.key",
-            guard=self._require_hold,
+            guard=(holder := Holder(self._hold, self._clock)).guard,
         )
-        self._has_lost_database = False
+        holder.take()
+        self._holder = holder
+        self.standstill = Standstill()
         last_life = await self.store.last_life()  # before `storage` counts what is asked
         self._storage.attach(self.store.database)
+        self._line = DatabaseLine(self.store.database, self._clock)
         self.committer = Committer(
             Saver(
-                commit=self._commit,
+                commit=partial(self._commit, self.store),
                 recall=self.store.recall,
                 clock=self._clock,
                 policy=SavePolicy(),
@@ -165,9 +174,8 @@ class Perene:
         )
         self._open_desks()
         self._tasks = [
-            asyncio.create_task(self.committer.run()),
-            asyncio.create_task(self.supervisor.run()),
-            asyncio.create_task(self.sweeper.run()),
+            asyncio.create_task(life, context=self.standstill.context)
+            for life in (self.committer.run(), self.supervisor.run(), self.sweeper.run())
         ]
 
     def _means(self) -> Means:
@@ -182,7 +190,7 @@ class Perene:
         )
         return Means(
             ownership=owner,
-            connect=self._connect,
+            connect=partial(self._connect, self.hearing, self.transports),
             gate=self.gate,
             clock=self._clock,
             rng=self.dice,
@@ -239,6 +247,32 @@ class Perene:
             task.cancel()
         await self._ended()
 
+    def leave(self) -> Former:
+        """Leave the service that runs to itself: the next start makes another one beside it."""
+        former = Former(
+            self._clock,
+            store=self.store,
+            supervisor=self.supervisor,
+            committer=self.committer,
+            tasks=self._tasks,
+            transports=self.transports,
+            holder=self._holder,
+            line=self._line,
+            standstill=self.standstill,
+        )
+        self._tasks, self.transports, self.hearing = [], [], {}
+        self.standstill = Standstill()
+        return former
+
+    @property
+    def is_left(self) -> bool:
+        """Whether it is the turn of a service that was left to itself."""
+        return Standstill.present() not in (None, self.standstill)
+
+    def lose_hold(self) -> None:
+        """Let the server give up the hold of whoever has it."""
+        self._hold.lapse()
+
     async def restart(self) -> None:
         """Stop, and start again on the same data."""
         await self.stop()
@@ -270,7 +304,7 @@ class Perene:
 
     def lose_to_another(self, session: SessionId = DESK) -> None:
         """Let another service hold the database, and become the owner of a session in it."""
-        self._has_lost_database = True
+        Holder(self._hold, self._clock).take()
         database = Database.open(self._url, migrate=False)
         try:
             database.write_now(ownership.acquire, [(session, None)])
@@ -279,32 +313,37 @@ class Perene:
 
     # --- its edges --------------------------------------------------------------------------------
 
-    def _require_hold(self, _: object) -> None:
-        if self._has_lost_database:
-            raise StorageUnavailable("another service holds the database")
-
-    async def _commit(self, units: Sequence[Unit], commit_id: CommitId) -> Sequence[Outcome]:
+    async def _commit(
+        self, store: Store, units: Sequence[Unit], commit_id: CommitId
+    ) -> Sequence[Outcome]:
         await self.commits.turn(units)
-        return await self.store.commit(units, commit_id)
+        return await store.commit(units, commit_id)
 
     def _committed(self) -> None:
-        self.feed.ring()
+        self.feed.ring()  # of whichever service: it looks at what is stored
         self._time.ring()
 
     def _connect(
-        self, store: SessionStore, options: SessionOptions, observer: Observer
+        self,
+        hearing: dict[SessionId, HearingMemory],
+        transports: list[WatchedTransport],
+        store: SessionStore,
+        options: SessionOptions,
+        observer: Observer,
     ) -> Connection:
         return Connection(
             store=store,
             config=self._config,
             clock=self._clock,
             observer=WatchedObserver(observer, self._time.ring),
-            dial=partial(self._dial, store.session),
-            hearing=self.hearing.setdefault(store.session, HearingMemory()),
+            dial=partial(self._dial, transports, store.session),
+            hearing=hearing.setdefault(store.session, HearingMemory()),
         )
 
-    async def _dial(self, session: SessionId) -> WatchedTransport:
+    async def _dial(
+        self, transports: list[WatchedTransport], session: SessionId
+    ) -> WatchedTransport:
         transport = WatchedTransport(await self._network.dial(session), self._time.ring)
-        still = [one for one in self.transports if not one.inner.is_closed]
-        self.transports = [*still, transport]
+        transports[:] = [one for one in transports if not one.inner.is_closed]
+        transports.append(transport)
         return transport

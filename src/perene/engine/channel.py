@@ -1,7 +1,7 @@
 """An encrypted channel of nodes over a transport: the handshake, then one node a frame."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
@@ -17,6 +17,10 @@ from perene.wire.node import Node
 from perene.wire.noise import ClientHandshake, NoiseTransport
 
 log = structlog.stdlib.get_logger()
+
+
+async def _nothing() -> None:
+    return
 
 
 class Channel:
@@ -53,10 +57,13 @@ class Channel:
         clock: Clock,
         routing_info: bytes | None,
         timeout_s: float,
+        before_login: Callable[[], Awaitable[None]] = _nothing,
     ) -> "Channel":
         """Shake hands, and prove to the server who we are with `payload` (a ClientPayload).
 
-        `timeout_s` is counted by the clock. The transport is left open when this raises.
+        `timeout_s` is counted by the clock, for each of the two things that are sent. The transport
+        is left open when this raises. `before_login` is waited for before the last of them, which
+        logs in, and which the server takes for as good as any; what it raises comes out of here.
         """
         reader = FrameReader()
         handshake = ClientHandshake(static=static, root_key=root_key, now=clock.now())
@@ -67,6 +74,8 @@ class Channel:
                 while not frames:
                     frames = reader.receive_data(await transport.receive())
                 finish = handshake.finish(frames[0], payload)
+            await before_login()
+            async with clock.limit(timeout_s):
                 await transport.send(frame(finish))
         except TimeoutError as error:
             raise _ended(Local.HANDSHAKE_TIMEOUT, "The server did not shake hands.") from error

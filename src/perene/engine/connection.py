@@ -171,6 +171,8 @@ class Connection:
                 clock=self._clock,
                 routing_info=credentials.routing_info,
                 timeout_s=self._config.handshake_timeout_s,
+                # A login would throw out the connection of whoever has taken the session since.
+                before_login=self._store.require_ownership,
             )
         except ConnectionEnded as ended:
             if credentials.routing_info is not None and ended.ending.code in _MAYBE_LOST:

@@ -36,6 +36,10 @@ class SessionStore(Protocol):
     @property
     def epoch(self) -> Epoch: ...
 
+    async def require_ownership(self) -> None:
+        """Raise StaleEpoch if another owner has taken the session by now."""
+        ...
+
     async def credentials(self) -> bytes | None:
         """Return the engine's own serialised credentials, None before the first are stored."""
         ...

@@ -26,7 +26,7 @@ class MessageShelf(StoreBase):
         request_hash: bytes = b"",
     ) -> StoredMessage:
         """Store a message to be sent, once for each idempotency key: see `sending`."""
-        return await self.database.write(
+        return await self._write_as_holder(
             sending.queue_message,
             self.keyring,
             session,

@@ -1,6 +1,6 @@
 """Who may write a session's data: whoever holds its row, under its epoch."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, select
@@ -26,7 +26,7 @@ class LockedSession:
 
 
 # Made once: every commit uses it, and building it takes longer than running it.
-_LOCK = (
+_LOCK_ALL = (
     select(
         sessions.c.key,
         sessions.c.id,
@@ -37,21 +37,24 @@ _LOCK = (
         sessions.c.platform,
         sessions.c.standing,
     )
-    .where(sessions.c.id.in_(bindparam("ids", expanding=True)))
     .order_by(sessions.c.key)
     .with_for_update(key_share=True)
 )
+_LOCK = _LOCK_ALL.where(sessions.c.id.in_(bindparam("ids", expanding=True)))
 
 
 def lock_sessions(
-    connection: Connection, ids: Collection[SessionId]
+    connection: Connection, ids: Collection[SessionId] | None = None
 ) -> dict[SessionId, LockedSession]:
-    """Lock the rows of sessions, always in the same order, until the transaction ends.
+    """Lock the rows of sessions, or of all, always in the same order, until the transaction ends.
 
     Everything that writes a session's data holds this lock (on SQLite, the whole database's).
     """
     found: dict[SessionId, LockedSession] = {}
-    rows = connection.execute(_LOCK, {"ids": list(ids)})
+    if ids is None:
+        rows = connection.execute(_LOCK_ALL)
+    else:
+        rows = connection.execute(_LOCK, {"ids": list(ids)})
     for key, id_, epoch, pn, lid, push_name, platform, standing in rows:
         profile = Profile(pn=pn, lid=lid, push_name=push_name, platform=platform)
         found[id_] = LockedSession(key, epoch, profile, standing)
@@ -71,24 +74,37 @@ def lock_as_owner(
 ) -> LockedSession:
     """Lock one session's row; with an epoch, raise what `refused` returns."""
     locked = lock_session(connection, session_id)
-    if epoch is not None and (error := refused(session_id, locked, epoch)) is not None:
+    if epoch is not None and (error := refused(session_id, locked.epoch, epoch)) is not None:
         raise error
     return locked
 
 
+def require_owner(connection: Connection, session_id: SessionId, epoch: Epoch) -> None:
+    """Raise what `refused` returns; nothing is locked: it may be another's in the next moment."""
+    present = connection.execute(
+        select(sessions.c.epoch).where(sessions.c.id == session_id)
+    ).scalar_one_or_none()
+    if error := refused(session_id, present, epoch):
+        raise error
+
+
 def refused(
-    session_id: SessionId, locked: LockedSession, epoch: Epoch
+    session_id: SessionId, present: Epoch | None, epoch: Epoch
 ) -> StaleEpoch | ForgottenEpoch | None:
     """Return why a session cannot be written under an epoch, None if it is the owner's.
 
-    Epochs only grow. If the stored one is smaller, nobody has taken the session: the database has
-    gone back in time, by a fail-over that lost commits or by the restore of a backup.
+    `present` is the stored one, None if there is no such session. Epochs only grow. If the stored
+    one is smaller, nobody has taken the session: the database has gone back in time, by a
+    fail-over that lost commits or by the restore of a backup.
     """
-    if locked.epoch > epoch:
-        return StaleEpoch(f"session {session_id} has another owner since epoch {locked.epoch}")
-    if locked.epoch < epoch:
+    if present is None:
+        # Who deletes a session ends its owner before.
+        return ForgottenEpoch(f"the database holds no session {session_id} any more")
+    if present > epoch:
+        return StaleEpoch(f"session {session_id} has another owner since epoch {present}")
+    if present < epoch:
         return ForgottenEpoch(
-            f"the database has gone back in time: session {session_id} is at epoch {locked.epoch}"
+            f"the database has gone back in time: session {session_id} is at epoch {present}"
             f" again, and was at {epoch}"
         )
     return None
@@ -113,6 +129,33 @@ def owned(session_id: SessionId, locked: LockedSession, sealer: Sealer) -> Owned
         profile=locked.profile,
         standing=locked.standing,
     )
+
+
+def read_epochs(connection: Connection) -> dict[SessionId, Epoch]:
+    """Return the epoch of every session."""
+    rows = connection.execute(select(sessions.c.id, sessions.c.epoch))
+    return {SessionId(id_): Epoch(epoch) for id_, epoch in rows}
+
+
+def fence(connection: Connection, found: Mapping[SessionId, Epoch]) -> bool:
+    """Refuse every earlier owner's writes from now on; tell whether this kept out all of them.
+
+    Only of sessions that are still at the epoch that was `found`: to do the same again changes
+    nothing, however late. One that somebody has taken meanwhile is to be found anew.
+    """
+    locked = lock_sessions(connection)
+    missed = [id_ for id_, session in locked.items() if session.epoch != found.get(id_)]
+    update_rows(
+        connection,
+        sessions,
+        ("key", "epoch"),
+        [
+            (session.key, Epoch(session.epoch + 1))
+            for id_, session in locked.items()
+            if session.epoch == found.get(id_)
+        ],
+    )
+    return not missed
 
 
 def acquire(

@@ -1,6 +1,6 @@
 """Sessions in the store: made, owned, changed, unlinked, deleted."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection
 
@@ -10,7 +10,7 @@ from perene.core.events import Event
 from perene.core.ids import Epoch, SessionId
 from perene.core.sessions import Desired, SessionOptions, SessionRecord
 from perene.store import credentials, deleting, outbox, ownership, sessions, twins
-from perene.store.base import StoreBase
+from perene.store.base import Guard, StoreBase
 from perene.store.credentials import ArchivedCredentials
 from perene.store.database import Database
 from perene.store.gathering import Gathering
@@ -21,21 +21,17 @@ _REMOVED_AT_ONCE = 1000
 """Rows that one transaction removes; it holds the writer for some hundredths of a
 second, and no commit waits longer for it."""
 
-Guard = Callable[[Connection], None]
-"""Raises a StorageError in a transaction that must not be committed."""
-
 
 class SessionShelf(StoreBase):
     """The part of the Store that knows what sessions there are, whose they are, and their keys.
 
-    No session is acquired in a transaction that `guard` refuses.
+    No session is acquired, and nothing is wanted of one, in a transaction that `guard` refuses.
     """
 
     def __init__(
         self, database: Database, keyring: Keyring, clock: Clock, guard: Guard | None = None
     ) -> None:
-        super().__init__(database, keyring, clock)
-        self._guard = guard
+        super().__init__(database, keyring, clock, guard)
         self._acquiring = Gathering[tuple[SessionId, Epoch | None], Epoch](self._acquire)
 
     async def create_session(
@@ -51,7 +47,7 @@ class SessionShelf(StoreBase):
 
         The same call with the same `event` may be made again, and changes nothing then.
         """
-        return await self.database.write(
+        return await self._write_as_holder(
             sessions.create_session,
             self.keyring,
             session,
@@ -83,22 +79,22 @@ class SessionShelf(StoreBase):
 
     async def set_desired(self, session: SessionId, desired: Desired) -> None:
         """Store what is wanted of a session."""
-        await self.database.write(sessions.set_desired, session, desired)
+        await self._write_as_holder(sessions.set_desired, session, desired)
 
     async def set_name(self, session: SessionId, name: str | None) -> None:
         """Give a session another name."""
-        await self.database.write(sessions.set_name, session, name)
+        await self._write_as_holder(sessions.set_name, session, name)
 
     async def set_options(self, session: SessionId, options: SessionOptions) -> None:
         """Replace a session's options."""
-        await self.database.write(sessions.set_options, self.keyring, session, options)
+        await self._write_as_holder(sessions.set_options, self.keyring, session, options)
 
     async def delete_session(self, session: SessionId, *, event: Event | None = None) -> None:
         """Delete a session, in one transaction; `event` is put into the outbox by it.
 
         What it leaves behind is for `remove_remains`; only its events can be read till then.
         """
-        key = await self.database.write(deleting.delete_session, session, event=event)
+        key = await self._write_as_holder(deleting.delete_session, session, event=event)
         self.keyring.forget(key)
 
     async def remove_remains(self, *, at_once: int = _REMOVED_AT_ONCE) -> int:
@@ -119,18 +115,18 @@ class SessionShelf(StoreBase):
         """
         return await self._acquiring.ask((session, held))
 
+    async def epochs(self) -> Mapping[SessionId, Epoch]:
+        """Return the epoch of every session."""
+        return await self.database.read(ownership.read_epochs)
+
+    async def fence(self, found: Mapping[SessionId, Epoch]) -> bool:
+        """Refuse every earlier owner's writes from now on; see `ownership.fence`."""
+        return await self._write_as_holder(ownership.fence, found)
+
     async def _acquire(
         self, asked: Sequence[tuple[SessionId, Epoch | None]]
     ) -> list[Epoch | StaleEpoch | NotFound]:
-        return await self.database.write(self._acquire_guarded, asked)
-
-    def _acquire_guarded(
-        self, connection: Connection, asked: Sequence[tuple[SessionId, Epoch | None]]
-    ) -> list[Epoch | StaleEpoch | NotFound]:
-        if self._guard is not None:
-            self._guard(connection)
-        outbox.require_no_loss(connection)
-        return ownership.acquire(connection, asked)
+        return await self._write_as_holder(_acquire, asked)
 
     async def archive_credentials(
         self,
@@ -166,3 +162,10 @@ class SessionShelf(StoreBase):
     async def archived_credentials(self, session: SessionId) -> list[ArchivedCredentials]:
         """Return the session's unlinked credentials, newest first."""
         return await self._read_sealed(session, credentials.read_archive)
+
+
+def _acquire(
+    connection: Connection, asked: Sequence[tuple[SessionId, Epoch | None]]
+) -> list[Epoch | StaleEpoch | NotFound]:
+    outbox.require_no_loss(connection)
+    return ownership.acquire(connection, asked)

@@ -10,7 +10,16 @@ from perene.core.ids import Epoch, MessageId, SessionId
 from perene.core.messages import LedgerEntry, Message, MessageKey
 from perene.core.privacy_tokens import PrivacyToken
 from perene.core.unit import AddressPair, PeerMessage, PreKeyWrite
-from perene.store import account, ciphertexts, ledger, messages, pre_keys, privacy_tokens, ratchets
+from perene.store import (
+    account,
+    ciphertexts,
+    ledger,
+    messages,
+    ownership,
+    pre_keys,
+    privacy_tokens,
+    ratchets,
+)
 from perene.store.account import LimitHistory
 from perene.store.addresses import pairs_with
 from perene.store.database import Database
@@ -62,6 +71,13 @@ class SessionReader:
     def epoch(self) -> Epoch:
         """The epoch under which the owner writes."""
         return self._epoch
+
+    async def require_ownership(self) -> None:
+        """Raise StaleEpoch if another owner has taken the session by now.
+
+        ForgottenEpoch if the database knows nothing of this owner, or of the session, any more.
+        """
+        await self._source.database.read(ownership.require_owner, self._session, self._epoch)
 
     async def credentials(self) -> bytes | None:
         """Return the engine's own serialised credentials, None before the first are stored."""

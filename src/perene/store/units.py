@@ -6,7 +6,6 @@ from itertools import chain
 
 from sqlalchemy import Connection
 
-from perene.core.errors import ForgottenEpoch
 from perene.core.ids import CommitId, SessionId
 from perene.core.unit import Committed, Outcome, Unit
 from perene.store.batch import Entry, Owned
@@ -87,10 +86,8 @@ _NOTHING_NEW = Committed(new_messages=0)
 
 def _admit(unit: Unit, locked: Mapping[SessionId, LockedSession]) -> Outcome:
     session = locked.get(unit.session)
-    if session is None:
-        # Who deletes a session ends its owner before.
-        return ForgottenEpoch(f"the database holds no session {unit.session} any more")
-    return refused(unit.session, session, unit.epoch) or _NOTHING_NEW
+    present = None if session is None else session.epoch
+    return refused(unit.session, present, unit.epoch) or _NOTHING_NEW
 
 
 def _owned(

@@ -66,6 +66,9 @@ class MemoryStore:
         self.standings: dict[str, ChatStanding] = {}
         self.reads: list[str] = []
 
+    async def require_ownership(self) -> None:
+        return
+
     async def credentials(self) -> bytes | None:
         return self.stored_credentials
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from perene.core.causes import Ending
@@ -115,6 +115,14 @@ class MemoryStore:
         await self.get_session(session)
         del self.records[session]
         self.emit(event, session)
+
+    async def epochs(self) -> Mapping[SessionId, Epoch]:
+        if self.failing is not None:
+            raise self.failing
+        return {session: record.epoch for session, record in self.records.items()}
+
+    async def fence(self, found: Mapping[SessionId, Epoch]) -> bool:
+        return True
 
     async def acquire(self, session: SessionId, held: Epoch | None) -> Epoch:
         if self.failing is not None:

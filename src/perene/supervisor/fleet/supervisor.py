@@ -1,7 +1,7 @@
 """Many sessions under one task group: each desired one runs, whatever happens to the others."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -15,6 +15,7 @@ from perene.core.ids import SessionId
 from perene.core.machines.state import Absence
 from perene.core.sessions import Desired, SessionRecord
 from perene.supervisor.fleet.changes import Changes
+from perene.supervisor.fleet.fence import Fence
 from perene.supervisor.fleet.monitor import Monitor
 from perene.supervisor.fleet.roster import Roster
 from perene.supervisor.fleet.runner import TaskRunner
@@ -58,6 +59,7 @@ class Supervisor:
         self._ring = ring
         self._forget = forget
         self._closing = asyncio.Event()
+        self._fence = Fence(store)
         self._reads = PatientReads(store, clock, self._closing)
         self.roster = Roster(means.metrics)
         """Who is there; for others to look at, and to note what they have read."""
@@ -106,7 +108,7 @@ class Supervisor:
         Raises StorageError once the service is closing.
         """
         with self._changes.noted() as asked:
-            records = await self._reads.sessions()
+            records = await self._left_behind()
             for record in records:
                 self.roster.known(record.id)
                 self.roster.remember(record, self._clock.now())
@@ -119,6 +121,18 @@ class Supervisor:
             for record in records:
                 if record.desired is Desired.STOPPED and record.id not in asked:
                     self._wanted.settle(record)
+
+    async def _left_behind(self) -> Sequence[SessionRecord]:
+        """Return every session, as whoever drove it before has left it for good."""
+        records = await self._reads.sessions()
+        try:
+            await self._retries.ask(self._fence.up)
+        except StorageError as error:
+            # It lets nobody acquire a session either; then each of them says so.
+            log.warning("earlier_owners_not_kept_out", reason=str(error))
+            self._fence.waive()
+            return records
+        return await self._reads.sessions()
 
     def close(self) -> None:
         """End `run`: every connection drains and closes."""
@@ -249,6 +263,8 @@ class Supervisor:
         await self._retries.ask(partial(self._store.set_desired, session, desired))
 
     async def _record(self, session: SessionId) -> SessionRecord:
+        if not self._fence.is_up:  # `run` has not come so far yet
+            await self._retries.ask(self._fence.up)
         return await self._retries.ask(partial(self._store.get_session, session))
 
     def doubt(self, session: SessionId) -> None:

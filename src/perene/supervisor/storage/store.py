@@ -1,6 +1,6 @@
 """What the supervisor needs of a store, so that another one can take its place."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -89,6 +89,17 @@ class Sessions(Protocol):
     async def set_desired(self, session: SessionId, desired: Desired) -> None: ...
 
     async def delete_session(self, session: SessionId, *, event: Event) -> None: ...
+
+    async def epochs(self) -> Mapping[SessionId, Epoch]:
+        """Return the epoch of every session."""
+        ...
+
+    async def fence(self, found: Mapping[SessionId, Epoch]) -> bool:
+        """Refuse every earlier owner's writes from now on; tell whether none was missed.
+
+        Only of sessions that are still at the epoch that was `found`.
+        """
+        ...
 
     async def acquire(self, session: SessionId, held: Epoch | None) -> Epoch:
         """Become the owner; every earlier owner's writes are refused from now on.
