@@ -65,13 +65,17 @@ class Life:
 
     async def finish(self, doing: Awaitable[T]) -> T:
         """Let time pass until something is done, which may wait for that."""
-        task = asyncio.ensure_future(doing)
+        service = self.world.perene.standstill
+        task = asyncio.create_task(_done(doing), context=service.context)
         try:
             await self.world.pass_time(_LONG_S, until=task.done)
             assert task.done(), "it takes for ever"
             return task.result()
         finally:
-            task.cancel()
+            if service is self.world.perene.standstill:
+                task.cancel()
+            else:  # one that was left to itself goes on with what it was asked, and nobody hears it
+                task.add_done_callback(_unheard)
 
     async def say(self, to: str, text: str) -> None:
         """Have the session send a text, under a key of its own."""
@@ -172,3 +176,12 @@ class Life:
 
     def _is_open(self) -> bool:
         return self.world.perene.is_up and self.world.perene.all_open([DESK])
+
+
+def _unheard(task: "asyncio.Task[T]") -> None:
+    if not task.cancelled():
+        task.exception()
+
+
+async def _done(doing: Awaitable[T]) -> T:
+    return await doing

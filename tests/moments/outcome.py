@@ -1,7 +1,7 @@
 """How a story has ended: what everybody has and was told, and what must not be."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -9,6 +9,7 @@ from typing import Final
 from perene.core.events import EventType
 from tests.moments.life import OWN, PEOPLE, Life
 from tests.support.comparison import untrue
+from tests.support.former import Former
 from tests.support.world import DESK, World
 
 _BANNED: Final = ("failure", "402")
@@ -41,12 +42,20 @@ class Outcome:
 
 
 async def look(
-    world: World, life: Life, moments: tuple[str, ...], *, troubles: int, sharp: bool, apart: bool
+    world: World,
+    life: Life,
+    moments: tuple[str, ...],
+    *,
+    troubles: int,
+    sharp: bool,
+    apart: bool,
+    formers: Sequence[Former],
 ) -> Outcome:
     """Look at the database, the events, the server and people, when all has settled.
 
     So many `troubles` came. `sharp` says that there is one truth about what was ended, or tried,
-    in each moment, `apart` that whatever befell the session befell no other.
+    in each moment, `apart` that whatever befell the session befell no other. `formers` are the
+    services whose places others have taken.
     """
     views = [view.message for view in await world.stored.messages()]
     return Outcome(
@@ -62,6 +71,9 @@ async def look(
             *[problem async for problem in _mistold(world, life)],
             *_broken(world, life, troubles),
             *[problem async for problem in life.neighbour.problems(undisturbed=apart)],
+            *[problem for former in formers async for problem in _lingering(former)],
+            # A process that is killed while it dials leaves a connection that nobody here closes.
+            *(_left_open(world) if formers and troubles == 1 else ()),
         ),
     )
 
@@ -73,6 +85,8 @@ async def _mistold(world: World, life: Life) -> AsyncIterator[str]:
     texts = [str(one.payload["text"]) for one in own if one.type is EventType.MESSAGE_RECEIVED]
     for problem in _miscounted("told", texts, life.written):
         yield problem
+    if replaced := await world.events.seen(EventType.SESSION_REPLACED):
+        yield f"{len(replaced)} times it was told that the session was replaced"
     lives = [one.type for one in own if one.type in kinds]
     if any(both == (kinds[0], kinds[0]) for both in pairwise(lives)):
         yield "two logins were told, and no end between"
@@ -87,6 +101,19 @@ def _broken(world: World, life: Life, troubles: int) -> Iterator[str]:
         yield f"{len(banned)} logins while it was banned"
     if left := len(life.device.mailbox):
         yield f"{left} stanzas have no answer"
+
+
+def _left_open(world: World) -> Iterator[str]:
+    if (open_now := world.network.open_now(DESK)) != 1:
+        yield f"{open_now} connections are open"
+
+
+async def _lingering(former: Former) -> AsyncIterator[str]:
+    if not former.has_ended:
+        yield "a service whose database another one took lives on"
+        return
+    for problem in await former.problems():
+        yield problem
 
 
 def _miscounted(what: str, found: Iterable[str], expected: Iterable[str]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from tests.moments.life import Life
 from tests.moments.moments import Moments
 from tests.moments.outcome import Outcome, look
 from tests.moments.stories import Story
-from tests.moments.troubles import Trouble, Troubles
+from tests.moments.troubles import Handover, Trouble, Troubles
 from tests.support.scratch import made
 from tests.support.world import World
 
@@ -60,17 +60,33 @@ class _Telling:
         alone = self._troubles < 2
         self._sharp = alone and _SHARP.issuperset(troubles.values())
         self._apart = alone and _OF_ONE.issuperset(troubles.values())
-        acts = Troubles(world, life.truth, kill=self._kill, restart=self._restart, seed=seed)
+        self._left: Handover | None = None
+        """What another service is to take over."""
+        self._formers: list[Handover] = []
+        """All from which one did."""
+        acts = Troubles(
+            world,
+            life.truth,
+            kill=self._kill,
+            restart=self._restart,
+            leave=self._leave,
+            seed=seed,
+        )
         self._moments = Moments(world, acts.befall(troubles), seed=seed)
         self._names: tuple[str, ...] = ()
+        self._later: list[asyncio.Task[None]] = []
 
     async def told(self) -> Outcome:
         """Tell it to the end, and return what came of it."""
         while not await self._unless_ended(self._to_the_end()):
-            if not self._killed:
+            if not self._killed and self._left is None:
                 await self._stop()
+            if self._left is not None and await self._is_taken_over(self._left):
+                continue
             if self._killed:
                 await self._world.perene.kill()
+                for handover in self._formers:
+                    await handover.former.kill()
                 self._moments.thaw()
                 self._killed = False
             self._ended.clear()
@@ -83,16 +99,45 @@ class _Telling:
             troubles=self._troubles,
             sharp=self._sharp,
             apart=self._apart,
+            formers=[handover.former for handover in self._formers],
         )
 
     async def _to_the_end(self) -> None:
         await self._story(self._life)
         self._names = self._moments.enough()
+        for handover in self._formers:
+            handover.end()
         await self._world.pass_time(_AFTER_S)
+
+    async def _is_taken_over(self, handover: Handover) -> bool:
+        """Start another service as soon as it can have the database, unless all is killed before.
+
+        The former comes back later.
+        """
+        self._formers.append(handover)
+        self._left = None
+        if not self._killed:
+            self._ended.clear()
+            await self._world.pass_time(handover.lapsed_s)
+        if self._killed:
+            return False
+        self._world.perene.lose_hold()
+        await self._world.perene.start()
+
+        async def come_back() -> None:
+            await self._world.clock.sleep(handover.late_s)
+            handover.end()
+
+        self._later.append(asyncio.create_task(come_back()))
+        return True
 
     def _kill(self) -> None:
         self._killed = True
         self._moments.freeze()
+        self._ended.set()
+
+    def _leave(self, handover: Handover) -> None:
+        self._left = handover
         self._ended.set()
 
     def _restart(self) -> None:

@@ -7,7 +7,7 @@ import pytest
 from tests.moments.comparing import Stories
 from tests.moments.databases import Files
 from tests.moments.stories import STORIES
-from tests.moments.troubles import Trouble
+from tests.moments.troubles import OF_TWO, Trouble
 
 pytestmark = [
     pytest.mark.requirement("C8", "C13", "D5", "D9", "E6", "E8", "F1", "F5"),
@@ -23,11 +23,22 @@ def stories(tmp_path_factory: pytest.TempPathFactory) -> Stories:
     return Stories(folder, Files.make(folder), seed=random.Random().randrange(10**9))
 
 
-@pytest.mark.parametrize("trouble", Trouble)
+@pytest.mark.parametrize("trouble", [one for one in Trouble if one not in OF_TWO])
 @pytest.mark.parametrize("name", STORIES)
 async def test_a_trouble_in_any_moment_of_a_story_changes_nothing_of_its_end(
     stories: Stories, name: str, trouble: Trouble
 ) -> None:
+    await _told(stories, name, trouble)
+
+
+@pytest.mark.parametrize("trouble", OF_TWO)
+async def test_two_services_in_any_moment_of_a_story_change_nothing_of_its_end(
+    stories: Stories, trouble: Trouble
+) -> None:
+    await _told(stories, random.Random().choice(list(STORIES)), trouble)
+
+
+async def _told(stories: Stories, name: str, trouble: Trouble) -> None:
     moments = (await stories.undisturbed(name)).moments
     at = random.Random().choice(trouble.places(moments))
 
