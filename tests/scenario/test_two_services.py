@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import signal
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -188,4 +190,42 @@ async def test_a_service_whose_database_was_taken_lets_go_in_order(place: Place)
         return [one["text"] for one in page["items"]] == ["Is anybody there?"]
 
     await until(has_it)
+    assert second.errors() == []
+
+
+async def test_a_service_that_stood_still_while_another_took_over_ends_once_it_wakes(
+    place: Place,
+) -> None:
+    first, second = place.service("first"), place.service("second")
+    key = await first.start_first()
+    phone = await first.pair(place.simulator, "desk")
+    await until(lambda: is_open(first))
+    [friend] = await place.simulator.ask("POST", "/contacts", json={"count": 1})
+
+    os.kill(first.pid, signal.SIGSTOP)
+    try:
+        await place.simulator.send(friend["phone"], phone, "Is anybody there?")
+        # A stopped process keeps its connections; the server gives up those of a paused host.
+        ended = (
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE granted AND classid = %s"
+        )
+        assert place.ask(ended, KEYS[0]) == [(True,)]
+        await second.spawn()
+        await second.greeted()
+        second.use(key)
+        await until(lambda: is_open(second))
+    finally:
+        os.kill(first.pid, signal.SIGCONT)
+
+    assert await first.ended() == 3
+    assert len(logged(first, "database_taken")) == 1
+    await place.simulator.send(friend["phone"], phone, "And now?")
+
+    async def has_both() -> bool:
+        page = await second.ask("GET", "/v1/sessions/desk/messages")
+        return sorted(one["text"] for one in page["items"]) == ["And now?", "Is anybody there?"]
+
+    await until(has_both)
+    assert await is_open(second)
+    assert place.ask("SELECT cause FROM outages WHERE cause = 'replaced'") == []
     assert second.errors() == []
