@@ -11,7 +11,7 @@ from perene.core.events import Event
 from perene.core.ids import SessionId
 from perene.store import schema
 from perene.store.outbox import append_events, last_seq
-from perene.store.ownership import lock_session
+from perene.store.ownership import lock_session, outlive
 from perene.store.schema import outbox, remains, sessions
 
 
@@ -21,7 +21,9 @@ def delete_session(connection: Connection, session_id: SessionId, *, event: Even
     The rest is left to `remove_remains`. `event` is put into the outbox, so that listeners learn of
     the deletion. Returns the key that the session had; raises NotFound.
     """
-    key = lock_session(connection, session_id).key
+    locked = lock_session(connection, session_id)
+    key = locked.key
+    outlive(connection, locked.epoch)
     left = {"session": key, "id": session_id, "last_event": last_seq(connection)}
     connection.execute(insert(remains).values(left))
     for table in (schema.alerts, schema.alert_conditions):

@@ -2,8 +2,9 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from perene.core.errors import ForgottenEpoch, NotFound, StaleEpoch
 from perene.core.ids import Epoch, SessionId
@@ -11,8 +12,11 @@ from perene.core.unit import Profile
 from perene.store.batch import Owned
 from perene.store.bulk import update_rows
 from perene.store.keyring import Keyring
-from perene.store.schema import sessions
+from perene.store.schema import counters, sessions
 from perene.store.sealing import Sealer
+
+_FIRST: Final = "first_epoch"
+"""The counter of the epoch with which a session begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +160,24 @@ def fence(connection: Connection, found: Mapping[SessionId, Epoch]) -> bool:
         ],
     )
     return not missed
+
+
+def first_epoch(connection: Connection) -> Epoch:
+    """Return the epoch of a session that is made now: later than any of one that was deleted.
+
+    Whoever owned a session of the same name might write to this one otherwise.
+    """
+    found = connection.execute(select(counters.c.value).where(counters.c.name == _FIRST)).scalar()
+    return Epoch(0 if found is None else int(found))
+
+
+def outlive(connection: Connection, epoch: Epoch) -> None:
+    """Let whatever session is made from now on begin behind the epoch of one that is deleted."""
+    first = first_epoch(connection)
+    if epoch < first:
+        return
+    connection.execute(delete(counters).where(counters.c.name == _FIRST))
+    connection.execute(insert(counters).values(name=_FIRST, value=epoch + 1))
 
 
 def acquire(

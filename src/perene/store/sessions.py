@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from perene.core.errors import Conflict, NotFound, UnreadableState
 from perene.core.events import Event
-from perene.core.ids import Epoch, SessionId
+from perene.core.ids import SessionId
 from perene.core.sessions import Desired, SessionOptions, SessionRecord
 from perene.core.unit import Profile
 from perene.store import schema
@@ -20,7 +20,7 @@ from perene.store.bulk import update_rows
 from perene.store.keyring import Keyring
 from perene.store.moments import micros, moment
 from perene.store.outbox import append_events, holds_event
-from perene.store.ownership import lock_session
+from perene.store.ownership import first_epoch, lock_session
 from perene.store.schema import sessions
 from perene.store.sealing import Sealer
 from perene.store.texts import storable_or_none
@@ -50,10 +50,11 @@ def create_session(
     now: datetime,
     event: Event | None,
 ) -> SessionRecord:
-    """Create a session with its data key, at epoch 0; raises Conflict when the id is taken.
+    """Create a session with its data key, that nobody owns; raises Conflict when the id is taken.
 
     The same call again, known by the id of its event, returns what it has created.
     """
+    epoch = first_epoch(connection)
     insert = _INSERT[connection.dialect.name]
     key = connection.execute(
         insert(sessions)
@@ -61,7 +62,7 @@ def create_session(
             id=session_id,
             name=storable_or_none(name),
             desired=desired.value,
-            epoch=0,
+            epoch=epoch,
             created_at=micros(now),
             options=_options_text(options),
         )
@@ -83,7 +84,7 @@ def create_session(
         id=session_id,
         name=storable_or_none(name),
         desired=desired,
-        epoch=Epoch(0),
+        epoch=epoch,
         created_at=now,
         has_credentials=False,
         options=options,

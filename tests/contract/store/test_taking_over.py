@@ -162,6 +162,25 @@ async def test_who_asks_whether_a_session_is_its_own_learns_why_not(store: Store
         await store.reader(BOB, epoch).require_ownership()
 
 
+async def test_who_owned_a_deleted_session_writes_nothing_to_another_of_its_name(
+    store: Store,
+) -> None:
+    for _ in range(3):
+        await store.create_session(ANA)
+        epoch = await store.acquire(ANA)
+        epoch = await store.acquire(ANA, epoch)
+        await store.delete_session(ANA)
+        created = await store.create_session(ANA)
+        assert created.epoch == (await store.get_session(ANA)).epoch > epoch
+        own = [await store.acquire(ANA) for _ in range(3)]
+
+        [outcome] = await store.commit([unit(session=ANA, epoch=epoch)])
+        assert isinstance(outcome, StaleEpoch)
+        assert epoch not in own
+
+        await store.delete_session(ANA)
+
+
 async def test_many_who_take_over_at_once_leave_one_epoch_behind(
     open_store: Callable[[], Store],
 ) -> None:

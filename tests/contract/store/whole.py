@@ -26,11 +26,12 @@ BOB = SessionId("bob")
 """Another than ANA."""
 
 
-def full(session: SessionId = ANA) -> Unit:
+def full(session: SessionId = ANA, epoch: int = 0) -> Unit:
     """Make a unit that writes to every table."""
     one = key()
     return unit(
         session=session,
+        epoch=epoch,
         credentials=Bytes(b"credentials"),
         ratchets=(RatchetWrite(address="1.0", state=Bytes(b"r")),),
         sender_keys=(SenderKeyWrite(group=GROUP, address="1.0", state=Bytes(b"s")),),
