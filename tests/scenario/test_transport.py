@@ -2,10 +2,12 @@
 
 import asyncio
 import errno
+import itertools
 import socket
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
@@ -14,6 +16,7 @@ from websockets.asyncio.server import serve as websockets_serve
 
 from perene.core.causes import Ending, Kind, Local
 from perene.crypto import KeyPair
+from perene.engine import probe
 from perene.engine.channel import Channel
 from perene.engine.endpoint import Endpoint
 from perene.engine.errors import ConnectionEnded
@@ -22,6 +25,7 @@ from perene.engine.transport import SocketTransport
 from perene.sim import Simulator, serve
 from perene.sim.server import SimServer
 from tests.support.listening import Answer, listening
+from tests.support.record import PATIENCE_S
 from tests.support.virtual_clock import VirtualClock
 
 
@@ -187,6 +191,55 @@ async def test_a_name_server_that_is_silent_is_not_taken_for_a_firewall(
     probed = await probe_endpoint(Endpoint(url="wss://chat.example/ws/chat"), timeout_s=0.01)
     assert (probed.ok, probed.code) == (False, Local.DNS)
     assert "name servers" in (probed.remedy or "")
+
+
+@pytest.mark.parametrize(
+    ("url", "proxy", "asked"),
+    [
+        ("ws://chat.example/ws", None, ("chat.example", 80)),
+        ("wss://chat.example/ws", None, ("chat.example", 443)),
+        ("wss://chat.example:5222/ws", None, ("chat.example", 5222)),
+        ("wss://chat.example/ws", "http://proxy.example", ("proxy.example", 80)),
+        ("ws://chat.example/ws", "https://proxy.example", ("proxy.example", 443)),
+    ],
+)
+async def test_the_first_hop_is_looked_for_at_its_own_port(
+    url: str, proxy: str | None, asked: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[tuple[object, ...]] = []
+
+    async def unknown(*question: object, **more: object) -> None:
+        found.append(question)
+        raise socket.gaierror(socket.EAI_NONAME, "unknown")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", unknown)
+    assert not await is_reached(Endpoint(url=url, proxy=proxy), timeout_s=10)
+    assert found == [asked]
+
+
+async def test_each_step_of_a_look_is_timed_for_itself(
+    server: SimServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = itertools.accumulate((100.0, 0.25, 100.0, 0.5))
+    monkeypatch.setattr(probe, "time", SimpleNamespace(perf_counter=lambda: next(at)))
+    probed = await probe_endpoint(Endpoint(url=server.ws_url), timeout_s=10)
+    assert (probed.dns_ms, probed.connect_ms, probed.tls) == (250.0, 500.0, None)
+    assert probed.ok
+
+
+async def test_a_look_leaves_no_connection_behind() -> None:
+    gone = asyncio.Event()
+
+    async def wait(connection: ServerConnection) -> None:
+        await connection.wait_closed()
+        gone.set()
+
+    async with websockets_serve(wait, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        probed = await probe_endpoint(Endpoint(url=f"ws://127.0.0.1:{port}/"), timeout_s=10)
+        async with asyncio.timeout(PATIENCE_S):
+            await gone.wait()
+    assert probed.ok
 
 
 async def test_a_closed_port_refuses() -> None:
