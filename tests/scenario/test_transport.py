@@ -392,6 +392,39 @@ async def test_a_look_at_a_good_endpoint_measures_the_way_and_logs_nobody_in(
     assert not running.simulator.evidence.events
 
 
+async def test_a_look_tells_a_server_that_cannot_prove_who_it_is(server: SimServer) -> None:
+    trust = Trust(root_key=KeyPair.generate().public, now=datetime.now(UTC))
+    found = await probe_endpoint(Endpoint(url=server.ws_url), timeout_s=10, trust=trust)
+    assert (found.ok, found.code) == (False, Local.CERTIFICATE)
+    assert found.remedy
+
+
+@pytest.mark.parametrize(
+    ("says", "code", "patience_s"),
+    [
+        (b"\x00\x00\x03odd", Local.HANDSHAKE_FAILED, 10.0),
+        (b"", Local.SOCKET_CLOSED, 10.0),
+        (None, Local.HANDSHAKE_TIMEOUT, 1.0),
+    ],
+)
+async def test_a_look_tells_a_server_that_does_not_shake_hands(
+    says: bytes | None, code: str, patience_s: float
+) -> None:
+    async def answer(connection: ServerConnection) -> None:
+        await connection.recv()
+        if says:
+            await connection.send(says)
+        if says is None:
+            await connection.wait_closed()
+
+    trust = Trust(root_key=KeyPair.generate().public, now=datetime.now(UTC))
+    async with websockets_serve(answer, "127.0.0.1", 0) as server:
+        endpoint = Endpoint(url=f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+        found = await probe_endpoint(endpoint, timeout_s=patience_s, trust=trust)
+    assert (found.ok, found.code) == (False, code)
+    assert found.tls is None
+
+
 @pytest.mark.requirement("C3")
 async def test_whether_a_server_takes_connections_is_told_by_the_first_hop(
     server: SimServer,
