@@ -5,8 +5,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, exists, select
 
-from perene.core.errors import NotFound, UnreadableState
-from perene.core.ids import SessionId
+from perene.core.errors import ForgottenEpoch, NotFound, StaleEpoch, UnreadableState
+from perene.core.ids import Epoch, SessionId
+from perene.store import ownership
 from perene.store.credentials import open_credentials
 from perene.store.database import Database
 from perene.store.gathering import Gathering
@@ -39,6 +40,7 @@ class OpeningReads:
         self._keyring = keyring
         self._credentials = Gathering[SessionId, Credentials](self._read_credentials)
         self._queued = Gathering[SessionId, bool](self._read_queued)
+        self._owned = Gathering[tuple[SessionId, Epoch], None](self._read_owned)
 
     async def credentials(self, session: SessionId) -> Credentials:
         """Return a session's key and credentials; NotFound, UnreadableState."""
@@ -48,6 +50,10 @@ class OpeningReads:
         """Tell whether a session has messages of its own that the server has not answered."""
         return await self._queued.ask(session)
 
+    async def require_owner(self, session: SessionId, epoch: Epoch) -> None:
+        """Raise StaleEpoch or ForgottenEpoch if a session is not owned under an epoch."""
+        await self._owned.ask((session, epoch))
+
     async def _read_credentials(
         self, asked: Sequence[SessionId]
     ) -> list[Credentials | NotFound | UnreadableState]:
@@ -55,6 +61,11 @@ class OpeningReads:
 
     async def _read_queued(self, asked: Sequence[SessionId]) -> list[bool]:
         return await self._database.read(_queued_of, asked)
+
+    async def _read_owned(
+        self, asked: Sequence[tuple[SessionId, Epoch]]
+    ) -> list[StaleEpoch | ForgottenEpoch | None]:
+        return await self._database.read(ownership.not_owned, asked)
 
 
 def _queued_of(connection: Connection, asked: Sequence[SessionId]) -> list[bool]:

@@ -45,6 +45,8 @@ _LOCK_ALL = (
     .with_for_update(key_share=True)
 )
 _LOCK = _LOCK_ALL.where(sessions.c.id.in_(bindparam("ids", expanding=True)))
+_EPOCHS = select(sessions.c.id, sessions.c.epoch)
+_EPOCHS_OF = _EPOCHS.where(sessions.c.id.in_(bindparam("ids", expanding=True)))
 
 
 def lock_sessions(
@@ -83,13 +85,16 @@ def lock_as_owner(
     return locked
 
 
-def require_owner(connection: Connection, session_id: SessionId, epoch: Epoch) -> None:
-    """Raise what `refused` returns; nothing is locked: it may be another's in the next moment."""
-    present = connection.execute(
-        select(sessions.c.epoch).where(sessions.c.id == session_id)
-    ).scalar_one_or_none()
-    if error := refused(session_id, present, epoch):
-        raise error
+def not_owned(
+    connection: Connection, asked: Sequence[tuple[SessionId, Epoch]]
+) -> list[StaleEpoch | ForgottenEpoch | None]:
+    """Return of each session what `refused` does.
+
+    Nothing is locked: it may be another's in the next moment.
+    """
+    rows = connection.execute(_EPOCHS_OF, {"ids": [id_ for id_, _ in asked]})
+    present = {SessionId(id_): Epoch(epoch) for id_, epoch in rows}
+    return [refused(id_, present.get(id_), epoch) for id_, epoch in asked]
 
 
 def refused(
@@ -137,7 +142,7 @@ def owned(session_id: SessionId, locked: LockedSession, sealer: Sealer) -> Owned
 
 def read_epochs(connection: Connection) -> dict[SessionId, Epoch]:
     """Return the epoch of every session."""
-    rows = connection.execute(select(sessions.c.id, sessions.c.epoch))
+    rows = connection.execute(_EPOCHS)
     return {SessionId(id_): Epoch(epoch) for id_, epoch in rows}
 
 

@@ -10,16 +10,7 @@ from perene.core.ids import Epoch, MessageId, SessionId
 from perene.core.messages import LedgerEntry, Message, MessageKey
 from perene.core.privacy_tokens import PrivacyToken
 from perene.core.unit import AddressPair, PeerMessage, PreKeyWrite
-from perene.store import (
-    account,
-    ciphertexts,
-    ledger,
-    messages,
-    ownership,
-    pre_keys,
-    privacy_tokens,
-    ratchets,
-)
+from perene.store import account, ciphertexts, ledger, messages, pre_keys, privacy_tokens, ratchets
 from perene.store.account import LimitHistory
 from perene.store.addresses import pairs_with
 from perene.store.database import Database
@@ -77,7 +68,7 @@ class SessionReader:
 
         ForgottenEpoch if the database knows nothing of this owner, or of the session, any more.
         """
-        await self._source.database.read(ownership.require_owner, self._session, self._epoch)
+        await self._source.opening.require_owner(self._session, self._epoch)
 
     async def credentials(self) -> bytes | None:
         """Return the engine's own serialised credentials, None before the first are stored."""
