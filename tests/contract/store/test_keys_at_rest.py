@@ -61,6 +61,7 @@ async def fill(store: Store, session: SessionId = ANA) -> None:
         [
             unit(
                 session=session,
+                epoch=(await store.get_session(session)).epoch,
                 credentials=Bytes(SECRET),
                 ratchets=(
                     RatchetWrite(address="1.0", state=Bytes(SECRET)),
