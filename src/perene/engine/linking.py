@@ -1,6 +1,7 @@
 """Linking a device on a connection: codes shown in turn, the phone's answer, and the way back."""
 
 import asyncio
+import contextlib
 import secrets
 from collections import deque
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,7 @@ import structlog
 
 from perene.core.causes import Local
 from perene.core.clock import happens_within
+from perene.core.errors import StorageUnavailable
 from perene.core.events import Event, EventType
 from perene.core.notices import CodeShown, PhoneLinked, QrShown
 from perene.core.unit import AddressPair, Committed, Profile
@@ -240,8 +242,22 @@ class Linking:
             committed = draft.submit()
             # Told before the reply can leave: the server's answer to that ends the connection.
             committed.add_done_callback(self._linked)
-            self._answers.put(committed, paired.reply)
+            confirmed = asyncio.create_task(self._still_ours(committed), name="pairing stored")
+            # A connection that ends before asks no more how it went.
+            confirmed.add_done_callback(lambda task: task.cancelled() or task.exception())
+            self._answers.put(confirmed, paired.reply)
         return committed
+
+    async def _still_ours(self, committed: "asyncio.Future[Committed]") -> Committed:
+        """Return what was committed, or raise StaleEpoch if another owner has the session by now.
+
+        That the commit succeeded may be heard late: whoever has taken the session since offers
+        another code, and the phone would be left with a device that nobody drives.
+        """
+        stored = await asyncio.shield(committed)
+        with contextlib.suppress(StorageUnavailable):  # it was ours when that was stored
+            await self._stage.store.require_ownership()
+        return stored
 
     def _linked(self, committed: "asyncio.Future[Committed]") -> None:
         """Tell that the device is linked, if that was stored: otherwise it is not."""

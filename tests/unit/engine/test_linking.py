@@ -1,11 +1,13 @@
-"""The code on the screen: replaced when the server says so, and by nothing else."""
+"""The code on the screen, and what follows when it was scanned."""
 
 import asyncio
 from collections.abc import Sequence
 from typing import cast
+from unittest.mock import AsyncMock, patch
 
 import pytest
 
+from perene.core.errors import ForgottenEpoch, StaleEpoch, StorageUnavailable
 from perene.core.notices import Notice, QrShown
 from perene.engine.answers import Answers
 from perene.engine.credentials import Credentials
@@ -14,6 +16,7 @@ from perene.wire.node import Node
 from tests.support.turns import turns
 from tests.unit.engine.desk import Desk
 from tests.unit.engine.fakes import line_on, paired
+from tests.unit.engine.test_pairing import Phone
 
 
 class Screen:
@@ -74,3 +77,26 @@ async def test_a_linked_device_keeps_what_it_has() -> None:
     told = Node("notification", {}, (Node("companion_reg_refresh"),))
     await screen.linking.renew_secret(told)
     assert (screen.desk.stage.credentials, screen.desk.store.units) == (own, [])
+
+
+async def linked(screen: Screen, own: Credentials, owned: Exception | None) -> Exception | None:
+    """Be scanned, and asked whose the session is; return why it is not confirmed, if it is not."""
+    asked = AsyncMock(side_effect=owned)
+    with patch.object(screen.desk.store, "require_ownership", asked):
+        await (await screen.linking.complete(Phone(own).answer()))
+        [confirmed] = [one for one in screen.desk.answered.waits_for if one is not None]
+        [error] = await asyncio.gather(confirmed, return_exceptions=True)
+    assert screen.desk.stage.credentials.paired
+    assert [node.attr("id") for node in screen.desk.answered.nodes] == ["P1"]
+    return error if isinstance(error, Exception) else None
+
+
+async def test_a_pairing_is_not_confirmed_once_the_session_has_another_owner() -> None:
+    own, stale = Credentials.create(), StaleEpoch("taken")
+    assert await linked(Screen(own), own, stale) is stale
+
+
+@pytest.mark.parametrize("error", [None, StorageUnavailable("away"), ForgottenEpoch("gone")])
+async def test_a_pairing_that_was_stored_is_confirmed(error: Exception | None) -> None:
+    own = Credentials.create()
+    assert await linked(Screen(own), own, error) is None
