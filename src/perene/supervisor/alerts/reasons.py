@@ -2,7 +2,8 @@
 
 from datetime import UTC
 
-from perene.core.account import Ban, ban_meaning
+from perene.core.account import Ban
+from perene.core.account_codes import ban_meaning
 from perene.core.sessions import Connection
 from perene.supervisor.session.live import LiveState
 

@@ -21,11 +21,11 @@ from perene.core.account import (
     ReachOutPolicy,
     Refusal,
     Verdict,
-    limit_meaning,
     may_start_chat,
     may_write,
     step,
 )
+from perene.core.account_codes import limit_meaning
 from perene.core.clock import Clock
 from perene.core.events import Event, EventType
 from perene.core.ids import SessionId

@@ -26,14 +26,17 @@ class Fence:
         """Let sessions be acquired without it; it is never raised then, for they are our own."""
         self.is_up = True
 
-    async def up(self) -> None:
+    async def up(self, found: Mapping[SessionId, Epoch] | None = None) -> None:
         """Return when no earlier owner can write any more; at once if that was seen to before.
 
-        No session may be acquired before. Raises StorageError; call it again then.
+        `found` are the epochs, for who has read them. No session may be acquired before. Raises
+        StorageError; call it again then.
         """
         async with self._raising:
+            # Kept for the next try: one that was unheard may be committed after it.
+            if self._found is None:
+                self._found = found
             while not self.is_up:
-                # Kept for the next try: one that was unheard may be committed after it.
                 if self._found is None:
                     self._found = await self._store.epochs()
                 if await self._store.fence(self._found):

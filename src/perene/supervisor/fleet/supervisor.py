@@ -124,14 +124,13 @@ class Supervisor:
 
     async def _left_behind(self) -> Sequence[SessionRecord]:
         """Return every session, as whoever drove it before has left it for good."""
-        records = await self._reads.sessions()
+        found = await self._reads.epochs()
         try:
-            await self._retries.ask(self._fence.up)
+            await self._retries.ask(partial(self._fence.up, found))
         except StorageError as error:
             # It lets nobody acquire a session either; then each of them says so.
             log.warning("earlier_owners_not_kept_out", reason=str(error))
             self._fence.waive()
-            return records
         return await self._reads.sessions()
 
     def close(self) -> None:

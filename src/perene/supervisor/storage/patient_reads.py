@@ -1,7 +1,7 @@
 """Reading what sessions there are, from a database that may come late."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -9,7 +9,7 @@ import structlog
 
 from perene.core.clock import Clock, happens_within
 from perene.core.errors import StorageError
-from perene.core.ids import SessionId
+from perene.core.ids import Epoch, SessionId
 from perene.core.sessions import SessionRecord
 from perene.supervisor.storage.store import Sessions
 
@@ -30,6 +30,10 @@ class PatientReads:
         self._store = store
         self._clock = clock
         self._closing = closing
+
+    async def epochs(self) -> Mapping[SessionId, Epoch]:
+        """Return the epoch of every session."""
+        return await self._until_answered(self._store.epochs)
 
     async def sessions(self) -> Sequence[SessionRecord]:
         """Return every session."""
