@@ -14,9 +14,9 @@ from typing import Final
 _BUCKET_S: Final = 7 * 86_400
 _BUCKETS: Final = 4
 
-
 _LONGEST_BUCKET_S: Final = 366 * 86_400
 _MOST_BUCKETS: Final = 520
+"""What the server says beyond these is taken for a mistake."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from perene.engine.ports import SessionStore
 from perene.engine.reach_out import REFUSED_HERE, ReachOut
 from perene.engine.send import Sender
 from perene.engine.wire_forms import WireForms
-from perene.wire.jid import GROUP_SERVER
+from perene.wire.jid import Jid
 
 log = structlog.stdlib.get_logger()
 
@@ -168,7 +168,7 @@ class SendLoop:
         """Send or refuse a message; False if it stays where it is, and its chat is held."""
         self._on_wire[message.key.id] = math.inf
         self._busy.set()
-        if not self._forms.is_sure and not message.key.chat.endswith(f"@{GROUP_SERVER}"):
+        if not self._forms.is_sure and not Jid.parse(message.key.chat).is_group:
             self._chats[message.key.id] = message.key.chat
         try:
             if await self._reach_out.may_send(message):

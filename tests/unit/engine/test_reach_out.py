@@ -65,11 +65,22 @@ class Account:
 
     async def refused(self, message_id: str, code: str = "463") -> Event:
         """Let a message be refused, and hear what is said of it; return the event, stored."""
+        event = self.refused_unheard(message_id, code)
+        await self.later.work()
+        return event
+
+    def refused_unheard(self, message_id: str, code: str = "463") -> Event:
+        """Let a message be refused; what is said of it is to be heard yet."""
         event = self.reach_out.refused(code, message_id)
         assert event is not None
         self.stored(event)
-        await self.later.work()
         return event
+
+    async def writing(self) -> "asyncio.Task[bool]":
+        """Have it asked whether a message may go out, until that waits for what is said."""
+        asked = asyncio.create_task(self.may_write())
+        await self.clock.until_asleep(5)
+        return asked
 
     async def may_write(self, chat: str = "222222222222@lid") -> bool:
         return await self.reach_out.may_send(to(chat))
@@ -189,11 +200,8 @@ async def test_a_refusal_by_an_account_that_is_not_locked_concerns_one_person() 
 
 async def test_what_is_to_be_sent_meanwhile_waits_for_the_answer() -> None:
     account = Account(UNLOCKED)
-    refused = account.reach_out.refused("463", "A")
-    assert refused is not None
-    account.stored(refused)
-    writing = asyncio.create_task(account.may_write())
-    await account.clock.until_asleep(5)
+    account.refused_unheard("A")
+    writing = await account.writing()
     assert not writing.done()
     await account.later.work()
     assert await writing
@@ -201,11 +209,8 @@ async def test_what_is_to_be_sent_meanwhile_waits_for_the_answer() -> None:
 
 async def test_an_answer_that_does_not_come_is_not_waited_for_long() -> None:
     account = Account(UNLOCKED)
-    refused = account.reach_out.refused("463", "A")
-    assert refused is not None
-    account.stored(refused)
-    writing = asyncio.create_task(account.may_write())
-    await account.clock.until_asleep(5)
+    account.refused_unheard("A")
+    writing = await account.writing()
     await account.clock.advance(5)
     assert not await writing
     assert not await account.may_write()

@@ -21,6 +21,16 @@ from tests.support.units import key, message
 from tests.support.virtual_clock import VirtualClock
 
 
+def loop_of(store: "SlowQueue", sender: "Recorder", forms: WireForms | None = None) -> SendLoop:
+    return SendLoop(
+        cast("SessionStore", store),
+        cast("Sender", sender),
+        VirtualClock(),
+        cast("ReachOut", Free()),
+        forms or sure(),
+    )
+
+
 def sure() -> WireForms:
     """Return what knows which form of address the server takes."""
     forms = WireForms()
@@ -73,13 +83,7 @@ async def test_a_message_answered_during_a_look_at_the_queue_is_not_sent_again()
     first = message(key("A", from_me=True), status=Status.QUEUED)
     second = message(key("B", from_me=True), status=Status.QUEUED)
     store, sender = SlowQueue([first]), Recorder()
-    loop = SendLoop(
-        cast("SessionStore", store),
-        cast("Sender", sender),
-        VirtualClock(),
-        cast("ReachOut", Free()),
-        sure(),
-    )
+    loop = loop_of(store, sender)
     running = asyncio.create_task(loop.run())
     store.may_answer.set()
     await sender.changed.wait()
@@ -104,13 +108,7 @@ async def test_a_full_window_goes_on_with_the_first_answer() -> None:
     queued = [message(key(str(n), from_me=True), status=Status.QUEUED) for n in range(WINDOW + 1)]
     store, sender = SlowQueue(queued), Recorder()
     store.may_answer.set()
-    loop = SendLoop(
-        cast("SessionStore", store),
-        cast("Sender", sender),
-        VirtualClock(),
-        cast("ReachOut", Free()),
-        sure(),
-    )
+    loop = loop_of(store, sender)
     running = asyncio.create_task(loop.run())
     await _many_turns()
     assert len(sender.sent) == WINDOW
@@ -135,13 +133,7 @@ async def test_until_a_form_of_address_was_taken_a_person_gets_one_message_at_a_
     store, sender, forms = SlowQueue(queued), Recorder(), WireForms()
     forms.is_sure = is_sure
     store.may_answer.set()
-    loop = SendLoop(
-        cast("SessionStore", store),
-        cast("Sender", sender),
-        VirtualClock(),
-        cast("ReachOut", Free()),
-        forms,
-    )
+    loop = loop_of(store, sender, forms)
     running = asyncio.create_task(loop.run())
     await _many_turns()
     assert sender.sent == (["0", "1", "2", "3", "4"] if is_sure else ["0", "2", "3", "4"])
