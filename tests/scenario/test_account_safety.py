@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from perene.core.account import LIMIT_MEANINGS, Ban, ReachOutPolicy, ban_meaning
+from perene.core.account import Ban, ReachOutPolicy
+from perene.core.account_codes import LIMIT_MEANINGS, ban_meaning
 from perene.core.events import EventType
 from perene.core.failures import Failure, FailureCode
 from perene.core.messages import Status

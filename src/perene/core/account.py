@@ -12,49 +12,16 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+from perene.core.account_codes import TIME_LOCK, ban_meaning, limit_meaning
 from perene.core.events import Event, EventType, Json
 
 DAY: Final = timedelta(hours=24)
 
 _BELIEVED: Final = 2
-"""Refusals (463) in a day after which WhatsApp is believed that the account is not locked."""
-
-_UNNAMED_BAN: Final = "WhatsApp gave no reason that is known; its terms of service were violated."
-
-BAN_MEANINGS: Final[Mapping[str, str]] = {
-    "101": "Too many messages were sent to people who do not have this number in their contacts.",
-    "102": "Too many people blocked this number.",
-    "103": "Too many groups were made with people who do not have this number in their contacts.",
-    "104": "The same message was sent to too many people.",
-    "105": _UNNAMED_BAN,
-    "106": "Too many messages were sent to a broadcast list.",
-}
-"""What the sub-code of a temporary ban says (whatsmeow types/events/events.go, 2026-08-21)."""
-
-TIME_LOCK: Final = "463"
-NEW_CHAT_CAP: Final = "475"
-STALE_ADDRESS: Final = "479"
-STALE_GROUP: Final = "421"
-
-_LOCKED: Final = "The account may not write to people who have not written to it."
-
-LIMIT_MEANINGS: Final[Mapping[str, str]] = {
-    TIME_LOCK: "The account may not write to people who have not written to it, or the message"
-    " lacked the privacy token of the person it was for.",
-    NEW_CHAT_CAP: "The account has begun as many chats as WhatsApp allows for now.",
-    STALE_ADDRESS: "The message was addressed to a list of devices that is out of date.",
-    STALE_GROUP: "The group's members are addressed in another way by now; send it again.",
-}
-"""What the error code of a refused message says (Baileys src/Utils/decode-wa-message.ts,
-2026-05-21; whatsapp-rust src/client/node_io.rs and wacore/src/protocol/nack.rs, 2026-08-21). 463
-says two things, and the refusal does not tell which (Baileys issue 2441, 2026-03-25; whatsmeow
-pull request 1081, 2026-02-16)."""
+"""Up to so many refusals (463) in a day WhatsApp is believed that the account is not locked."""
 
 BY_WHATSAPP: Final = "whatsapp"
 """Who has lifted a limit, if no person did."""
-
-REACH_OUT_CODES: Final = frozenset({TIME_LOCK, NEW_CHAT_CAP})
-"""The codes that concern the account; 479 and 421 concern one message."""
 
 LIMIT_EVENTS: Final = (
     EventType.SESSION_LIMITED,
@@ -65,21 +32,6 @@ LIMIT_EVENTS: Final = (
 
 ACCOUNT_EVENTS: Final = (*LIMIT_EVENTS, EventType.SESSION_BANNED, EventType.SESSION_CONNECTED)
 """The events that `step` makes all of an account's state from."""
-
-
-def ban_meaning(code: str | None) -> str:
-    """Return the sentence about a ban's sub-code; total."""
-    return BAN_MEANINGS.get(code or "", _UNNAMED_BAN)
-
-
-def limit_meaning(code: str, *, told: bool = False) -> str:
-    """Return the sentence about a limit, or a refused message's code; total.
-
-    `told` says that WhatsApp itself named the lock and its end: then it is no missing token.
-    """
-    if told and code == TIME_LOCK:
-        return _LOCKED
-    return LIMIT_MEANINGS.get(code, f"WhatsApp refused the message with code {code}.")
 
 
 class ChatStanding(StrEnum):

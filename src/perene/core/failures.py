@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from perene.core.account import (
+from perene.core.account_codes import (
     LIMIT_MEANINGS,
     NEW_CHAT_CAP,
     STALE_ADDRESS,

@@ -14,13 +14,15 @@ import structlog
 
 from perene.core.account import (
     BY_WHATSAPP,
-    NEW_CHAT_CAP,
-    REACH_OUT_CODES,
-    TIME_LOCK,
     AccountLimits,
     ChatStanding,
     limit_event,
     step,
+)
+from perene.core.account_codes import (
+    NEW_CHAT_CAP,
+    REACH_OUT_CODES,
+    TIME_LOCK,
 )
 from perene.core.clock import happens_within
 from perene.core.events import Event, EventType, Json

@@ -3,7 +3,11 @@
 import asyncio
 from collections.abc import Callable, Mapping
 
-from perene.core.account import LIMIT_MEANINGS, STALE_ADDRESS, STALE_GROUP
+from perene.core.account_codes import (
+    LIMIT_MEANINGS,
+    STALE_ADDRESS,
+    STALE_GROUP,
+)
 from perene.core.events import Event, EventType, Json
 from perene.core.failures import Failure
 from perene.core.ids import MessageId

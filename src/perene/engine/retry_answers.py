@@ -11,7 +11,7 @@ from perene.core.messages import Message
 from perene.core.unit import HolderChange
 from perene.engine.addresses import signal_address
 from perene.engine.answers import acknowledge
-from perene.engine.bundles import device_identity, fetch_bundles, read_bundle
+from perene.engine.bundles import device_identity, fetch_bundles
 from perene.engine.content import parse_message
 from perene.engine.devices import Devices
 from perene.engine.draft import Draft
@@ -21,10 +21,10 @@ from perene.engine.group_key import attach, own_key, set_own_key
 from perene.engine.groups import Group, Groups
 from perene.engine.line import Line
 from perene.engine.outgoing import copy_for_own_devices, media_attrs, stanza_type
-from perene.engine.stanza import small_number
+from perene.engine.retry_receipt import RetryReceipt, read_retry
 from perene.engine.work_queue import Rest
 from perene.signal.bundle import PreKeyBundle
-from perene.wire.errors import NodeError, WireError
+from perene.wire.errors import WireError
 from perene.wire.jid import Jid
 from perene.wire.node import Node
 from perene.wire.proto import wa_pb2
@@ -34,8 +34,6 @@ log = structlog.stdlib.get_logger()
 _LIMIT = 5
 """Resends of one message to one device; Baileys stops at 5, whatsmeow at 10
 (docs/reference/protocol.md §4.5)."""
-
-_MAX_COUNT = 99
 
 _RECREATE_AFTER = timedelta(hours=1)
 """How often a device without usable keys may make us build a fresh ratchet (whatsmeow retry.go)."""
@@ -49,23 +47,10 @@ clock for it: it asks once for each time that it cannot read the message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Request:
-    """A retry receipt, read. `chat` is where it was asked, `bundle` is what it carries itself."""
-
-    node: Node
-    message_id: MessageId
-    chat: Jid
-    device: Jid
-    wire: Jid
-    count: int
-    bundle: PreKeyBundle | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Due:
     """A request that is to be granted; with `bundle`, on a fresh ratchet."""
 
-    request: _Request
+    request: RetryReceipt
     message: Message
     bundle: PreKeyBundle | None
     group: Group | None
@@ -98,7 +83,7 @@ class RetryAnswers:
         StorageError.
         """
         try:
-            request = await self._read(node)
+            request = await read_retry(node, self._stage.book)
         except WireError:
             request = None
         message = None if request is None else await self._message(request.message_id)
@@ -109,16 +94,15 @@ class RetryAnswers:
         self._answers.put(None, acknowledge(node))
         return None
 
-    async def _repair(self, request: _Request) -> None:
+    async def _repair(self, request: RetryReceipt) -> None:
         """Begin anew with a device that cannot read us, though there is nothing to send again.
 
         What follows could not be read either (whatsapp-rust pull request 1303, 2026-08-14), and of
         what goes to our own phone nothing is kept: the ratchet would stay broken for good. Once an
         hour for each device; keys that are not in the request are asked for in its case alone.
         """
-        device, own, now = request.device, self._stage.credentials, self._clock.now()
-        last = self._recreated.get(device)
-        if last is not None and abs(now - last) < _RECREATE_AFTER:
+        device, own = request.device, self._stage.credentials
+        if self._was_recreated(device):
             return
         bundle = request.bundle
         if bundle is None and own.is_own(device):
@@ -131,15 +115,21 @@ class RetryAnswers:
         async with self._stage.lock:
             draft = Draft(self._stage)
             if await begin_anew(draft, self._stage.book.canonical(device), bundle, own):
-                self._remember_recreated(device, now)
+                self._recreate(device)
                 self._answers.put(draft.submit())
 
-    def _remember_recreated(self, device: Jid, now: datetime) -> None:
-        self._recreated[device] = now
+    def _was_recreated(self, device: Jid) -> bool:
+        last = self._recreated.get(device)
+        return last is not None and abs(self._clock.now() - last) < _RECREATE_AFTER
+
+    def _recreate(self, device: Jid) -> None:
+        self._recreated[device] = self._clock.now()
         while len(self._recreated) > _REMEMBERED:
             self._recreated.popitem(last=False)
 
-    async def _grant(self, request: _Request, message: Message, attempt: int = 0) -> Rest | None:
+    async def _grant(
+        self, request: RetryReceipt, message: Message, attempt: int = 0
+    ) -> Rest | None:
         try:
             due = await self._due(request, message)
             while due is not None and not await self._answer(due):
@@ -174,7 +164,7 @@ class RetryAnswers:
         return True
 
     async def _due(
-        self, request: _Request, message: Message, bundle: PreKeyBundle | None = None
+        self, request: RetryReceipt, message: Message, bundle: PreKeyBundle | None = None
     ) -> _Due | None:
         """Ask the server what is needed to grant a request, None if it is not to be granted."""
         chat = Jid.parse(message.key.chat)
@@ -185,7 +175,7 @@ class RetryAnswers:
         bundle = bundle or await self._bundle(request)
         return _Due(request=request, message=message, bundle=bundle, group=group)
 
-    async def _was_addressed(self, request: _Request, chat: Jid, group: Group | None) -> bool:
+    async def _was_addressed(self, request: RetryReceipt, chat: Jid, group: Group | None) -> bool:
         """Tell whether the asker is one whom the message was for: nobody else may have it."""
         book, own = self._stage.book, self._stage.credentials
         await book.load(group.members if group is not None else [chat])
@@ -210,24 +200,7 @@ class RetryAnswers:
             self._recent.popitem(last=False)
         return message
 
-    async def _read(self, node: Node) -> _Request:
-        retry = node.need("retry")
-        origin = Jid.parse(node.attr("from"))
-        wire = Jid.parse(node.attrs["participant"]) if "participant" in node.attrs else origin
-        count = small_number(retry.attr("count"), most=_MAX_COUNT)
-        keys = node.child("keys")
-        await self._stage.book.load([wire])
-        return _Request(
-            node=node,
-            message_id=MessageId(retry.attrs.get("id") or node.attr("id")),
-            chat=origin.bare,
-            device=self._stage.book.canonical(wire),
-            wire=wire,
-            count=count or 1,
-            bundle=_bundle_of(node, keys) if keys is not None else None,
-        )
-
-    def _allowed(self, request: _Request) -> bool:
+    def _allowed(self, request: RetryReceipt) -> bool:
         key = (request.device, request.message_id)
         count = self._counts.get(key, 0) + 1
         self._counts[key] = count
@@ -235,18 +208,15 @@ class RetryAnswers:
             self._counts.popitem(last=False)
         return count <= _LIMIT
 
-    async def _bundle(self, request: _Request) -> PreKeyBundle | None:
+    async def _bundle(self, request: RetryReceipt) -> PreKeyBundle | None:
         if request.bundle is not None:
             return request.bundle
         async with self._stage.lock:
             ratchet = await Draft(self._stage).ratchet(signal_address(request.device))
-        now = self._clock.now()
-        if ratchet.has_current:
-            last = self._recreated.get(request.device)
-            if request.count < 2 or (last is not None and abs(now - last) < _RECREATE_AFTER):
-                return None
+        if ratchet.has_current and (request.count < 2 or self._was_recreated(request.device)):
+            return None
         found = await fetch_bundles(self._queries, [request.device])
-        self._remember_recreated(request.device, now)
+        self._recreate(request.device)
         return found.get(request.device)
 
     async def _resend(self, draft: Draft, due: _Due) -> Node | None:
@@ -303,11 +273,3 @@ def _attrs(due: _Due) -> dict[str, str]:
         if name in request.node.attrs:
             attrs[name] = request.node.attrs[name]
     return attrs
-
-
-def _bundle_of(node: Node, keys: Node) -> PreKeyBundle | None:
-    try:
-        registration = node.need("registration")
-        return read_bundle(Node("user", {}, (*keys.children, registration)))
-    except NodeError:
-        return None

@@ -1,13 +1,13 @@
 """The send path: a queued message, encrypted for every device, committed, then on the wire."""
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from perene.core.events import Event, EventType
 from perene.core.failures import Failure, FailureCode
 from perene.core.ids import MessageId
 from perene.core.messages import Message, Status, StatusChange
-from perene.core.unit import AddressPair, Committed, HolderChange
+from perene.core.unit import Committed, HolderChange
 from perene.engine.addresses import signal_address
 from perene.engine.bundles import device_identity, fetch_bundles
 from perene.engine.content import parse_message
@@ -18,15 +18,15 @@ from perene.engine.draft import Draft
 from perene.engine.encrypt import Addressed, Sealed, seal_for_devices, without_ratchet
 from perene.engine.errors import CannotSend, QueryFailed, QueryTimedOut
 from perene.engine.group_key import key_message, own_key, set_own_key
-from perene.engine.groups import Group, Groups
+from perene.engine.groups import Groups
 from perene.engine.line import Line
-from perene.engine.moving import learn
 from perene.engine.outgoing import (
     copy_for_own_devices,
     media_attrs,
     message_stanza,
 )
 from perene.engine.privacy_tokens import PrivacyTokens
+from perene.engine.recipients import Recipients
 from perene.engine.wire_forms import WireForms, also_known_as, in_form_of
 from perene.signal.bundle import PreKeyBundle
 from perene.signal.padding import pad
@@ -57,7 +57,7 @@ class Sender:
         self._answers = line.answers
         self._queries = line.queries
         self._clock = line.clock
-        self._devices = devices
+        self._recipients = Recipients(line, devices)
         self._groups = groups
         self._tokens = tokens
         self._hashes = hashes
@@ -127,12 +127,12 @@ class Sender:
     async def _send_direct(self, message: Message, chat: Jid, content: wa_pb2.Message) -> bool:
         """Send to a person, False if their address changes before the message is encrypted."""
         own, book = self._stage.credentials, self._stage.book
-        theirs, ours = await self._devices_between(chat)
+        theirs, ours = await self._recipients.between(chat)
         if not theirs:
             raise CannotSend(FailureCode.NO_DEVICES, "the recipient has no devices on WhatsApp")
         # Now, while the book has them at hand: it may know others by the time that the keys come.
         to, number = self._forms.address(book, chat), book.phone_number(book.canonical(chat.bare))
-        recipients = self._recipients(message, to, content, theirs, ours)
+        recipients = self._readers(message, to, content, theirs, ours)
         self._forms.sent(message.key.id, to, book)
         bundles = await self._missing_bundles([recipient.device for recipient in recipients])
         token = await self._tokens.shown_to(chat)
@@ -158,24 +158,7 @@ class Sender:
         await self._tokens.wrote_to(chat)
         return True
 
-    async def _devices_between(self, chat: Jid) -> tuple[list[Jid], list[Jid]]:
-        """Return the devices of a person, and those of our account, under canonical addresses."""
-        book, people = self._stage.book, (chat.bare, self._stage.credentials.own_pn.bare)
-        await book.load(people)
-        asked = [book.canonical(person) for person in people]
-        listed = await self._devices.of(asked)
-        await self._learn(self._devices.take_learnt())
-        await book.load(people)
-        for person in asked:
-            # The server may list nothing under the number of somebody who was moved to a LID
-            # (Baileys#2794, 2026-09-07).
-            for other in (book.canonical(person), book.phone_number(person)):
-                if not listed[person] and other not in (None, person):
-                    listed[person] = (await self._devices.of([other]))[other]
-        theirs, ours = ([book.canonical(device) for device in listed[one]] for one in asked)
-        return theirs, ours
-
-    def _recipients(
+    def _readers(
         self,
         message: Message,
         to: Jid,
@@ -196,7 +179,7 @@ class Sender:
         """Send to all in a group, False if that changes before the message is encrypted."""
         own = self._stage.credentials
         group = await self._groups.get(chat)
-        devices = await self._devices_in(group)
+        devices = await self._recipients.in_group(group)
         async with self._stage.lock:
             newcomers = await self._newcomers(message.key.id, chat, devices)
         bundles = await self._missing_bundles(newcomers)
@@ -241,24 +224,6 @@ class Sender:
         """Tell whether the LID of one of these is known by now, and its ratchet kept under that."""
         return any(self._stage.book.canonical(device) != device for device in devices)
 
-    async def _devices_in(self, group: Group) -> dict[Jid, Jid]:
-        """Return all devices in a group but this one, and the address of each on the wire.
-
-        Those of our account have the form of the group (whatsmeow send.go, 2026-08-21).
-        """
-        own = self._stage.credentials
-        await self._learn(group.pairs)
-        this = own.own_lid if group.addressing_mode == "lid" else own.own_pn
-        listed = await self._devices.of([*group.members, this.bare])
-        await self._learn(self._devices.take_learnt())
-        devices = [device for found in listed.values() for device in found]
-        await self._stage.book.load(devices)
-        canonical: dict[Jid, Jid] = {}
-        for device in devices:
-            canonical.setdefault(self._stage.book.canonical(device), device)
-        canonical.pop(own.own_device, None)
-        return canonical
-
     async def _newcomers(
         self, message_id: MessageId, group: Jid, devices: Iterable[Jid]
     ) -> list[Jid]:
@@ -276,19 +241,6 @@ class Sender:
         return [
             Addressed(device=d, wire=in_form_of(to, d, book), plaintext=plaintext) for d in devices
         ]
-
-    async def _learn(self, pairs: Collection[AddressPair]) -> None:
-        """Commit address pairs that are new to us."""
-        if not pairs:
-            return
-        # Else a pair that is stored is new to each connection, and what may be under the number is
-        # looked for again: twice for every member of a group, with the first message to it.
-        await self._stage.book.load([Jid.parse(pair.pn) for pair in pairs])
-        async with self._stage.lock:
-            draft = Draft(self._stage)
-            await learn(draft, pairs)
-            if draft.pairs:
-                self._answers.put(draft.submit())
 
     async def _missing_bundles(self, devices: Sequence[Jid]) -> Mapping[Jid, PreKeyBundle]:
         async with self._stage.lock:

@@ -6,7 +6,12 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from perene.core.account import BAN_MEANINGS, LIMIT_MEANINGS, Ban, Limit, limit_meaning
+from perene.core.account import Ban, Limit
+from perene.core.account_codes import (
+    BAN_MEANINGS,
+    LIMIT_MEANINGS,
+    limit_meaning,
+)
 from perene.supervisor.ports import AccountView, ReachOutLimited
 from tests.unit.api.fakes import NOW, Fakes
 

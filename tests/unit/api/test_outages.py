@@ -6,7 +6,8 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from perene.core.account import BAN_MEANINGS, Ban
+from perene.core.account import Ban
+from perene.core.account_codes import BAN_MEANINGS
 from perene.core.causes import Cause
 from perene.core.ids import SessionId
 from perene.core.machines.outlook import Outlook

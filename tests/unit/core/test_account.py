@@ -9,22 +9,24 @@ from hypothesis import strategies as st
 
 from perene.core.account import (
     ALLOWED,
-    BAN_MEANINGS,
     DAY,
-    LIMIT_MEANINGS,
     AccountLimits,
     Ban,
     ChatStanding,
     ReachOutPolicy,
     Refusal,
-    ban_meaning,
     lifted,
     limit_event,
-    limit_meaning,
     limited,
     may_start_chat,
     may_write,
     step,
+)
+from perene.core.account_codes import (
+    BAN_MEANINGS,
+    LIMIT_MEANINGS,
+    ban_meaning,
+    limit_meaning,
 )
 from perene.core.events import Event, EventType
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from perene.core.account import LIMIT_MEANINGS
+from perene.core.account_codes import LIMIT_MEANINGS
 from perene.core.failures import EXPLANATIONS, Failure, FailureCode
 
 

@@ -9,7 +9,7 @@ from perene.api.parameters import SessionPath
 from perene.api.ports import AccountsPort
 from perene.api.problems import documented
 from perene.api.shapes.sessions import BanOut
-from perene.core.account import limit_meaning
+from perene.core.account_codes import limit_meaning
 from perene.core.ids import SessionId
 from perene.supervisor.ports import AccountView
 
