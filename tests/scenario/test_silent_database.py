@@ -71,7 +71,7 @@ async def test_sessions_whose_claims_get_no_answer_claim_again_and_connect_once(
         await world.pass_time(120)
         await world.perene.stop()
         dials = len(world.network.dials)
-        world.storage.falls_ill(health, after=1)  # the list of sessions is read, nothing more
+        world.storage.falls_ill(health, once=lambda: world.perene.knows_all)
         await world.perene.start()
         await world.settled()
         assert world.storage.is_ill
@@ -82,6 +82,31 @@ async def test_sessions_whose_claims_get_no_answer_claim_again_and_connect_once(
         took = await world.pass_time(60, until=lambda: world.perene.all_open(names))
         assert took <= BACK_S
         assert len(world.network.dials) - dials == SESSIONS, "each connects once"
+
+
+@silent
+@pytest.mark.parametrize("asked", [1, 2, 3])
+@pytest.mark.requirement("C4", "D9", "F1")
+async def test_a_start_that_the_database_leaves_half_way_goes_on_when_it_speaks(
+    tmp_path: Path, template: Path, health: Health, asked: int
+) -> None:
+    async with World.open(
+        tmp_path, template, settings=Settings(initial_sync=False), seed=60, **CHEAP
+    ) as world:
+        await world.user.pair()
+        await world.pass_time(120)
+        await world.perene.stop()
+        dials = len(world.network.dials)
+        world.storage.falls_ill(health, after=asked)
+        await world.perene.start()
+        await world.settled()
+        assert world.storage.is_ill
+        await world.pass_time(OUTAGE_S)
+        assert world.network.dials[dials:] == []
+        world.storage.recovers()
+        took = await world.pass_time(60, until=lambda: world.perene.state() is State.OPEN)
+        assert took <= BACK_S
+        assert len(world.network.dials) - dials == 1
 
 
 @pytest.mark.requirement("C13", "E8", "F1")

@@ -298,6 +298,11 @@ class Perene:
         """Return the state of a session's connection."""
         return self.live(session).connection
 
+    @property
+    def knows_all(self) -> bool:
+        """Whether it has read what sessions there are."""
+        return self.supervisor.roster.remembered is not None
+
     def all_open(self, sessions: Sequence[SessionId]) -> bool:
         """Tell whether the connections of all of these are open."""
         return all(self.state(session) is State.OPEN for session in sessions)

@@ -5,6 +5,8 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from enum import Enum
+from functools import partial
+from itertools import chain, repeat
 from typing import TypeVar
 
 from perene.core.clock import Clock
@@ -45,14 +47,21 @@ class Storage:
         self._health = Health.WELL
         self._well = asyncio.Event()
         self._well.set()
-        self._well_for: tuple[int, Health] | None = None
+        self._well_until: tuple[Callable[[], bool], Health] | None = None
 
-    def falls_ill(self, health: Health, *, after: int = 0) -> None:
-        """Let nothing be answered as it should be from now on, or after so many more questions."""
+    def falls_ill(
+        self, health: Health, *, after: int = 0, once: Callable[[], bool] | None = None
+    ) -> None:
+        """Let nothing be answered as it should be from now on.
+
+        Or after so many more questions, or from the first one on at which `once` holds.
+        """
         if after:
-            self._well_for = (after, health)
+            once = partial(next, chain(repeat(False, after), repeat(True)))
+        if once is not None:
+            self._well_until = (once, health)
             return
-        self._well_for = None
+        self._well_until = None
         self._health = health
         self._well.clear()
 
@@ -96,9 +105,8 @@ class Storage:
         database.limit = self._limit
 
     def _limit(self, seconds: float) -> AbstractAsyncContextManager[object]:
-        if self._well_for is not None:
-            left, health = self._well_for
-            self._well_for = (left - 1, health)
-            if left == 0:
+        if self._well_until is not None:
+            is_time, health = self._well_until
+            if is_time():
                 self.falls_ill(health)
         return self._clock.limit(seconds) if self.is_ill else asyncio.timeout(seconds)

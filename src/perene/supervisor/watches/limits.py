@@ -2,11 +2,7 @@
 
 import structlog
 
-from perene.core.account import (
-    LIMIT_EVENTS,
-    AccountLimits,
-    step,
-)
+from perene.core.account import LIMIT_EVENTS, AccountLimits, step
 from perene.core.clock import Clock
 from perene.core.errors import StorageError
 from perene.core.ids import SessionId
