@@ -277,6 +277,38 @@ async def test_messages_reach_people_whichever_address_the_account_may_use(
     assert failed == ({"four"} if by_number_only else set())
 
 
+async def test_the_form_that_an_account_writes_in_is_learned_once(world: World) -> None:
+    phone = await world.user.pair()
+    ana = world.simulator.add_contact(name="Ana").account
+    fault = world.simulator.add_fault("by_number_only", phone=phone, device=1, count=ENDLESS)
+    await world.user.send(str(ana.jid("pn")), "one")
+    await world.until(lambda: "one" in world.server.inbox(ana.phone), "the first one")
+    refused = ENDLESS - fault.count
+    assert refused
+    await world.perene.restart()
+    await world.user.send(str(ana.jid("pn")), "two")
+    await world.until(lambda: "two" in world.server.inbox(ana.phone), "the second one")
+    assert ENDLESS - fault.count == refused
+
+
+async def test_messages_to_a_group_that_was_moved_to_lids_unnoticed_arrive_in_order(
+    world: World,
+) -> None:
+    """The notice may come behind them, or have been lost (Baileys#1807, 2025-09-20)."""
+    phone = await world.user.pair()
+    ana = world.simulator.add_contact(name="Ana").account
+    group = world.simulator.create_group("Club", ana.phone, [phone], "pn")
+    first = await world.user.send(group.jid, "one")
+    await world.events.wait(EventType.MESSAGE_SENT, message_id=first)
+    group.addressing = "lid"
+    for text in ("two", "three", "four"):
+        await world.user.send(group.jid, text)
+    await world.until(lambda: "four" in world.server.inbox(ana.phone), "the last one")
+    assert world.server.inbox(ana.phone) == ["one", "two", "three", "four"]
+    assert [one.message.text for one in await world.stored.messages() if one.failure] == []
+    assert world.simulator.evidence.reused_keys == []
+
+
 async def test_a_message_to_nobody_fails_and_holds_up_no_other(world: World) -> None:
     phone = await world.user.pair()
     ana = world.simulator.add_contact(name="Ana").account

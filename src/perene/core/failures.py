@@ -68,8 +68,9 @@ EXPLANATIONS: Final[Mapping[FailureCode, Explanation]] = {
         " in the same way, look for a newer Perene.",
     ),
     FailureCode.STALE_GROUP: Explanation(
-        meaning="The group's members are addressed in another way by now.",
-        remedy="Send it once more, as a new message: the group is asked for anew.",
+        meaning="The group's members are addressed in another way than WhatsApp said when it was"
+        " asked, also once it was asked anew.",
+        remedy="Send it again later, as a new message; if that fails too, look for a newer Perene.",
     ),
     FailureCode.REFUSED: Explanation(
         meaning="WhatsApp refused the message for a reason of its own, which `server_code` tells.",

@@ -160,7 +160,8 @@ def _sending(line: Line, config: EngineConfig) -> _Sending:
     devices, groups = Devices(line.queries, line.clock), Groups(line.queries, line.clock)
     tokens = PrivacyTokens(line)
     reach_out = ReachOut(line, hold_s=config.limit_hold_s)
-    hashes, forms = DeviceHashes(), WireForms()
+    hashes = DeviceHashes()
+    forms = WireForms(by_number=line.stage.credentials.writes_by_number(line.clock.now()))
     sender = Sender(line, devices=devices, groups=groups, tokens=tokens, hashes=hashes, forms=forms)
     loop = SendLoop(line.stage.store, sender, line.clock, reach_out, forms)
     return _Sending(

@@ -4,6 +4,7 @@ import base64
 import json
 import secrets
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from typing import Any, cast
 
 from perene.core.errors import UnreadableState
@@ -11,6 +12,9 @@ from perene.crypto import KeyPair
 from perene.signal.bundle import SignedPreKey
 from perene.signal.identity import LocalIdentity
 from perene.wire.jid import Jid
+
+_BY_NUMBER_FOR_S = 7 * 86_400
+"""How long an account that is refused to write by LID does without trying it."""
 
 VERSION = 1
 """Format of the serialised credentials; a golden file proves that every older one loads."""
@@ -23,6 +27,7 @@ class Credentials:
     `pn` and `lid` are own JIDs with device, None until paired. `account` is the serialised
     `ADVSignedDeviceIdentity` including the account's signature key, shown to peers on first
     contact. `login_counter` counts successful logins (the `lc` field of the login payload).
+    `by_number_since` is when (Unix time) the account was last found to write to people by number.
     """
 
     noise: KeyPair
@@ -38,6 +43,7 @@ class Credentials:
     push_name: str | None = None
     routing_info: bytes | None = None
     login_counter: int = 0
+    by_number_since: int | None = None
 
     @classmethod
     def create(cls) -> "Credentials":
@@ -84,6 +90,12 @@ class Credentials:
         """Tell whether this is our account, or a device of it, under either address."""
         return jid.bare in (self.own_pn.bare, self.own_lid.bare)
 
+    def writes_by_number(self, now: datetime) -> bool:
+        """Tell whether people are to be written to by number to begin with."""
+        if self.by_number_since is None:
+            return False
+        return abs(now.timestamp() - self.by_number_since) < _BY_NUMBER_FOR_S
+
     def changed(self, **changes: Any) -> "Credentials":
         """Return a copy with these fields replaced."""
         return replace(self, **changes)
@@ -91,6 +103,9 @@ class Credentials:
     def serialize(self) -> bytes:
         """Return the versioned form that `parse` reads."""
         fields = asdict(self)
+        if self.by_number_since is None:
+            # An older Perene, which does not know of it, reads the credentials of all others.
+            del fields["by_number_since"]
         return json.dumps({"version": VERSION, **cast("dict[str, Any]", _plain(fields))}).encode()
 
     @classmethod

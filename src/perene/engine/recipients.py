@@ -39,6 +39,19 @@ class Recipients:
         theirs, ours = ([book.canonical(device) for device in listed[one]] for one in asked)
         return theirs, ours
 
+    async def ask_for_lid(self, person: Jid) -> None:
+        """Ask for the LID of a person, by the number that is known for them, if any is.
+
+        By the LID nothing could be told: that is the address in doubt (whatsapp-rust pull request
+        1313, 2026-08-16).
+        """
+        await self._stage.book.load([person])
+        number = self._stage.book.phone_number(person.bare)
+        if number is not None:
+            self._devices.forget(number)
+            await self._devices.of([number])
+            await self._learn(self._devices.take_learnt())
+
     async def in_group(self, group: Group) -> dict[Jid, Jid]:
         """Return all devices in a group but this one, and the address of each on the wire.
 

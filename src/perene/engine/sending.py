@@ -75,7 +75,7 @@ class SendLoop:
         """Messages that wait for the server's answer, and the monotonic second each left at: for
         the one that is being made ready, which can take longer than any answer, none yet."""
         self._chats: dict[MessageId, str] = {}
-        """Whom those on the wire are for, if they are for people."""
+        """Whom those on the wire are for."""
         self._overdue: Counter[MessageId] = Counter()
         """How often the answer to a message was waited for in vain."""
         self._held: dict[str, float] = {}
@@ -158,18 +158,23 @@ class SendLoop:
         return [m for m in queued if m.key.id not in before and m.key.chat not in shut]
 
     def _waited_for(self) -> set[str]:
-        """Return the people with a message on the wire that may be refused for its addresses."""
-        if self._forms.is_sure:
+        """Return the chats with a message on the wire that may be refused for its addresses."""
+        if self._forms.is_settled:
             return set()
+        self._forget_chats()
+        chats = set(self._chats.values())
+        return {chat for chat in chats if self._forms.may_be_refused(Jid.parse(chat))}
+
+    def _forget_chats(self) -> None:
         self._chats = {m: chat for m, chat in self._chats.items() if m in self._on_wire}
-        return set(self._chats.values())
 
     async def _send(self, message: Message) -> bool:
         """Send or refuse a message; False if it stays where it is, and its chat is held."""
         self._on_wire[message.key.id] = math.inf
         self._busy.set()
-        if not self._forms.is_sure and not Jid.parse(message.key.chat).is_group:
-            self._chats[message.key.id] = message.key.chat
+        self._chats[message.key.id] = message.key.chat
+        if len(self._chats) > 2 * WINDOW:
+            self._forget_chats()
         try:
             if await self._reach_out.may_send(message):
                 await self._sender.send(message)

@@ -5,7 +5,13 @@ server refuses it with 400 if these are not all in one form (whatsapp-rust pull 
 2026-05-27, and 731, 2026-06-05; Baileys and whatsmeow address the sender's devices as the chat,
 too). whatsmeow writes by LID since 2026-07-13 (send.go, "always use LID for DMs"). An account that
 was not moved to LIDs is refused that, with 400 as well (whatsapp-rust issue 941, 2026-07-02), and
-nothing tells beforehand which it is: so the other form is tried then, and kept.
+nothing tells beforehand which it is: so the other form is tried then, and kept with the
+credentials, for the connections of a week. Then the LID is tried once more: the account may have
+been moved, or the refusal been for something else.
+
+A message to a group is refused with 421 if the members are addressed in another form by now: it is
+made ready anew, once, as WhatsApp Web does (zapo src/client/coordinators/
+WaMessageDispatchCoordinator.ts, 2026-08-19).
 """
 
 from collections import OrderedDict
@@ -32,13 +38,18 @@ class _Sent:
 
 
 class WireForms:
-    """The form that one connection uses. A refusal changes it for all that follows."""
+    """The form that one connection uses. A refusal changes it for all that follows.
 
-    def __init__(self) -> None:
+    `by_number` is what an earlier connection has learned.
+    """
+
+    def __init__(self, *, by_number: bool = False) -> None:
         self.is_sure = False
         """Whether the server has taken a message in this form. Until then the next one of a chat
         has to wait: it would overtake one that is refused, and goes out again."""
-        self._by_number = False
+        self._by_number = self._stored = by_number
+        self._moved_groups: set[str] = set()
+        """Groups of which a message was refused, and none was taken since."""
         self._sent: OrderedDict[MessageId, _Sent] = OrderedDict()
         self._refused: OrderedDict[MessageId, None] = OrderedDict()
         """Messages that were refused in one form, and are to be sent in the other."""
@@ -59,6 +70,40 @@ class WireForms:
         if self._sent.pop(message_id, None) is not None:
             self.is_sure = True
         self._refused.pop(message_id, None)
+
+    def take_learned(self) -> bool | None:
+        """Return the form to store (whether by number), None if it is as it was."""
+        if not self.is_sure or self._by_number is self._stored:
+            return None
+        self._stored = self._by_number
+        return self._by_number
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether no message is refused for its form, as far as is known."""
+        return self.is_sure and not self._moved_groups
+
+    def may_be_refused(self, chat: Jid) -> bool:
+        """Tell whether a message to a chat may be refused for its form, and go out once more.
+
+        The one behind it has to wait until it is taken.
+        """
+        return str(chat) in self._moved_groups if chat.is_group else not self.is_sure
+
+    def group_taken(self, group: str) -> None:
+        """The server has taken a message to a group as it is addressed now."""
+        self._moved_groups.discard(group)
+
+    def group_refused(self, message_id: MessageId, group: str) -> bool:
+        """Take a refusal for a group's form; tell whether the message is to be sent once more."""
+        if message_id in self._refused:
+            del self._refused[message_id]
+            return False
+        log.warning("group_form_refused")
+        self._refused[message_id] = None
+        _bound(self._refused)
+        self._moved_groups.add(group)
+        return True
 
     def refused(self, message_id: MessageId) -> bool:
         """Take a refusal for the form; tell whether the message is to be sent in the other one."""

@@ -16,7 +16,14 @@ def payload(credentials: Credentials) -> wa_pb2.ClientPayload:
     return wa_pb2.ClientPayload.FromString(client_payload(credentials, CLIENT))
 
 
-@pytest.mark.parametrize("credentials", [Credentials.create(), paired()])
+def test_an_older_perene_reads_the_credentials_of_who_writes_by_lid() -> None:
+    assert b"by_number" not in paired().serialize()
+
+
+@pytest.mark.parametrize(
+    "credentials",
+    [Credentials.create(), paired(), paired().changed(by_number_since=1_788_000_000)],
+)
 def test_what_is_stored_is_read_back(credentials: Credentials) -> None:
     assert Credentials.parse(credentials.serialize()) == credentials
 

@@ -1,5 +1,7 @@
 """How far a message of ours has come: what the server and the recipients say of it."""
 
+from collections.abc import Iterable
+from datetime import timedelta
 from typing import cast
 
 import pytest
@@ -9,6 +11,7 @@ from perene.core.ids import MessageId
 from perene.core.messages import Status
 from perene.core.unit import AddressPair, HolderChange
 from perene.engine.answers import acknowledge
+from perene.engine.credentials import Credentials
 from perene.engine.device_hashes import DeviceHashes
 from perene.engine.devices import Devices
 from perene.engine.draft import Draft
@@ -28,6 +31,14 @@ class Lists:
 
     def __init__(self) -> None:
         self.forgotten: list[str] = []
+        self.asked: list[str] = []
+        self.learnt: list[AddressPair] = []
+
+    async def of(self, users: Iterable[Jid]) -> None:
+        self.asked += [str(user) for user in users]
+
+    def take_learnt(self) -> list[AddressPair]:
+        return self.learnt
 
     def forget(self, jid: Jid) -> None:
         self.forgotten.append(str(jid))
@@ -60,17 +71,21 @@ class Sent:
         self.lists, self.limits = Lists(), Limits()
         self.hashes, self.forms = DeviceHashes(), WireForms()
         self.answered: list[str] = []
-        self.own = OwnMessages(
+        self.own = self.with_forms(self.forms)
+
+    def with_forms(self, forms: WireForms) -> OwnMessages:
+        return OwnMessages(
             line_on(
                 self.desk.stage,
                 queries=None,
                 clock=self.desk.clock,
                 answers=self.desk.answered,  # pyright: ignore[reportArgumentType]  # all that is used of them
+                later=self.desk.later,
             ),
             devices=cast("Devices", self.lists),
             groups=cast("Groups", self.lists),
             hashes=self.hashes,
-            forms=self.forms,
+            forms=forms,
             reach_out=cast("ReachOut", self.limits),
             on_answer=self.answered.append,
         )
@@ -134,8 +149,20 @@ async def test_a_receipt_of_several_members_is_about_the_messages_that_it_names(
     assert sent.desk.answered.nodes == [acknowledge(receipt)]
 
 
-async def test_a_receipt_that_says_nothing_of_a_message_is_acknowledged_only(sent: Sent) -> None:
-    receipt = Node("receipt", {"id": "M1", "from": ANA, "type": "server-error"})
+INCAPABLE = Node("error", {"reason": "lid", "type": "feature-incapable"})
+
+
+@pytest.mark.parametrize(
+    "receipt",
+    [
+        Node("receipt", {"id": "M1", "from": ANA, "type": "server-error"}),
+        Node("receipt", {"id": "M1", "from": ANA}, (INCAPABLE,)),
+    ],
+    ids=["of another kind", "of a device that cannot have it"],
+)
+async def test_a_receipt_that_says_nothing_of_a_message_is_acknowledged_only(
+    sent: Sent, receipt: Node
+) -> None:
     await sent.own.receipt(receipt)
     assert (sent.desk.answered.nodes, sent.desk.store.pending) == ([acknowledge(receipt)], [])
 
@@ -184,7 +211,7 @@ async def test_a_refusal_of_another_kind_says_nothing_of_limits(sent: Sent) -> N
     ("error", "by", "forgotten"),
     [
         ("479", ANA, [ANA, "15550000001@s.whatsapp.net"]),
-        ("421", GROUP, [GROUP, "all"]),
+        ("479", GROUP, [GROUP, "all"]),
         ("479", "@@", []),
     ],
 )
@@ -236,3 +263,89 @@ async def test_what_is_refused_for_its_form_is_sent_in_the_other_one(sent: Sent)
     sent.forms.sent(MessageId("M1"), Jid.parse(ANA_PN), book)
     await sent.own.acknowledged(ack("400"))
     assert sent.changes() == [("M1", Status.FAILED)]
+
+
+async def test_a_message_for_a_group_that_is_addressed_otherwise_by_now_goes_out_once_more(
+    sent: Sent,
+) -> None:
+    await sent.own.acknowledged(ack("421", GROUP))
+    assert (sent.answered, sent.desk.store.pending) == (["M1"], []), "it is still queued"
+    assert sent.lists.forgotten == [GROUP, "all"]
+    assert sent.forms.may_be_refused(Jid.parse(GROUP))
+
+    await sent.own.acknowledged(ack("421", GROUP))
+    assert sent.changes() == [("M1", Status.FAILED)]
+
+
+async def test_the_form_that_the_server_takes_is_stored_with_what_shows_it(sent: Sent) -> None:
+    book = sent.desk.stage.book
+    book.learn([AddressPair(pn=ANA_PN, lid=ANA)])
+    sent.forms.sent(MessageId("M1"), Jid.parse(ANA), book)
+    await sent.own.acknowledged(ack("400"))
+    sent.forms.sent(MessageId("M1"), Jid.parse(ANA_PN), book)
+    await sent.own.acknowledged(ack())
+    await committed(sent.desk.store)
+    now = sent.desk.clock.now()
+    own = Credentials.parse(sent.desk.store.stored_credentials or b"")
+    assert own.writes_by_number(now)
+    assert not own.writes_by_number(now + timedelta(days=8)), "by then the LID is tried again"
+
+    sent.forms.sent(MessageId("M2"), Jid.parse(ANA_PN), book)
+    await sent.own.acknowledged(ack())
+    [(unit, _)] = sent.desk.store.pending
+    assert unit.credentials is None, "it is known"
+
+
+async def test_an_account_that_was_moved_to_lids_is_known_for_it(sent: Sent) -> None:
+    book = sent.desk.stage.book
+    book.learn([AddressPair(pn=ANA_PN, lid=ANA)])
+    sent.desk.stage.credentials = sent.desk.own.changed(
+        by_number_since=int(sent.desk.clock.now().timestamp())
+    )
+    forms = WireForms(by_number=True)
+    sent.own = sent.with_forms(forms)
+    assert forms.address(book, Jid.parse(ANA)) == Jid.parse(ANA_PN)
+    forms.sent(MessageId("M1"), Jid.parse(ANA_PN), book)
+    await sent.own.acknowledged(ack("400"))
+    forms.sent(MessageId("M1"), Jid.parse(ANA), book)
+    await sent.own.acknowledged(ack())
+    await committed(sent.desk.store)
+    own = Credentials.parse(sent.desk.store.stored_credentials or b"")
+    assert own.by_number_since is None
+
+
+def doubtful(id_: str = "M1") -> Node:
+    answer = ack()
+    return Node("ack", {**answer.attrs, "id": id_, "refresh_lid": "true"})
+
+
+async def test_a_lid_that_the_server_doubts_is_asked_for_anew_by_number(sent: Sent) -> None:
+    sent.desk.store.auto = True
+    new = "200000000000009@lid"
+    sent.desk.know(ANA_PN, ANA)
+    sent.lists.learnt = [AddressPair(pn=ANA_PN, lid=new)]
+    await sent.own.acknowledged(doubtful())
+    await sent.own.acknowledged(doubtful("M2"))
+    assert len(sent.desk.later.waiting) == 1, "each of a row of messages says so"
+    await sent.desk.later.work()
+    assert (sent.lists.forgotten, sent.lists.asked) == ([ANA_PN], [ANA_PN])
+    assert sent.desk.store.units[-1].address_pairs == (AddressPair(pn=ANA_PN, lid=new),)
+
+    await sent.own.acknowledged(doubtful("M3"))
+    assert len(sent.desk.later.waiting) == 1, "and each time anew"
+
+
+async def test_a_doubt_is_followed_once_there_is_room_for_it(sent: Sent) -> None:
+    sent.desk.later.full = True
+    await sent.own.acknowledged(doubtful())
+    sent.desk.later.full = False
+    await sent.own.acknowledged(doubtful())
+    assert len(sent.desk.later.waiting) == 1
+
+
+@pytest.mark.parametrize("by", [ANA, "@@"])
+async def test_of_who_has_no_number_nothing_is_asked(sent: Sent, by: str) -> None:
+    answer = doubtful()
+    await sent.own.acknowledged(Node("ack", {**answer.attrs, "from": by}))
+    await sent.desk.later.work()
+    assert sent.lists.asked == []

@@ -145,6 +145,34 @@ async def test_until_a_form_of_address_was_taken_a_person_gets_one_message_at_a_
     await asyncio.gather(running, return_exceptions=True)
 
 
+async def test_what_is_behind_a_refused_message_to_a_group_does_not_overtake_it() -> None:
+    group = "120363000000000001@g.us"
+    queued = [
+        message(key(str(n), chat=group, from_me=True), status=Status.QUEUED) for n in range(3)
+    ]
+    store, sender, forms = SlowQueue(queued[:2]), Recorder(), sure()
+    store.may_answer.set()
+    loop = loop_of(store, sender, forms)
+    running = asyncio.create_task(loop.run())
+    await _many_turns()
+    assert sender.sent == ["0", "1"]
+    store.queued = queued
+    for refused in queued[:2]:
+        forms.group_refused(refused.key.id, group)
+        loop.answered(refused.key.id)
+        await _many_turns()
+    assert sender.sent == ["0", "1", "0"]
+    for taken in range(3):
+        forms.accepted(queued[taken].key.id)
+        forms.group_taken(group)
+        store.queued = queued[taken + 1 :]
+        loop.answered(queued[taken].key.id)
+        await _many_turns()
+    assert sender.sent == ["0", "1", "0", "1", "2"]
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
 async def _many_turns() -> None:
     for _ in range(10):
         await asyncio.sleep(0)

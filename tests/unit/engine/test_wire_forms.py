@@ -7,7 +7,7 @@ from perene.core.unit import AddressPair
 from perene.engine.addresses import AddressBook
 from perene.engine.wire_forms import WireForms
 from perene.wire.jid import Jid
-from tests.unit.engine.desk import ANA, ANA_PN
+from tests.unit.engine.desk import ANA, ANA_PN, GROUP
 from tests.unit.engine.fakes import MemoryStore
 
 ONE, TWO = MessageId("M1"), MessageId("M2")
@@ -77,3 +77,42 @@ def test_who_has_one_address_is_written_to_under_that(to: Jid) -> None:
     forms.sent(ONE, to, book)
     assert not forms.refused(ONE)
     assert forms.address(book, to) == to
+
+
+def test_what_was_learned_is_told_once(book: AddressBook) -> None:
+    forms = WireForms()
+    assert forms.take_learned() is None
+    forms.sent(ONE, LID, book)
+    forms.refused(ONE)
+    assert forms.take_learned() is None, "the refusal may have been for something else"
+    forms.sent(ONE, NUMBER, book)
+    forms.accepted(ONE)
+    assert forms.take_learned() is True
+    assert forms.take_learned() is None
+
+
+def test_who_begins_by_number_may_learn_that_it_is_by_lid(book: AddressBook) -> None:
+    forms = WireForms(by_number=True)
+    assert forms.address(book, LID) == NUMBER
+    forms.sent(ONE, NUMBER, book)
+    forms.refused(ONE)
+    assert forms.address(book, LID) == LID
+    forms.sent(ONE, LID, book)
+    forms.accepted(ONE)
+    assert forms.take_learned() is False
+
+
+def test_a_group_is_made_ready_anew_once_for_each_message_and_one_after_the_other() -> None:
+    forms, group = WireForms(), Jid.parse(GROUP)
+    forms.is_sure = True
+    assert forms.is_settled
+    assert forms.group_refused(ONE, GROUP)
+    assert forms.group_refused(TWO, GROUP)
+    assert (forms.is_settled, forms.may_be_refused(group)) == (False, True)
+    assert not forms.may_be_refused(LID)
+    assert not forms.group_refused(ONE, GROUP)
+    assert forms.may_be_refused(group)
+    forms.accepted(TWO)
+    forms.group_taken(GROUP)
+    assert (forms.is_settled, forms.may_be_refused(group)) == (True, False)
+    assert forms.group_refused(TWO, GROUP), "it was taken in between"
