@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import threading
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,10 +12,12 @@ import pytest
 from perene.core.events import EventType
 from perene.core.sessions import Connection as State
 from perene.engine import pairing_code
+from perene.engine.client_version import ClientVersion, parse_version
 from perene.engine.config import FIRST_PRE_KEYS
 from perene.engine.credentials import Credentials
 from perene.engine.pairing_code import CodePairing, Finish
 from perene.sim.candidate import PairingRefused
+from perene.supervisor.fleet.versions import ClientVersions
 from perene.supervisor.ports import PairingNotReady
 from perene.wire.node import Node
 from tests.support.record import PATIENCE_S
@@ -76,6 +79,43 @@ async def test_a_session_shows_until_when_its_code_can_be_typed(world: World) ->
     await world.pass_time(5, until=lambda: world.perene.live().qr is not None)
     assert world.perene.state() is State.PAIRING
     assert (await world.perene.sessions.session(DESK)).code_expires_at is None
+
+
+@pytest.mark.parametrize("way", ["by QR", "by code"])
+async def test_a_release_that_is_too_old_to_be_linked_links_with_the_live_version(
+    world: World, way: str
+) -> None:
+    """A phone only says that it couldn't link such a device (Baileys#2679, 2026-07-01)."""
+    world.simulator.require_version((2, 3000, 1_060_000_001), to_link=True)
+    world.perene.versions = versions(world)
+    await world.perene.restart()
+    phone = await shown(world)
+    if way == "by QR":
+        world.simulator.scan_qr(
+            (await world.perene.sessions.current_qr(DESK, wait_s=0)).text, phone
+        )
+    else:
+        code = await world.perene.sessions.request_pairing_code(DESK, phone)
+        world.simulator.enter_code(phone, code)
+    await world.events.wait(EventType.SESSION_CONNECTED)
+    assert world.simulator.evidence.events["outdated_not_linked"] == 0
+
+
+async def test_a_stop_while_the_live_version_is_looked_for_is_heeded(world: World) -> None:
+    looking, never = asyncio.Event(), asyncio.Event()
+
+    async def hanging() -> ClientVersion:
+        looking.set()
+        await never.wait()
+        raise AssertionError
+
+    world.perene.versions = versions(world, fetch=hanging)
+    await world.perene.restart()
+    await world.user.create()
+    await looking.wait()
+    await world.perene.sessions.stop(DESK)
+    await world.until(lambda: world.perene.state() is State.STOPPED, "the stop")
+    assert world.clock.monotonic() == 0
 
 
 async def test_a_code_that_the_server_has_replaced_is_shown_anew_and_then_links(
@@ -447,3 +487,22 @@ async def shown(world: World) -> str:
     await world.user.create()
     await world.perene.sessions.current_qr(DESK, wait_s=PATIENCE_S)
     return world.simulator.add_contact(name="Owner").account.phone
+
+
+def versions(
+    world: World, fetch: Callable[[], Awaitable[ClientVersion]] | None = None
+) -> ClientVersions:
+    """Return the version of an old release, and where the live one is found."""
+
+    async def live() -> ClientVersion:
+        wanted = world.simulator.faults.linking_version
+        return parse_version(world.simulator.web_version.text(wanted))
+
+    return ClientVersions(
+        store=world.perene.store,
+        fetch=fetch or live,
+        default=(2, 3000, 1_035_194_821),
+        override=None,
+        clock=world.clock,
+        endpoint="the simulator",
+    )

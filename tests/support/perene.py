@@ -336,9 +336,13 @@ class Perene:
         options: SessionOptions,
         observer: Observer,
     ) -> Connection:
+        config = self._config
+        if self.versions is not None:
+            client = replace(config.client, version=self.versions.current())
+            config = replace(config, client=client)
         return Connection(
             store=store,
-            config=self._config,
+            config=config,
             clock=self._clock,
             observer=WatchedObserver(observer, self._time.ring),
             dial=partial(self._dial, transports, store.session),

@@ -77,6 +77,9 @@ class OneVersion:
     def current(self) -> tuple[int, int, int]:
         return (2, 3000, 1)
 
+    async def renew(self) -> None:
+        return None
+
     async def refresh(self, refused: tuple[int, int, int]) -> tuple[int, int, int] | None:
         major, minor, patch = refused
         return (major, minor, patch + 1)

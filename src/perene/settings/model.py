@@ -143,14 +143,15 @@ class Settings(BaseSettings):
         default=None,
         pattern=r"^\d{1,9}\.\d{1,9}\.\d{1,10}$",
         description="WhatsApp Web version to present, whatever happens. Without it, it is the one"
-        " this release was made with, until WhatsApp refuses that as too old and a newer one is"
-        " found.",
+        " this release was made with, or a newer one that was found: the live one is looked for"
+        " before a device is linked, and when WhatsApp refuses ours as too old.",
         json_schema_extra=_give("three numbers with dots, as 2.3000.1035194821"),
     )
     version_url: Annotated[str, AfterValidator(check_web_address)] | None = Field(
         default=None,
-        description="Page that names the live WhatsApp Web version, fetched when WhatsApp refuses"
-        " ours as too old; the default is /sw.js on the host of PERENE_ENDPOINT.",
+        description="Page that names the live WhatsApp Web version, fetched before a"
+        " device is linked, once a day at the most, and when WhatsApp refuses ours as too old; the"
+        " default is /sw.js on the host of PERENE_ENDPOINT.",
         json_schema_extra=_give("an address that begins with https:// or http://"),
     )
     proxy: Annotated[SecretStr, AfterValidator(check_proxy)] | None = Field(

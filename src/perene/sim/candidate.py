@@ -15,6 +15,12 @@ NEXT_REF = timedelta(seconds=20)
 """How long the first ref is shown, and each further one (docs/reference/protocol.md §3.1)."""
 
 
+def presented(payload: wa_pb2.ClientPayload) -> tuple[int, int, int]:
+    """Return the version that a client says it is of."""
+    version = payload.userAgent.appVersion
+    return version.primary, version.secondary, version.tertiary
+
+
 class PairingRefused(Exception):
     """A phone cannot link what it was shown; the message says why."""
 
@@ -58,6 +64,7 @@ class Candidate:
         self.connection = connection
         self.noise_static = finish.client_static
         self.push_name = payload.pushName
+        self.version = presented(payload)
         self.refs = refs
         self.since = since
         self.keys = PublicKeys(

@@ -135,6 +135,9 @@ class Faults:
         self.bans: dict[str, Ban] = {}
         self.minimum_version: tuple[int, ...] = ()
         """Clients older than this are refused with 405; empty accepts all."""
+        self.linking_version: tuple[int, ...] = ()
+        """Clients older than this are shown codes, and no phone links them; empty links all
+        (Baileys#2679, 2026-07-01)."""
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -180,4 +183,4 @@ class Faults:
         """Forget every fault and ban."""
         self._waiting.clear()
         self.bans.clear()
-        self.minimum_version = ()
+        self.minimum_version = self.linking_version = ()

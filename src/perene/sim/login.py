@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from google.protobuf.message import DecodeError
 
+from perene.sim.candidate import presented
 from perene.sim.connection import Connection, Stage
 from perene.sim.model import Device
 from perene.sim.pairing import Pairing
@@ -41,7 +42,7 @@ class Gatekeeper:
             self._world.evidence.events["malformed_streams"] += 1
             connection.end()
             return None
-        if self._is_outdated(payload):
+        if presented(payload) < self._world.faults.minimum_version:
             return self._refuse(connection, OUTDATED)
         if payload.HasField("devicePairingData"):
             fault = self._world.faults.take("refuse_pairing", None)
@@ -49,14 +50,6 @@ class Gatekeeper:
                 return connection.end_by(fault.how or "failure", fault.code or 0)
             return self._pairing.admit(connection, finish, payload)
         return self._log_in(connection, finish, payload)
-
-    def _is_outdated(self, payload: wa_pb2.ClientPayload) -> bool:
-        version = payload.userAgent.appVersion
-        return (
-            version.primary,
-            version.secondary,
-            version.tertiary,
-        ) < self._world.faults.minimum_version
 
     def _log_in(
         self, connection: Connection, finish: ClientFinish, payload: wa_pb2.ClientPayload

@@ -105,7 +105,14 @@ class Pairing:
             raise PairingRefused("the keys in the QR text are not those of the client")
         if shown.secret in candidate.retired:
             raise PairingRefused("the server has had this code replaced", gone=True)
+        self._check_version(candidate)
         return self._propose(candidate, self._person(candidate, phone), shown.secret, scanned=True)
+
+    def _check_version(self, candidate: Candidate) -> None:
+        """Let the phone say "Couldn't link device"; the client hears nothing of it."""
+        if candidate.version < self.world.faults.linking_version:
+            self.world.evidence.events["outdated_not_linked"] += 1
+            raise PairingRefused("the client's version is too old to be linked")
 
     def _person(self, candidate: Candidate, phone: str | None) -> Person:
         name = candidate.push_name
@@ -203,6 +210,7 @@ class Pairing:
         companion's answer.
         """
         offer = self.codes.tried(phone)
+        self._check_version(offer.candidate)
         child = offer.code.primary_hello(code, self.people.get_or_add(phone).account.identity)
         if self.world.faults.take("empty_code_notice", None) is not None:
             # Seen from May 2026 on (Baileys#2600).

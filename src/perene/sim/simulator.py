@@ -291,12 +291,16 @@ class Simulator:
         self.service.unlink(self.device(phone, number))
         self.world.agenda.run()
 
-    def require_version(self, version: tuple[int, ...]) -> None:
+    def require_version(self, version: tuple[int, ...], *, to_link: bool = False) -> None:
         """Refuse clients older than this with 405, from their next login on.
 
-        `/sw.js` then names this version, or a newer one.
+        With `to_link` they are taken, and only no phone links them. `/sw.js` then names this
+        version, or a newer one.
         """
-        self.faults.minimum_version = version
+        if to_link:
+            self.faults.linking_version = version
+        else:
+            self.faults.minimum_version = version
 
     # --- stanzas of one's own making --------------------------------------------------------------
 

@@ -41,7 +41,8 @@ def web_version_routes(world: World, published: WebVersion) -> APIRouter:
         world.evidence.events["version_lookups"] += 1
         if published.status != 200:
             return Response(status_code=published.status)
-        text = published.text(world.faults.minimum_version)
+        wanted = max(world.faults.minimum_version, world.faults.linking_version)
+        text = published.text(wanted)
         return Response(text, media_type="application/javascript")
 
     return router

@@ -41,6 +41,21 @@ async def test_clients_without_a_name_get_accounts_of_their_own(simulator: Simul
     assert first.phone != second.phone
 
 
+async def test_a_client_of_an_old_version_is_shown_codes_and_no_phone_links_it(
+    simulator: Simulator,
+) -> None:
+    simulator.require_version((2, 3000, 1035194822), to_link=True)
+    client = Client(simulator)
+    texts = await client.register()
+    with pytest.raises(PairingRefused, match="too old"):
+        simulator.scan_qr(texts[0])
+    assert not client.is_closed
+    assert simulator.evidence.events["outdated_not_linked"] == 1
+
+    simulator.require_version((2, 3000, 1035194821), to_link=True)
+    assert simulator.scan_qr(texts[0])
+
+
 async def test_a_number_can_be_chosen(simulator: Simulator) -> None:
     assert (await Client.paired(simulator, "15551234567")).phone == "15551234567"
 

@@ -92,6 +92,17 @@ async def test_a_wrong_code_links_nothing_and_can_be_typed_again(simulator: Simu
     assert simulator.person(PHONE).account.companions
 
 
+async def test_the_code_of_a_client_of_an_old_version_links_nothing(simulator: Simulator) -> None:
+    simulator.require_version((2, 3000, 1035194822), to_link=True)
+    client = Client(simulator)
+    await client.register()
+    await ByCode(client).hello()
+    with pytest.raises(PairingRefused, match="too old"):
+        simulator.enter_code(PHONE, CODE)
+    await client.read()
+    assert client.take("notification") == []
+
+
 async def test_a_code_expires_and_is_tried_three_times_at_most(
     simulator: Simulator, clock: Clock
 ) -> None:

@@ -132,9 +132,13 @@ class NewBan(Form):
 
 
 class Version(Form):
-    """The oldest version that may log in, such as [2, 3000, 1035194821]; [] accepts all."""
+    """The oldest version that may log in, such as [2, 3000, 1035194821]; [] accepts all.
+
+    With `to_link`, the oldest that a phone links.
+    """
 
     version: tuple[int, ...]
+    to_link: bool = False
 
 
 class WebVersion(Form):

@@ -11,9 +11,9 @@ router = APIRouter(prefix="/admin", tags=["versions"])
 
 @router.post("/minimum-version")
 async def minimum_version(form: forms.Version, simulator: Running) -> Json:
-    """Refuse clients that are older than a version, with 405."""
-    simulator.require_version(form.version)
-    return {"version": form.version}
+    """Refuse clients that are older than a version, with 405, or let no phone link them."""
+    simulator.require_version(form.version, to_link=form.to_link)
+    return {"version": form.version, "to_link": form.to_link}
 
 
 @router.post("/web-version")

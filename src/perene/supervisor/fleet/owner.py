@@ -19,6 +19,8 @@ class Versions(Protocol):
 
     def current(self) -> ClientVersion: ...
 
+    async def renew(self) -> None: ...
+
     async def refresh(self, refused: ClientVersion) -> ClientVersion | None: ...
 
 
@@ -76,6 +78,10 @@ class StoreOwner:
 
     def presented_version(self) -> ClientVersion | None:
         return None if self._versions is None else self._versions.current()
+
+    async def renew_version(self) -> None:
+        if self._versions is not None:
+            await self._versions.renew()
 
     async def find_version(self, refused: ClientVersion | None) -> bool:
         if self._versions is None or refused is None:

@@ -17,6 +17,13 @@ log = structlog.stdlib.get_logger()
 RETRY_AFTER_S = 600.0
 """Time between two looks that were in vain; a version is not mended within seconds."""
 
+GOOD_FOR_S = 86_400.0
+"""How long a look is good enough to link a device by; WhatsApp publishes some versions a day, and
+phones want one of the last months."""
+
+LOOK_WITHIN_S = 10.0
+"""How long somebody who wants a QR code waits for a look."""
+
 
 class VersionStore(Protocol):
     """What is remembered of the version over restarts. Both raise StorageError."""
@@ -31,7 +38,8 @@ class ClientVersions:
 
     An override is presented whatever happens. Else it is the newest of the release's own
     (`default`), the one found before (in the store), and the one found now by `fetch`, which
-    bounds its time itself and raises PereneError. The database gets `store_patience_s`: the version
+    bounds its time itself and raises PereneError. It is looked for when a device is to be linked,
+    and when WhatsApp has refused a login. The database gets `store_patience_s`: the version
     is worth more at once than remembered.
     """
 
@@ -55,6 +63,8 @@ class ClientVersions:
         self._newest = default
         self._looking = asyncio.Lock()
         self._in_vain_at: float | None = None
+        self._good_until: float | None = None
+        """Until when nobody who links a device looks again."""
         self.problem: str | None = None
         """Why the last `refresh` found nothing newer, in one sentence; None if it did."""
 
@@ -99,6 +109,39 @@ class ClientVersions:
         if found is not None:
             await self._save(found)  # others need not wait for the database
         return found
+
+    async def renew(self) -> None:
+        """Look for the live version before a device is linked, unless there was a look of late.
+
+        A phone silently refuses a companion whose version is some months old, though WhatsApp shows
+        it codes, and would refuse its logins with 405 much later (Baileys#2679, 2026-07-01). Never
+        fails: without an answer within ten seconds, what is known has to do.
+        """
+        if self._override is not None:
+            return
+        async with self._looking:
+            now = self._clock.monotonic()
+            if self._good_until is not None and now < self._good_until:
+                return
+            found = await self._live()
+            good_for_s = RETRY_AFTER_S if found is None else GOOD_FOR_S
+            self._good_until = self._clock.monotonic() + good_for_s
+            if found is None or found <= self._newest:
+                return
+            log.info("client_version_renewed", former=_text(self._newest), version=_text(found))
+            self._newest = found
+        await self._save(found)
+
+    async def _live(self) -> ClientVersion | None:
+        """Fetch the live version; None if that cannot be had now, which is logged."""
+        try:
+            async with self._clock.limit(LOOK_WITHIN_S):
+                return await self._fetch()
+        except (PereneError, TimeoutError) as error:
+            log.warning("client_version_not_renewed", reason=str(error) or "no answer in time")
+        except Exception:  # a bug in the look must not keep a session from showing its code
+            log.exception("client_version_look_failed_by_a_bug")
+        return None
 
     async def _look(self, refused: ClientVersion) -> ClientVersion | None:
         if self._in_vain_at is not None:

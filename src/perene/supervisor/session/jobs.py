@@ -179,6 +179,8 @@ class SessionJobs:
         else:
             # The first attempt after a loss is one of a session that was up just now.
             failures = max(deed.attempt - 1, self._in_vain)
+        if not self._live.paired:
+            await self._ownership.renew_version()  # before its turn, which others wait for
         async with self._gate.turn(
             Priority(failures), route=self._options.proxy, gave_way=self._gave_way
         ) as turn:

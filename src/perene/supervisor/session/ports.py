@@ -65,6 +65,10 @@ class Ownership(Protocol):
         """Return the client version that a connection made now presents."""
         ...
 
+    async def renew_version(self) -> None:
+        """See to it that the client version is new enough to link a device by. Never fails."""
+        ...
+
     async def find_version(self, refused: ClientVersion | None) -> bool:
         """Look for a client version newer than the one that was refused; tell if there is one."""
         ...

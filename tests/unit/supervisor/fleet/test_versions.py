@@ -124,6 +124,7 @@ async def test_an_override_is_presented_and_nothing_is_looked_up() -> None:
     await found.load()
     assert found.current() == (2, 3000, 7)
     assert await found.refresh((2, 3000, 7)) is None
+    await found.renew()
     assert page.looks == 0
     assert found.problem is not None
     assert "PERENE_CLIENT_VERSION" in found.problem
@@ -195,6 +196,84 @@ async def test_a_look_in_vain_is_repeated_after_ten_minutes_at_the_earliest(
     await clock.advance(1)
     assert await found.refresh(OLD) == NEW
     assert found.problem is None
+
+
+async def test_a_device_is_linked_with_the_live_version_which_is_kept() -> None:
+    shelf = Shelf()
+    found = versions(Page(NEW), shelf=shelf)
+    await found.renew()
+    assert found.current() == NEW
+    assert shelf.kept == {ENDPOINT: ("2.3000.200", START)}
+
+
+async def test_a_live_version_that_is_older_than_ours_is_not_presented() -> None:
+    shelf = Shelf()
+    found = versions(Page((2, 3000, 99)), shelf=shelf)
+    await found.renew()
+    assert found.current() == OLD
+    assert shelf.kept == {}
+
+
+async def test_a_thousand_devices_of_a_day_are_linked_after_one_look() -> None:
+    clock, page = VirtualClock(), Page(NEW, NEWER)
+    page.open.clear()
+    found = versions(page, clock=clock)
+    waiting = [asyncio.create_task(found.renew()) for _ in range(1000)]
+    await asyncio.sleep(0)
+    page.open.set()
+    await asyncio.gather(*waiting)
+    await clock.advance(86_399)
+    await found.renew()
+    assert (page.looks, found.current()) == (1, NEW)
+    await clock.advance(1)
+    await found.renew()
+    assert (page.looks, found.current()) == (2, NEWER)
+
+
+@pytest.mark.parametrize("answer", [PageGone("away"), RuntimeError("a bug")])
+async def test_a_device_is_linked_without_the_page_which_is_left_alone_for_ten_minutes(
+    answer: Exception,
+) -> None:
+    clock, page = VirtualClock(), Page(answer, NEW)
+    found = versions(page, clock=clock)
+    await found.renew()
+    assert (found.current(), found.problem) == (OLD, None)
+    await clock.advance(599)
+    await found.renew()
+    assert page.looks == 1
+    await clock.advance(1)
+    await found.renew()
+    assert found.current() == NEW
+
+
+async def test_a_page_that_does_not_answer_is_waited_for_ten_seconds() -> None:
+    clock, page = VirtualClock(), Page(NEW)
+    page.open.clear()
+    found = versions(page, clock=clock)
+    waiting = asyncio.create_task(found.renew())
+    await clock.until_asleep(10)
+    await clock.advance(10)
+    await waiting
+    assert found.current() == OLD
+
+
+async def test_a_login_that_is_refused_is_looked_after_though_a_look_to_link_was_in_vain() -> None:
+    page = Page(PageGone("away"), NEW)
+    found = versions(page)
+    await found.renew()
+    assert await found.refresh(OLD) == NEW
+
+
+async def test_a_session_that_is_stopped_during_the_look_leaves_it_to_the_next() -> None:
+    page = Page(NEW, NEW)
+    page.open.clear()
+    found = versions(page)
+    first = asyncio.create_task(found.renew())
+    await asyncio.sleep(0)
+    first.cancel()
+    page.open.set()
+    await found.renew()
+    assert found.current() == NEW
 
 
 async def test_the_database_is_not_needed() -> None:

@@ -78,6 +78,8 @@ class OneSession:
         self.broken_acquire = False
         self._made = asyncio.Event()
         self.destroyed = 0
+        self.renewals = 0
+        """How often a version was wanted that is new enough to link a device by."""
         self.versions: list[bool] = []
         """What each look for a newer client version finds; nothing when it is empty."""
         self.metrics = Metrics()
@@ -131,6 +133,9 @@ class OneSession:
 
     def presented_version(self) -> tuple[int, int, int]:
         return (2, 3000, 1)
+
+    async def renew_version(self) -> None:
+        self.renewals += 1
 
     async def find_version(self, refused: tuple[int, int, int] | None) -> bool:
         assert refused == (2, 3000, 1)

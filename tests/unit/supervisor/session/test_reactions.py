@@ -194,6 +194,19 @@ async def test_an_outdated_client_looks_for_a_newer_version_and_tries_it_once(
     assert one.archived == []
 
 
+async def test_a_device_that_is_to_be_linked_wants_a_new_version_and_a_linked_one_none(
+    one: OneSession,
+) -> None:
+    await one.end(1, local(Local.DNS))
+    await one.next_attempt()
+    await one.engine(2)
+    assert one.renewals == 0
+    await one.end(2, failure("401"))
+    await one.next_attempt()
+    await one.engine(3)
+    assert one.renewals == 1
+
+
 @pytest.mark.requirement("D3")
 async def test_an_unknown_code_gets_five_attempts(one: OneSession) -> None:
     for number in range(1, 6):
