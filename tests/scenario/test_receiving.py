@@ -1,5 +1,7 @@
 """What comes in is stored once, and answered only then."""
 
+from pathlib import Path
+
 import pytest
 
 from perene.core.errors import StorageError
@@ -7,7 +9,8 @@ from perene.core.events import EventType
 from perene.core.messages import Fate
 from perene.engine.config import FIRST_PRE_KEYS
 from perene.engine.phone_resends import SENDER_ANSWERS_WITHIN_S
-from perene.engine.prekeys import LOW_WATER
+from perene.engine.prekeys import LOW_WATER, REFILL
+from perene.sim import Settings
 from perene.sim.faults import FaultKind
 from perene.sim.model import Addressing
 from perene.wire.node import Node
@@ -408,6 +411,35 @@ async def test_pre_keys_are_refilled_before_they_run_out(world: World) -> None:
     await world.events.wait(EventType.MESSAGE_RECEIVED, text="under a new key")
     assert len(set(keys.one_time) - ids) == 0
     assert world.server.counters(phone).retries_asked == 0
+
+
+async def test_the_server_decides_when_pre_keys_are_few(tmp_path: Path, template: Path) -> None:
+    """And says so once (whatsapp-rust pull request 706, 2026-06-04)."""
+    settings = Settings(initial_sync=False, low_pre_keys=100)
+    async with World.open(tmp_path, template, settings=settings) as world:
+        phone = await world.user.pair()
+        keys = world.server.device(phone).keys
+        while len(keys.one_time) >= 100:
+            world.simulator.service.take_bundle(world.server.device(phone))
+        await world.until(lambda: len(keys.one_time) == 99 + REFILL, "a refill")
+        await world.server.answered(phone)
+
+
+async def test_words_about_pre_keys_that_are_not_few_to_us_bring_one_refill(world: World) -> None:
+    phone = await world.user.pair()
+    await world.pass_time(3600)
+    await world.perene.sessions.stop(DESK)
+    keys = world.server.device(phone).keys
+    while len(keys.one_time) > 97:
+        world.simulator.service.take_bundle(world.server.device(phone))
+    for left in ("99", "98", "97"):
+        word = Node("notification", {"type": "encrypt"}, (Node("count", {"value": left}),))
+        world.simulator.inject(phone, word)
+    await world.perene.sessions.start(DESK)
+    await world.events.wait(EventType.SESSION_CONNECTED)
+    await world.server.answered(phone)
+    await world.pass_time(60)
+    assert len(keys.one_time) == 97 + REFILL
 
 
 async def test_what_the_phone_tells_only_its_companions_is_kept_aside(world: World) -> None:

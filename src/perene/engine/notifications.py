@@ -82,7 +82,7 @@ class Notifications:
         count = node.child("count")
         if count is not None:
             known = small_number(count.attrs.get("value", ""), most=MAX_COUNT)
-            self._later(lambda: self._pre_keys.ensure(known))
+            self._later(lambda: self._pre_keys.refill(known))
         elif node.child("digest") is not None:
             self._later(self._pre_keys.revalidate)
         elif node.child("identity") is not None:

@@ -42,17 +42,34 @@ class PreKeys:
         self._uploading = asyncio.Lock()
         self._uploaded_at: float | None = None
 
-    async def ensure(self, count: int | None = None) -> None:
-        """Ask how many the server has (unless `count` says), and refill when they are few.
+    async def ensure(self) -> None:
+        """Ask how many the server has, and refill when they are few.
 
-        What `count` says is not believed soon after an upload: several such words may have waited
-        in the queue. Raises QueryFailed, QueryTimedOut.
+        Raises QueryFailed, QueryTimedOut.
         """
         async with self._uploading:
-            if count is None or self._has_just_uploaded:
-                count = await self._counted()
-            if count < LOW_WATER:
-                await self._upload(self._first if count == 0 else REFILL)
+            await self._refill_if_few()
+
+    async def refill(self, left: int | None) -> None:
+        """Supply more because the server says that `left` are few (None if it does not say).
+
+        What it holds for few is its affair, and more than what we do: WhatsApp Web never looks at
+        the number (whatsapp-rust pull request 706, 2026-06-04). Soon after an upload it is asked
+        whether that is still so, for several such words may have waited in the queue. Raises
+        QueryFailed, QueryTimedOut.
+        """
+        async with self._uploading:
+            if left is None:
+                await self._refill_if_few()
+            elif self._has_just_uploaded:
+                await self._refill_if_few(max(left + 1, LOW_WATER))
+            else:
+                await self._upload(REFILL if left else self._first)
+
+    async def _refill_if_few(self, less_than: int = LOW_WATER) -> None:
+        count = await self._counted()
+        if count < less_than:
+            await self._upload(REFILL if count else self._first)
 
     @property
     def _has_just_uploaded(self) -> bool:

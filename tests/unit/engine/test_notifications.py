@@ -109,7 +109,7 @@ async def test_a_word_about_few_pre_keys_is_looked_into(
     told: Told, value: str, count: int | None
 ) -> None:
     await told.take("encrypt", Node("count", {"value": value}))
-    assert told.pre_keys.mock_calls == [call.ensure(count)]
+    assert told.pre_keys.mock_calls == [call.refill(count)]
 
 
 async def test_a_word_about_our_keys_has_them_compared(told: Told) -> None:
