@@ -327,6 +327,30 @@ async def test_a_sender_who_is_away_keeps_no_message_from_us(world: World) -> No
     )
 
 
+async def test_a_restart_before_the_phone_was_asked_keeps_no_message_from_us(
+    world: World,
+) -> None:
+    """The sender is away, and the service ends before their time is over."""
+    world.resends_expected = True
+    phone = await world.user.pair()
+    ana = world.simulator.add_contact(name="Ana").account
+    world.simulator.send_text(ana.phone, phone, "first")
+    await world.events.wait(EventType.MESSAGE_RECEIVED, text="first")
+    world.simulator.add_fault("corrupt", phone=phone)
+    sent = world.simulator.send_text(ana.phone, phone, "damaged")
+    world.simulator.set_online(ana.phone, online=False)
+    await world.events.wait(EventType.MESSAGE_UNREADABLE, message_id=sent)
+    await world.server.answered(phone)
+    await world.perene.restart()
+    await world.pass_time(SENDER_ANSWERS_WITHIN_S + 10)
+
+    await world.events.wait(EventType.MESSAGE_RECEIVED, message_id=sent, text="damaged")
+    asked = world.simulator.person(phone).party.desk.counts
+    await world.perene.restart()
+    await world.pass_time(SENDER_ANSWERS_WITHIN_S + 10)
+    assert asked["phone_requests"] == 1, "it has come"
+
+
 async def test_a_message_that_can_never_be_read_ends_as_lost(world: World) -> None:
     world.resends_expected = True
     phone = await world.user.pair()

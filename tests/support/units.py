@@ -109,10 +109,18 @@ def entry(
     reason: str | None = None,
     retries: int = 0,
     minutes: int = 0,
+    wants_phone: bool | None = None,
 ) -> LedgerEntry:
     """Make a ledger entry, so many minutes after the start."""
     at = START + timedelta(minutes=minutes)
-    return LedgerEntry(key=message_key, fate=fate, at=at, reason=reason, retries=retries)
+    return LedgerEntry(
+        key=message_key,
+        fate=fate,
+        at=at,
+        reason=reason,
+        retries=retries,
+        wants_phone=wants_phone,
+    )
 
 
 def unit(*, session: SessionId = ANA, epoch: int = 0, **changes: object) -> Unit:

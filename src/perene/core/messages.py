@@ -114,7 +114,8 @@ class LedgerEntry:
     """What happened to one inbound message id.
 
     A later entry for the same key replaces an earlier one whose fate is open. `retries` counts the
-    resends asked for.
+    resends asked for. `wants_phone` says whether the account's phone is still to be asked for it:
+    None leaves that as it is, and what was asked for once is not wanted again.
     """
 
     key: MessageKey
@@ -122,6 +123,7 @@ class LedgerEntry:
     at: datetime
     reason: str | None = None
     retries: int = 0
+    wants_phone: bool | None = None
 
 
 def new_message_id(own_user: str, now: datetime) -> MessageId:

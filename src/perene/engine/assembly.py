@@ -65,6 +65,7 @@ def assemble(
     login = Login(line, pre_keys=pre_keys, welcome=welcome, listening=listening)
     offline = OfflineDelivery(line.answers, clock)
     sending = _sending(line, config)
+    phone_resends = PhoneResends(line, ask=phone_ping.ask)
     dispatcher = Dispatcher(
         line,
         welcome=welcome,
@@ -73,7 +74,7 @@ def assemble(
         offline=offline,
         receiver=Receiver(
             line,
-            phone=PhoneResends(line, ask=phone_ping.ask),
+            phone=phone_resends,
             max_retries=config.max_retries,
             online=config.mark_online,
         ),
@@ -105,6 +106,7 @@ def assemble(
         offline=offline,
         listening=listening,
         phone_ping=phone_ping,
+        phone_resends=phone_resends,
         drain_timeout_s=config.drain_timeout_s,
     )
 

@@ -15,6 +15,7 @@ from perene.engine.listening import Listening
 from perene.engine.login import Login
 from perene.engine.offline import OfflineDelivery
 from perene.engine.phone_ping import PhonePing
+from perene.engine.phone_resends import PhoneResends
 from perene.engine.sending import SendLoop
 from perene.engine.welcome import Welcome
 from perene.engine.work_queue import WorkQueue
@@ -41,6 +42,7 @@ class Conversation:
         offline: OfflineDelivery,
         listening: Listening,
         phone_ping: PhonePing,
+        phone_resends: PhoneResends,
         drain_timeout_s: float,
     ) -> None:
         self._line = line
@@ -55,6 +57,7 @@ class Conversation:
         self._offline = offline
         self._listening = listening
         self._phone_ping = phone_ping
+        self._phone_resends = phone_resends
         self._drain_timeout_s = drain_timeout_s
         self._processing = asyncio.Lock()
         self._sending: asyncio.Task[None] | None = None
@@ -123,6 +126,7 @@ class Conversation:
         if self._draining:
             return
         self._sending = self._tasks.create_task(self._send_loop.run(), name="send")
+        self._phone_resends.resume()
 
     async def _read(self) -> None:
         try:

@@ -8,7 +8,8 @@ request when it is back. The answer comes out of the queue of the session, so it
 connection still hears (see `listening`).
 """
 
-from collections import deque
+from collections import OrderedDict
+from collections.abc import Callable
 
 import structlog
 
@@ -47,17 +48,21 @@ class PhonePing:
         self._answers = line.answers
         self._queries = line.queries
         self._clock = line.clock
-        self._asked: deque[str] = deque(maxlen=_REMEMBERED)
+        self._asked: OrderedDict[str, Callable[[], object] | None] = OrderedDict()
 
     async def send(self) -> bool:
         """Ask the phone for a key; False, and raises, as `ask`."""
         return await self.ask(_request(await self._key_id()))
 
-    async def ask(self, request: wa_pb2.Message) -> bool:
+    async def ask(
+        self, request: wa_pb2.Message, on_taken: Callable[[], object] | None = None
+    ) -> bool:
         """Encrypt a request for the phone, and queue it behind the commit of its ratchet.
 
-        False if the phone cannot be encrypted for; it is left alone, which is logged. Raises
-        QueryFailed and QueryTimedOut when the server does not give the phone's keys, StorageError.
+        `on_taken` is called once the server has it for the phone; if the connection ends before
+        that, it may be lost. False if the phone cannot be encrypted for; it is left alone, which is
+        logged. Raises QueryFailed and QueryTimedOut when the server does not give the phone's keys,
+        StorageError.
         """
         own = self._stage.credentials
         to = own.own_pn.bare
@@ -75,8 +80,10 @@ class PhonePing:
                 log.warning("phone_ping_impossible", reason="no_usable_keys")
                 return False
             message_id = new_message_id(to.user, self._clock.now())
-            self._asked.append(message_id)
-            self._answers.put(draft.submit(), _stanza(message_id, to, enc, own))
+            self._asked[message_id] = on_taken
+            while len(self._asked) > _REMEMBERED:
+                self._asked.popitem(last=False)
+            self._answers.put(draft.submit(), _stanza(message_id, to, enc, own, _push(request)))
         log.info("phone_ping_queued")
         return True
 
@@ -89,9 +96,11 @@ class PhonePing:
         message_id = ack.attrs.get("id", "")
         if message_id not in self._asked:
             return False
-        self._asked.remove(message_id)
+        on_taken = self._asked.pop(message_id)
         if "error" in ack.attrs:
             log.warning("phone_ping_refused", status=ack.attrs["error"][:16])
+        elif on_taken is not None:
+            on_taken()
         return True
 
     async def _key_id(self) -> bytes | None:
@@ -137,14 +146,24 @@ def _request(key_id: bytes | None) -> wa_pb2.Message:
     return message
 
 
-def _stanza(message_id: MessageId, to: Jid, enc: Node, own: Credentials) -> Node:
+def _push(request: wa_pb2.Message) -> str:
+    """Return how urgently the phone is to be woken: for what is asked of it, at once.
+
+    As WhatsApp Web does for messages to be sent again (whatsapp-rust pull request 666, 2026-05-30;
+    zapo pull request 134, 2026-05-29).
+    """
+    is_request = request.protocolMessage.HasField("peerDataOperationRequestMessage")
+    return "high_force" if is_request else "high"
+
+
+def _stanza(message_id: MessageId, to: Jid, enc: Node, own: Credentials, push: str) -> Node:
     """Return a peer message (whatsmeow send.go `preparePeerMessageNode`, 2026-08-21)."""
     attrs = {
         "id": message_id,
         "to": str(to),
         "type": "text",
         "category": "peer",
-        "push_priority": "high",
+        "push_priority": push,
     }
     children = (Node("meta", {"appdata": "default"}), enc)
     if enc.attrs["type"] == "pkmsg":

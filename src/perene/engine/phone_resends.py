@@ -5,10 +5,14 @@ WhatsApp had nothing for this device in the first place (`<unavailable>`), when 
 asked in vain as often as may be, and when the sender does not answer. As whatsmeow (retry.go
 `delayedRequestMessageFromPhone`, send.go `BuildUnavailableMessageRequest`, 2026-08-21) and
 whatsapp-rust do (pull request 506, 2026-04-08).
+
+For what it is still to be asked is kept in the ledger until the server has the request: the next
+connection goes on with it.
 """
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 
 import structlog
@@ -27,6 +31,7 @@ from perene.engine.stanza import timestamp as read_time
 from perene.engine.work_queue import Rest
 from perene.wire.errors import JidError
 from perene.wire.jid import Jid
+from perene.wire.node import Node
 from perene.wire.proto import wa_pb2
 
 log = structlog.stdlib.get_logger()
@@ -42,65 +47,132 @@ _KEPT_FOR = timedelta(days=14)
 
 _ATTEMPTS, _ASKED_AGAIN_AFTER_S = 5, 60.0
 _REMEMBERED = 1024
+_AT_ONCE = 32
+"""Messages in one request (zapo src/client/coordinators/WaRetryCoordinator.ts, 2026-08-19)."""
+
+_LEFT = 256
+"""Messages that an earlier connection has left, and that this one asks for."""
+
 _NOT_FOR_US = ("view_once", "bot", "hosted")
 """What `<unavailable>` says of content that no linked device is given (Baileys
 src/Socket/messages-recv.ts, 2026-05-21)."""
+
+Ask = Callable[[wa_pb2.Message, Callable[[], object]], Awaitable[bool]]
 
 
 class PhoneResends:
     """Asks for each message once per connection, and takes what the phone answers.
 
-    `ask` sends a peer message to the phone; it may raise QueryFailed and QueryTimedOut.
+    `ask` sends a peer message to the phone, and calls what it is given when the server has it; it
+    may raise QueryFailed and QueryTimedOut.
     """
 
-    def __init__(self, line: Line, *, ask: Callable[[wa_pb2.Message], Awaitable[bool]]) -> None:
+    def __init__(self, line: Line, *, ask: Ask) -> None:
         self._stage = line.stage
+        self._answers = line.answers
         self._clock = line.clock
         self._later = line.later
         self._ask = ask
         self._wanted: OrderedDict[MessageKey, bool] = OrderedDict()
         """Messages that are missing, and whether the phone was asked for each."""
 
-    def unavailable(self, incoming: Incoming) -> None:
-        """WhatsApp had nothing of a message for this device."""
-        node = incoming.node.child("unavailable")
-        kind = node.attrs.get("type", "") if node is not None else "nothing"
-        if node is not None and not any(word in kind for word in _NOT_FOR_US):
-            self._want(incoming, wait=False)
-
-    def unreadable(self, incoming: Incoming, *, resend_requested: bool) -> None:
-        """A message could not be decrypted; its sender was asked to send it again, or not."""
-        self._want(incoming, wait=resend_requested)
-
-    def _want(self, incoming: Incoming, *, wait: bool) -> None:
-        key, envelope = incoming.key, incoming.envelope
-        if envelope.category == "peer" or is_status(incoming.node):
-            return
+    def wants(self, incoming: Incoming) -> bool:
+        """Tell whether the phone is to be asked for a message; note it in its ledger entry."""
+        if incoming.envelope.category == "peer" or is_status(incoming.node):
+            return False
         now = self._clock.now()
-        if now - (envelope.timestamp or now) > _KEPT_FOR or (wait and key in self._wanted):
-            return
-        request = _request(incoming)
+        if now - (incoming.envelope.timestamp or now) > _KEPT_FOR:
+            return False
+        has_ciphertext = any(child.tag == "enc" for child in incoming.node.children)
+        return has_ciphertext or _is_given(incoming.node)
 
-        async def ask(attempt: int = 1) -> Rest | None:
-            entry = await self._stage.ledger_entry(key)
-            if self._wanted.get(key) or entry is None or not entry.fate.is_open:
-                return None
-            try:
-                self._wanted[key] = await self._ask(request)
-            except (QueryFailed, QueryTimedOut):
-                # The server did not give the phone's keys.
-                again = Rest(after_s=_ASKED_AGAIN_AFTER_S, work=lambda: ask(attempt + 1))
-                return again if attempt < _ATTEMPTS else None
-            log.info("message_asked_of_phone", sender_was_given_time=wait)
-            return None
+    def want(self, incoming: Incoming, *, resend_requested: bool = False) -> None:
+        """Ask for a message that could not be read: at once, unless its sender was asked for it."""
+        key = incoming.key
+        if not self.wants(incoming) or (resend_requested and key in self._wanted):
+            return
+        wanted = {key: _as_it_came(incoming)}
+
+        async def ask() -> Rest | None:
+            return await self._ask_for(wanted)
 
         async def ask_later() -> Rest:
             return Rest(after_s=SENDER_ANSWERS_WITHIN_S, work=ask)
 
-        if self._later(ask_later if wait else ask):
+        if self._later(ask_later if resend_requested else ask):
+            self._remember([key])
+
+    def resume(self) -> None:
+        """Go on with what the connections before were to ask for, once senders had their time."""
+
+        async def look_later() -> Rest:
+            return Rest(after_s=SENDER_ANSWERS_WITHIN_S, work=self._look)
+
+        self._later(look_later)
+
+    async def _look(self) -> Rest | None:
+        since = self._clock.now() - _KEPT_FOR
+        found = await self._stage.store.wanted_of_phone(since=since, limit=_LEFT)
+        left = [entry.key for entry in found if entry.key not in self._wanted]
+        if not left:
+            return None
+        self._remember(left)
+        return await self._ask_for({key: await self._as_stored(key) for key in left})
+
+    def _remember(self, keys: Iterable[MessageKey]) -> None:
+        for key in keys:
             self._wanted.setdefault(key, False)
-            while len(self._wanted) > _REMEMBERED:
-                self._wanted.popitem(last=False)
+        while len(self._wanted) > _REMEMBERED:
+            self._wanted.popitem(last=False)
+
+    async def _ask_for(
+        self, wanted: Mapping[MessageKey, wa_pb2.MessageKey], attempt: int = 1
+    ) -> Rest | None:
+        missing = [key for key in wanted if await self._is_missing(key)]
+        try:
+            for first in range(0, len(missing), _AT_ONCE):
+                await self._ask_at_once(missing[first : first + _AT_ONCE], wanted)
+        except (QueryFailed, QueryTimedOut):
+            # The server did not give the phone's keys.
+            if attempt == _ATTEMPTS:
+                return None
+            return Rest(
+                after_s=_ASKED_AGAIN_AFTER_S, work=lambda: self._ask_for(wanted, attempt + 1)
+            )
+        return None
+
+    async def _is_missing(self, key: MessageKey) -> bool:
+        entry = await self._stage.ledger_entry(key)
+        return not self._wanted.get(key) and entry is not None and entry.fate.is_open
+
+    async def _ask_at_once(
+        self, keys: list[MessageKey], wanted: Mapping[MessageKey, wa_pb2.MessageKey]
+    ) -> None:
+        request = _request(wanted[key] for key in keys)
+        asked = await self._ask(request, lambda: self._later(lambda: self._note_asked(keys)))
+        self._wanted.update(dict.fromkeys(keys, asked))
+        log.info("messages_asked_of_phone", count=len(keys))
+
+    async def _note_asked(self, keys: Iterable[MessageKey]) -> None:
+        """Let no later connection ask for these: the server has the request for the phone."""
+        async with self._stage.lock:
+            draft = Draft(self._stage)
+            for key in keys:
+                entry = await self._stage.ledger_entry(key)
+                if entry is not None and entry.fate.is_open:
+                    draft.ledger.append(replace(entry, wants_phone=False))
+            self._answers.put(draft.submit())
+
+    async def _as_stored(self, key: MessageKey) -> wa_pb2.MessageKey:
+        """Name a message by its canonical addresses, or by number if the account does."""
+        book, chat, sender = self._stage.book, Jid.parse(key.chat), Jid.parse(key.sender)
+        await book.load([jid for jid in (chat, sender) if is_person(jid)])
+        if self._stage.credentials.writes_by_number(self._clock.now()):
+            chat, sender = book.phone_number(chat) or chat, book.phone_number(sender) or sender
+        named = wa_pb2.MessageKey(remoteJid=str(chat), fromMe=key.from_me, id=key.id)
+        if not is_person(chat) and not key.from_me:
+            named.participant = str(sender)
+        return named
 
     async def take(self, content: wa_pb2.Message, draft: Draft) -> list[MessageKey]:
         """Stage what the phone answers of messages that are missing here; return which these are.
@@ -171,16 +243,37 @@ def _answered(content: wa_pb2.Message) -> Iterator[wa_pb2.WebMessageInfo]:
         yield info
 
 
-def _request(incoming: Incoming) -> wa_pb2.Message:
-    """Return a request for a message, named by the addresses that it came with."""
+def _is_given(node: Node) -> bool:
+    """Tell whether the phone gives what a placeholder stands for.
+
+    It does not if that is of a bot, of a hosted device, or to be seen once (zapo pull request 221,
+    2026-07-31, for the forms in which a stanza says so).
+    """
+    unavailable = node.child("unavailable")
+    if unavailable is None or node.child("bot") is not None:
+        return False
+    kind, is_hosted = unavailable.attrs.get("type", ""), unavailable.attrs.get("hosted") == "true"
+    return not is_hosted and not any(word in kind for word in _NOT_FOR_US)
+
+
+def _as_it_came(incoming: Incoming) -> wa_pb2.MessageKey:
+    """Name a message by the addresses that it came with."""
     envelope = incoming.envelope
+    key = wa_pb2.MessageKey(
+        remoteJid=str(envelope.chat), fromMe=envelope.from_me, id=str(envelope.id)
+    )
+    if envelope.is_group and not envelope.from_me:
+        key.participant = str(envelope.sender.bare)
+    return key
+
+
+def _request(keys: Iterable[wa_pb2.MessageKey]) -> wa_pb2.Message:
+    """Return a request for these messages."""
     message = wa_pb2.Message()
     content = message.protocolMessage
     content.type = _PROTOCOL.PEER_DATA_OPERATION_REQUEST_MESSAGE
     request = content.peerDataOperationRequestMessage
     request.peerDataOperationRequestType = _REQUEST.PLACEHOLDER_MESSAGE_RESEND
-    key = request.placeholderMessageResendRequest.add().messageKey
-    key.remoteJid, key.fromMe, key.id = str(envelope.chat), envelope.from_me, envelope.id
-    if envelope.is_group and not envelope.from_me:
-        key.participant = str(envelope.sender.bare)
+    for key in keys:
+        request.placeholderMessageResendRequest.add().messageKey.CopyFrom(key)
     return message

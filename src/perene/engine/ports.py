@@ -2,6 +2,7 @@
 
 from asyncio import Future
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Protocol
 
 from perene.core.account import ChatStanding
@@ -78,6 +79,13 @@ class SessionStore(Protocol):
 
     async def ledger_entry(self, key: MessageKey) -> LedgerEntry | None:
         """Return the fate of one inbound message id."""
+        ...
+
+    async def wanted_of_phone(self, *, since: datetime, limit: int) -> Sequence[LedgerEntry]:
+        """Return open entries for which the account's phone is still to be asked, newest first.
+
+        Only those first seen from `since` on.
+        """
         ...
 
     async def address_pairs(self, addresses: Collection[str]) -> Sequence[AddressPair]:

@@ -74,6 +74,7 @@ class Unreadable:
                 at=self._clock.now(),
                 reason=failure.code,
                 retries=request.count,
+                wants_phone=self._phone.wants(incoming) or None,
             )
         )
         details: dict[str, Json] = {
@@ -89,7 +90,7 @@ class Unreadable:
             self._answers.put(draft.submit(), *answer)
         else:
             self._answers.put_delayed(draft.submit(), request.node, *answer)
-        self._phone.unreadable(incoming, resend_requested=request.node is not None)
+        self._phone.want(incoming, resend_requested=request.node is not None)
 
     def key_used_before(self, incoming: Incoming, draft: Draft) -> None:
         """Note as lost what the ratchet says was read, and the ledger does not hold.
@@ -123,15 +124,24 @@ class Unreadable:
         reason = "no_ciphertext"
         if unavailable is not None:
             reason = f"unavailable_{unavailable.attrs.get('type', 'unknown')[:32]}"
-        self._lose(incoming, draft, reason)
+        wants_phone = self._phone.wants(incoming) or None
+        self._lose(incoming, draft, reason, wants_phone=wants_phone)
         answer = unread(incoming.node, incoming.envelope, online=self._online)
         self._answers.put(draft.submit(), *answer)
-        self._phone.unavailable(incoming)
+        self._phone.want(incoming)
 
-    def _lose(self, incoming: Incoming, draft: Draft, reason: str) -> None:
-        """Note that a message cannot be had, and why."""
+    def _lose(
+        self, incoming: Incoming, draft: Draft, reason: str, *, wants_phone: bool | None = None
+    ) -> None:
+        """Note that a message cannot be had, why, and whether the phone is to be asked for it."""
         draft.ledger.append(
-            LedgerEntry(key=incoming.key, fate=Fate.LOST, at=self._clock.now(), reason=reason)
+            LedgerEntry(
+                key=incoming.key,
+                fate=Fate.LOST,
+                at=self._clock.now(),
+                reason=reason,
+                wants_phone=wants_phone,
+            )
         )
         draft.events.append(self._told(incoming, {"reason": reason}))
 

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    SmallInteger,
     Text,
     and_,
     case,
@@ -39,10 +40,12 @@ class _Line:
     retries: int
     first_seen: int
     updated: int
+    wants_phone: int | None
 
 
 def _keep_the_better(statement: Upsert) -> Upsert:
-    # `_fold` in SQL: a settled fate stays, and what comes after an open one was recovered.
+    # `_fold` in SQL: a settled fate stays, and what comes after an open one was recovered. What the
+    # phone was asked for (0) is not wanted of it again.
     old, new = ledger.c, statement.excluded
     return statement.on_conflict_do_update(
         index_elements=_KEY,
@@ -53,6 +56,10 @@ def _keep_the_better(statement: Upsert) -> Upsert:
             "reason": func.coalesce(new.reason, old.reason),
             "retries": case((new.retries > old.retries, new.retries), else_=old.retries),
             "updated": new.updated,
+            "wants_phone": case(
+                (old.wants_phone == _number(0), old.wants_phone),
+                else_=func.coalesce(new.wants_phone, old.wants_phone),
+            ),
         },
         where=old.fate.in_([_word(fate) for fate in _OPEN]),
     )
@@ -62,9 +69,13 @@ def _word(fate: Fate) -> ColumnElement[str]:
     return literal_column(f"'{fate.value}'", Text)
 
 
+def _number(value: int) -> ColumnElement[int]:
+    return literal_column(str(value), SmallInteger)
+
+
 _UPSERT = BulkInsert(
     ledger,
-    (*_KEY, "fate", "reason", "retries", "first_seen", "updated"),
+    (*_KEY, "fate", "reason", "retries", "first_seen", "updated", "wants_phone"),
     _keep_the_better,
 )
 
@@ -83,7 +94,8 @@ def write_ledger(connection: Connection, entries: Iterable[Entry], resolver: Res
                 int(line.key.from_me),
             )
             at = micros(line.at)
-            new = _Line(line.fate, storable_or_none(line.reason), line.retries, at, at)
+            wants = None if line.wants_phone is None else int(line.wants_phone)
+            new = _Line(line.fate, storable_or_none(line.reason), line.retries, at, at, wants)
             old = lines.get(key)
             lines[key] = new if old is None else _fold(old, new)
     _UPSERT.run(connection, [_row(key, line) for key, line in lines.items()])
@@ -142,6 +154,28 @@ def open_entries(
     return [_entry(key, line) for key, line in rows.items()]
 
 
+def wanted_of_phone(
+    connection: Connection, session: int, *, since: datetime, limit: int
+) -> list[LedgerEntry]:
+    """Return open entries for which the account's phone is still to be asked, newest first.
+
+    Only those first seen from `since` on.
+    """
+    table = ledger.c
+    rows = _read(
+        connection,
+        and_(
+            table.session == session,
+            _is_open(),
+            table.wants_phone == _number(1),
+            table.first_seen >= micros(since),
+        ),
+        limit=limit,
+        newest_first=True,
+    )
+    return [_entry(key, line) for key, line in rows.items()]
+
+
 def count_ledger(
     connection: Connection, session: int, *, since: datetime | None = None
 ) -> dict[Fate, int]:
@@ -163,7 +197,12 @@ def _fold(old: _Line, new: _Line) -> _Line:
         reason=new.reason or old.reason,
         retries=max(new.retries, old.retries),
         first_seen=old.first_seen,
+        wants_phone=0 if old.wants_phone == 0 else _first(new.wants_phone, old.wants_phone),
     )
+
+
+def _first(one: int | None, other: int | None) -> int | None:
+    return other if one is None else one
 
 
 def _renamed(key: _Key, old: str, new: str) -> _Key:
@@ -191,7 +230,11 @@ def _is(key: _Key) -> ColumnElement[bool]:
 
 
 def _read(
-    connection: Connection, condition: ColumnElement[bool], *, limit: int | None = None
+    connection: Connection,
+    condition: ColumnElement[bool],
+    *,
+    limit: int | None = None,
+    newest_first: bool = False,
 ) -> dict[_Key, _Line]:
     table = ledger.c
     rows = connection.execute(
@@ -202,21 +245,23 @@ def _read(
             table.retries,
             table.first_seen,
             table.updated,
+            table.wants_phone,
         )
         .where(condition)
-        .order_by(table.first_seen)
+        .order_by(table.first_seen.desc() if newest_first else table.first_seen)
         .limit(limit)
     )
     return {
         (row.session, row.sender, row.external_id, row.chat, row.from_me): _Line(
-            row.fate, row.reason, row.retries, row.first_seen, row.updated
+            row.fate, row.reason, row.retries, row.first_seen, row.updated, row.wants_phone
         )
         for row in rows
     }
 
 
 def _row(key: _Key, line: _Line) -> tuple[Any, ...]:
-    return (*key, line.fate, line.reason, line.retries, line.first_seen, line.updated)
+    progress = (line.fate, line.reason, line.retries, line.first_seen, line.updated)
+    return (*key, *progress, line.wants_phone)
 
 
 def _entry(key: _Key, line: _Line) -> LedgerEntry:
@@ -227,4 +272,5 @@ def _entry(key: _Key, line: _Line) -> LedgerEntry:
         at=moment(line.updated),
         reason=line.reason,
         retries=line.retries,
+        wants_phone=None if line.wants_phone is None else bool(line.wants_phone),
     )

@@ -246,6 +246,7 @@ ledger = Table(
     Column("retries", Integer, nullable=False),
     Column("first_seen", BigInteger, nullable=False),
     Column("updated", BigInteger, nullable=False),
+    Column("wants_phone", SmallInteger),
     Index(
         "ix_ledger_own_chat",
         "session",

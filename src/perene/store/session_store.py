@@ -1,6 +1,7 @@
 """The stored state of one session, as its owner reads it."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
@@ -110,6 +111,13 @@ class SessionReader:
     async def ledger_entry(self, key: MessageKey) -> LedgerEntry | None:
         """Return the fate of one inbound message id, by any of its addresses."""
         return await self._read(ledger.ledger_entry, key)
+
+    async def wanted_of_phone(self, *, since: datetime, limit: int) -> Sequence[LedgerEntry]:
+        """Return open entries for which the account's phone is still to be asked, newest first.
+
+        Only those first seen from `since` on.
+        """
+        return await self._read(ledger.wanted_of_phone, since=since, limit=limit)
 
     async def address_pairs(self, addresses: Collection[str]) -> Sequence[AddressPair]:
         """Return the known pairs in which one of these bare JIDs takes part, on either side."""

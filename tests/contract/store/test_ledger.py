@@ -76,6 +76,37 @@ async def test_open_entries_are_listed_oldest_first(store: Store) -> None:
     assert await store.open_ledger(ANA, limit=1) == [entries[1]]
 
 
+@pytest.mark.parametrize("together", [True, False], ids=["one batch", "one by one"])
+async def test_what_is_wanted_of_the_phone_is_listed_until_it_was_asked_or_has_come(
+    store: Store, together: bool
+) -> None:
+    reader = store.reader(ANA, Epoch(0))
+    stories = {
+        "old": [(Fate.LOST, -60, True)],
+        "never": [(Fate.LOST, 1, None)],
+        "wanted": [(Fate.PENDING, 2, True)],
+        "still": [(Fate.PENDING, 3, True), (Fate.LOST, 4, None)],
+        "later": [(Fate.PENDING, 5, None), (Fate.LOST, 6, True)],
+        "asked": [(Fate.LOST, 7, True), (Fate.LOST, 8, False), (Fate.LOST, 9, True)],
+        "come": [(Fate.LOST, 10, True), (Fate.DELIVERED, 11, None)],
+    }
+    units = [
+        unit(ledger=(entry(key(name), fate, minutes=at, wants_phone=wants),))
+        for name, story in stories.items()
+        for fate, at, wants in story
+    ]
+    for batch in [units] if together else [[each] for each in units]:
+        await store.commit(batch)
+    found = await reader.wanted_of_phone(since=START, limit=10)
+    assert [one.key.id for one in found] == ["later", "still", "wanted"]
+    assert found[0] == entry(key("later"), Fate.LOST, minutes=6, wants_phone=True)
+    [newest] = await reader.wanted_of_phone(since=START, limit=1)
+    assert newest.key.id == "later"
+    asked = await reader.ledger_entry(key("asked"))
+    assert asked is not None
+    assert asked.wants_phone is False
+
+
 async def test_ciphertexts_are_forgotten_after_their_time(store: Store, clock: ManualClock) -> None:
     reader = store.reader(ANA, Epoch(0))
     old, new = b"o" * 32, b"n" * 32

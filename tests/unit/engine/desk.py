@@ -1,6 +1,7 @@
 """A linked device at its receive path, and people who write to it with ratchets of their own."""
 
 import asyncio
+from collections.abc import Callable
 from typing import cast
 
 from perene.core.unit import AddressPair, Committed, Unit
@@ -100,13 +101,22 @@ class Desk:
             later=self.later,
         )
         self.asked_of_phone: list[wa_pb2.Message] = []
-        phone = PhoneResends(line, ask=self.ask_phone)
-        self.receiver = Receiver(line, phone=phone, max_retries=LIMIT, online=online)
+        self.takes_requests: list[Callable[[], object]] = []
+        self.phone = PhoneResends(line, ask=self.ask_phone)
+        self.receiver = Receiver(line, phone=self.phone, max_retries=LIMIT, online=online)
 
-    async def ask_phone(self, request: wa_pb2.Message) -> bool:
+    async def ask_phone(self, request: wa_pb2.Message, on_taken: Callable[[], object]) -> bool:
         """Note what the phone is asked for; it answers when a test does."""
         self.asked_of_phone.append(request)
+        self.takes_requests.append(on_taken)
         return True
+
+    async def take_requests(self) -> None:
+        """Let the server have what the phone is asked for."""
+        for on_taken in self.takes_requests:
+            on_taken()
+        self.takes_requests.clear()
+        await self.later.work()
 
     def bundle(self) -> PreKeyBundle:
         """Give somebody a one-time pre-key of ours."""

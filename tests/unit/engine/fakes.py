@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import cast
 
 from perene.core.account import ChatStanding
@@ -102,6 +103,11 @@ class MemoryStore:
     async def ledger_entry(self, key: MessageKey) -> LedgerEntry | None:
         return self.ledger.get(key)
 
+    async def wanted_of_phone(self, *, since: datetime, limit: int) -> Sequence[LedgerEntry]:
+        self.reads.append("wanted_of_phone")
+        found = [entry for entry in self.ledger.values() if entry.fate.is_open]
+        return [entry for entry in found if entry.wants_phone and entry.at >= since][:limit]
+
     async def address_pairs(self, addresses: Collection[str]) -> Sequence[AddressPair]:
         return [pair for pair in self.pairs if {pair.pn, pair.lid}.intersection(addresses)]
 
@@ -173,7 +179,11 @@ class MemoryStore:
         self.pairs.extend(unit.address_pairs)
         self.hashes.update(unit.ciphertexts)
         for entry in unit.ledger:
-            self.ledger[entry.key] = entry
+            old = self.ledger.get(entry.key)
+            wants = entry.wants_phone
+            if old is not None and (wants is None or old.wants_phone is False):
+                wants = old.wants_phone
+            self.ledger[entry.key] = replace(entry, wants_phone=wants)
 
 
 def stage_on(store: MemoryStore, credentials: Credentials | None = None) -> Stage:

@@ -67,6 +67,7 @@ class Talk:
         self.parts = {name: Idle() for name in names}
         self.send_loop = Idle()
         self.login, self.phone_ping, self.linking = Mock(), AsyncMock(), AsyncMock()
+        self.phone_resends = Mock()
         self.login.complete = AsyncMock()
         self.keepalive = Mock(run=self.parts["keepalive"].run)
         self.listening = Mock(run=self.parts["listening"].run)
@@ -94,6 +95,7 @@ class Talk:
             offline=self.parts["offline"],  # pyright: ignore[reportArgumentType]
             listening=self.listening,
             phone_ping=self.phone_ping,
+            phone_resends=self.phone_resends,
             drain_timeout_s=DRAIN_S,
         )
         self.stopping = asyncio.Event()

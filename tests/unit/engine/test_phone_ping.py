@@ -166,6 +166,24 @@ async def test_the_request_is_a_peer_message_to_the_phone_alone(pinging: Pinging
     assert dict(stanza.need("enc").attrs) == {"v": "2", "type": "msg"}
 
 
+@pytest.mark.parametrize("error", [None, "479"])
+async def test_what_the_phone_is_to_send_again_wakes_it_and_is_asked_once_the_server_has_it(
+    pinging: Pinging, error: str | None
+) -> None:
+    pinging.phone.meet(pinging.stage)
+    request, taken = wa_pb2.Message(), list[str]()
+    request.protocolMessage.peerDataOperationRequestMessage.SetInParent()
+    assert await pinging.ping.ask(request, lambda: taken.append("taken"))
+    (stanza,) = await pinging.wire.until(1)
+    assert stanza.attr("push_priority") == "high_force"
+    assert taken == []
+    refused = {} if error is None else {"error": error}
+    ack = Node("ack", {"class": "message", "id": stanza.attr("id"), **refused})
+    assert pinging.ping.answered(ack)
+    assert taken == ([] if error else ["taken"])
+    assert not pinging.ping.answered(ack)
+
+
 async def test_the_newest_key_is_asked_for(pinging: Pinging) -> None:
     pinging.keep((b"old", b"k", 9))
     pinging.keep((b"first", b"k", 1), (b"newest", b"k", 3), (b"second", b"k", 2))

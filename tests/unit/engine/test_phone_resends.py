@@ -113,12 +113,24 @@ async def test_what_an_own_device_wrote_is_an_own_message(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["view_once", "view_once_unavailable_fanout", "bot_unavailable_fanout", "hosted"]
+    "children",
+    [
+        (Node("unavailable", {"type": "view_once"}),),
+        (Node("unavailable", {"type": "view_once_unavailable_fanout"}),),
+        (Node("unavailable", {"type": "bot_unavailable_fanout"}),),
+        (Node("unavailable", {"type": "hosted"}),),
+        (Node("unavailable", {"hosted": "true"}),),
+        (Node("bot"), NOTHING),
+    ],
+    ids=["once", "once, in words", "bot", "hosted", "hosted, by itself", "of a bot"],
 )
-async def test_what_no_linked_device_is_given_is_not_asked_for(desk: Desk, kind: str) -> None:
-    await desk.receive(Peer(desk).stanza(Node("unavailable", {"type": kind})))
+async def test_what_no_linked_device_is_given_is_not_asked_for(
+    desk: Desk, children: tuple[Node, ...]
+) -> None:
+    unit = await desk.receive(Peer(desk).stanza(*children))
     await desk.later.work()
     assert asked(desk) == []
+    assert [entry.wants_phone for entry in unit.ledger] == [None]
 
 
 @pytest.mark.parametrize(
@@ -175,7 +187,7 @@ async def test_a_server_that_does_not_help_is_asked_again_a_few_times(
 ) -> None:
     attempts = 0
 
-    async def busy(_: wa_pb2.Message) -> bool:
+    async def busy(_: wa_pb2.Message, _taken: object) -> bool:
         nonlocal attempts
         attempts += 1
         raise QueryFailed(503, "busy")
@@ -221,3 +233,76 @@ async def test_an_answer_that_comes_twice_is_one_message(desk: Desk) -> None:
     await missing(desk)
     assert len((await answered(desk, info(), info("again"))).messages) == 1
     assert (await answered(desk, info("later"), id_="P2")).messages == ()
+
+
+async def resumed(desk: Desk) -> list[wa_pb2.MessageKey]:
+    """Begin a connection, and return what it asks for of itself, when senders had their time."""
+    desk.connect()
+    desk.phone.resume()
+    [work] = desk.later.waiting
+    desk.later.waiting.clear()
+    rest = await work()
+    assert rest is not None
+    assert rest.after_s == SENDER_ANSWERS_WITHIN_S
+    assert await rest.work() is None
+    return asked(desk)
+
+
+def broken(peer: Peer, text: str = "hello") -> Node:
+    enc = peer.enc(wa_pb2.Message(conversation=text))
+    return Node("enc", enc.attrs, enc.data[:-1] + b"?")
+
+
+async def test_what_was_still_to_be_asked_for_is_asked_for_by_the_next_connection(
+    desk: Desk,
+) -> None:
+    ana = Peer(desk)
+    await desk.receive(ana.stanza(broken(ana)))
+    await desk.receive(ana.in_group(broken(ana), id_="G1"))
+    other = Peer(desk, "100000000000001:7@lid")
+    await desk.receive(other.stanza(NOTHING, id_="A2", recipient=ANA))
+    found = sorted(
+        (key.id, key.remoteJid, key.fromMe, key.participant) for key in await resumed(desk)
+    )
+    assert found == [("A1", ANA, False, ""), ("A2", ANA, True, ""), ("G1", GROUP, False, ANA)]
+    assert len(desk.asked_of_phone) == 1, "all in one request"
+
+
+async def test_an_account_that_writes_by_number_names_people_so(desk: Desk) -> None:
+    desk.own = desk.own.changed(by_number_since=int(desk.clock.now().timestamp()))
+    ana = Peer(desk)
+    await desk.receive(ana.stanza(broken(ana)))
+    [key] = await resumed(desk)
+    assert key.remoteJid == ANA_PN
+
+
+async def test_what_the_server_has_a_request_for_is_not_asked_for_again(desk: Desk) -> None:
+    await missing(desk)
+    assert len(await resumed(desk)) == 1, "it may not have left"
+    await desk.take_requests()
+    assert await resumed(desk) == []
+    assert {entry.reason for entry in desk.store.ledger.values()} == {"unavailable_unknown"}
+
+
+async def test_what_is_asked_for_now_is_not_asked_for_twice(desk: Desk) -> None:
+    desk.connect()
+    desk.phone.resume()
+    ana = Peer(desk)
+    await desk.receive(ana.stanza(broken(ana)))
+    [look, ask] = [rest for work in desk.later.waiting if (rest := await work()) is not None]
+    for rest in (look, ask, look):
+        await rest.work()
+    assert len(asked(desk)) == 1
+
+
+async def test_what_has_come_meanwhile_is_not_asked_for(desk: Desk) -> None:
+    ana = Peer(desk)
+    await desk.receive(ana.stanza(broken(ana)), ana.text("hello"))
+    assert await resumed(desk) == []
+
+
+async def test_so_many_are_asked_for_in_several_requests(desk: Desk) -> None:
+    for number in range(40):
+        await desk.receive(Peer(desk).stanza(NOTHING, id_=f"A{number}"))
+    assert len(await resumed(desk)) == 40
+    assert len(desk.asked_of_phone) == 2

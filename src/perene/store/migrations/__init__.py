@@ -26,7 +26,7 @@ log = structlog.stdlib.get_logger()
 
 VERSION_TABLE: Final = "perene_schema"
 
-REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008")
+REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009")
 """Every schema version, oldest first; a test compares it with the files."""
 
 HEAD: Final = REVISIONS[-1]
