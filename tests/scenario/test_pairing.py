@@ -182,6 +182,35 @@ async def test_a_typed_code_that_whatsapp_takes_back_is_shown_as_over(world: Wor
     await world.events.wait(EventType.SESSION_CONNECTED)
 
 
+async def test_a_typed_code_of_which_whatsapp_refuses_the_answer_is_shown_as_over(
+    world: World,
+) -> None:
+    """As WhatsApp Web does (whatsapp-rust pull request 1198, 2026-07-30)."""
+    phone = await shown(world)
+    code = await world.perene.sessions.request_pairing_code(DESK, phone)
+    world.simulator.add_fault("refuse_code", code=400)
+    await world.pass_time(5)
+    world.simulator.enter_code(phone, code)
+    await world.until(lambda: world.perene.live().code_expires_at == world.clock.now(), "the end")
+
+    assert world.perene.state() is State.PAIRING
+    code = await world.perene.sessions.request_pairing_code(DESK, phone)
+    world.simulator.enter_code(phone, code)
+    await world.events.wait(EventType.SESSION_CONNECTED)
+
+
+async def test_a_code_that_is_over_keeps_no_fresh_qr_code_waiting(world: World) -> None:
+    phone = await shown(world)
+    await world.pass_time(150)
+    code = await world.perene.sessions.request_pairing_code(DESK, phone)
+    await world.pass_time(20)  # there are no QR codes left
+    world.simulator.add_fault("refuse_code", code=500)
+    position = await world.events.now()
+    world.simulator.enter_code(phone, code)
+    ended = await world.events.wait(EventType.SESSION_DISCONNECTED, since=position)
+    assert ended.event.payload["cause"] == "pairing_expired"
+
+
 async def test_a_wrong_code_links_nothing(world: World) -> None:
     phone = world.simulator.add_contact(name="Owner").account.phone
     await world.user.create()

@@ -62,6 +62,8 @@ class Linking:
         """What the newest pairing code was made with."""
         self._code_until = datetime.min.replace(tzinfo=UTC)
         """Until when it can be typed, or, once it was, until when that should have linked us."""
+        self._code_over = asyncio.Event()
+        """Set when it will not link us, though its time is not over."""
         self._replaced_secrets: deque[bytes] = deque(maxlen=_KEPT_SECRETS)
         """Those of QR codes that were shown before, and of which a scan may be under way."""
         self._renewed = asyncio.Event()
@@ -83,7 +85,8 @@ class Linking:
             code = self._codes.next(self._stage.credentials, self._clock.now())
             if code is None and self._code_until > self._clock.now():
                 # Somebody is typing a pairing code; the connection that made it must live on.
-                await self._clock.sleep((self._code_until - self._clock.now()).total_seconds())
+                left_s = (self._code_until - self._clock.now()).total_seconds()
+                await happens_within(self._clock, self._code_over, left_s)
                 continue
             if code is None:
                 raise endings.local(Local.PAIRING_EXPIRED, "Nobody scanned the QR codes.")
@@ -153,6 +156,7 @@ class Linking:
             ref=ref.data,
         )
         self._code_until = self._clock.now() + _CODE_VALID
+        self._code_over.clear()
         self._observer.notice(CodeShown(expires_at=self._code_until))
         await self._tell(EventType.SESSION_PAIRING_CODE, expires_at=self._code_until.isoformat())
         return pairing_code.displayed(pairing.code)
@@ -169,16 +173,16 @@ class Linking:
         A QR code that is on somebody's screen can be scanned all the same. A notification without
         all that the phone says may come first, which changes nothing (Baileys#2600, 2026-05-27).
         """
-        if self._by_code is None:
+        pairing = self._by_code
+        if pairing is None:
             return
         match pairing_code.stage(notification):
             case "primary_hello":
                 pass
-            case "refresh_code" if pairing_code.is_about(self._by_code, notification):
+            case "refresh_code" if pairing_code.is_about(pairing, notification):
                 # It is not taken any more; whoever asks gets another one (WhatsApp Web by
                 # whatsapp-rust src/pair_code.rs, 2026-08-21).
-                self._code_until = self._clock.now()
-                self._observer.notice(CodeShown(expires_at=self._code_until))
+                self._end_code()
                 return
             case _:
                 log.info("incomplete_word_about_pairing_code")
@@ -187,7 +191,7 @@ class Linking:
         self._code_until = max(self._code_until, self._clock.now() + _FINISHES_WITHIN)
         try:
             finish = await asyncio.to_thread(
-                pairing_code.finish, self._by_code, notification, self._stage.credentials
+                pairing_code.finish, pairing, notification, self._stage.credentials
             )
         except AnotherPairing:
             log.info("outdated_pairing_code_typed")
@@ -200,7 +204,21 @@ class Linking:
                 return  # another phone has scanned meanwhile
             committed = self._replace_secret(finish.adv_secret)
         await asyncio.shield(committed)
-        await self._queries.ask("md", "set", finish.node)
+        try:
+            await self._queries.ask("md", "set", finish.node)
+        except QueryFailed as error:
+            # Nothing follows, whatever is typed; WhatsApp Web asks for the number again
+            # (whatsapp-rust pull request 1198, 2026-07-30). Of no answer it makes nothing.
+            log.warning("pairing_code_refused", status=error.status)
+            if self._by_code is pairing:
+                self._end_code()
+
+    def _end_code(self) -> None:
+        """Show that the code is not good any more; whoever asks gets another one."""
+        self._by_code = None
+        self._code_until = self._clock.now()
+        self._code_over.set()
+        self._observer.notice(CodeShown(expires_at=self._code_until))
 
     async def passkey_asked(self, notification: Node) -> None:
         """End a pairing that WhatsApp goes on with only for the account's passkey.

@@ -12,6 +12,7 @@ from perene.sim import adv
 from perene.sim.candidate import Candidate, PairingRefused, Proposal
 from perene.sim.code_offers import CodeOffers
 from perene.sim.connection import Connection
+from perene.sim.iq.reply import error
 from perene.sim.mailbox import Mailbox
 from perene.sim.model import Device
 from perene.sim.people import People, Person
@@ -84,6 +85,10 @@ class Pairing:
         elif step.attrs.get("stage") == "companion_hello":
             candidate.connection.send(Node("iq", reply, (self.codes.hello(candidate, step),)))
         elif step.attrs.get("stage") == "companion_finish":
+            fault = self.world.faults.take("refuse_code", None)
+            if fault is not None:
+                candidate.connection.send(error(node, fault.code or 400, "bad-request"))
+                return
             candidate.connection.send(Node("iq", reply))
             self._hear_finish(step)
 
