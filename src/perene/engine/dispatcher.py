@@ -108,7 +108,7 @@ class Dispatcher:
                     await self._own_messages.acknowledged(node)
             case "notification":
                 await self._notifications.take(node)
-            case "call":
+            case "call" if _is_addressed(node):
                 self._answers.put(None, acknowledge(node))
             case "iq":
                 await self._dispatch_iq(node)
@@ -116,7 +116,7 @@ class Dispatcher:
                 await self._dispatch_ib(node)
             case "success":
                 await self._login.succeeded(node)
-            case tag if tag not in _UNANSWERED and {"id", "from"} <= node.attrs.keys():
+            case tag if tag not in _UNANSWERED and _is_addressed(node):
                 # Without an answer it is delivered again for ever, and the server ends the stream
                 # for it (whatsapp-rust src/client/node_io.rs, 2026-08-21).
                 log.warning("stanza_not_known", tag=tag[:32])
@@ -150,6 +150,12 @@ class Dispatcher:
                     await self._login.routed(child)
                 case _:
                     pass
+
+
+def _is_addressed(node: Node) -> bool:
+    """Tell whether there is something to answer to. Some words about a call come without an id
+    (whatsapp-rust ff1f425, 2026-06-25), and it answers none of those (src/client/node_io.rs)."""
+    return {"id", "from"} <= node.attrs.keys()
 
 
 def _is_ping(node: Node) -> bool:

@@ -147,6 +147,7 @@ async def test_the_answer_to_a_question_to_the_phone_is_of_no_message_of_the_use
         stanza("ib", Node("dirty")),
         stanza("iq", Node("ping"), type="result"),
         stanza("iq", type="set", xmlns="w:stats"),
+        Node("call", {"from": ANA}, (Node("transport"),)),
         Node("news", {"from": ANA}),
         Node("news", {"id": "S1"}),
     ],
