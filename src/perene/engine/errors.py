@@ -71,3 +71,7 @@ class CannotSend(PereneError):
         super().__init__(text)
         self.failure = Failure(code=code, server_code=server_code)
         self.may_pass = code in (FailureCode.NO_KEYS, FailureCode.UNREADABLE_ANSWER)
+
+
+class Overtaking(Exception):
+    """A message would overtake one of its chat that was refused, and is to go out once more."""

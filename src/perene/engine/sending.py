@@ -10,7 +10,7 @@ from perene.core.clock import Clock
 from perene.core.failures import Failure, FailureCode
 from perene.core.ids import MessageId
 from perene.core.messages import Message
-from perene.engine.errors import CannotSend, QueryFailed, QueryTimedOut
+from perene.engine.errors import CannotSend, Overtaking, QueryFailed, QueryTimedOut
 from perene.engine.ports import SessionStore
 from perene.engine.reach_out import REFUSED_HERE, ReachOut
 from perene.engine.send import Sender
@@ -142,7 +142,7 @@ class SendLoop:
             stuck: set[str] = set()
             for message in fresh[:WINDOW]:
                 chat = message.key.chat
-                if chat in stuck or chat in self._waited_for():
+                if chat in stuck or self._forms.name_of(chat) in self._waited_for():
                     continue
                 if not await self._send(message):
                     stuck.add(chat)
@@ -154,8 +154,14 @@ class SendLoop:
         # Of one moment: a chat that is free in the middle of a look would let its later ones past.
         now = self._clock.monotonic()
         self._held = {chat: until for chat, until in self._held.items() if now < until}
-        shut = self._held.keys() | self._waited_for()
-        return [m for m in queued if m.key.id not in before and m.key.chat not in shut]
+        waited_for = self._waited_for()
+        return [
+            m
+            for m in queued
+            if m.key.id not in before
+            and m.key.chat not in self._held
+            and self._forms.name_of(m.key.chat) not in waited_for
+        ]
 
     def _waited_for(self) -> set[str]:
         """Return the chats with a message on the wire that may be refused for its addresses."""
@@ -163,7 +169,8 @@ class SendLoop:
             return set()
         self._forget_chats()
         chats = set(self._chats.values())
-        return {chat for chat in chats if self._forms.may_be_refused(Jid.parse(chat))}
+        doubtful = (chat for chat in chats if self._forms.may_be_refused(Jid.parse(chat)))
+        return {self._forms.name_of(chat) for chat in doubtful}
 
     def _forget_chats(self) -> None:
         self._chats = {m: chat for m, chat in self._chats.items() if m in self._on_wire}
@@ -175,8 +182,12 @@ class SendLoop:
         self._chats[message.key.id] = message.key.chat
         if len(self._chats) > 2 * WINDOW:
             self._forget_chats()
+        chat = Jid.parse(message.key.chat)
+        was_in_doubt = self._forms.may_be_refused(chat)
         try:
             if await self._reach_out.may_send(message):
+                if not was_in_doubt and self._forms.may_be_refused(chat):
+                    raise Overtaking
                 await self._sender.send(message)
                 if message.key.id in self._on_wire:
                     self._on_wire[message.key.id] = self._clock.monotonic()
@@ -190,6 +201,9 @@ class SendLoop:
             await self._refuse(message, error.failure, str(error))
         except (QueryFailed, QueryTimedOut) as error:
             return await self._put_off(message, error)
+        except Overtaking:
+            self._on_wire.pop(message.key.id, None)
+            return False
         else:
             if self._failures.pop(message.key.chat, 0):
                 del self._failures[_ALL]

@@ -53,6 +53,8 @@ class WireForms:
         self._sent: OrderedDict[MessageId, _Sent] = OrderedDict()
         self._refused: OrderedDict[MessageId, None] = OrderedDict()
         """Messages that were refused in one form, and are to be sent in the other."""
+        self._lids: OrderedDict[str, str] = OrderedDict()
+        """By the numbers of those who were written to: their LIDs."""
 
     def address(self, book: AddressBook, person: Jid) -> Jid:
         """Return where a message to a person goes. The book must know the person."""
@@ -62,8 +64,16 @@ class WireForms:
     def sent(self, message_id: MessageId, to: Jid, book: AddressBook) -> None:
         """A message leaves for an address."""
         other = book.canonical(to) if to.is_pn else book.phone_number(to)
+        if other is not None and other != to:
+            number, lid = (to, other) if to.is_pn else (other, to)
+            self._lids[str(number)] = str(lid)
+            _bound(self._lids)
         self._sent[message_id] = _Sent(to.is_pn, other is not None and other != to)
         _bound(self._sent)
+
+    def name_of(self, chat: str) -> str:
+        """Return the one name of a chat: a message may be queued under another than the next."""
+        return self._lids.get(chat, chat)
 
     def accepted(self, message_id: MessageId) -> None:
         """The server has taken a message."""
@@ -133,6 +143,8 @@ def also_known_as(to: Jid, number: Jid | None) -> dict[str, str]:
     return {"peer_recipient_pn": str(number)} if to.is_lid and number is not None else {}
 
 
-def _bound(cache: OrderedDict[MessageId, _Sent] | OrderedDict[MessageId, None]) -> None:
+def _bound(
+    cache: OrderedDict[MessageId, _Sent] | OrderedDict[MessageId, None] | OrderedDict[str, str],
+) -> None:
     while len(cache) > _REMEMBERED:
         cache.popitem(last=False)

@@ -1,7 +1,7 @@
 """The send loop: what is queued goes out once for each answer that is missing."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import cast
@@ -10,15 +10,19 @@ import pytest
 
 from perene.core.failures import Failure, FailureCode
 from perene.core.messages import Message, Status
-from perene.core.unit import Committed
-from perene.engine.errors import CannotSend, QueryFailed, QueryTimedOut
+from perene.core.unit import AddressPair, Committed
+from perene.engine.addresses import AddressBook
+from perene.engine.errors import CannotSend, Overtaking, QueryFailed, QueryTimedOut
 from perene.engine.ports import SessionStore
 from perene.engine.reach_out import REFUSED_HERE, ReachOut
 from perene.engine.send import Sender
 from perene.engine.sending import WINDOW, SendLoop
 from perene.engine.wire_forms import WireForms
+from perene.wire.jid import Jid
 from tests.support.units import key, message
 from tests.support.virtual_clock import VirtualClock
+from tests.unit.engine.desk import ANA, ANA_PN
+from tests.unit.engine.fakes import MemoryStore
 
 
 def loop_of(store: "SlowQueue", sender: "Recorder", forms: WireForms | None = None) -> SendLoop:
@@ -141,6 +145,64 @@ async def test_until_a_form_of_address_was_taken_a_person_gets_one_message_at_a_
     loop.answered(queued[0].key.id)
     await _many_turns()
     assert sorted(sender.sent) == ["0", "1", "2", "3", "4"]
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_person_whose_lid_shows_with_a_message_is_one_chat_with_the_next() -> None:
+    """The first is queued under the number, what follows it under the LID."""
+    number, lid = Jid.parse(ANA_PN), Jid.parse(ANA)
+    queued = [
+        message(key(str(n), chat=str(chat), from_me=True), status=Status.QUEUED)
+        for n, chat in enumerate((number, lid))
+    ]
+    store, forms, book = SlowQueue(queued[:1]), WireForms(), AddressBook(MemoryStore())
+    sender = Recorder()
+    store.may_answer.set()
+    loop = loop_of(store, sender, forms)
+    running = asyncio.create_task(loop.run())
+    await _many_turns()
+    book.learn([AddressPair(pn=ANA_PN, lid=ANA)])
+    forms.sent(queued[0].key.id, lid, book)
+    store.queued = queued
+    loop.wake()
+    await _many_turns()
+    assert sender.sent == ["0"]
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+class Interrupted(Recorder):
+    """A sender with whom an earlier message of the group is refused while one is made ready."""
+
+    def __init__(self, refuse: Callable[[], None]) -> None:
+        super().__init__()
+        self.refuse = refuse
+
+    async def send(self, message: Message) -> None:
+        if message.key.id == "1" and "1?" not in self.sent:
+            self.sent.append("1?")
+            self.refuse()
+            raise Overtaking
+        await super().send(message)
+
+
+async def test_a_message_that_would_overtake_a_refused_one_stays_behind_it() -> None:
+    group = "120363000000000001@g.us"
+    queued = [
+        message(key(str(n), chat=group, from_me=True), status=Status.QUEUED) for n in range(2)
+    ]
+
+    def refuse() -> None:
+        forms.group_refused(queued[0].key.id, group)
+        loop.answered(queued[0].key.id)
+
+    store, sender, forms = SlowQueue(queued), Interrupted(refuse), sure()
+    store.may_answer.set()
+    loop = loop_of(store, sender, forms)
+    running = asyncio.create_task(loop.run())
+    await _many_turns()
+    assert sender.sent == ["0", "1?", "0"]
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
 
