@@ -1,8 +1,10 @@
 """Pre-key bundles on the wire: those of peers, fetched and read, and the parts of ours."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 from perene.engine.credentials import Credentials
+from perene.engine.errors import QueryFailed
 from perene.engine.queries import Queries
 from perene.signal.bundle import PreKey, PreKeyBundle
 from perene.wire.errors import BadNode, WireError
@@ -13,25 +15,54 @@ _KEY_TYPE = b"\x05"
 """Curve25519, in libsignal's numbers."""
 
 
-async def fetch_bundles(queries: Queries, devices: Collection[Jid]) -> dict[Jid, PreKeyBundle]:
+_GONE = 406
+"""What the server says of a device that is not one (any more)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What is needed to start a ratchet with devices, and which of these are said to be gone."""
+
+    bundles: Mapping[Jid, PreKeyBundle]
+    gone: tuple[Jid, ...] = ()
+
+
+async def fetch_bundles(queries: Queries, devices: Collection[Jid]) -> Mapping[Jid, PreKeyBundle]:
     """Fetch what is needed to start a ratchet with each device.
 
     A device that the server refuses, or whose bundle is malformed, is left out: one bad device
     must not keep a message from the others. Raises QueryFailed, QueryTimedOut.
     """
+    return (await fetch(queries, devices)).bundles
+
+
+async def fetch(queries: Queries, devices: Collection[Jid]) -> Fetched:
+    """Do as `fetch_bundles`, and tell whom the server says to be gone.
+
+    It says so of each (whatsapp-rust pull request 1153, 2026-07-27), or of all at once.
+    """
     if not devices:
-        return {}
+        return Fetched({})
     users = tuple(Node("user", {"jid": str(device)}) for device in devices)
-    answer = await queries.ask("encrypt", "get", Node("key", {}, users))
+    try:
+        answer = await queries.ask("encrypt", "get", Node("key", {}, users))
+    except QueryFailed as error:
+        if error.status != _GONE:
+            raise
+        return Fetched({}, tuple(devices))
     listed = answer.child("list")
     bundles: dict[Jid, PreKeyBundle] = {}
+    gone: list[Jid] = []
     for node in listed.children if listed is not None else ():
         try:
-            if node.child("error") is None:
-                bundles[Jid.parse(node.attr("jid"))] = read_bundle(node)
+            device, refused = Jid.parse(node.attr("jid")), node.child("error")
+            if refused is None:
+                bundles[device] = read_bundle(node)
+            elif refused.attrs.get("code") == str(_GONE):
+                gone.append(device)
         except WireError:
             continue
-    return bundles
+    return Fetched(bundles, tuple(gone))
 
 
 def read_bundle(source: Node) -> PreKeyBundle:

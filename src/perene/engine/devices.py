@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from google.protobuf.message import DecodeError
+
 from perene.core.clock import Clock
 from perene.core.unit import AddressPair
 from perene.engine.addresses import AddressBook
@@ -14,6 +16,7 @@ from perene.engine.stanza import address_pairs, small_number
 from perene.wire.errors import WireError
 from perene.wire.jid import HOSTED_DEVICE, Jid
 from perene.wire.node import Node
+from perene.wire.proto import wa_pb2
 
 _FRESH = timedelta(minutes=5)
 """How long a device list is trusted (Baileys' cache, docs/reference/protocol.md §4.2); a
@@ -22,6 +25,8 @@ notification or a hash mismatch ends it sooner."""
 _CACHED = 1024
 _MAX_DEVICE = 255
 """An address on the wire has one byte for the device."""
+
+_MAX_KEY_INDEX = 2**32 - 1
 
 _MAX_USERS = 200
 """Users per question; larger groups are asked in parts."""
@@ -44,6 +49,8 @@ class Devices:
         self._lists: OrderedDict[str, _Entry] = OrderedDict()
         self._questions = Questions()
         self._learnt: list[AddressPair] = []
+        self._gone: OrderedDict[Jid, datetime] = OrderedDict()
+        """Devices whose keys the server refused, and when."""
 
     def take_learnt(self) -> list[AddressPair]:
         """Return the address pairs that answers have shown since the last call."""
@@ -62,6 +69,24 @@ class Devices:
             for address in (user, book.canonical(user), book.phone_number(user)):
                 if address is not None:
                     self.forget(address)
+
+    async def are_gone(self, book: AddressBook, devices: Iterable[Jid]) -> bool:
+        """Take note of devices that the server has no keys of: they are not there any more.
+
+        True if the lists that name them are to be asked for anew. If that was done lately, and
+        these still do, it is not: the server would be asked with every message.
+        """
+        now = self._clock.now()
+        news = [
+            device
+            for device in devices
+            if device not in self._gone or abs(now - self._gone[device]) > _FRESH
+        ]
+        self._gone.update(dict.fromkeys(news, now))
+        while len(self._gone) > _CACHED:
+            self._gone.popitem(last=False)
+        await self.forget_person(book, *dict.fromkeys(device.bare for device in news))
+        return bool(news)
 
     def forget_all(self) -> None:
         self._lists.clear()
@@ -139,6 +164,7 @@ def _usync(users: Sequence[Jid], sid: str) -> Node:
 def _device_ids(user: Node) -> tuple[int, ...]:
     devices = user.child("devices")
     listed = devices.child("device-list") if devices is not None else None
+    index = _key_index_list(devices)
     ids: list[int] = []
     for device in listed.children if listed is not None else ():
         number = small_number(device.attr("id"), most=_MAX_DEVICE)
@@ -150,6 +176,31 @@ def _device_ids(user: Node) -> tuple[int, ...]:
             continue
         # A companion without a key index is not confirmed by its phone
         # (docs/reference/protocol.md §4.2).
-        if number == 0 or "key-index" in device.attrs:
+        if number == 0 or _is_confirmed(device.attrs.get("key-index"), index):
             ids.append(number)
     return tuple(ids)
+
+
+def _key_index_list(devices: Node | None) -> wa_pb2.ADVKeyIndexList | None:
+    """Return what the phone has signed of its companions, None if it is not there."""
+    node = devices.child("key-index-list") if devices is not None else None
+    if node is None or not isinstance(node.content, bytes):
+        return None
+    try:
+        signed = wa_pb2.ADVSignedKeyIndexList.FromString(node.content)
+        index = wa_pb2.ADVKeyIndexList.FromString(signed.details)
+    except DecodeError:
+        return None
+    return index if index.HasField("timestamp") else None
+
+
+def _is_confirmed(key_index: str | None, listed: wa_pb2.ADVKeyIndexList | None) -> bool:
+    """Tell whether a phone stands by a companion: it lists it, or has listed none since.
+
+    As WhatsApp Web does (whatsapp-rust issue 468, 2026-03-31). One that is listed no more has no
+    keys to fetch (406), and is asked for them with every message.
+    """
+    if key_index is None or listed is None:
+        return key_index is not None
+    number = small_number(key_index, most=_MAX_KEY_INDEX)
+    return number is not None and (number in listed.validIndexes or number > listed.currentIndex)

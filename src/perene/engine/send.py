@@ -9,14 +9,14 @@ from perene.core.ids import MessageId
 from perene.core.messages import Message, Status, StatusChange
 from perene.core.unit import Committed, HolderChange
 from perene.engine.addresses import signal_address
-from perene.engine.bundles import device_identity, fetch_bundles
+from perene.engine.bundles import device_identity, fetch
 from perene.engine.content import parse_message
 from perene.engine.credentials import Credentials
 from perene.engine.device_hashes import DeviceHashes, participant_hash
 from perene.engine.devices import Devices
 from perene.engine.draft import Draft
 from perene.engine.encrypt import Addressed, Sealed, seal_for_devices, without_ratchet
-from perene.engine.errors import CannotSend, QueryFailed, QueryTimedOut
+from perene.engine.errors import CannotSend, Overtaking, QueryFailed, QueryTimedOut
 from perene.engine.group_key import key_message, own_key, set_own_key
 from perene.engine.groups import Groups
 from perene.engine.line import Line
@@ -57,18 +57,22 @@ class Sender:
         self._answers = line.answers
         self._queries = line.queries
         self._clock = line.clock
+        self._devices = devices
         self._recipients = Recipients(line, devices)
         self._groups = groups
         self._tokens = tokens
         self._hashes = hashes
         self._forms = forms
+        self._was_in_doubt = False
+        """Whether the message at hand is the only one of its chat under way."""
 
     async def send(self, message: Message) -> None:
         """Encrypt a queued message, and queue its stanza behind the commit of its ratchets.
 
         Raises CannotSend when there is nobody to send it to; QueryFailed, QueryTimedOut when the
-        server does not tell who, and may tell later. The same message sent again keeps its id, so
-        that recipients recognise it.
+        server does not tell who, and may tell later; Overtaking when one that is ahead of it in its
+        chat is to go out again first. The same message sent again keeps its id, so that recipients
+        recognise it.
         """
         content = parse_message(message.body)
         if content is None:
@@ -76,6 +80,7 @@ class Sender:
         try:
             chat = Jid.parse(message.key.chat)
             attempt = self._send_group if chat.is_group else self._send_direct
+            self._was_in_doubt = self._forms.may_be_refused(chat)
             for _ in range(_ATTEMPTS):
                 if await attempt(message, chat, content):
                     return
@@ -125,7 +130,7 @@ class Sender:
         return committed
 
     async def _send_direct(self, message: Message, chat: Jid, content: wa_pb2.Message) -> bool:
-        """Send to a person, False if their address changes before the message is encrypted."""
+        """Send to a person, False if their address or devices turn out to be others meanwhile."""
         own, book = self._stage.credentials, self._stage.book
         theirs, ours = await self._recipients.between(chat)
         if not theirs:
@@ -135,8 +140,11 @@ class Sender:
         recipients = self._readers(message, to, content, theirs, ours)
         self._forms.sent(message.key.id, to, book)
         bundles = await self._missing_bundles([recipient.device for recipient in recipients])
+        if bundles is None:
+            return False
         token = await self._tokens.shown_to(chat)
         async with self._stage.lock:
+            self._keep_order(chat)
             if self._has_moved(recipient.device for recipient in recipients):
                 return False
             draft = Draft(self._stage)
@@ -183,9 +191,12 @@ class Sender:
         async with self._stage.lock:
             newcomers = await self._newcomers(message.key.id, chat, devices)
         bundles = await self._missing_bundles(newcomers)
+        if bundles is None:
+            return False
         async with self._stage.lock:
             # While the bundles came, somebody may have left and taken our key along. Nobody else is
             # to have that one any more, and who has left is not to have the next.
+            self._keep_order(chat)
             if not self._groups.is_current(chat, group) or self._has_moved(devices):
                 return False
             newcomers = await self._newcomers(message.key.id, chat, devices)
@@ -220,6 +231,11 @@ class Sender:
             self._answers.put(draft.submit(), node)
         return True
 
+    def _keep_order(self, chat: Jid) -> None:
+        """Send nothing if a message to the chat was refused for its form meanwhile."""
+        if not self._was_in_doubt and self._forms.may_be_refused(chat):
+            raise Overtaking
+
     def _has_moved(self, devices: Iterable[Jid]) -> bool:
         """Tell whether the LID of one of these is known by now, and its ratchet kept under that."""
         return any(self._stage.book.canonical(device) != device for device in devices)
@@ -242,16 +258,21 @@ class Sender:
             Addressed(device=d, wire=in_form_of(to, d, book), plaintext=plaintext) for d in devices
         ]
 
-    async def _missing_bundles(self, devices: Sequence[Jid]) -> Mapping[Jid, PreKeyBundle]:
+    async def _missing_bundles(self, devices: Sequence[Jid]) -> Mapping[Jid, PreKeyBundle] | None:
+        """Fetch the keys that are needed; None if the devices are to be asked for anew first."""
         async with self._stage.lock:
             missing = await without_ratchet(Draft(self._stage), devices)
         try:
-            return await fetch_bundles(self._queries, missing)
+            fetched = await fetch(self._queries, missing)
         except QueryFailed as error:
             if not error.is_final:
                 raise
             # Those without a ratchet are not reached; the others are.
             return {}
+        if fetched.gone and await self._devices.are_gone(self._stage.book, fetched.gone):
+            # Who is linked anew has another number, which the old list does not name.
+            return None
+        return fetched.bundles
 
 
 def _introduction(sealed: Sealed, own: Credentials) -> tuple[Node, ...]:

@@ -1,10 +1,13 @@
 """What a phone signs so that others believe a companion (docs/reference/protocol.md §3.2)."""
 
 from perene.crypto import KeyPair, hmac_sha256, verify
+from perene.sim.model import Account
+from perene.wire.node import Node
 from perene.wire.proto import wa_pb2
 
 _BY_ACCOUNT = b"\x06\x00"
 _BY_DEVICE = b"\x06\x01"
+_LIST = b"\x06\x02"
 
 
 def sign_companion(
@@ -19,6 +22,20 @@ def sign_companion(
         accountSignatureKey=identity.public,
         accountSignature=identity.sign(_BY_ACCOUNT + details + companion),
     )
+
+
+def key_index_list(account: Account, unix: str) -> Node:
+    """Return the phone's statement of which companions it has (whatsapp-rust wacore/src/adv.rs)."""
+    valid = [device.key_index for device in account.companions]
+    details = wa_pb2.ADVKeyIndexList(
+        rawId=account.raw_id,
+        timestamp=int(unix),
+        currentIndex=account.next_device - 1,
+        validIndexes=valid,
+    ).SerializeToString()
+    signature = account.identity.sign(_LIST + details)
+    signed = wa_pb2.ADVSignedKeyIndexList(details=details, accountSignature=signature)
+    return Node("key-index-list", {"ts": unix}, signed.SerializeToString())
 
 
 def seal(signed: wa_pb2.ADVSignedDeviceIdentity, secret: bytes) -> bytes:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from perene.crypto import KeyPair
+from perene.sim.adv import key_index_list
 from perene.sim.desk import Desk, Uplink
 from perene.sim.evidence import DeviceCounters
 from perene.sim.keyring import Keyring
@@ -135,7 +136,7 @@ class People:
             },
             (
                 Node("device", attrs),
-                Node("key-index-list", {"ts": self._world.unix}),
+                key_index_list(account, self._world.unix),
             ),
         )
         audience = [account, *self._acquainted(account)]

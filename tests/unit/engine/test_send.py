@@ -1,7 +1,7 @@
 """What leaves for a message: for whom it is, what each of them reads, and what is asked before."""
 
 import asyncio
-from typing import cast
+from typing import Any, cast
 from unittest.mock import AsyncMock, patch
 
 import pytest
@@ -14,7 +14,7 @@ from perene.engine.answers import Answers
 from perene.engine.device_hashes import DeviceHashes, participant_hash
 from perene.engine.devices import Devices
 from perene.engine.draft import Draft
-from perene.engine.errors import CannotSend, QueryFailed, QueryTimedOut
+from perene.engine.errors import CannotSend, Overtaking, QueryFailed, QueryTimedOut
 from perene.engine.group_key import give_up
 from perene.engine.groups import Groups
 from perene.engine.moving import learn
@@ -67,6 +67,10 @@ class Server:
         self.odd = False
         self.mode = "lid"
         self.numbers: dict[str, str] = {}
+        self.gone: set[str] = set()
+        """Devices that it refuses to have keys of."""
+        self.statements: dict[str, bytes] = {}
+        """What phones have signed of their companions."""
 
     def next_id(self) -> str:
         return "1"
@@ -87,25 +91,35 @@ class Server:
                 wanted = [user.attr("jid") for user in content[0].need("list").children]
                 lids = {pn: lid for lid, pn in self.numbers.items()}
                 users = tuple(
-                    _listed(one, self.devices.get(one, ()), lids.get(one, "")) for one in wanted
+                    _listed(
+                        one,
+                        self.devices.get(one, ()),
+                        lids.get(one, ""),
+                        self.statements.get(one),
+                    )
+                    for one in wanted
                 )
                 return Node("iq", {}, (Node("usync", {}, (Node("list", {}, users),)),))
             case _:
                 found: list[Node] = []
                 for user in content[0].children:
-                    if (peer := self.peers.get(user.attr("jid"))) is not None:
+                    if user.attr("jid") in self.gone:
+                        refused = Node("error", {"code": "406", "text": "not-acceptable"})
+                        found.append(Node("user", user.attrs, (refused,)))
+                    elif (peer := self.peers.get(user.attr("jid"))) is not None:
                         bundle = peer.party.bundle()
                         parts = (registration(bundle), *keys_of(bundle))
                         found.append(Node("user", user.attrs, parts))
                 return Node("iq", {}, (Node("list", {}, tuple(found)),))
 
 
-def _listed(user: str, ids: tuple[int, ...], lid: str) -> Node:
+def _listed(user: str, ids: tuple[int, ...], lid: str, statement: bytes | None) -> Node:
     rows = tuple(
-        Node("device", {"id": str(one), "key-index": "1", "is_hosted": str(one == 7).lower()})
+        Node("device", {"id": str(one), "key-index": str(one), "is_hosted": str(one == 7).lower()})
         for one in ids
     )
-    devices = Node("devices", {}, (Node("device-list", {}, rows),))
+    index = Node("key-index-list", {"ts": "1"}, statement)
+    devices = Node("devices", {}, (Node("device-list", {}, rows), index))
     return Node("user", {"jid": user}, (devices, Node("lid", {"val": lid})))
 
 
@@ -272,6 +286,68 @@ async def test_a_device_without_keys_keeps_the_message_from_no_other(post: Post)
     del post.server.peers[ANA_DESK]
     stanza = await post.send()
     assert addressed(stanza) == [ANA, OWN_PERSON]
+
+
+@pytest.mark.parametrize("chat", [ANA, GROUP])
+async def test_who_was_linked_anew_gets_the_message_that_finds_the_old_device_gone(
+    post: Post, chat: str
+) -> None:
+    """The list at hand still names the old one, and not the new one."""
+    await post.devices.of([Jid.parse(ANA)])
+    anew = "200000000000002:5@lid"
+    post.server.devices[ANA] = (0, 5)
+    post.server.peers[anew] = Peer(post.desk, anew)
+    post.server.gone = {ANA_DESK}
+    assert addressed(await post.send(to=chat)) == [ANA, anew, OWN_PERSON]
+
+
+async def test_a_refusal_of_all_keys_as_gone_is_one_of_each(post: Post) -> None:
+    post.server.devices = {ANA: (0,), OWN_PERSON: (0, 3)}
+    await post.desk.receive(post.server.peers[ANA].text("before", id_="A0"))
+    post.server.trouble["encrypt"] = QueryFailed(406, "not-acceptable")
+    assert addressed(await post.send()) == [ANA]
+    assert post.server.asked == ["usync", "encrypt", "usync", "encrypt"]
+
+
+@pytest.mark.parametrize("chat", [ANA, GROUP])
+async def test_a_server_that_lists_a_device_that_is_gone_is_asked_once_more_for_it(
+    post: Post, chat: str
+) -> None:
+    post.server.gone = {ANA_DESK}
+    stanza = await post.send(to=chat)
+    assert ANA_DESK not in addressed(stanza)
+    asked = ["w:g2"] if chat == GROUP else []
+    assert post.server.asked == [*asked, "usync", "encrypt", "usync", "encrypt"]
+    post.server.asked.clear()
+    await post.send("again", to=chat, id_="M2")
+    assert post.server.asked == ["encrypt"]
+
+
+def stated(*valid: int, current: int) -> bytes:
+    index = wa_pb2.ADVKeyIndexList(
+        rawId=1, timestamp=1, currentIndex=current, validIndexes=valid
+    ).SerializeToString()
+    return wa_pb2.ADVSignedKeyIndexList(details=index).SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("statement", "devices"),
+    [
+        (stated(4, current=8), (0, 4)),
+        (stated(current=4), (0, 5)),
+        (stated(4, current=4), (0, 4, 5)),
+        (b"", (0, 4, 5)),
+        (b"\xff", (0, 4, 5)),
+    ],
+    ids=["one left", "one since", "both", "nothing", "senseless"],
+)
+async def test_companions_that_their_phone_lists_no_more_are_left_out(
+    post: Post, statement: bytes, devices: tuple[int, ...]
+) -> None:
+    post.server.devices[ANA] = (0, 4, 5)
+    post.server.statements[ANA] = statement
+    found = await post.devices.of([Jid.parse(ANA)])
+    assert tuple(device.device for device in found[Jid.parse(ANA)]) == devices
 
 
 @pytest.mark.parametrize(
@@ -759,3 +835,23 @@ async def test_a_message_that_is_refused_is_failed_and_told_of(post: Post) -> No
         "failure": failure.to_json(),
     }
     assert (committed, post.desk.answered.waits_for) == (commit, [commit])
+
+
+@pytest.mark.parametrize("chat", [ANA, GROUP])
+async def test_what_is_made_ready_does_not_overtake_what_is_refused_meanwhile(
+    post: Post, chat: str
+) -> None:
+    post.forms.is_sure = True
+    ask = post.server.ask
+
+    async def refused(namespace: str, *more: Any, **others: Any) -> Node:
+        if namespace == "encrypt":
+            post.forms.group_refused(MessageId("M0"), GROUP)
+            post.forms.is_sure = False
+        return await ask(namespace, *more, **others)
+
+    with patch.object(post.server, "ask", refused), pytest.raises(Overtaking):
+        await post.send(to=chat)
+    assert post.desk.answered.nodes == []
+    post.devices.forget_all()
+    await post.send(to=chat)

@@ -104,6 +104,9 @@ class KeyServer:
         device = self._world.directory.device(Jid.parse(jid))
         if device is None:
             failed = Node("error", {"code": "404", "text": "item-not-found"})
+            if self._world.directory.find(Jid.parse(jid).bare) is not None:
+                # As of a device that was unlinked (whatsapp-rust pull request 1153, 2026-07-27).
+                failed = Node("error", {"code": "406", "text": "not-acceptable"})
             return Node("user", {"jid": jid}, (failed,))
         device.account.acquainted.add(asker.account.lid)
         bundle = self.take_bundle(device)

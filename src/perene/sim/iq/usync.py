@@ -3,6 +3,7 @@
 docs/reference/protocol.md §4.2, §7.3 rows l and m.
 """
 
+from perene.sim.adv import key_index_list
 from perene.sim.iq.reply import result
 from perene.sim.model import Account
 from perene.sim.people import People
@@ -78,5 +79,5 @@ class UserSync:
             else Node("device", {"id": "0"})
             for device in account.devices.values()
         )
-        index = Node("key-index-list", {"ts": self._world.unix})
+        index = key_index_list(account, self._world.unix)
         return Node("devices", {}, (Node("device-list", {}, devices), index))
