@@ -100,7 +100,8 @@ async def check_version(
     if fixed:
         remedy = "Unset PERENE_CLIENT_VERSION: a newer version is then taken when it is needed."
         return warn(name, f"{shown}; the live one is newer, {_text(live)}.", remedy)
-    return ok(name, f"{shown}; {_text(live)} is live, and taken when WhatsApp refuses ours.")
+    when = "a device is linked, or WhatsApp refuses ours"
+    return ok(name, f"{shown}; {_text(live)} is live, and taken when {when}.")
 
 
 def _proxy(settings: Settings) -> str | None:
