@@ -327,6 +327,19 @@ async def test_a_sender_who_is_away_keeps_no_message_from_us(world: World) -> No
     )
 
 
+async def test_a_group_key_that_our_phone_gives_again_reads_what_follows(world: World) -> None:
+    world.resends_expected = True
+    phone = await world.user.pair()
+    ana = world.simulator.add_contact(name="Ana").account.phone
+    group = world.simulator.create_group("Club", ana, [phone])
+    world.simulator.add_fault("corrupt", phone=phone)
+    for text in ("damaged", "next"):
+        sent = world.simulator.send_text(phone, group.jid, text)
+        await world.events.wait(EventType.MESSAGE_RECEIVED, message_id=sent, text=text)
+        await world.server.answered(phone)
+    assert len(await world.events.seen(EventType.MESSAGE_UNREADABLE)) == 1
+
+
 async def test_a_restart_before_the_phone_was_asked_keeps_no_message_from_us(
     world: World,
 ) -> None:

@@ -22,11 +22,29 @@ _MEDIA_KINDS = {
 
 
 def copy_for_own_devices(chat: str, content: wa_pb2.Message) -> wa_pb2.Message:
-    """Return what our other devices are told of a message to somebody: its content, and whom to."""
+    """Return what our other devices are told of a message to somebody: its content, and whom to.
+
+    What is about the message stands beside it (whatsapp-rust pull request 696, 2026-06-03).
+    """
     copy = wa_pb2.Message()
     copy.deviceSentMessage.destinationJid = chat
     copy.deviceSentMessage.message.CopyFrom(content)
+    if content.HasField("messageContextInfo"):
+        copy.messageContextInfo.CopyFrom(content.messageContextInfo)
+        copy.deviceSentMessage.message.ClearField("messageContextInfo")
     return copy
+
+
+def original_of(copy: wa_pb2.Message) -> wa_pb2.Message:
+    """Return the message that a copy for own devices tells of, and what stands beside it.
+
+    Its secret is among that: without it no vote, edit or answer to it can be read.
+    """
+    original = wa_pb2.Message()
+    if copy.HasField("messageContextInfo"):
+        original.messageContextInfo.CopyFrom(copy.messageContextInfo)
+    original.MergeFrom(copy.deviceSentMessage.message)
+    return original
 
 
 def media_attrs(content: wa_pb2.Message) -> dict[str, str]:

@@ -37,7 +37,7 @@ class Reading:
     @property
     def has_content(self) -> bool:
         """True if there is something for a reader."""
-        return self.content is not None and describe(self.content).kind is not None
+        return self.content is not None and describe(_inner(self.content)).kind is not None
 
 
 async def read_parts(
@@ -69,9 +69,20 @@ async def read_parts(
             continue
         if message.HasField("senderKeyDistributionMessage"):
             await _take_sender_key(message.senderKeyDistributionMessage, incoming, draft)
-        if reading.content is None or describe(message).kind is not None:
+        inner = _inner(message)
+        if inner is not message and inner.HasField("senderKeyDistributionMessage"):
+            # A phone that sends to a group again tells its companions so (whatsmeow message.go
+            # `handleDecryptedMessage`, 2026-08-21; zapo src/retry/replay.ts, 2026-08-19).
+            await _take_sender_key(inner.senderKeyDistributionMessage, incoming, draft)
+        if reading.content is None or describe(inner).kind is not None:
             reading.content, reading.body = message, opened.plaintext
     return reading
+
+
+def _inner(message: wa_pb2.Message) -> wa_pb2.Message:
+    """Return what is in the copy of an own message, or the message itself."""
+    sent = message.deviceSentMessage
+    return sent.message if message.HasField("deviceSentMessage") else message
 
 
 async def _take_sender_key(

@@ -17,6 +17,7 @@ from perene.engine.content import Content, describe, parse_message
 from perene.engine.draft import Draft
 from perene.engine.incoming import Incoming, digests_of, identify, message_of, told_of
 from perene.engine.line import Line
+from perene.engine.outgoing import original_of
 from perene.engine.phone_resends import PhoneResends, is_answer
 from perene.engine.reading import READABLE, read_parts
 from perene.engine.retry_requests import RetryRequests
@@ -125,7 +126,8 @@ class Receiver:
                 self._settle(incoming, draft, Fate.CONTROL, "device_sent_by_stranger")
                 return
             sent = content.deviceSentMessage
-            content, body = sent.message, sent.message.SerializeToString()
+            content = original_of(content)
+            body = content.SerializeToString()
             chat = await self._destination(sent.destinationJid)
             if chat is not None:
                 key = MessageKey(chat=str(chat), sender=key.sender, id=key.id, from_me=True)

@@ -137,8 +137,9 @@ class Sender:
         attrs = {"v": "2", "type": kind}
         return Node("enc", attrs | {"count": str(count)} if count else attrs, data)
 
-    def _copy_for_own(self, chat: Account, message: wa_pb2.Message) -> wa_pb2.Message:
-        sent = wa_pb2.Message.DeviceSentMessage(destinationJid=str(chat.jid()), message=message)
+    def _copy_for_own(self, chat: Account | Group, message: wa_pb2.Message) -> wa_pb2.Message:
+        to = chat.jid if isinstance(chat, Group) else str(chat.jid())
+        sent = wa_pb2.Message.DeviceSentMessage(destinationJid=to, message=message)
         return wa_pb2.Message(deviceSentMessage=sent)
 
     def _with_sender_key(self, group: Group, message: wa_pb2.Message) -> wa_pb2.Message:
@@ -173,6 +174,9 @@ class Sender:
         message, attrs = sent.message, {"id": message_id, "type": "text", "to": str(asker.jid())}
         if isinstance(sent.chat, Group):
             message = self._with_sender_key(sent.chat, message)
+            if asker.account is self._desk.device.account:
+                # As WhatsApp Web does (zapo src/retry/replay.ts, 2026-08-19).
+                message = self._copy_for_own(sent.chat, message)
             attrs |= {"to": sent.chat.jid, "participant": str(asker.jid(sent.chat.addressing))}
         else:
             attrs["device_fanout"] = "false"

@@ -5,7 +5,12 @@ from dataclasses import replace
 import pytest
 
 from perene.engine.content import describe
-from perene.engine.outgoing import media_attrs, message_stanza
+from perene.engine.outgoing import (
+    copy_for_own_devices,
+    media_attrs,
+    message_stanza,
+    original_of,
+)
 from perene.wire.jid import Jid
 from perene.wire.node import Node
 from perene.wire.proto import wa_pb2
@@ -50,3 +55,13 @@ def test_a_stanza_says_what_is_in_it_by_the_names_of_the_protocol(
 
 def test_what_only_travels_along_is_no_medium() -> None:
     assert media_attrs(wa_pb2.Message()) == {}
+
+
+def test_a_copy_for_own_devices_has_what_is_about_the_message_beside_it() -> None:
+    content = wa_pb2.Message(conversation="hello")
+    assert not copy_for_own_devices(ANA, content).HasField("messageContextInfo")
+    content.messageContextInfo.messageSecret = b"secret"
+    copy = copy_for_own_devices(ANA, content)
+    assert copy.messageContextInfo.messageSecret == b"secret"
+    assert copy.deviceSentMessage.message == wa_pb2.Message(conversation="hello")
+    assert original_of(copy) == content

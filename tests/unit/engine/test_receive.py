@@ -255,6 +255,42 @@ async def test_a_copy_from_our_phone_is_a_message_of_ours_in_the_chat_it_names(
     assert desk.answered.nodes == [Node("receipt", expected)]
 
 
+async def test_what_stands_beside_a_copy_belongs_to_the_message(desk: Desk) -> None:
+    """WhatsApp keeps a message's secret there (whatsapp-rust pull request 696, 2026-06-03)."""
+    phone = Peer(desk, OWN_PHONE)
+    copy = sent_by_phone("from my phone", ANA)
+    copy.messageContextInfo.messageSecret = b"secret"
+    copy.messageContextInfo.messageAddOnDurationInSecs = 1
+    copy.deviceSentMessage.message.messageContextInfo.messageAddOnDurationInSecs = 2
+    unit = await desk.receive(phone.stanza(phone.enc(copy), recipient=ANA))
+    context = wa_pb2.Message.FromString(unit.messages[0].body).messageContextInfo
+    assert (context.messageSecret, context.messageAddOnDurationInSecs) == (b"secret", 2)
+
+
+async def test_a_group_key_in_a_copy_is_kept_as_any_other(desk: Desk) -> None:
+    """So a phone gives its key that sends to a group again."""
+    phone = Peer(desk, OWN_PHONE)
+    copy = sent_by_phone("again", GROUP)
+    copy.deviceSentMessage.message.MergeFrom(phone.distribution())
+    unit = await desk.receive(phone.in_group(phone.enc(copy)))
+    assert (unit.messages[0].text, unit.messages[0].key.chat) == ("again", GROUP)
+    following = phone.group_enc(wa_pb2.Message(conversation="next"))
+    unit = await desk.receive(phone.in_group(following, id_="A2"))
+    assert unit.messages[0].text == "next"
+
+
+async def test_a_copy_with_nothing_but_a_key_does_not_stand_for_what_could_not_be_read(
+    desk: Desk,
+) -> None:
+    phone = Peer(desk, OWN_PHONE)
+    copy = wa_pb2.Message()
+    copy.deviceSentMessage.message.MergeFrom(phone.distribution())
+    enc = phone.group_enc(wa_pb2.Message(conversation="hello"))
+    damaged = Node("enc", enc.attrs, enc.data[:-1] + b"?")
+    unit = await desk.receive(phone.in_group(phone.enc(copy), damaged))
+    assert only_fate(unit)[0] is Fate.PENDING
+
+
 @pytest.mark.parametrize("to", ["", "some one@@", "s.whatsapp.net"])
 @pytest.mark.parametrize("recipient", [ANA, ANA_PN])
 async def test_a_copy_that_names_no_chat_is_kept_in_that_of_its_stanza(
