@@ -21,7 +21,10 @@ from perene.supervisor.fleet.versions import ClientVersions
 from perene.supervisor.ports import PairingNotReady
 from perene.wire.node import Node
 from tests.support.record import PATIENCE_S
+from tests.support.storage import Health
 from tests.support.world import DESK, World
+
+QUERY_TIMEOUT_S = 60.0
 
 
 @pytest.mark.requirement("D1", "D2")
@@ -392,6 +395,33 @@ async def test_a_scan_that_could_not_be_stored_has_linked_nothing(
         assert (await world.perene.sessions.outages(DESK, cursor=None, limit=1)).items == []
 
 
+@pytest.mark.requirement("C13", "D9")
+async def test_a_scan_is_confirmed_once_the_database_says_whose_the_session_is(
+    world: World,
+) -> None:
+    await scanned_as_the_database_fails(world)
+    dials = len(world.network.dials)
+    await world.pass_time(QUERY_TIMEOUT_S / 2)
+    assert world.perene.state() is State.PAIRING, "the server waits for the confirmation"
+    world.storage.recovers()
+    await world.pass_time(10, until=lambda: world.perene.state() is State.OPEN)
+    assert len(world.network.dials) - dials == 1, "the login that follows upon linking"
+
+
+@pytest.mark.requirement("C13", "D9")
+async def test_a_scan_that_the_database_was_away_too_long_for_is_asked_for_once_more(
+    world: World,
+) -> None:
+    phone = await scanned_as_the_database_fails(world)
+    await world.pass_time(QUERY_TIMEOUT_S * 5)
+    world.storage.recovers()
+    await world.pass_time(60, until=lambda: world.perene.live().qr is not None)
+    qr = await world.perene.sessions.current_qr(DESK, wait_s=PATIENCE_S)
+    world.simulator.scan_qr(qr.text, phone)
+    await world.pass_time(60, until=lambda: world.perene.state() is State.OPEN)
+    assert world.perene.state() is State.OPEN
+
+
 @pytest.mark.requirement("D2")
 async def test_an_unlinked_session_asks_for_a_new_code_and_keeps_its_messages(
     world: World,
@@ -516,6 +546,16 @@ async def shown(world: World) -> str:
     await world.user.create()
     await world.perene.sessions.current_qr(DESK, wait_s=PATIENCE_S)
     return world.simulator.add_contact(name="Owner").account.phone
+
+
+async def scanned_as_the_database_fails(world: World) -> str:
+    """Have a code scanned: that is stored, and nothing else is; return the phone's number."""
+    phone = await shown(world)
+    qr = await world.perene.sessions.current_qr(DESK, wait_s=PATIENCE_S)
+    world.storage.falls_ill(Health.FAILING, once=lambda: world.perene.live().paired)
+    world.simulator.scan_qr(qr.text, phone)
+    await world.until(lambda: world.storage.is_ill, "the pairing is stored")
+    return phone
 
 
 def versions(

@@ -113,6 +113,7 @@ class Conversation:
             pass
         finally:
             self._listening.closed()
+            self.linking.closed()
             ended = endings.local(Local.SOCKET_CLOSED, "The connection ended.")
             self._line.queries.fail_all(ended)
         return forgotten

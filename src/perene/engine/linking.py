@@ -1,7 +1,6 @@
 """Linking a device on a connection: codes shown in turn, the phone's answer, and the way back."""
 
 import asyncio
-import contextlib
 import secrets
 from collections import deque
 from datetime import UTC, datetime, timedelta
@@ -10,7 +9,7 @@ import structlog
 
 from perene.core.causes import Local
 from perene.core.clock import happens_within
-from perene.core.errors import StorageUnavailable
+from perene.core.errors import ForgottenEpoch, StorageUnavailable
 from perene.core.events import Event, EventType
 from perene.core.notices import CodeShown, PhoneLinked, QrShown
 from perene.core.unit import AddressPair, Committed, Profile
@@ -45,6 +44,9 @@ _FINISHES_WITHIN = timedelta(seconds=60)
 
 _UNLINK_WITHIN_S = 10.0
 
+_ASK_AGAIN_S = 2.0
+"""How long after the database could not say whose the session is it is asked again."""
+
 
 class Linking:
     """The pairing half of a connection. Idle on one that is logged in."""
@@ -68,6 +70,7 @@ class Linking:
         """Those of QR codes that were shown before, and of which a scan may be under way."""
         self._renewed = asyncio.Event()
         """Set when the code on the screen shows a secret that the server has had replaced."""
+        self._confirming: asyncio.Task[Committed] | None = None
 
     def offer(self, iq: Node) -> None:
         """Take the server's `<pair-device>`: answer it, and start showing codes."""
@@ -260,22 +263,39 @@ class Linking:
             committed = draft.submit()
             # Told before the reply can leave: the server's answer to that ends the connection.
             committed.add_done_callback(self._linked)
-            confirmed = asyncio.create_task(self._still_ours(committed), name="pairing stored")
+            confirming = asyncio.create_task(self._still_ours(committed), name="pairing stored")
             # A connection that ends before asks no more how it went.
-            confirmed.add_done_callback(lambda task: task.cancelled() or task.exception())
-            self._answers.put(confirmed, paired.reply)
+            confirming.add_done_callback(lambda task: task.cancelled() or task.exception())
+            self._confirming = confirming
+            self._answers.put(confirming, paired.reply)
         return committed
 
     async def _still_ours(self, committed: "asyncio.Future[Committed]") -> Committed:
-        """Return what was committed, or raise StaleEpoch if another owner has the session by now.
+        """Return what was committed, once the database says that the session is still ours.
 
         That the commit succeeded may be heard late: whoever has taken the session since offers
-        another code, and the phone would be left with a device that nobody drives.
+        another code, and the phone would be left with a device that nobody drives. A database
+        that is away may have been taken, too: it is asked until the connection ends.
+
+        Raises StaleEpoch if another owner has the session by now, ForgottenEpoch if the database
+        has lost what was committed.
         """
         stored = await asyncio.shield(committed)
-        with contextlib.suppress(StorageUnavailable):  # it was ours when that was stored
-            await self._stage.store.require_ownership()
-        return stored
+        while True:
+            try:
+                await self._stage.store.require_ownership()
+            except ForgottenEpoch:
+                raise
+            except StorageUnavailable as error:
+                log.warning("pairing_not_confirmed", reason=str(error), retry_in_s=_ASK_AGAIN_S)
+                await self._clock.sleep(_ASK_AGAIN_S)
+            else:
+                return stored
+
+    def closed(self) -> None:
+        """Confirm nothing any more: the connection has ended."""
+        if self._confirming is not None:
+            self._confirming.cancel()
 
     def _linked(self, committed: "asyncio.Future[Committed]") -> None:
         """Tell that the device is linked, if that was stored: otherwise it is not."""

@@ -18,6 +18,8 @@ from tests.unit.engine.desk import Desk
 from tests.unit.engine.fakes import line_on, paired
 from tests.unit.engine.test_pairing import Phone
 
+ASK_AGAIN_S = 2.0
+
 
 class Screen:
     """A device that shows codes."""
@@ -79,24 +81,52 @@ async def test_a_linked_device_keeps_what_it_has() -> None:
     assert (screen.desk.stage.credentials, screen.desk.store.units) == (own, [])
 
 
-async def linked(screen: Screen, own: Credentials, owned: Exception | None) -> Exception | None:
+async def linked(screen: Screen, own: Credentials, *owned: Exception | None) -> Exception | None:
     """Be scanned, and asked whose the session is; return why it is not confirmed, if it is not."""
     asked = AsyncMock(side_effect=owned)
     with patch.object(screen.desk.store, "require_ownership", asked):
         await (await screen.linking.complete(Phone(own).answer()))
         [confirmed] = [one for one in screen.desk.answered.waits_for if one is not None]
+        for _ in owned[1:]:
+            await screen.desk.clock.until_asleep(ASK_AGAIN_S)
+            assert not confirmed.done()
+            await screen.desk.clock.advance(ASK_AGAIN_S)
         [error] = await asyncio.gather(confirmed, return_exceptions=True)
     assert screen.desk.stage.credentials.paired
     assert [node.attr("id") for node in screen.desk.answered.nodes] == ["P1"]
     return error if isinstance(error, Exception) else None
 
 
-async def test_a_pairing_is_not_confirmed_once_the_session_has_another_owner() -> None:
-    own, stale = Credentials.create(), StaleEpoch("taken")
-    assert await linked(Screen(own), own, stale) is stale
-
-
-@pytest.mark.parametrize("error", [None, StorageUnavailable("away"), ForgottenEpoch("gone")])
-async def test_a_pairing_that_was_stored_is_confirmed(error: Exception | None) -> None:
+@pytest.mark.parametrize("error", [StaleEpoch("taken"), ForgottenEpoch("gone")])
+async def test_a_pairing_is_not_confirmed_once_the_session_has_another_owner(
+    error: Exception,
+) -> None:
     own = Credentials.create()
-    assert await linked(Screen(own), own, error) is None
+    assert await linked(Screen(own), own, error) is error
+
+
+async def test_a_pairing_that_was_stored_is_confirmed() -> None:
+    own = Credentials.create()
+    assert await linked(Screen(own), own, None) is None
+
+
+@pytest.mark.parametrize("error", [None, StaleEpoch("taken")])
+async def test_a_database_that_is_away_is_asked_again_before_a_pairing_is_confirmed(
+    error: Exception | None,
+) -> None:
+    own, away = Credentials.create(), StorageUnavailable("away")
+    assert await linked(Screen(own), own, away, away, error) is error
+
+
+async def test_nobody_is_asked_any_more_once_the_connection_has_ended() -> None:
+    own = Credentials.create()
+    screen = Screen(own)
+    asked = AsyncMock(side_effect=StorageUnavailable("away"))
+    with patch.object(screen.desk.store, "require_ownership", asked):
+        await (await screen.linking.complete(Phone(own).answer()))
+        await screen.desk.clock.until_asleep(ASK_AGAIN_S)
+        screen.linking.closed()
+        [confirmed] = [one for one in screen.desk.answered.waits_for if one is not None]
+        await asyncio.wait((confirmed,))
+    assert confirmed.cancelled()
+    assert asked.await_count == 1
