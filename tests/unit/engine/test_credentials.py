@@ -45,6 +45,27 @@ def test_a_device_without_an_account_registers() -> None:
     assert not found.passive
 
 
+def test_a_device_says_of_itself_what_the_web_client_does() -> None:
+    registration = payload(Credentials.create()).devicePairingData
+    props = wa_pb2.DeviceProps.FromString(registration.deviceProps)
+    assert (props.os, props.platformType) == ("Perene", wa_pb2.DeviceProps.CHROME)
+    said = {field.name: value for field, value in props.historySyncConfig.ListFields()}
+    assert said == {
+        "storageQuotaMb": 10240,
+        "inlineInitialPayloadInE2EeMsg": True,
+        "supportCallLogHistory": True,
+        "supportBotUserAgentChatHistory": True,
+        "supportCagReactionsAndPolls": True,
+        "supportBizHostedMsg": True,
+        "supportRecentSyncChunkMessageCountTuning": True,
+        "supportHostedGroupMsg": True,
+        "supportFbidBotChatHistory": True,
+        "supportMessageAssociation": True,
+        "supportGroupHistory": True,
+        "thumbnailSyncDaysLimit": 60,
+    }
+
+
 def test_a_linked_device_logs_in_and_counts_its_logins() -> None:
     found = payload(paired().changed(login_counter=4))
     assert (found.username, found.device, found.lc) == (15550000001, 3, 5)
