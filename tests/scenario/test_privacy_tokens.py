@@ -41,6 +41,15 @@ async def test_an_answer_shows_the_token_that_came_with_the_first_message(world:
     assert (events["tokens_shown"], events["wrong_tokens_shown"]) == (1, 0)
 
 
+async def test_a_message_that_goes_again_shows_the_token_too(world: World) -> None:
+    world.resends_expected = True
+    phone, ana = await met(world)
+    world.simulator.require_tokens(phone)
+    world.simulator.add_fault("corrupt", phone=ana.account.phone)
+    await world.user.send(f"{ana.account.phone}@s.whatsapp.net", "hi")
+    await world.until(lambda: world.server.inbox(ana.account.phone) == ["hi"], "the resend")
+
+
 async def test_tokens_survive_a_restart_and_age_away_after_four_weeks(world: World) -> None:
     _, ana = await met(world)
     to = f"{ana.account.phone}@s.whatsapp.net"

@@ -181,5 +181,7 @@ def _sending(line: Line, config: EngineConfig) -> _Sending:
             reach_out=reach_out,
             on_answer=loop.answered,
         ),
-        retry_answers=RetryAnswers(line, devices=devices, groups=groups, cached=config.sent_cache),
+        retry_answers=RetryAnswers(
+            line, devices=devices, groups=groups, tokens=tokens, cached=config.sent_cache
+        ),
     )

@@ -70,6 +70,19 @@ class Devices:
                 if address is not None:
                     self.forget(address)
 
+    async def named_by(self, book: AddressBook, device: Jid) -> None:
+        """Take note that a device is there: a list at hand without it is old.
+
+        Of whoever asks for a message again, as WhatsApp Web does (whatsapp-rust pull request 802,
+        2026-06-09).
+        """
+        person = device.bare
+        for address in (person, book.canonical(person), book.phone_number(person)):
+            entry = self._lists.get(str(address))
+            if entry is not None and device.device not in (*entry.devices, HOSTED_DEVICE):
+                await self.forget_person(book, person)
+                return
+
     async def are_gone(self, book: AddressBook, devices: Iterable[Jid]) -> bool:
         """Take note of devices that the server has no keys of: they are not there any more.
 

@@ -21,6 +21,7 @@ from perene.engine.group_key import attach, own_key, set_own_key
 from perene.engine.groups import Group, Groups
 from perene.engine.line import Line
 from perene.engine.outgoing import copy_for_own_devices, media_attrs, stanza_type
+from perene.engine.privacy_tokens import PrivacyTokens
 from perene.engine.retry_receipt import RetryReceipt, read_retry
 from perene.engine.work_queue import Rest
 from perene.signal.bundle import PreKeyBundle
@@ -53,6 +54,8 @@ class _Due:
     request: RetryReceipt
     message: Message
     bundle: PreKeyBundle | None
+    token: tuple[Node, ...] = ()
+    """What the person gave us, without which the resend may be refused (463)."""
     group: Group | None
     """As it was when the asker was found to be in it, None for a message to a person."""
 
@@ -60,13 +63,22 @@ class _Due:
 class RetryAnswers:
     """Answers retry receipts from the stored plaintext, so that they work after a restart."""
 
-    def __init__(self, line: Line, *, devices: Devices, groups: Groups, cached: int) -> None:
+    def __init__(
+        self,
+        line: Line,
+        *,
+        devices: Devices,
+        groups: Groups,
+        tokens: PrivacyTokens,
+        cached: int,
+    ) -> None:
         self._stage = line.stage
         self._answers = line.answers
         self._queries = line.queries
         self._clock = line.clock
         self._devices = devices
         self._groups = groups
+        self._tokens = tokens
         self._cached = cached
         self._recent: OrderedDict[MessageId, Message] = OrderedDict()
         """Messages that were asked for lately."""
@@ -86,6 +98,8 @@ class RetryAnswers:
             request = await read_retry(node, self._stage.book)
         except WireError:
             request = None
+        if request is not None:
+            await self._devices.named_by(self._stage.book, request.device)
         message = None if request is None else await self._message(request.message_id)
         if request is not None and message is not None and self._allowed(request):
             return await self._grant(request, message)
@@ -100,8 +114,13 @@ class RetryAnswers:
         What follows could not be read either (whatsapp-rust pull request 1303, 2026-08-14), and of
         what goes to our own phone nothing is kept: the ratchet would stay broken for good. Once an
         hour for each device; keys that are not in the request are asked for in its case alone.
+
+        In a group it may lack our key: it gets that with the next message (whatsapp-rust pull
+        request 1300, 2026-08-13).
         """
         device, own = request.device, self._stage.credentials
+        if request.chat.is_group:
+            await self._take_key_back(request)
         if self._was_recreated(device):
             return
         bundle = request.bundle
@@ -116,6 +135,14 @@ class RetryAnswers:
             draft = Draft(self._stage)
             if await begin_anew(draft, self._stage.book.canonical(device), bundle, own):
                 self._recreate(device)
+                self._answers.put(draft.submit())
+
+    async def _take_key_back(self, request: RetryReceipt) -> None:
+        group, holder = str(request.chat), str(signal_address(request.device))
+        async with self._stage.lock:
+            if holder in await self._stage.holders.of(group):
+                draft = Draft(self._stage)
+                draft.holders.change(HolderChange(group=group, removed=(holder,)))
                 self._answers.put(draft.submit())
 
     def _was_recreated(self, device: Jid) -> bool:
@@ -173,7 +200,10 @@ class RetryAnswers:
             log.warning("resend_refused", reason="not_a_recipient")
             return None
         bundle = bundle or await self._bundle(request)
-        return _Due(request=request, message=message, bundle=bundle, group=group)
+        own = self._stage.credentials
+        is_theirs = group is None and not own.is_own(request.device)
+        token = await self._tokens.shown_to(chat) if is_theirs else ()
+        return _Due(request=request, message=message, bundle=bundle, token=token, group=group)
 
     async def _was_addressed(self, request: RetryReceipt, chat: Jid, group: Group | None) -> bool:
         """Tell whether the asker is one whom the message was for: nobody else may have it."""
@@ -240,8 +270,9 @@ class RetryAnswers:
             holder = str(signal_address(device))
             draft.holders.change(HolderChange(group=chat, added=(holder,)))
         first_contact = enc.attrs["type"] == "pkmsg"
-        children = (enc, device_identity(own)) if first_contact else (enc,)
-        return Node("message", _attrs(due), children)
+        introduction = (device_identity(own),) if first_contact else ()
+        # The token as well (zapo pull request 167, 2026-06-10).
+        return Node("message", _attrs(due), (enc, *due.token, *introduction))
 
     async def _content(self, draft: Draft, due: _Due) -> wa_pb2.Message | None:
         """Return what this device shall read, None if the stored message is not readable."""

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from typing import cast
-from unittest.mock import patch
+from unittest.mock import AsyncMock, patch
 
 import pytest
 
@@ -15,6 +15,7 @@ from perene.engine.draft import Draft
 from perene.engine.errors import QueryFailed, QueryTimedOut
 from perene.engine.groups import Groups
 from perene.engine.moving import learn
+from perene.engine.privacy_tokens import PrivacyTokens
 from perene.engine.queries import Queries
 from perene.engine.retry_answers import RetryAnswers
 from perene.signal import (
@@ -87,7 +88,15 @@ class Sender:
         )
         self.devices = Devices(queries, self.desk.clock)
         self.groups = Groups(queries, self.desk.clock)
-        self.answers = RetryAnswers(line, devices=self.devices, groups=self.groups, cached=2)
+        self.tokens = AsyncMock()
+        self.tokens.shown_to.return_value = ()
+        self.answers = RetryAnswers(
+            line,
+            devices=self.devices,
+            groups=self.groups,
+            tokens=cast("PrivacyTokens", self.tokens),
+            cached=2,
+        )
 
     def sent(self, id_: str, chat: str = ANA) -> Message:
         body = wa_pb2.Message(conversation=f"text {id_}").SerializeToString()
@@ -614,3 +623,39 @@ async def test_a_stranger_s_keys_begin_nothing(sender: Sender) -> None:
     keys = Node("keys", {}, keys_of(bundle))
     await sender.asked(request("gone", ANA, keys, registration(bundle)))
     assert sender.desk.store.units == []
+
+
+@pytest.mark.parametrize(
+    ("by", "chat", "shown"),
+    [(ANA, ANA, True), (ANA, GROUP, False), (OWN_PHONE, ANA, False)],
+    ids=["person", "group", "own phone"],
+)
+async def test_what_goes_again_to_a_person_shows_their_token(
+    sender: Sender, by: str, chat: str, *, shown: bool
+) -> None:
+    sender.sent("M1", chat)
+    sender.server.members = [ANA]
+    sender.tokens.shown_to.return_value = (Node("tctoken", {}, b"token"),)
+    await sender.known(by)
+    in_group = {"participant": by} if chat == GROUP else {}
+    again, _ = await sender.asked(request("M1", GROUP if in_group else by, **in_group))
+    assert [one.tag for one in again.children] == (["enc", "tctoken"] if shown else ["enc"])
+
+
+async def test_who_asks_in_a_group_for_what_is_gone_gets_our_key_with_the_next_message(
+    sender: Sender,
+) -> None:
+    holder = "200000000000002_1.0"
+    sender.desk.store.holders[GROUP] = {holder, "200000000000003_1.0"}
+    for _ in range(2):
+        await sender.asked(request("gone", GROUP, participant=ANA))
+    assert await sender.desk.stage.holders.of(GROUP) == {"200000000000003_1.0"}
+    [unit] = sender.desk.store.units
+    assert unit.holders == (HolderChange(group=GROUP, removed=(holder,)),)
+
+
+async def test_who_asks_is_there_whatever_a_list_says(sender: Sender) -> None:
+    with patch.object(sender.devices, "named_by") as named_by:
+        await sender.asked(request("gone", "200000000000002:5@lid"))
+    [call] = named_by.await_args_list
+    assert call.args[1] == Jid.parse("200000000000002:5@lid")

@@ -855,3 +855,17 @@ async def test_what_is_made_ready_does_not_overtake_what_is_refused_meanwhile(
     assert post.desk.answered.nodes == []
     post.devices.forget_all()
     await post.send(to=chat)
+
+
+@pytest.mark.parametrize(("device", "asked"), [(0, []), (4, []), (99, []), (5, ["usync"])], ids=str)
+@pytest.mark.parametrize("by", [ANA, ANA_PN])
+async def test_a_list_without_a_device_that_shows_itself_is_old(
+    post: Post, by: str, device: int, asked: list[str]
+) -> None:
+    post.desk.know(ANA_PN, ANA)
+    await post.desk.stage.book.load([Jid.parse(ANA)])
+    await post.devices.of([Jid.parse(ANA)])
+    post.server.asked.clear()
+    await post.devices.named_by(post.desk.stage.book, Jid.parse(by).with_device(device))
+    await post.devices.of([Jid.parse(ANA)])
+    assert post.server.asked == asked
