@@ -87,8 +87,8 @@ def _device_props(client: ClientIdentity) -> wa_pb2.DeviceProps:
     )
     props.version.primary, props.version.secondary, props.version.tertiary = 0, 1, 0
     # What WhatsApp Web says it can take, as whatsmeow has it (store/clientpayload.go, 2026-08-21)
-    # but for the fields 21 and 22; here all of it is kept as it comes. In November 2025 phones unlinked companions of an older
-    # payload within seconds (waha issue 1611; whatsmeow ac4867a).
+    # but for the fields 21 and 22; here all of it is kept as it comes. In November 2025 phones
+    # unlinked companions of an older payload within seconds (waha issue 1611; whatsmeow ac4867a).
     history = props.historySyncConfig
     history.storageQuotaMb = 10240
     history.inlineInitialPayloadInE2EeMsg = True
