@@ -45,9 +45,13 @@ async def test_a_message_that_goes_again_shows_the_token_too(world: World) -> No
     world.resends_expected = True
     phone, ana = await met(world)
     world.simulator.require_tokens(phone)
-    world.simulator.add_fault("corrupt", phone=ana.account.phone)
-    await world.user.send(f"{ana.account.phone}@s.whatsapp.net", "hi")
-    await world.until(lambda: world.server.inbox(ana.account.phone) == ["hi"], "the resend")
+    to = f"{ana.account.phone}@s.whatsapp.net"
+    sent = await world.user.send(to, "hi")
+    await world.events.wait(EventType.MESSAGE_SENT, message_id=sent)
+    world.simulator.lose_ratchets(ana.account.phone)
+    await world.user.send(to, "are you there?")
+    read = ["hi", "are you there?"]
+    await world.until(lambda: world.server.inbox(ana.account.phone) == read, "the resend")
 
 
 async def test_tokens_survive_a_restart_and_age_away_after_four_weeks(world: World) -> None:
