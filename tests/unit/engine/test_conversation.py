@@ -72,6 +72,7 @@ class Talk:
         self.keepalive = Mock(run=self.parts["keepalive"].run)
         self.listening = Mock(run=self.parts["listening"].run)
         self.linking.show_codes = self.parts["codes"].run
+        self.linking.closed = Mock()
         self.work = WorkQueue(self.clock)
         self.queries = Queries(self.wire.send, 60.0, self.clock)
         self.answers = Answers(cast("Channel", self.wire), self.clock, delay_s=0.5, max_waiting=300)
@@ -201,6 +202,7 @@ async def test_a_stop_answers_what_was_taken_and_leaves_the_rest_to_the_server(t
     assert talk.answered == numbers(MAX_BATCH)
     assert talk.batches == [MAX_BATCH]
     talk.listening.closed.assert_called_once_with()
+    talk.linking.closed.assert_called_once_with()
     talk.linking.undo.assert_not_awaited()
 
 
@@ -312,6 +314,7 @@ async def test_a_socket_that_closes_ends_the_connection_at_once(talk: Talk) -> N
         with pytest.raises(ConnectionEnded):
             await asking
     talk.listening.closed.assert_called_once_with()
+    talk.linking.closed.assert_called_once_with()
 
 
 async def test_nothing_is_processed_while_there_is_no_room_for_answers(talk: Talk) -> None:
