@@ -1,6 +1,6 @@
 """Whom a message goes to: the devices of a person, or of all in a group, and our other own."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from perene.core.unit import AddressPair
 from perene.engine.devices import Devices
@@ -62,6 +62,7 @@ class Recipients:
         this = own.own_lid if group.addressing_mode == "lid" else own.own_pn
         listed = await self._devices.of([*group.members, this.bare])
         await self._learn(self._devices.take_learnt())
+        listed |= await self._not_listed([user for user, found in listed.items() if not found])
         devices = [device for found in listed.values() for device in found]
         await self._stage.book.load(devices)
         canonical: dict[Jid, Jid] = {}
@@ -69,6 +70,31 @@ class Recipients:
             canonical.setdefault(self._stage.book.canonical(device), device)
         canonical.pop(own.own_device, None)
         return canonical
+
+    async def _not_listed(self, users: Sequence[Jid]) -> dict[Jid, tuple[Jid, ...]]:
+        """Return the devices of members of a group of whom the server has listed none.
+
+        It may list them under their other address; else they are taken to have a phone, as by
+        WhatsApp Web (whatsapp-rust pull request 1328, 2026-08-19). Without our key they could read
+        nothing, and nobody would know.
+        """
+        if not users:
+            return {}
+        book = self._stage.book
+        await book.load(users)
+        others = {
+            user: other
+            for user in users
+            for other in (book.canonical(user), book.phone_number(user))
+            if other not in (None, user)
+        }
+        listed = await self._devices.of(others.values()) if others else {}
+        await self._learn(self._devices.take_learnt())
+        found: dict[Jid, tuple[Jid, ...]] = {}
+        for user in users:
+            devices = listed.get(others[user], ()) if user in others else ()
+            found[user] = tuple(user.with_device(one.device) for one in devices) or (user,)
+        return found
 
     async def _learn(self, pairs: Collection[AddressPair]) -> None:
         """Commit address pairs that are new to us."""

@@ -869,3 +869,17 @@ async def test_a_list_without_a_device_that_shows_itself_is_old(
     await post.devices.named_by(post.desk.stage.book, Jid.parse(by).with_device(device))
     await post.devices.of([Jid.parse(ANA)])
     assert post.server.asked == asked
+
+
+async def test_a_member_who_is_listed_under_the_other_address_gets_the_key(post: Post) -> None:
+    post.server.numbers = {ANA: ANA_PN}
+    post.server.devices = {ANA_PN: (0, 4), OWN_PERSON: (0, 3)}
+    assert addressed(await post.send(to=GROUP)) == [ANA, ANA_DESK, OWN_PERSON]
+
+
+async def test_a_member_who_is_listed_nowhere_is_taken_to_have_a_phone(post: Post) -> None:
+    post.server.devices = {OWN_PERSON: (0, 3)}
+    stanza = await post.send(to=GROUP)
+    assert addressed(stanza) == [ANA, OWN_PERSON]
+    everybody = [ANA, OWN_PERSON, THIS]
+    assert stanza.attr("phash") == participant_hash(Jid.parse(one) for one in everybody)
