@@ -18,6 +18,7 @@ from datetime import timedelta
 import structlog
 from google.protobuf.message import DecodeError
 
+from perene.core.errors import StorageUnavailable
 from perene.core.ids import MessageId
 from perene.core.messages import Fate, LedgerEntry, MessageKey
 from perene.engine.addresses import is_person
@@ -112,12 +113,16 @@ class PhoneResends:
 
     async def _look(self) -> Rest | None:
         since = self._clock.now() - _KEPT_FOR
-        found = await self._stage.store.wanted_of_phone(since=since, limit=_LEFT)
-        left = [entry.key for entry in found if entry.key not in self._wanted]
-        if not left:
+        try:
+            found = await self._stage.store.wanted_of_phone(since=since, limit=_LEFT)
+            left = [entry.key for entry in found if entry.key not in self._wanted]
+            wanted = {key: await self._as_stored(key) for key in left}
+        except StorageUnavailable:
+            return Rest(after_s=_ASKED_AGAIN_AFTER_S, work=self._look)
+        if not wanted:
             return None
-        self._remember(left)
-        return await self._ask_for({key: await self._as_stored(key) for key in left})
+        self._remember(wanted)
+        return await self._ask_for(wanted)
 
     def _remember(self, keys: Iterable[MessageKey]) -> None:
         for key in keys:
@@ -128,12 +133,13 @@ class PhoneResends:
     async def _ask_for(
         self, wanted: Mapping[MessageKey, wa_pb2.MessageKey], attempt: int = 1
     ) -> Rest | None:
-        missing = [key for key in wanted if await self._is_missing(key)]
         try:
+            missing = [key for key in wanted if await self._is_missing(key)]
             for first in range(0, len(missing), _AT_ONCE):
                 await self._ask_at_once(missing[first : first + _AT_ONCE], wanted)
-        except (QueryFailed, QueryTimedOut):
-            # The server did not give the phone's keys.
+        except (QueryFailed, QueryTimedOut, StorageUnavailable):
+            # The server did not give the phone's keys, or the database is away, for which no
+            # connection is given up.
             if attempt == _ATTEMPTS:
                 return None
             return Rest(

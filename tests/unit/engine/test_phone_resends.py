@@ -2,9 +2,11 @@
 
 from datetime import timedelta
 from typing import cast
+from unittest.mock import AsyncMock, patch
 
 import pytest
 
+from perene.core.errors import StorageUnavailable
 from perene.core.events import Json
 from perene.core.messages import Fate
 from perene.core.unit import Unit
@@ -306,3 +308,22 @@ async def test_so_many_are_asked_for_in_several_requests(desk: Desk) -> None:
         await desk.receive(Peer(desk).stanza(NOTHING, id_=f"A{number}"))
     assert len(await resumed(desk)) == 40
     assert len(desk.asked_of_phone) == 2
+
+
+@pytest.mark.parametrize("asked_for", ["wanted_of_phone", "ledger_entry"])
+async def test_a_database_that_is_away_is_asked_later_and_costs_no_connection(
+    desk: Desk, asked_for: str
+) -> None:
+    await missing(desk)
+    desk.connect()
+    desk.phone.resume()
+    [work] = desk.later.waiting
+    look = await work()
+    assert look is not None
+    with patch.object(desk.store, asked_for, AsyncMock(side_effect=StorageUnavailable("away"))):
+        again = await look.work()
+    assert again is not None
+    assert again.after_s == 60
+    assert asked(desk) == []
+    assert await again.work() is None
+    assert [key.id for key in asked(desk)] == ["A1"]
