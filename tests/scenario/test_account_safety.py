@@ -295,22 +295,17 @@ async def test_after_479_the_message_fails_and_the_next_asks_for_the_devices_ane
     assert await world.events.seen(EventType.SESSION_LIMITED) == []
 
 
-async def test_after_421_the_next_message_to_the_group_asks_how_it_is_addressed(
-    world: World,
-) -> None:
+async def test_421_twice_fails_a_message_and_says_nothing_of_the_account(world: World) -> None:
     own = await world.user.pair()
     ana = world.simulator.add_contact(name="Ana").account.phone
     group = world.simulator.create_group("Club", ana, [own])
-    await world.events.wait(
-        EventType.MESSAGE_SENT, message_id=await world.user.send(group.jid, "one")
-    )
-
-    group.addressing = "pn"  # with no word of it, or a word that was lost
-    refused = await world.user.send(group.jid, "two")
+    fault = world.simulator.add_fault("refuse_message", phone=own, code=421, count=2)
+    refused = await world.user.send(group.jid, "one")
     told = await world.events.wait(EventType.MESSAGE_FAILED, message_id=refused, error="421")
     assert "send it again" in str(told.event.payload["meaning"])
+    assert fault.count == 0, "it was made ready anew once"
     await world.events.wait(
-        EventType.MESSAGE_SENT, message_id=await world.user.send(group.jid, "three")
+        EventType.MESSAGE_SENT, message_id=await world.user.send(group.jid, "two")
     )
-    assert world.server.inbox(ana) == ["one", "three"]
+    assert world.server.inbox(ana) == ["two"]
     assert await world.events.seen(EventType.SESSION_LIMITED) == []
