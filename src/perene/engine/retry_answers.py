@@ -22,6 +22,7 @@ from perene.engine.groups import Group, Groups
 from perene.engine.line import Line
 from perene.engine.outgoing import copy_for_own_devices, media_attrs, stanza_type
 from perene.engine.privacy_tokens import PrivacyTokens
+from perene.engine.resend_pace import ResendPace
 from perene.engine.retry_receipt import RetryReceipt, read_retry
 from perene.engine.work_queue import Rest
 from perene.signal.bundle import PreKeyBundle
@@ -79,6 +80,7 @@ class RetryAnswers:
         self._devices = devices
         self._groups = groups
         self._tokens = tokens
+        self._pace = ResendPace(line.clock)
         self._cached = cached
         self._recent: OrderedDict[MessageId, Message] = OrderedDict()
         """Messages that were asked for lately."""
@@ -102,7 +104,7 @@ class RetryAnswers:
             await self._devices.named_by(self._stage.book, request.device)
         message = None if request is None else await self._message(request.message_id)
         if request is not None and message is not None and self._allowed(request):
-            return await self._grant(request, message)
+            return await self._in_turn(request, message)
         if request is not None and message is None:
             await self._repair(request)
         self._answers.put(None, acknowledge(node))
@@ -153,6 +155,22 @@ class RetryAnswers:
         self._recreated[device] = self._clock.now()
         while len(self._recreated) > _REMEMBERED:
             self._recreated.popitem(last=False)
+
+    async def _in_turn(self, request: RetryReceipt, message: Message) -> Rest | None:
+        """Grant a request when its turn has come.
+
+        For whom that would be too long, what follows in the group is made readable.
+        """
+        chat = message.key.chat
+        wait_s = self._pace.turn(chat) if Jid.parse(chat).is_group else 0.0
+        if wait_s is None:
+            log.warning("resend_refused", reason="too_many_in_group")
+            await self._take_key_back(request)
+            self._answers.put(None, acknowledge(request.node))
+            return None
+        if wait_s:
+            return Rest(after_s=wait_s, work=lambda: self._grant(request, message))
+        return await self._grant(request, message)
 
     async def _grant(
         self, request: RetryReceipt, message: Message, attempt: int = 0

@@ -17,6 +17,7 @@ from perene.engine.groups import Groups
 from perene.engine.moving import learn
 from perene.engine.privacy_tokens import PrivacyTokens
 from perene.engine.queries import Queries
+from perene.engine.resend_pace import ResendPace
 from perene.engine.retry_answers import RetryAnswers
 from perene.signal import (
     Encrypted,
@@ -659,3 +660,60 @@ async def test_who_asks_is_there_whatever_a_list_says(sender: Sender) -> None:
         await sender.asked(request("gone", "200000000000002:5@lid"))
     [call] = named_by.await_args_list
     assert call.args[1] == Jid.parse("200000000000002:5@lid")
+
+
+async def test_resends_into_a_group_keep_a_pace_that_costs_no_account(sender: Sender) -> None:
+    """Each of many devices asks once, as when all of a group's ratchets are lost at once."""
+    members = [f"20000000000{number:04}@lid" for number in range(140)]
+    sender.server.members = members
+    sender.sent("M1", GROUP)
+    for member in members:
+        sender.server.peers[member] = Peer(sender.desk, member)
+    waits: list[float] = []
+    for member in members:
+        rest = await sender.answers.answer(request("M1", GROUP, participant=member))
+        waits.append(0.0 if rest is None else rest.after_s)
+        if rest is not None:
+            assert await rest.work() is None
+    assert waits[:20] == [0.0] * 20
+    assert waits[20:120] == [6.0 * number for number in range(1, 101)]
+    assert waits[120:] == [0.0] * 20, "refused, and acknowledged"
+    nodes = sender.desk.answered.nodes
+    assert [sum(node.tag == tag for node in nodes) for tag in ("message", "ack")] == [120, 140]
+
+
+async def test_who_waits_too_long_for_a_resend_gets_our_key_with_the_next_message(
+    sender: Sender,
+) -> None:
+    members = [f"20000000000{number:04}@lid" for number in range(2)]
+    sender.server.members = members
+    sender.sent("M1", GROUP)
+    [first, last] = members
+    sender.server.peers = {member: Peer(sender.desk, member) for member in members}
+    await sender.asked(request("M1", GROUP, participant=last))
+    holder = sender.desk.store.units[-1].holders[0].added
+    with patch.object(sender.answers._pace, "turn", return_value=None):
+        [ack] = await sender.asked(request("M1", GROUP, participant=last))
+    assert ack.tag == "ack"
+    assert sender.desk.store.units[-1].holders == (HolderChange(group=GROUP, removed=holder),)
+    assert len(await sender.asked(request("M1", GROUP, participant=first))) == 2
+
+
+async def test_a_pace_is_kept_for_each_group_alone_and_time_makes_room(sender: Sender) -> None:
+    pace = ResendPace(sender.desk.clock)
+    assert [pace.turn(GROUP) for _ in range(21)] == [0.0] * 20 + [6.0]
+    assert pace.turn("another@g.us") == 0.0
+    await sender.desk.clock.advance(12.0)
+    assert pace.turn(GROUP) == 0.0
+    assert pace.turn(GROUP) == 6.0
+    await sender.desk.clock.advance(3600.0)
+    assert [pace.turn(GROUP) for _ in range(21)] == [0.0] * 20 + [6.0]
+
+
+async def test_people_get_what_they_ask_for_at_once(sender: Sender) -> None:
+    await sender.known()
+    for number in range(30):
+        sender.sent(f"M{number}")
+        nodes = await sender.asked(request(f"M{number}"))
+        assert [node.tag for node in nodes] == ["message", "ack"]
+    assert sender.desk.clock.asleep == []
