@@ -157,16 +157,22 @@ class PhoneResends:
         request = _request(wanted[key] for key in keys)
         asked = await self._ask(request, lambda: self._later(lambda: self._note_asked(keys)))
         self._wanted.update(dict.fromkeys(keys, asked))
-        log.info("messages_asked_of_phone", count=len(keys))
+        if asked:
+            log.info("messages_asked_of_phone", count=len(keys))
 
     async def _note_asked(self, keys: Iterable[MessageKey]) -> None:
         """Let no later connection ask for these: the server has the request for the phone."""
         async with self._stage.lock:
             draft = Draft(self._stage)
-            for key in keys:
-                entry = await self._stage.ledger_entry(key)
-                if entry is not None and entry.fate.is_open:
-                    draft.ledger.append(replace(entry, wants_phone=False))
+            try:
+                entries = [await self._stage.ledger_entry(key) for key in keys]
+            except StorageUnavailable:
+                return  # asked once more by the next connection, which the phone does not mind
+            draft.ledger.extend(
+                replace(entry, wants_phone=False)
+                for entry in entries
+                if entry is not None and entry.fate.is_open
+            )
             self._answers.put(draft.submit())
 
     async def _as_stored(self, key: MessageKey) -> wa_pb2.MessageKey:

@@ -67,13 +67,12 @@ async def read_parts(
         if message is None:
             reading.malformed = True
             continue
-        if message.HasField("senderKeyDistributionMessage"):
-            await _take_sender_key(message.senderKeyDistributionMessage, incoming, draft)
         inner = _inner(message)
-        if inner is not message and inner.HasField("senderKeyDistributionMessage"):
-            # A phone that sends to a group again tells its companions so (whatsmeow message.go
-            # `handleDecryptedMessage`, 2026-08-21; zapo src/retry/replay.ts, 2026-08-19).
-            await _take_sender_key(inner.senderKeyDistributionMessage, incoming, draft)
+        # A phone that sends to a group again tells its companions of the key in the copy (whatsmeow
+        # message.go `handleDecryptedMessage`, 2026-08-21; zapo src/retry/replay.ts, 2026-08-19).
+        for teller in (message,) if inner is message else (message, inner):
+            if teller.HasField("senderKeyDistributionMessage"):
+                await _take_sender_key(teller.senderKeyDistributionMessage, incoming, draft)
         if reading.content is None or describe(inner).kind is not None:
             reading.content, reading.body = message, opened.plaintext
     return reading

@@ -327,3 +327,15 @@ async def test_a_database_that_is_away_is_asked_later_and_costs_no_connection(
     assert asked(desk) == []
     assert await again.work() is None
     assert [key.id for key in asked(desk)] == ["A1"]
+
+
+async def test_a_database_that_is_away_when_the_server_has_a_request_costs_no_connection(
+    desk: Desk,
+) -> None:
+    await missing(desk)
+    assert len(await resumed(desk)) == 1
+    away = AsyncMock(side_effect=StorageUnavailable("away"))
+    with patch.object(desk.stage, "ledger_entry", away):
+        await desk.take_requests()
+    assert away.await_count == 1
+    assert len(await resumed(desk)) == 1, "asked for once more"
