@@ -93,13 +93,7 @@ async def test_a_release_that_is_too_old_to_be_linked_links_with_the_live_versio
     world.perene.versions = versions(world)
     await world.perene.restart()
     phone = await shown(world)
-    if way == "by QR":
-        world.simulator.scan_qr(
-            (await world.perene.sessions.current_qr(DESK, wait_s=0)).text, phone
-        )
-    else:
-        code = await world.perene.sessions.request_pairing_code(DESK, phone)
-        world.simulator.enter_code(phone, code)
+    await taken(world, phone, way)
     await world.events.wait(EventType.SESSION_CONNECTED)
     assert world.simulator.evidence.events["outdated_not_linked"] == 0
 
@@ -240,13 +234,7 @@ async def test_an_account_that_wants_its_passkey_is_told_of_and_shown_no_further
     phone = await shown(world)
     world.simulator.add_fault("ask_passkey")
     position = await world.events.now()
-    if way == "by QR":
-        world.simulator.scan_qr(
-            (await world.perene.sessions.current_qr(DESK, wait_s=0)).text, phone
-        )
-    else:
-        code = await world.perene.sessions.request_pairing_code(DESK, phone)
-        world.simulator.enter_code(phone, code)
+    await taken(world, phone, way)
 
     ended = await world.events.wait(EventType.SESSION_DISCONNECTED, since=position)
     assert ended.event.payload["cause"] == "passkey_required"
@@ -546,6 +534,17 @@ async def shown(world: World) -> str:
     await world.user.create()
     await world.perene.sessions.current_qr(DESK, wait_s=PATIENCE_S)
     return world.simulator.add_contact(name="Owner").account.phone
+
+
+async def taken(world: World, phone: str, way: str) -> None:
+    """Have the phone take the code that is shown, "by QR", or one that is typed."""
+    if way == "by QR":
+        world.simulator.scan_qr(
+            (await world.perene.sessions.current_qr(DESK, wait_s=0)).text, phone
+        )
+    else:
+        code = await world.perene.sessions.request_pairing_code(DESK, phone)
+        world.simulator.enter_code(phone, code)
 
 
 async def scanned_as_the_database_fails(world: World) -> str:

@@ -1,5 +1,6 @@
 """What comes in is stored once, and answered only then."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -396,22 +397,30 @@ async def test_a_contact_with_new_keys_is_read_and_told_of(world: World) -> None
     await world.server.answered(phone)
 
 
-async def test_words_about_few_pre_keys_that_waited_together_bring_one_refill(world: World) -> None:
+@pytest.mark.parametrize(
+    ("left", "supplied"),
+    [((4, 2, 0), FIRST_PRE_KEYS), ((99, 98, 97), 97 + REFILL)],
+    ids=["few", "not few to us"],
+)
+async def test_words_about_few_pre_keys_that_waited_together_bring_one_refill(
+    world: World, left: Sequence[int], supplied: int
+) -> None:
     phone = await world.user.pair()
     await world.pass_time(3600)
     await world.perene.sessions.stop(DESK)
     keys = world.server.device(phone).keys
-    keys.one_time.clear()
+    while len(keys.one_time) > left[-1]:
+        keys.one_time.popitem()
     uploads = world.simulator.evidence.events["pre_key_uploads"]
-    for left in ("4", "2", "0"):
-        word = Node("notification", {"type": "encrypt"}, (Node("count", {"value": left}),))
+    for count in left:
+        word = Node("notification", {"type": "encrypt"}, (Node("count", {"value": str(count)}),))
         world.simulator.inject(phone, word)
     await world.perene.sessions.start(DESK)
     await world.events.wait(EventType.SESSION_CONNECTED)
     await world.server.answered(phone)
     await world.pass_time(60)
     assert world.simulator.evidence.events["pre_key_uploads"] == uploads + 1
-    assert len(keys.one_time) == FIRST_PRE_KEYS
+    assert len(keys.one_time) == supplied
 
 
 async def test_pre_keys_that_the_server_has_lost_are_supplied_when_it_says_so(
@@ -460,23 +469,6 @@ async def test_the_server_decides_when_pre_keys_are_few(tmp_path: Path, template
             world.simulator.service.take_bundle(world.server.device(phone))
         await world.until(lambda: len(keys.one_time) == 99 + REFILL, "a refill")
         await world.server.answered(phone)
-
-
-async def test_words_about_pre_keys_that_are_not_few_to_us_bring_one_refill(world: World) -> None:
-    phone = await world.user.pair()
-    await world.pass_time(3600)
-    await world.perene.sessions.stop(DESK)
-    keys = world.server.device(phone).keys
-    while len(keys.one_time) > 97:
-        world.simulator.service.take_bundle(world.server.device(phone))
-    for left in ("99", "98", "97"):
-        word = Node("notification", {"type": "encrypt"}, (Node("count", {"value": left}),))
-        world.simulator.inject(phone, word)
-    await world.perene.sessions.start(DESK)
-    await world.events.wait(EventType.SESSION_CONNECTED)
-    await world.server.answered(phone)
-    await world.pass_time(60)
-    assert len(keys.one_time) == 97 + REFILL
 
 
 async def test_what_the_phone_tells_only_its_companions_is_kept_aside(world: World) -> None:
