@@ -99,7 +99,7 @@ class Conversation:
                     ("process", self._process()),
                     ("answer", self._line.answers.run()),
                     ("work", self._work.run()),
-                    ("codes", self.linking.show_codes()),
+                    ("codes", self.linking.by_qr.show()),
                     ("listen", self._listening.run()),
                     ("pull", self._offline.run()),
                 ):

@@ -127,7 +127,7 @@ class Dispatcher:
     async def _dispatch_iq(self, node: Node) -> None:
         if node.child("pair-device") is not None:
             self._welcome.greeted()
-            self._linking.offer(node)
+            self._linking.by_qr.offer(node)
         elif node.child("pair-success") is not None:
             stored = await self._linking.complete(node)
             # Only then it is confirmed, and the server has something to restart the stream for.

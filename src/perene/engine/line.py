@@ -4,8 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from perene.core.clock import Clock
+from perene.core.events import Event
 from perene.core.notices import Observer
 from perene.engine.answers import Answers
+from perene.engine.draft import Draft
 from perene.engine.queries import Queries
 from perene.engine.stage import Stage
 from perene.engine.work_queue import Work
@@ -27,3 +29,10 @@ class Line:
     later: Callable[[Work], bool]
     clock: Clock
     observer: Observer
+
+    async def tell(self, event: Event) -> None:
+        """Store an event that nothing else is stored with."""
+        async with self.stage.lock:
+            draft = Draft(self.stage)
+            draft.events.append(event)
+            self.answers.put(draft.submit())

@@ -65,9 +65,9 @@ class Notifications:
             case "privacy_token":
                 await self._tokens.notice(node)
             case "link_code_companion_reg":
-                self._later(lambda: self._linking.finish_by_code(node))
+                self._later(lambda: self._linking.by_code.finish(node))
             case "companion_reg_refresh":
-                await self._linking.renew_secret(node)
+                await self._linking.by_qr.renew_secret(node)
             case "passkey_prologue_request" if not self._stage.credentials.paired:
                 await self._linking.passkey_asked(node)
             case _:

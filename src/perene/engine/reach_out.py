@@ -27,7 +27,6 @@ from perene.core.account_codes import (
 from perene.core.clock import happens_within
 from perene.core.events import Event, EventType, Json
 from perene.core.messages import Message
-from perene.engine.draft import Draft
 from perene.engine.errors import QueryFailed, QueryTimedOut
 from perene.engine.line import Line
 from perene.wire.jid import Jid
@@ -61,8 +60,8 @@ class ReachOut:
     """
 
     def __init__(self, line: Line, *, hold_s: float) -> None:
+        self._line = line
         self._stage = line.stage
-        self._answers = line.answers
         self._queries = line.queries
         self._clock = line.clock
         self._later = line.later
@@ -199,10 +198,7 @@ class ReachOut:
     async def _tell(self, event: Event) -> None:
         self._take(event)
         log.info("reach_out", kind=event.type.value, until=event.payload.get("until"))
-        async with self._stage.lock:
-            draft = Draft(self._stage)
-            draft.events.append(event)
-            self._answers.put(draft.submit())
+        await self._line.tell(event)
 
 
 def _data(node: Node) -> dict[str, Any]:

@@ -71,7 +71,7 @@ class Talk:
         self.login.complete = AsyncMock()
         self.keepalive = Mock(run=self.parts["keepalive"].run)
         self.listening = Mock(run=self.parts["listening"].run)
-        self.linking.show_codes = self.parts["codes"].run
+        self.linking.by_qr.show = self.parts["codes"].run
         self.linking.closed = Mock()
         self.work = WorkQueue(self.clock)
         self.queries = Queries(self.wire.send, 60.0, self.clock)

@@ -96,7 +96,7 @@ def stanza(tag: str, *children: Node, **attrs: str) -> Node:
         ),
         (stanza("notification", type="devices"), ["notifications.take"]),
         (stanza("success"), ["login.succeeded"]),
-        (stanza("iq", Node("pair-device"), type="set"), ["welcome.greeted", "linking.offer"]),
+        (stanza("iq", Node("pair-device"), type="set"), ["welcome.greeted", "linking.by_qr.offer"]),
         (stanza("iq", Node("pair-success"), type="set"), ["linking.complete"]),
         (Node("ib", {}, (Node("offline_preview"),)), ["offline.previewed"]),
         (Node("ib", {}, (Node("offline"),)), ["offline.ended"]),

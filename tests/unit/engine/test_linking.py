@@ -44,11 +44,11 @@ class Screen:
     async def told(self, *children: str) -> Sequence[str]:
         """Be told to replace what is shown; return what was shown, the first code included."""
         refs = tuple(Node("ref", {}, text) for text in (b"ref 1", b"ref 2"))
-        self.linking.offer(Node("iq", {"id": "1"}, (Node("pair-device", {}, refs),)))
-        showing = asyncio.create_task(self.linking.show_codes())
+        self.linking.by_qr.offer(Node("iq", {"id": "1"}, (Node("pair-device", {}, refs),)))
+        showing = asyncio.create_task(self.linking.by_qr.show())
         await self.desk.clock.until_asleep(60)
         told = Node("notification", {}, tuple(Node(child) for child in children))
-        await self.linking.renew_secret(told)
+        await self.linking.by_qr.renew_secret(told)
         await turns()
         showing.cancel()
         return self.shown
@@ -77,7 +77,7 @@ async def test_a_linked_device_keeps_what_it_has() -> None:
     own = paired()
     screen = Screen(own)
     told = Node("notification", {}, (Node("companion_reg_refresh"),))
-    await screen.linking.renew_secret(told)
+    await screen.linking.by_qr.renew_secret(told)
     assert (screen.desk.stage.credentials, screen.desk.store.units) == (own, [])
 
 

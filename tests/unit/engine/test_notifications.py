@@ -138,7 +138,7 @@ async def test_what_is_said_of_limits_tokens_and_linking_comes_to_those_who_know
     await told.take("link_code_companion_reg")
     await told.take("companion_reg_refresh")
     names = [name for name, _, _ in told.linking.mock_calls]
-    assert names == ["finish_by_code", "renew_secret"]
+    assert names == ["by_code.finish", "by_qr.renew_secret"]
 
 
 @pytest.mark.parametrize("linked", [False, True])
