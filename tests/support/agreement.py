@@ -143,7 +143,7 @@ def _unshown(
     one: Mapping[str, Any], outages: Sequence[Mapping[str, Any]], now: datetime
 ) -> Iterator[str]:
     state = str(one["connection"]).replace("_", " ")
-    page = session_page(dict(one), [dict(row) for row in outages], now)
+    page = session_page(dict(one), [dict(row) for row in outages], {}, now)
     if state not in page or state not in sessions_table([dict(one)], now):
         yield f"`perene session show` does not say that it is {state}"
     if any(f"{row['attempts']}" not in page for row in outages):

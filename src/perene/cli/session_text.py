@@ -16,8 +16,10 @@ def sessions_table(sessions: Sequence[JsonObject], now: datetime) -> str:
     return table(_COLUMNS, [_row(session, now) for session in sessions])
 
 
-def session_page(session: JsonObject, outages: Sequence[JsonObject], now: datetime) -> str:
-    """Return everything that is known of a session, and its last outages."""
+def session_page(
+    session: JsonObject, outages: Sequence[JsonObject], account: JsonObject, now: datetime
+) -> str:
+    """Return everything that is known of a session, of its account, and its last outages."""
     options = cast("JsonObject", session.get("options") or {})
     page = facts(
         [
@@ -40,6 +42,7 @@ def session_page(session: JsonObject, outages: Sequence[JsonObject], now: dateti
             ("next attempt", next_attempt(session, now)),
             ("suspected deaf", _times(session.get("deaf_suspicions"))),
             ("ban", _ban(session.get("ban"))),
+            *_account(account, now),
             ("created", shown_moment(session.get("created_at"))),
             *((words(name), _option(value)) for name, value in options.items()),
         ]
@@ -128,6 +131,26 @@ def _ban(ban: object) -> str:
     until = shown_moment(told.get("until"))
     meaning = text(told, "meaning").rstrip(".")
     return f"{meaning}{code}, {f'until {until}' if until else 'for how long is not known'}"
+
+
+def _account(account: JsonObject, now: datetime) -> list[tuple[str, str]]:
+    limits = cast("list[JsonObject]", account.get("limits") or [])
+    begun, allowance = account.get("new_chats_24h"), account.get("allowance")
+    count = str(begun or "")  # nothing is said of none that nobody bounds
+    if allowance is not None:
+        count = f"{begun} of {allowance}"
+    next_at = moment(account.get("next_chat_at"))
+    return [
+        *(("new chats limited", _limit(limit)) for limit in limits),
+        ("new chats in 24 h", count),
+        ("next new chat", f"in {span(next_at - now)}" if next_at and next_at > now else ""),
+    ]
+
+
+def _limit(limit: JsonObject) -> str:
+    meaning, until = text(limit, "meaning").rstrip("."), shown_moment(limit.get("until"))
+    by = "WhatsApp says" if limit.get("told") else "Perene holds them"
+    return f"{meaning} (code {text(limit, 'code')}), {by} until {until}"
 
 
 def _has_qr(session: JsonObject) -> bool:

@@ -54,27 +54,28 @@ def list_sessions(*, raw: AsJson = False, reach: Reach = LOCAL) -> int:
 
 @app.command
 def show(session: str, /, *, raw: AsJson = False, reach: Reach = LOCAL) -> int:
-    """Show all that is known of a session, and its last outages.
+    """Show all that is known of a session, of its account, and its last outages.
 
     Parameters
     ----------
     session
         Id of the session.
     raw
-        Print what the service answered, as JSON, the outages as a member of the session; null
-        while they cannot be read.
+        Print what the service answered, as JSON, the outages and the account as members of the
+        session; null while they cannot be read.
     """
 
     def ask(service: Service) -> None:
         found = service.get(path(session))
-        # What is shown from memory, as the database is away, has no outages: these are stored only.
+        # What is shown from memory, as the database is away, is without what is stored only.
         stored = found.get("as_of") is None
         outages = service.get(path(session, "outages"), limit=_OUTAGES)["items"] if stored else None
+        account = service.get(path(session, "account")) if stored else None
         if raw:
-            _print_json({**found, "outages": outages})
+            _print_json({**found, "outages": outages, "account": account})
         else:
             listed = cast("list[JsonObject]", outages or [])
-            print(session_page(found, listed, datetime.now(UTC)))
+            print(session_page(found, listed, account or {}, datetime.now(UTC)))
 
     return asking(reach, ask)
 

@@ -11,6 +11,7 @@ import httpx2
 import pytest
 
 from perene.cli.exits import REFUSED_BY_SERVICE
+from perene.cli.service import JsonObject
 from perene.cli.session_text import session_page, sessions_table
 from perene.core.causes import Cause
 from perene.core.errors import StorageUnavailable
@@ -71,7 +72,7 @@ def test_columns_that_are_empty_are_left_out():
 
 
 def test_a_session_is_shown_with_its_outages():
-    page = session_page(WAITING, [OUTAGE], NOW)
+    page = session_page(WAITING, [OUTAGE], {}, NOW)
     assert "last proof of life  2026-05-01 11:00:00 UTC" in page
     assert "Too many strangers (code 101), until 2026-05-02 00:00:00 UTC" in page
     assert "outage since        2026-05-01 11:00:05 UTC" in page
@@ -88,16 +89,59 @@ def test_a_session_is_shown_with_its_outages():
     assert second.split() == ["network", "socket_closed", "1"]
 
 
+LIMIT = {
+    "code": "463",
+    "meaning": "The account may not begin chats.",
+    "since": "2026-05-01T10:00:00Z",
+    "until": "2026-05-02T10:00:00Z",
+    "told": True,
+    "count": 1,
+}
+ACCOUNT: JsonObject = {
+    "limits": [LIMIT],
+    "ban": None,
+    "new_chats_24h": 12,
+    "allowance": 30,
+    "pause_s": 60.0,
+    "next_chat_at": (NOW + timedelta(seconds=45)).isoformat(),
+}
+
+
+def on_page(account: JsonObject) -> list[str]:
+    lines = session_page(WAITING, [], account, NOW).splitlines()
+    return [" ".join(line.split()) for line in lines if "new chat" in line]
+
+
+@pytest.mark.requirement("F10")
+def test_a_session_is_shown_with_what_its_account_may_do():
+    until = "until 2026-05-02 10:00:00 UTC"
+    assert on_page(ACCOUNT) == [
+        f"new chats limited The account may not begin chats (code 463), WhatsApp says {until}",
+        "new chats in 24 h 12 of 30",
+        "next new chat in 45 s",
+    ]
+    assert f"Perene holds them {until}" in on_page({"limits": [{**LIMIT, "told": False}]})[0]
+
+
+@pytest.mark.requirement("F10")
+def test_an_account_that_nothing_holds_back_is_no_reason_for_words():
+    free: JsonObject = {"limits": [], "new_chats_24h": 0, "allowance": None, "next_chat_at": None}
+    assert on_page(free) == []
+    assert on_page({**free, "new_chats_24h": 3}) == ["new chats in 24 h 3"]
+    assert on_page({**free, "allowance": 5}) == ["new chats in 24 h 0 of 5"]
+    assert on_page({**free, "next_chat_at": NOW.isoformat()}) == []
+
+
 @pytest.mark.requirement("D9")
 def test_a_session_whose_number_is_linked_twice_names_the_other():
-    assert "linked as well" not in session_page(WAITING, [], NOW)
-    page = session_page({**WAITING, "twins": ["home", "shop"]}, [], NOW)
+    assert "linked as well" not in session_page(WAITING, [], {}, NOW)
+    page = session_page({**WAITING, "twins": ["home", "shop"]}, [], {}, NOW)
     assert "linked as well      in home, shop: each receives every message" in page
 
 
 def test_an_outage_of_a_service_that_lists_no_losses_is_shown_by_its_cause():
     older = {name: value for name, value in OUTAGE.items() if name != "losses"}
-    row = " ".join(session_page(WAITING, [older], NOW).splitlines()[-1].split())
+    row = " ".join(session_page(WAITING, [older], {}, NOW).splitlines()[-1].split())
     assert row == "2026-05-01 11:00:00 UTC 1 h 3 not yet restart required 515 code=515"
 
 
@@ -268,15 +312,20 @@ def test_a_service_that_takes_too_long_is_told(shell: Shell):
     assert "did not answer in time" in shell.err
 
 
-def test_show_asks_for_the_outages_too(shell: Shell):
+def test_show_asks_for_the_outages_and_the_account_too(shell: Shell):
     def handle(request: httpx2.Request) -> httpx2.Response:
+        if request.url.path.endswith("/account"):
+            return json_answer(ACCOUNT)
         if request.url.path.endswith("/outages"):
             return json_answer({"items": [OUTAGE], "next_cursor": None})
         return json_answer(WAITING)
 
     shell.answer_with(handle)
-    assert "515" in shell.read("session", "show", "desk")
-    assert json.loads(shell.read("session", "show", "desk", "--json"))["outages"] == [OUTAGE]
+    printed = shell.read("session", "show", "desk")
+    assert "515" in printed
+    assert "12 of 30" in printed
+    told = json.loads(shell.read("session", "show", "desk", "--json"))
+    assert (told["outages"], told["account"]) == ([OUTAGE], ACCOUNT)
 
 
 def test_the_api_shows_an_outage_as_it_is(shell: Shell, fakes: Fakes):
@@ -338,5 +387,6 @@ def test_sessions_that_memory_tells_of_say_how_old_their_stored_half_is(
         assert "The database does not answer" in told
         assert "as of 2026-05-01 12:00:00 UTC" in told
         assert "No outage is on record" not in told
-    assert json.loads(shell.read("session", "show", "one", "--json"))["outages"] is None
+    told = json.loads(shell.read("session", "show", "one", "--json"))
+    assert (told["outages"], told["account"]) == (None, None)
     assert json.loads(shell.read("session", "list", "--json"))["items"][0]["as_of"] is not None
