@@ -167,6 +167,17 @@ async def test_who_types_a_code_is_linked_though_the_secret_was_replaced(world: 
     assert (await world.perene.sessions.session(DESK)).record.pn == f"{phone}:1@s.whatsapp.net"
 
 
+async def test_who_types_a_code_is_linked_though_a_senseless_answer_comes_first(
+    world: World,
+) -> None:
+    phone = await shown(world)
+    code = await world.perene.sessions.request_pairing_code(DESK, phone)
+    world.simulator.add_fault("odd_code_notice")
+    world.simulator.enter_code(phone, code)
+    await world.events.wait(EventType.SESSION_CONNECTED)
+    assert await world.events.seen(EventType.SESSION_DISCONNECTED) == []
+
+
 async def test_a_typed_code_that_whatsapp_takes_back_is_shown_as_over(world: World) -> None:
     phone = await shown(world)
     await world.perene.sessions.request_pairing_code(DESK, phone)

@@ -5,11 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from perene.core.causes import Local
 from perene.core.clock import happens_within
 from perene.core.events import Event, EventType
 from perene.core.notices import CodeShown
-from perene.engine import endings, pairing_code
+from perene.engine import pairing_code
 from perene.engine.adv_secrets import AdvSecrets
 from perene.engine.errors import AnotherPairing, PairingRefused, QueryFailed
 from perene.engine.line import Line
@@ -86,6 +85,8 @@ class LinkingByCode:
 
         A QR code that is on somebody's screen can be scanned all the same. A notification without
         all that the phone says may come first, which changes nothing (Baileys#2600, 2026-05-27).
+        Nor does one that makes no sense: the code can still be typed, and the phone be heard
+        (WhatsApp Web by whatsapp-rust src/pair_code.rs `handle_primary_hello`, 2026-08-21).
         """
         pairing = self._pairing
         if pairing is None:
@@ -111,7 +112,8 @@ class LinkingByCode:
             log.info("outdated_pairing_code_typed")
             return
         except PairingRefused as error:
-            raise endings.local(Local.PAIRING_REFUSED, str(error)) from error
+            log.warning("senseless_word_about_pairing_code", reason=error.text)
+            return
         async with self._stage.lock:
             own = self._stage.credentials
             if own.paired:

@@ -32,6 +32,7 @@ FaultKind = Literal[
     "ask_passkey",
     "refresh_registration",
     "empty_code_notice",
+    "odd_code_notice",
     "refuse_code",
     "wrong_pre_key",
 ]
@@ -71,6 +72,8 @@ KINDS: Final[dict[str, str]] = {
     " and link it only by a code that shows that",
     "empty_code_notice": "send an empty notification ahead of what the phone says on each of the"
     " next `count` typed codes",
+    "odd_code_notice": "send what the phone says on each of the next `count` typed codes with a"
+    " key that is none, ahead of how it says it",
     "refuse_code": "refuse what the next `count` clients answer to a typed code, with error `code`",
     "wrong_pre_key": "let the next `count` new ratchets of that phone or contact name a one-time"
     " pre-key that nobody has",

@@ -221,6 +221,10 @@ class Pairing:
             # Seen from May 2026 on (Baileys#2600).
             empty = Node("link_code_companion_reg")
             self._notify(offer.candidate, "link_code_companion_reg", empty)
+        if self.world.faults.take("odd_code_notice", None) is not None:
+            cut = tuple(Node(part.tag, part.attrs, part.data[:31]) for part in child.children[1:])
+            odd = Node(child.tag, child.attrs, (child.children[0], *cut))
+            self._notify(offer.candidate, "link_code_companion_reg", odd)
         self._notify(offer.candidate, "link_code_companion_reg", child)
 
     def refresh_code(self, phone: str) -> None:
