@@ -148,6 +148,8 @@ class Dispatcher:
                     self._offline.ended()
                 case "edge_routing":
                     await self._login.routed(child)
+                case "dirty" if self._stage.credentials.paired:
+                    await self._notifications.dirtied(child)
                 case _:
                     pass
 

@@ -42,6 +42,11 @@ class Groups:
         self._groups.pop(str(group), None)
         self._questions.forget(str(group))
 
+    def forget_all(self) -> None:
+        """Ask again next time for any group: some have changed, and nothing says which."""
+        self._groups.clear()
+        self._questions.forget_all()
+
     def is_current(self, jid: Jid, group: Group) -> bool:
         """Tell whether nothing was heard of the group since it was asked for."""
         return self._groups.get(str(jid)) is group

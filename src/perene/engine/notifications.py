@@ -9,6 +9,7 @@ from perene.engine.line import Line
 from perene.engine.linking import Linking
 from perene.engine.prekeys import MAX_COUNT, PreKeys
 from perene.engine.privacy_tokens import PrivacyTokens
+from perene.engine.queries import SERVER
 from perene.engine.reach_out import ReachOut
 from perene.engine.stanza import small_number
 from perene.wire.errors import WireError
@@ -32,6 +33,7 @@ class Notifications:
     ) -> None:
         self._stage = line.stage
         self._answers = line.answers
+        self._queries = line.queries
         self._later = line.later
         self._devices = devices
         self._groups = groups
@@ -51,6 +53,27 @@ class Notifications:
             # It says nothing that can be used; unanswered it would come back for ever.
             pass
         self._answers.put(None, acknowledge(node))
+
+    async def dirtied(self, dirty: Node) -> None:
+        """Forget what the server calls dirty: it has changed while nobody was told how.
+
+        `dirty` is a child of an `<ib>`. The server is told that we have caught up, as by Baileys
+        (src/Socket/groups.ts and chats.ts, 2026-05-21), whatsapp-rust (src/handlers/ib.rs,
+        2026-08-21) and zapo (src/client/events/dirty.ts, 2026-08-19); nothing hangs on its answer.
+        What Perene reads nothing of, such as the app state, it leaves as it is.
+        """
+        match dirty.attrs.get("type"):
+            case "groups":
+                self._groups.forget_all()
+            case "account_sync":
+                own = self._stage.credentials
+                await self._devices.forget_person(self._stage.book, own.own_pn)
+            case _:
+                return
+        said = {name: dirty.attrs[name] for name in ("type", "timestamp") if name in dirty.attrs}
+        clean = {"xmlns": "urn:xmpp:whatsapp:dirty", "type": "set", "to": SERVER}
+        attrs = {"id": self._queries.next_id(), **clean}
+        self._answers.put(None, Node("iq", attrs, (Node("clean", said),)))
 
     async def _apply(self, node: Node) -> None:
         match node.attrs.get("type"):

@@ -34,6 +34,7 @@ class Switchboard:
             "own_messages.receipt",
             "own_messages.acknowledged",
             "notifications.take",
+            "notifications.dirtied",
             "login.succeeded",
             "login.routed",
             "linking.complete",
@@ -101,7 +102,10 @@ def stanza(tag: str, *children: Node, **attrs: str) -> Node:
         (Node("ib", {}, (Node("offline_preview"),)), ["offline.previewed"]),
         (Node("ib", {}, (Node("offline"),)), ["offline.ended"]),
         (Node("ib", {}, (Node("edge_routing"),)), ["login.routed"]),
-        (Node("ib", {}, (Node("dirty"), Node("offline"))), ["offline.ended"]),
+        (
+            Node("ib", {}, (Node("dirty"), Node("news"), Node("offline"))),
+            ["notifications.dirtied", "offline.ended"],
+        ),
     ],
 )
 async def test_a_stanza_comes_to_whom_it_concerns_who_answers_it(
@@ -120,6 +124,11 @@ async def test_the_server_has_its_time_to_restart_the_stream_from_when_the_pairi
     board.stored.set_result(Committed(new_messages=0))
     await asyncio.sleep(0)
     board.others.welcome.linked.assert_called_once_with()
+
+
+async def test_nothing_is_dirty_before_the_device_is_linked() -> None:
+    board = Switchboard(Credentials.create())
+    assert await board.take(Node("ib", {}, (Node("dirty", {"type": "groups"}),))) == []
 
 
 @pytest.mark.parametrize("tag", ["message", "status"])
@@ -144,7 +153,7 @@ async def test_the_answer_to_a_question_to_the_phone_is_of_no_message_of_the_use
         stanza("presence"),
         stanza("chatstate"),
         stanza("error"),
-        stanza("ib", Node("dirty")),
+        stanza("ib", Node("news")),
         stanza("iq", Node("ping"), type="result"),
         stanza("iq", type="set", xmlns="w:stats"),
         Node("call", {"from": ANA}, (Node("transport"),)),

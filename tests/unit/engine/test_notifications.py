@@ -16,6 +16,7 @@ from perene.engine.linking import Linking
 from perene.engine.notifications import Notifications
 from perene.engine.prekeys import PreKeys
 from perene.engine.privacy_tokens import PrivacyTokens
+from perene.engine.queries import Queries
 from perene.engine.reach_out import ReachOut
 from perene.wire.jid import Jid
 from perene.wire.node import Node
@@ -33,10 +34,11 @@ class Told:
         self.later = Later()
         self.devices, self.tokens, self.pre_keys = AsyncMock(), AsyncMock(), AsyncMock()
         self.reach_out, self.linking = AsyncMock(), AsyncMock()
-        self.groups = Mock()
+        self.groups, self.queries = Mock(), Mock()
+        self.queries.next_id.return_value = "1.2-3"
         line = line_on(
             self.desk.stage,
-            queries=None,
+            queries=cast("Queries", self.queries),
             clock=self.desk.clock,
             answers=self.desk.answered,  # pyright: ignore[reportArgumentType]  # all that is used of them
             later=self.later,
@@ -152,3 +154,36 @@ async def test_a_passkey_is_asked_for_only_while_a_device_is_linked(*, linked: b
 async def test_a_change_that_makes_no_sense_is_acknowledged(told: Told, kind: str) -> None:
     await told.take(kind, **{"from": "some one@@"})
     assert told.desk.store.units == []
+
+
+def dirty(kind: str, **more: str) -> Node:
+    return Node("dirty", {"type": kind, **more})
+
+
+def clean(**attrs: str) -> Node:
+    about = {"id": "1.2-3", "xmlns": "urn:xmpp:whatsapp:dirty", "type": "set"}
+    return Node("iq", {**about, "to": "s.whatsapp.net"}, (Node("clean", attrs),))
+
+
+async def test_members_of_groups_that_the_server_calls_dirty_are_asked_for_anew(
+    told: Told,
+) -> None:
+    await told.notifications.dirtied(dirty("groups", timestamp="1787600000"))
+    told.groups.forget_all.assert_called_once_with()
+    assert told.devices.mock_calls == []
+    assert told.desk.answered.nodes == [clean(type="groups", timestamp="1787600000")]
+
+
+async def test_own_devices_are_asked_for_anew_once_the_account_is_dirty(told: Told) -> None:
+    await told.notifications.dirtied(dirty("account_sync"))
+    own = told.desk.own.own_pn
+    told.devices.forget_person.assert_awaited_once_with(told.desk.stage.book, own)
+    assert told.groups.mock_calls == []
+    assert told.desk.answered.nodes == [clean(type="account_sync")]
+
+
+@pytest.mark.parametrize("node", [dirty("syncd_app_state"), Node("dirty")])
+async def test_what_is_dirty_and_not_read_here_stays_so(told: Told, node: Node) -> None:
+    await told.notifications.dirtied(node)
+    assert (told.groups.mock_calls, told.devices.mock_calls) == ([], [])
+    assert told.desk.answered.nodes == []

@@ -522,7 +522,10 @@ async def test_who_leaves_while_the_keys_are_on_their_way_gets_no_key(post: Post
     assert stanza.attr("phash") == participant_hash(Jid.parse(one) for one in [*who, THIS])
 
 
-async def test_who_leaves_while_a_group_is_asked_for_gets_no_key(post: Post) -> None:
+@pytest.mark.parametrize("told_which", [True, False])
+async def test_who_leaves_while_a_group_is_asked_for_gets_no_key(
+    post: Post, *, told_which: bool
+) -> None:
     """The answer may tell of the time before, whichever of the two comes first."""
     third = "200000000000003@lid"
     post.server.peers[third] = Peer(post.desk, third)
@@ -534,7 +537,10 @@ async def test_who_leaves_while_a_group_is_asked_for_gets_no_key(post: Post) -> 
         answer = await ask(namespace, kind, *content, **more)
         if third in post.server.members:
             post.server.members = (ANA, OWN_PERSON)
-            post.groups.forget(Jid.parse(GROUP))
+            if told_which:
+                post.groups.forget(Jid.parse(GROUP))
+            else:
+                post.groups.forget_all()
         return answer
 
     with patch.object(post.server, "ask", leaving):
@@ -542,6 +548,15 @@ async def test_who_leaves_while_a_group_is_asked_for_gets_no_key(post: Post) -> 
     assert addressed(stanza) == [ANA, ANA_DESK, OWN_PERSON]
     await post.send("again", to=GROUP, id_="M2")
     assert post.server.asked.count("w:g2") == 2
+
+
+async def test_groups_of_which_some_have_changed_are_all_asked_for_anew(post: Post) -> None:
+    await post.send(to=GROUP)
+    post.server.members = (ANA, "200000000000003@lid", OWN_PERSON)
+    await post.send("as before", to=GROUP, id_="M2")
+    assert len((await post.groups.get(Jid.parse(GROUP))).members) == 2
+    post.groups.forget_all()
+    assert len((await post.groups.get(Jid.parse(GROUP))).members) == 3
 
 
 async def test_of_two_who_ask_for_a_group_the_later_ones_answer_is_kept(post: Post) -> None:
