@@ -6,20 +6,21 @@ from typing import Any, cast
 
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import DecodeError
+from google.protobuf.unknown_fields import UnknownFieldSet
 
 from perene.wire.proto import wa_pb2
 from perene.wire.text import mend
 
-_ENVELOPES = (
-    "ephemeralMessage",
-    "viewOnceMessage",
-    "viewOnceMessageV2",
-    "viewOnceMessageV2Extension",
-    "documentWithCaptionMessage",
-    "editedMessage",
-    "lottieStickerMessage",
+_ENVELOPES = frozenset(
+    field.name
+    for field in wa_pb2.Message.DESCRIPTOR.fields
+    if field.message_type is wa_pb2.Message.FutureProofMessage.DESCRIPTOR
 )
-"""Fields that wrap another Message (Baileys `normalizeMessageContent`, 2026-05)."""
+"""Fields that wrap another Message; Baileys looks through nine of them (`normalizeMessageContent`,
+2026-05)."""
+
+UNKNOWN = "unknown"
+"""The kind of content that this Perene has no name for: it is kept, for a later one to read."""
 
 _RIDERS = frozenset(("messageContextInfo", "senderKeyDistributionMessage"))
 """Fields that travel with any content and are none themselves."""
@@ -65,18 +66,25 @@ def describe(message: wa_pb2.Message) -> Content:
     """Name the content of a message, looking through the envelopes around it."""
     if message.HasField("conversation"):
         return Content("text", message.conversation)
+    fields = _fields(message)
+    is_wrapped = False
     for _ in range(_MAX_ENVELOPES):
-        name = next((f for f in _ENVELOPES if message.HasField(cast("Any", f))), None)
-        if name is None:
+        envelope = next((value for name, value in fields if name in _ENVELOPES), None)
+        if envelope is None:
             break
-        message = getattr(message, name).message
-    if message.HasField("conversation"):
-        return Content("text", message.conversation)
-    for field, value in message.ListFields():
-        if field.name in _RIDERS:
-            continue
-        return Content(_kind(field.name, value), _text(value))
-    return Content(None, None)
+        is_wrapped, fields = True, _fields(envelope.message)
+    for name, value in fields:
+        return Content(_kind(name, value), _text(value))
+    # What a newer phone sends has fields that this schema does not list.
+    is_content = is_wrapped or bool(len(UnknownFieldSet(message)))
+    return Content(UNKNOWN if is_content else None, None)
+
+
+def _fields(message: wa_pb2.Message) -> list[tuple[str, Any]]:
+    """Return the content among a message's fields, by their numbers."""
+    return [
+        (field.name, value) for field, value in message.ListFields() if field.name not in _RIDERS
+    ]
 
 
 def readable_fields(body: bytes) -> dict[str, Any]:
@@ -94,7 +102,7 @@ def text_message(text: str) -> wa_pb2.Message:
 
 
 def _kind(field: str, value: Any) -> str:
-    if field == "extendedTextMessage":
+    if field in ("conversation", "extendedTextMessage"):
         return "text"
     if field == "protocolMessage":
         types = wa_pb2.Message.ProtocolMessage.Type.DESCRIPTOR.values_by_number
@@ -105,6 +113,8 @@ def _kind(field: str, value: Any) -> str:
 
 
 def _text(value: Any) -> str | None:
+    if isinstance(value, str):
+        return value
     descriptor = getattr(value, "DESCRIPTOR", None)
     if descriptor is None:
         return None

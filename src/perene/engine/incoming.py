@@ -6,7 +6,7 @@ from datetime import datetime
 from perene.core.events import Event, EventType, Json
 from perene.core.messages import Message, MessageKey, Status
 from perene.engine.addresses import AddressBook, is_person
-from perene.engine.content import Content
+from perene.engine.content import UNKNOWN, Content
 from perene.engine.decrypt import digest
 from perene.engine.draft import Draft
 from perene.engine.moving import learn
@@ -99,7 +99,7 @@ def message_from(
 
     The book must know its chat and its sender.
     """
-    kind = described.kind or "unknown"
+    kind = described.kind or UNKNOWN
     sender_pn = book.phone_number(Jid.parse(key.sender))
     chat_pn = sender_pn
     if key.chat != key.sender:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from perene.engine.addresses import signal_address
-from perene.engine.content import describe, parse_message
+from perene.engine.content import UNKNOWN, describe, parse_message
 from perene.engine.credentials import Credentials
 from perene.engine.decrypt import open_enc
 from perene.engine.draft import Draft
@@ -23,21 +23,35 @@ READABLE = (*_DIRECT, "skmsg")
 class Reading:
     """What the parts of a message came to; the draft holds the state that they advanced.
 
-    `content` is the part with something for a reader, or any part that was read; `body` are its
-    bytes. `failure` is the first refusal, and `malformed` says that a part decrypted to something
-    that is no message. With none of these, every part was read before.
+    `content` is the part that tells a reader most, or any part that was read; `kind` is what it is
+    about, and `body` are its bytes. `failure` is the first refusal; `malformed` says that a part
+    decrypted to something that is no message. With none of these, every part was read before.
     """
 
     content: wa_pb2.Message | None = None
     body: bytes = b""
+    kind: str | None = None
     failure: SignalError | None = None
     new_identity: bool = False
     malformed: bool = False
 
     @property
-    def has_content(self) -> bool:
-        """True if there is something for a reader."""
-        return self.content is not None and describe(_inner(self.content)).kind is not None
+    def is_understood(self) -> bool:
+        """True if there is something for a reader whatever else failed.
+
+        What has no name here may be no more than something that travels with a group's key.
+        """
+        return self.kind not in (None, UNKNOWN)
+
+    def take(self, message: wa_pb2.Message, body: bytes) -> None:
+        """Take a part that was read, if it tells a reader as much as what there is."""
+        kind = describe(_inner(message)).kind
+        if _weight(kind) >= _weight(self.kind):
+            self.content, self.body, self.kind = message, body, kind
+
+
+def _weight(kind: str | None) -> int:
+    return 0 if kind is None else 1 if kind == UNKNOWN else 2
 
 
 async def read_parts(
@@ -73,8 +87,7 @@ async def read_parts(
         for teller in (message,) if inner is message else (message, inner):
             if teller.HasField("senderKeyDistributionMessage"):
                 await _take_sender_key(teller.senderKeyDistributionMessage, incoming, draft)
-        if reading.content is None or describe(inner).kind is not None:
-            reading.content, reading.body = message, opened.plaintext
+        reading.take(message, opened.plaintext)
     return reading
 
 

@@ -92,9 +92,9 @@ class Receiver:
         if reading.new_identity:
             now = self._clock.now()
             draft.events.append(told_of(EventType.PEER_IDENTITY_CHANGED, incoming, {}, now=now))
-        if reading.failure is not None and not reading.has_content:
+        if reading.failure is not None and not reading.is_understood:
             await self._unreadable.not_decrypted(incoming, draft, reading.failure)
-        elif reading.malformed and not reading.has_content:
+        elif reading.malformed and reading.kind is None:
             self._unreadable.malformed(incoming, draft)
         elif reading.content is not None:
             draft.ciphertexts.extend(incoming.digests)

@@ -4,10 +4,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perene.engine.content import describe, parse_message, readable_fields, text_message
+from perene.engine.content import (
+    UNKNOWN,
+    Content,
+    describe,
+    parse_message,
+    readable_fields,
+    text_message,
+)
 from perene.wire.proto import wa_pb2
 
 Message = wa_pb2.Message
+ENVELOPES = [
+    field.name
+    for field in Message.DESCRIPTOR.fields
+    if field.message_type is not None and field.message_type.name == "FutureProofMessage"
+]
+
+
+def varint(number: int) -> bytes:
+    low, high = number & 0x7F, number >> 7
+    return bytes((low | 0x80, high)) if high else bytes((low,))
 
 
 def test_a_text_in_either_form_is_text() -> None:
@@ -45,6 +62,30 @@ def test_riders_alone_are_no_content() -> None:
     assert describe(message).kind is None
     message.conversation = "and a text"
     assert describe(message).kind == "text"
+
+
+NEWER = bytes((*varint(0x7D2), 3)) + b"\x0a\x01x"
+"""Content that came with a newer phone: a field, number 250, that the schema does not list."""
+
+
+def test_content_that_has_no_name_yet_is_content() -> None:
+    message = parse_message(NEWER)
+    assert message is not None
+    assert describe(message) == Content(UNKNOWN, None)
+    message.messageContextInfo.messageSecret = b"x" * 32
+    assert describe(message).kind == UNKNOWN
+    message.conversation = "and a text"
+    assert describe(message) == Content("text", "and a text")
+
+
+def test_every_envelope_is_looked_through_also_one_with_nothing_known_in_it() -> None:
+    assert "groupMentionedMessage" in ENVELOPES
+    for field in ENVELOPES:
+        message = Message()
+        getattr(message, field).message.CopyFrom(text_message("inside"))
+        assert describe(message) == Content("text", "inside")
+        getattr(message, field).message.Clear()
+        assert describe(message) == Content(UNKNOWN, None)
 
 
 def test_every_field_of_a_message_has_a_kind() -> None:
@@ -85,8 +126,3 @@ def test_whatever_parses_can_be_described_and_shown(data: bytes) -> None:
     if message is not None:
         describe(message)
         readable_fields(data)
-
-
-def varint(number: int) -> bytes:
-    low, high = number & 0x7F, number >> 7
-    return bytes((low | 0x80, high)) if high else bytes((low,))
