@@ -84,7 +84,7 @@ MEMBERS: Final[Mapping[str, str]] = {
     "from_me": "Whether the account itself wrote it, on another of its devices.",
     "in_a_row": "How often it happened without a pause between.",
     "kept": "The last event that is still there.",
-    "kind": "What it is: `text`, `image`, …, as in the API.",
+    "kind": "What it is: `text`, `image`, …, as in the API; `unknown` if this version cannot tell.",
     "lasted_s": "How long the outage lasted, in seconds.",
     "lid": "The account's LID; null if it is not known.",
     "limit": "After how many attempts a limit is reached; null for none.",

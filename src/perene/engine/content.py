@@ -16,8 +16,8 @@ _ENVELOPES = frozenset(
     for field in wa_pb2.Message.DESCRIPTOR.fields
     if field.message_type is wa_pb2.Message.FutureProofMessage.DESCRIPTOR
 )
-"""Fields that wrap another Message; Baileys looks through nine of them (`normalizeMessageContent`,
-2026-05)."""
+"""Fields that wrap another Message. WhatsApp Web looks through nearly all of them (whatsapp-rust
+wacore/src/send/classify.rs `unwrap_message`, 2026-08-21)."""
 
 UNKNOWN = "unknown"
 """The kind of content that this Perene has no name for: it is kept, for a later one to read."""

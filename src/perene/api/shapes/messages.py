@@ -54,7 +54,9 @@ class MessageOut(BaseModel):
     chat: str = Field(description="The chat, a JID.")
     sender: str = Field(description="Who wrote it, a JID.")
     from_me: bool
-    kind: str = Field(description='What it holds: "text", "image", …')
+    kind: str = Field(
+        description='What it holds: "text", "image", …; "unknown" if this version cannot tell.'
+    )
     text: str | None = Field(description="The text or caption.")
     timestamp: datetime = Field(description="When it was sent, by the sender's server.")
     status: Status
