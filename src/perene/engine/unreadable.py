@@ -115,7 +115,13 @@ class Unreadable:
     def _refuse(self, incoming: Incoming, draft: Draft, reason: str, code: int) -> None:
         self._lose(incoming, draft, reason)
         draft.ciphertexts.extend(incoming.digests)
-        self._answers.put(draft.submit(), acknowledge(incoming.node, error=code))
+        if incoming.envelope.from_me:
+            # Only its receipt takes a copy of an own device out of the queue (whatsapp-rust pull
+            # request 659, 2026-05-29).
+            answer = unread(incoming.node, incoming.envelope, online=self._online)
+        else:
+            answer = (acknowledge(incoming.node, error=code),)
+        self._answers.put(draft.submit(), *answer)
 
     def without_ciphertext(self, incoming: Incoming, draft: Draft) -> None:
         """Take a placeholder: what it stands for is not for this device, but the phone may have

@@ -334,6 +334,22 @@ async def test_a_cipher_that_we_do_not_have_is_refused(desk: Desk, kind: str, co
     assert desk.answered.nodes[0].attrs["error"] == code
 
 
+@pytest.mark.parametrize(("category", "kind"), [("", "sender"), ("peer", "peer_msg")])
+@pytest.mark.parametrize("readable", [True, False], ids=["no message", "an odd cipher"])
+async def test_a_senseless_copy_from_our_phone_gets_its_receipt_and_comes_no_more(
+    desk: Desk, category: str, kind: str, *, readable: bool
+) -> None:
+    """Nothing else takes it out of the queue."""
+    phone = Peer(desk, OWN_PHONE)
+    odd = Node("enc", {"v": "2", "type": "quantum"}, b"something")
+    enc = phone.enc(NO_MESSAGE) if readable else odd
+    stanza = phone.stanza(enc, recipient=ANA, category=category)
+    unit = await desk.receive(stanza)
+    assert unit.ledger[0].fate is Fate.LOST
+    [receipt] = desk.answered.nodes
+    assert receipt.attrs == {"id": "A1", "to": OWN_PHONE, "recipient": ANA, "type": kind}
+
+
 async def test_what_can_be_read_is_read_beside_what_cannot(desk: Desk) -> None:
     ana = Peer(desk)
     odd = Node("enc", {"v": "2", "type": "quantum"}, b"something")
