@@ -69,6 +69,7 @@ from perene.core.standing import Standing
 
 BEGAN = datetime(2026, 11, 21, tzinfo=UTC)
 CODES = ["400", "401", "402", "403", "405", "406", "409", "429", "500", "501", "503", "515", "516"]
+OF_CODES = (Local.PAIRING_EXPIRED, Local.PAIRING_REFUSED, Local.PHONE_OUTDATED)
 MANY_STEPS = 4 * 45
 """Four for an attempt, and more attempts than any limit before people are told."""
 
@@ -305,7 +306,7 @@ class Lives(RuleBasedStateMachine):
     @precondition(lambda self: self.connection != "none")
     @rule(ending=endings)
     def the_connection_ends(self, ending: Ending) -> None:
-        if self.state.paired and ending.code in (Local.PAIRING_EXPIRED, Local.PAIRING_REFUSED):
+        if self.state.paired and ending.code in OF_CODES:
             return  # a linked device shows no code
         unasked = self.connection != "draining"
         self.connection = "none"
@@ -318,7 +319,7 @@ class Lives(RuleBasedStateMachine):
         self, times: int, opens: bool, ending: Ending
     ) -> None:
         """What chance alone would hardly bring about; also right after each login."""
-        if self.state.paired and ending.code in (Local.PAIRING_EXPIRED, Local.PAIRING_REFUSED):
+        if self.state.paired and ending.code in OF_CODES:
             return  # a linked device shows no code
         self.last_ending = ending
         for _ in range(4 * times):

@@ -264,6 +264,28 @@ async def test_an_account_that_wants_its_passkey_is_told_of_and_shown_no_further
     await world.events.wait(EventType.SESSION_CONNECTED, since=position)
 
 
+async def test_a_phone_that_is_too_old_to_link_devices_is_told_of_and_the_next_code_links(
+    world: World,
+) -> None:
+    phone = await shown(world)
+    world.simulator.add_fault("downgrade")
+    position = await world.events.now()
+    await taken(world, phone, "by QR")
+
+    ended = await world.events.wait(EventType.SESSION_DISCONNECTED, since=position)
+    assert ended.event.payload["cause"] == "phone_outdated"
+    view = await world.perene.sessions.session(DESK)
+    assert "Update WhatsApp" in (view.last_error or "")
+
+    # It was updated meanwhile.
+    await world.pass_time(2)
+    await world.events.wait(EventType.SESSION_QR, since=position)
+    world.simulator.scan_qr(
+        (await world.perene.sessions.current_qr(DESK, wait_s=PATIENCE_S)).text, phone
+    )
+    await world.events.wait(EventType.SESSION_CONNECTED, since=position)
+
+
 async def test_codes_follow_one_another_until_they_run_out_and_then_new_ones_come(
     world: World,
 ) -> None:

@@ -49,6 +49,7 @@ class Local(StrEnum):
     STALE_EPOCH = "stale_epoch"
     PAIRING_EXPIRED = "pairing_expired"
     PAIRING_REFUSED = "pairing_refused"
+    PHONE_OUTDATED = "phone_outdated"
     PASSKEY = "passkey"
     UNREADABLE_STATE = "unreadable_state"
     INTERNAL = "internal"
@@ -107,6 +108,7 @@ class Cause(StrEnum):
     OWNERSHIP_LOST = "ownership_lost"
     PAIRING_EXPIRED = "pairing_expired"
     PAIRING_REFUSED = "pairing_refused"
+    PHONE_OUTDATED = "phone_outdated"
     PASSKEY_REQUIRED = "passkey_required"
     UNREADABLE_STATE = "unreadable_state"
     INTERNAL = "internal"
@@ -181,6 +183,7 @@ LOCALS: Mapping[str, Cause] = {
     Local.STALE_EPOCH: Cause.OWNERSHIP_LOST,
     Local.PAIRING_EXPIRED: Cause.PAIRING_EXPIRED,
     Local.PAIRING_REFUSED: Cause.PAIRING_REFUSED,
+    Local.PHONE_OUTDATED: Cause.PHONE_OUTDATED,
     Local.PASSKEY: Cause.PASSKEY_REQUIRED,
     Local.UNREADABLE_STATE: Cause.UNREADABLE_STATE,
     Local.INTERNAL: Cause.INTERNAL,

@@ -252,6 +252,13 @@ POLICIES: Mapping[Cause, Policy] = {
         count=Count.PAIRINGS,
         sentence="The phone's answer to the pairing did not verify; scan the next QR code.",
     ),
+    Cause.PHONE_OUTDATED: Policy(
+        reaction=Reaction.NEW_CODE,
+        schedule=_NETWORK,
+        count=Count.PAIRINGS,
+        sentence="The phone that scanned the code cannot link devices like this one. Update"
+        " WhatsApp on it, then scan the next QR code.",
+    ),
     Cause.PASSKEY_REQUIRED: _stop(
         "WhatsApp links this account only with its passkey, which Perene cannot use; another code"
         " would change nothing."

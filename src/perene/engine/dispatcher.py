@@ -148,6 +148,8 @@ class Dispatcher:
                     self._offline.ended()
                 case "edge_routing":
                     await self._login.routed(child)
+                case "downgrade_webclient" if not self._stage.credentials.paired:
+                    self._linking.phone_links_none()
                 case "dirty" if self._stage.credentials.paired:
                     await self._notifications.dirtied(child)
                 case _:

@@ -67,6 +67,14 @@ class Linking:
         await self._answers.drained()
         raise endings.local(Local.PASSKEY, "WhatsApp asked for the account's passkey.")
 
+    def phone_links_none(self) -> None:
+        """End a pairing whose code was scanned by a phone that links no companions yet.
+
+        Told by `<downgrade_webclient>` (whatsmeow connectionevents.go `handleIB`, 2026-08). The
+        next code may be scanned once WhatsApp was updated there, or by another phone.
+        """
+        raise endings.local(Local.PHONE_OUTDATED, "WhatsApp said so of the phone that scanned.")
+
     async def complete(self, iq: Node) -> "asyncio.Future[Committed]":
         """Take the phone's `<pair-success>`: verify, commit, and only then confirm.
 

@@ -30,6 +30,7 @@ FaultKind = Literal[
     "end_linking",
     "lost_edge",
     "ask_passkey",
+    "downgrade",
     "refresh_registration",
     "empty_code_notice",
     "odd_code_notice",
@@ -66,6 +67,8 @@ KINDS: Final[dict[str, str]] = {
     " `code`), not by 515",
     "lost_edge": "close the next `count` connections that come by an edge they were told of, before"
     " the handshake",
+    "downgrade": "tell the next `count` clients whose code is scanned that the phone links no"
+    " companions, and do not link them",
     "ask_passkey": "ask the next `count` clients that a phone has consented to for the account's"
     " passkey, and do not link them",
     "refresh_registration": "answer the next `count` scans by asking the client for another secret,"

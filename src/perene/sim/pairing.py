@@ -154,6 +154,11 @@ class Pairing:
             key_index=number,
             platform=candidate.platform,
         )
+        if scanned and self.world.faults.take("downgrade", device) is not None:
+            candidate.connection.send(
+                Node("ib", {"from": SERVER_JID}, (Node("downgrade_webclient"),))
+            )
+            return device
         if self.world.faults.take("ask_passkey", device) is not None:
             self._notify(candidate, "passkey_prologue_request", _passkey_options())
             return device

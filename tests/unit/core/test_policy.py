@@ -44,6 +44,7 @@ ONLY_REACTION = {
     Cause.OWNERSHIP_LOST: Reaction.STOP,
     Cause.PAIRING_EXPIRED: Reaction.NEW_CODE,
     Cause.PAIRING_REFUSED: Reaction.NEW_CODE,
+    Cause.PHONE_OUTDATED: Reaction.NEW_CODE,
     Cause.UNREADABLE_STATE: Reaction.STOP,
     Cause.RESTARTED: Reaction.NONE,
     Cause.STOPPED: Reaction.NONE,
