@@ -13,7 +13,7 @@ from perene.engine.phone_resends import SENDER_ANSWERS_WITHIN_S
 from perene.engine.prekeys import LOW_WATER, REFILL
 from perene.sim import Settings
 from perene.sim.faults import FaultKind
-from perene.sim.model import Addressing
+from perene.sim.model import Addressing, PublicKeys
 from perene.wire.node import Node
 from perene.wire.proto import wa_pb2
 from tests.support.world import DESK, World
@@ -441,6 +441,67 @@ async def test_pre_keys_that_the_server_has_lost_are_supplied_when_it_says_so(
     await world.until(lambda: len(keys.one_time) == FIRST_PRE_KEYS, "a supply")
     await world.server.answered(phone)
     assert world.simulator.evidence.events["pre_key_uploads"] == uploads + 1
+
+
+def _other(keys: PublicKeys, what: str) -> None:
+    """Let the server have something else of our keys than we do."""
+    value = getattr(keys, what)
+    setattr(keys, what, value + 1 if isinstance(value, int) else bytes(len(value)))
+
+
+@pytest.mark.parametrize("what", ["registration_id", "signed_id", "signed_key", "signed_signature"])
+async def test_a_server_with_other_keys_of_ours_is_given_them_with_the_next_login(
+    world: World, what: str
+) -> None:
+    """Else nobody could write for the first time who has fetched them (zapo
+    src/signal/api/SignalDigestSyncApi.ts, 2026-08-19)."""
+    phone = await world.user.pair()
+    keys = world.server.device(phone).keys
+    ours = getattr(keys, what)
+    await world.perene.sessions.stop(DESK)
+    _other(keys, what)
+    await world.perene.sessions.start(DESK)
+    await world.until(lambda: getattr(keys, what) == ours, "our keys")
+    ana = world.simulator.add_contact(name="Ana").account.phone
+    world.simulator.send_text(ana, phone, "can you read me?")
+    await world.events.wait(EventType.MESSAGE_RECEIVED, text="can you read me?")
+    await world.server.answered(phone)
+    assert world.server.counters(phone).retries_asked == 0
+
+
+async def test_a_server_that_goes_on_with_other_keys_is_given_ours_once_a_day(
+    world: World,
+) -> None:
+    phone = await world.user.pair()
+    keys = world.server.device(phone).keys
+    uploads = [world.simulator.evidence.events["pre_key_uploads"]]
+    for pause_s in (60, 80_000, 7_000):
+        await world.perene.sessions.stop(DESK)
+        await world.pass_time(pause_s)
+        _other(keys, "signed_id")
+        asked = world.simulator.evidence.queries["encrypt"]
+        await world.perene.sessions.start(DESK)
+        # How many there are, and which; what follows of it has its turn while time passes.
+        await world.until(
+            lambda asked=asked: world.simulator.evidence.queries["encrypt"] >= asked + 2, "a look"
+        )
+        await world.pass_time(10)
+        uploads.append(world.simulator.evidence.events["pre_key_uploads"])
+    first = uploads[0]
+    assert uploads == [first, first + 1, first + 1, first + 2]
+
+
+async def test_a_server_that_refuses_our_keys_ends_no_session(world: World) -> None:
+    phone = await world.user.pair()
+    keys = world.server.device(phone).keys
+    await world.perene.sessions.stop(DESK)
+    _other(keys, "identity")
+    await world.perene.sessions.start(DESK)
+    refused = world.simulator.evidence.events
+    await world.until(lambda: refused["uploads_of_foreign_identity"] == 1, "a refusal")
+    ana = world.simulator.add_contact(name="Ana").account
+    sent = await world.user.send(str(ana.jid()), "still here")
+    await world.events.wait(EventType.MESSAGE_STATUS, message_id=sent, status="delivered")
 
 
 async def test_pre_keys_are_refilled_before_they_run_out(world: World) -> None:

@@ -27,7 +27,8 @@ class Credentials:
     `pn` and `lid` are own JIDs with device, None until paired. `account` is the serialised
     `ADVSignedDeviceIdentity` including the account's signature key, shown to peers on first
     contact. `login_counter` counts successful logins (the `lc` field of the login payload).
-    `by_number_since` is when (Unix time) the account was last found to write to people by number.
+    `by_number_since` is when (Unix time) the account was last found to write to people by number,
+    `keys_mended_at` when our keys were last put in place of others that the server had of us.
     """
 
     noise: KeyPair
@@ -44,6 +45,7 @@ class Credentials:
     routing_info: bytes | None = None
     login_counter: int = 0
     by_number_since: int | None = None
+    keys_mended_at: int | None = None
 
     @classmethod
     def create(cls) -> "Credentials":
@@ -103,9 +105,10 @@ class Credentials:
     def serialize(self) -> bytes:
         """Return the versioned form that `parse` reads."""
         fields = asdict(self)
-        if self.by_number_since is None:
-            # An older Perene, which does not know of it, reads the credentials of all others.
-            del fields["by_number_since"]
+        for name in ("by_number_since", "keys_mended_at"):
+            if fields[name] is None:
+                # An older Perene, which does not know of it, reads the credentials of all others.
+                del fields[name]
         return json.dumps({"version": VERSION, **cast("dict[str, Any]", _plain(fields))}).encode()
 
     @classmethod

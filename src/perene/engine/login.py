@@ -94,12 +94,16 @@ class Login:
     async def complete(self) -> None:
         """Supply pre-keys, become active, and say that the session is open.
 
+        Whether the server has the keys that we have is looked at behind that.
+
         Raises ConnectionEnded when the server says nothing, StorageError.
         """
         try:
             await self._supply_pre_keys()
             if not await self._is_active():
                 self._later(self._not_active_yet)
+            # Nothing waits for it: only who writes for the first time needs these keys.
+            self._later(self._pre_keys.check)
         except QueryTimedOut as error:
             raise endings.local(
                 Local.KEEPALIVE, f"The server did not complete the login: {error}"

@@ -2,15 +2,27 @@
 
 import asyncio
 
+import structlog
+
 from perene.core.unit import PreKeyWrite
 from perene.crypto import KeyPair
-from perene.engine.bundles import key_node, next_key_id, own_keys, own_registration
+from perene.engine.bundles import (
+    key_node,
+    next_key_id,
+    own_keys,
+    own_registration,
+    read_bundle,
+)
+from perene.engine.credentials import Credentials
 from perene.engine.draft import Draft
 from perene.engine.errors import QueryFailed
 from perene.engine.line import Line
 from perene.engine.stanza import small_number
 from perene.signal.bundle import PreKey
+from perene.wire.errors import NodeError
 from perene.wire.node import Node
+
+log = structlog.stdlib.get_logger()
 
 REFILL = 50
 """whatsmeow's refill; few enough to be quick, enough for a day."""
@@ -20,6 +32,10 @@ LOW_WATER = 5
 JUST_S = 600.0
 """For so long after an upload the server is asked before the next one (whatsmeow prekeys.go,
 2026-08-21)."""
+
+MENDED_FOR_S = 86_400
+"""For so long a difference is only told of once our keys were put in place of other ones: a server
+that goes on to show others is not to be given more and more."""
 
 _NONE_THERE = 404
 
@@ -76,19 +92,43 @@ class PreKeys:
         at = self._uploaded_at
         return at is not None and self._clock.monotonic() - at < JUST_S
 
-    async def revalidate(self) -> None:
-        """See whether the server still has our keys, and supply it if it has none.
+    async def check(self) -> None:
+        """Do as `revalidate`, unless all was uploaded lately; to be done with each login.
 
-        Any other difference between what it has and what we have is left alone, as the web client
-        does (docs/reference/protocol.md §1.6). Raises QueryFailed, QueryTimedOut.
+        WhatsApp Web, Baileys (src/Socket/socket.ts, 2026-05-21) and zapo
+        (src/client/coordinators/WaPassiveTasksCoordinator.ts, 2026-08-19) do so.
+        """
+        if not self._has_just_uploaded:
+            await self.revalidate()
+
+    async def revalidate(self) -> None:
+        """See whether the server has our keys, and supply them if it has none, or others.
+
+        With others every message that begins a ratchet would be unreadable, and nothing else would
+        end that: WhatsApp Web takes note of a difference only, but makes a new signed pre-key
+        every 27 days (whatsapp-rust pull requests 397, 2026-03-20, and 1237, 2026-08-07). zapo
+        uploads (src/signal/api/SignalDigestSyncApi.ts, 2026-08-19). Raises QueryFailed,
+        QueryTimedOut, StorageError.
         """
         async with self._uploading:
             try:
-                await self._queries.ask("encrypt", "get", Node("digest"))
+                answer = await self._queries.ask("encrypt", "get", Node("digest"))
             except QueryFailed as error:
                 if error.status != _NONE_THERE:
                     raise
                 await self._upload(self._first)
+                return
+            own = self._stage.credentials
+            different = _difference(answer, own)
+            if different is None:
+                return
+            now = int(self._clock.now().timestamp())
+            is_mended = (
+                own.keys_mended_at is not None and abs(now - own.keys_mended_at) < MENDED_FOR_S
+            )
+            log.warning("published_keys_differ", what=different, uploaded=not is_mended)
+            if not is_mended:
+                await self._upload(REFILL, mended_at=now)
 
     async def _counted(self) -> int:
         answer = await self._queries.ask("encrypt", "get", Node("count"))
@@ -100,7 +140,7 @@ class PreKeys:
             raise QueryFailed(0, "no number of pre-keys")
         return count
 
-    async def _upload(self, wanted: int) -> None:
+    async def _upload(self, wanted: int, *, mended_at: int | None = None) -> None:
         keys = await self._stored(wanted)
         own = self._stage.credentials
         offered = Node("list", {}, tuple(key_node(key) for key in keys))
@@ -109,6 +149,8 @@ class PreKeys:
         async with self._stage.lock:
             draft = Draft(self._stage)
             draft.pre_keys_uploaded.extend(key.id for key in keys)
+            if mended_at is not None:
+                draft.credentials = self._stage.credentials.changed(keys_mended_at=mended_at)
             committed = draft.submit()
             self._answers.put(committed)
         # The next upload must not find these keys among those that were never offered.
@@ -139,3 +181,30 @@ class PreKeys:
         # Offered only once they cannot be lost: a peer may use a key the moment it is uploaded.
         await asyncio.shield(committed)
         return keys
+
+
+def _difference(answer: Node, own: Credentials) -> str | None:
+    """Tell in what the keys that the server has of us are not ours, None if they are.
+
+    One-time keys are not looked at: no upload takes back those that it has. An answer that cannot
+    be read says nothing, as to WhatsApp Web (whatsapp-rust pull request 397, 2026-03-20).
+    """
+    digest = answer.child("digest")
+    if digest is None:
+        return None
+    try:
+        theirs = read_bundle(digest)
+    except NodeError:
+        return None
+    signed = own.signed_pre_key
+    if theirs.registration_id != own.registration_id:
+        return "registration_id"
+    if theirs.identity != own.identity.public:
+        return "identity"
+    if (theirs.signed_pre_key_id, theirs.signed_pre_key, theirs.signed_pre_key_signature) != (
+        signed.id,
+        signed.key_pair.public,
+        signed.signature,
+    ):
+        return "signed_pre_key"
+    return None

@@ -16,13 +16,20 @@ def payload(credentials: Credentials) -> wa_pb2.ClientPayload:
     return wa_pb2.ClientPayload.FromString(client_payload(credentials, CLIENT))
 
 
-def test_an_older_perene_reads_the_credentials_of_who_writes_by_lid() -> None:
-    assert b"by_number" not in paired().serialize()
+@pytest.mark.parametrize("name", ["by_number_since", "keys_mended_at"])
+def test_an_older_perene_reads_the_credentials_of_nearly_all(name: str) -> None:
+    assert name.encode() not in paired().serialize()
+    assert name.encode() in paired().changed(**{name: 1_788_000_000}).serialize()
 
 
 @pytest.mark.parametrize(
     "credentials",
-    [Credentials.create(), paired(), paired().changed(by_number_since=1_788_000_000)],
+    [
+        Credentials.create(),
+        paired(),
+        paired().changed(by_number_since=1_788_000_000),
+        paired().changed(keys_mended_at=1_788_000_000),
+    ],
 )
 def test_what_is_stored_is_read_back(credentials: Credentials) -> None:
     assert Credentials.parse(credentials.serialize()) == credentials

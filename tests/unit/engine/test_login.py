@@ -52,6 +52,9 @@ class Entrance:
     async def ensure(self) -> None:
         await self.ask("encrypt", "get")
 
+    async def check(self) -> None:
+        await self.ask("encrypt", "get", Node("digest"))
+
     async def ask(self, namespace: str, kind: str, *content: Node) -> Node:
         self.asked.append(namespace)
         self.questions.append((kind, *(node.tag for node in content)))
@@ -143,7 +146,7 @@ async def test_a_session_that_is_short_of_something_is_open(
 async def test_who_is_not_made_active_asks_again_until_it_is(entrance: Entrance) -> None:
     entrance.errors["passive"] = QueryFailed(503, "")
     await entrance.login.complete()
-    [work] = entrance.later.waiting
+    work = entrance.later.waiting.pop(0)
     for error in (QueryFailed(500, ""), QueryTimedOut("no answer"), None):
         rest = await work()
         assert rest is not None
@@ -154,9 +157,11 @@ async def test_who_is_not_made_active_asks_again_until_it_is(entrance: Entrance)
     assert entrance.asked.count("passive") == 4
 
 
-async def test_who_is_active_asks_no_more(entrance: Entrance) -> None:
+async def test_who_is_active_only_has_its_keys_looked_at(entrance: Entrance) -> None:
     await entrance.login.complete()
-    assert entrance.later.waiting == []
+    assert [type(notice) for notice in entrance.notices] == [Opened]
+    await entrance.later.work()
+    assert entrance.questions[2:] == [("get", "digest")]
 
 
 async def test_a_server_that_does_not_let_us_be_active_ends_the_connection(
