@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from perene.core.errors import StorageError
 from perene.core.events import EventType
@@ -16,6 +17,7 @@ from perene.sim.faults import ENDLESS
 from perene.sim.iq.keys import KeyServer
 from perene.sim.model import Device
 from perene.wire.node import Node
+from perene.wire.proto import wa_pb2
 from tests.support.record import PATIENCE_S
 from tests.support.world import DESK, World
 
@@ -204,6 +206,32 @@ async def test_a_new_companion_of_a_contact_is_written_to_at_once(world: World) 
         EventType.MESSAGE_RECEIVED, session=OTHER, message_id=again, text="to both"
     )
     assert world.simulator.evidence.events["incomplete_device_lists"] == 0
+
+
+@pytest.mark.parametrize(
+    ("forged", "reason"), [(False, None), (True, "device_signature"), (None, "absent")]
+)
+async def test_a_companion_without_proof_gets_the_message_and_is_told_of(
+    world: World, *, forged: bool | None, reason: str | None
+) -> None:
+    """WhatsApp Web writes nothing to it; but more than once such a check has struck those that were
+    genuine (whatsapp-rust pull requests 790, 2026-06-09, and 1440, 2026-09-05)."""
+    await world.user.pair()
+    bia = world.simulator.add_contact(name="Bia").account
+    await world.user.pair(session=OTHER, phone=bia.phone)
+    companion = world.server.device(bia.phone)
+    if forged is None:
+        companion.signed_identity = b""
+    elif forged:
+        signed = wa_pb2.ADVSignedDeviceIdentity.FromString(companion.signed_identity)
+        signed.deviceSignature = bytes(64)
+        companion.signed_identity = signed.SerializeToString()
+    with capture_logs() as lines:
+        await world.user.send(str(bia.jid("lid")), "to both")
+        await world.events.wait(EventType.MESSAGE_RECEIVED, session=OTHER, text="to both")
+    told = [line for line in lines if line["event"] == "devices_unproven"]
+    assert [(line["reason"], line["count"]) for line in told] == ([(reason, 1)] if reason else [])
+    assert bia.phone not in str(told)
 
 
 async def test_a_companion_that_nobody_told_of_gets_what_follows_the_servers_answer(

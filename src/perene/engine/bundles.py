@@ -1,7 +1,7 @@
 """Pre-key bundles on the wire: those of peers, fetched and read, and the parts of ours."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from perene.engine.credentials import Credentials
 from perene.engine.errors import QueryFailed
@@ -21,10 +21,14 @@ _GONE = 406
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What is needed to start a ratchet with devices, and which of these are said to be gone."""
+    """What is needed to start a ratchet with devices, and which of these are said to be gone.
+
+    `proofs` are what shows that they are their accounts', as it came (see `device_proofs`).
+    """
 
     bundles: Mapping[Jid, PreKeyBundle]
     gone: tuple[Jid, ...] = ()
+    proofs: Mapping[Jid, bytes] = field(default_factory=dict[Jid, bytes])
 
 
 async def fetch_bundles(queries: Queries, devices: Collection[Jid]) -> Mapping[Jid, PreKeyBundle]:
@@ -52,17 +56,21 @@ async def fetch(queries: Queries, devices: Collection[Jid]) -> Fetched:
         return Fetched({}, tuple(devices))
     listed = answer.child("list")
     bundles: dict[Jid, PreKeyBundle] = {}
+    proofs: dict[Jid, bytes] = {}
     gone: list[Jid] = []
     for node in listed.children if listed is not None else ():
         try:
             device, refused = Jid.parse(node.attr("jid")), node.child("error")
             if refused is None:
                 bundles[device] = read_bundle(node)
+                proof = proof_in(node)
+                if proof is not None:
+                    proofs[device] = proof
             elif refused.attrs.get("code") == str(_GONE):
                 gone.append(device)
         except WireError:
             continue
-    return Fetched(bundles, tuple(gone))
+    return Fetched(bundles, tuple(gone), proofs)
 
 
 def read_bundle(source: Node) -> PreKeyBundle:
@@ -78,6 +86,12 @@ def read_bundle(source: Node) -> PreKeyBundle:
         pre_key_id=_number(one_time.need("id"), 3) if one_time is not None else None,
         pre_key=_key(one_time.need("value")) if one_time is not None else None,
     )
+
+
+def proof_in(source: Node) -> bytes | None:
+    """Return the `<device-identity>` beside a bundle's keys, None if there is none."""
+    proof = source.child("device-identity")
+    return proof.data if proof is not None else None
 
 
 def _number(node: Node, size: int) -> int:

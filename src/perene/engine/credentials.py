@@ -7,11 +7,14 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, cast
 
+from google.protobuf.message import DecodeError
+
 from perene.core.errors import UnreadableState
 from perene.crypto import KeyPair
 from perene.signal.bundle import SignedPreKey
 from perene.signal.identity import LocalIdentity
 from perene.wire.jid import Jid
+from perene.wire.proto import wa_pb2
 
 _BY_NUMBER_FOR_S = 7 * 86_400
 """How long an account that is refused to write by LID does without trying it."""
@@ -82,6 +85,15 @@ class Credentials:
         if self.lid is None:
             raise UnreadableState("the credentials hold no own LID")
         return Jid.parse(self.lid)
+
+    @property
+    def account_key(self) -> bytes | None:
+        """The identity key of our phone, None if it is not known."""
+        try:
+            account = wa_pb2.ADVSignedDeviceIdentity.FromString(self.account or b"")
+        except DecodeError:
+            return None
+        return account.accountSignatureKey or None
 
     @property
     def own_device(self) -> Jid:

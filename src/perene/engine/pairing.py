@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError
 
 from perene.crypto import hmac_sha256, same, verify
 from perene.engine.credentials import Credentials
+from perene.engine.device_proofs import BY_ACCOUNT, BY_DEVICE, BY_HOSTED_ACCOUNT
 from perene.engine.errors import PairingRefused
 from perene.wire.errors import WireError
 from perene.wire.jid import Jid
@@ -18,10 +19,6 @@ from perene.wire.proto import wa_pb2
 _URL = "https://wa.me/settings/linked_devices#"
 _CLIENT_TYPE = "1"
 """Chrome (docs/reference/protocol.md §3.1)."""
-
-_ACCOUNT_SIGNATURE = b"\x06\x00"
-_DEVICE_SIGNATURE = b"\x06\x01"
-_HOSTED_ACCOUNT_SIGNATURE = b"\x06\x05"
 
 _LATER_CODES_FOR = timedelta(seconds=20)
 """Each code but the first is good for 20 s (docs/reference/protocol.md §3.1)."""
@@ -104,7 +101,7 @@ def accept_pairing(iq: Node, own: Credentials, *, also: Sequence[bytes] = ()) ->
     secret = _secret_of(container, (own.adv_secret, *also))
     identity, details = _verified(container, own)
     identity.deviceSignature = own.identity.sign(
-        _DEVICE_SIGNATURE + identity.details + own.identity.public + identity.accountSignatureKey
+        BY_DEVICE + identity.details + own.identity.public + identity.accountSignatureKey
     )
     credentials = own.changed(
         pn=str(pn),
@@ -132,7 +129,7 @@ def _reply(iq: Node, identity: wa_pb2.ADVSignedDeviceIdentity, key_index: int) -
 
 def _secret_of(container: wa_pb2.ADVSignedDeviceIdentityHMAC, secrets: Sequence[bytes]) -> bytes:
     hosted_account = container.accountType == wa_pb2.ADVEncryptionType.HOSTED
-    signed = (_HOSTED_ACCOUNT_SIGNATURE if hosted_account else b"") + container.details
+    signed = (BY_HOSTED_ACCOUNT if hosted_account else b"") + container.details
     for secret in secrets:
         if same(hmac_sha256(secret, signed), container.hmac):
             return secret
@@ -148,11 +145,7 @@ def _verified(
     except DecodeError as error:
         raise PairingRefused(500, "internal-error") from error
     hosted = details.deviceType == wa_pb2.ADVEncryptionType.HOSTED
-    signed = (
-        (_HOSTED_ACCOUNT_SIGNATURE if hosted else _ACCOUNT_SIGNATURE)
-        + identity.details
-        + own.identity.public
-    )
+    signed = (BY_HOSTED_ACCOUNT if hosted else BY_ACCOUNT) + identity.details + own.identity.public
     if not verify(identity.accountSignatureKey, signed, identity.accountSignature):
         raise PairingRefused(401, "signature-mismatch")
     return identity, details

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from perene.core.unit import HolderChange
 from perene.engine.addresses import signal_address
-from perene.engine.bundles import fetch_bundles
+from perene.engine.device_proofs import fetch_looked_at
 from perene.engine.draft import Draft
 from perene.engine.encrypt import begin_anew
 from perene.engine.errors import QueryFailed, QueryTimedOut
@@ -48,7 +48,8 @@ class Repairs:
         bundle = request.bundle
         if bundle is None and own.is_own(device):
             try:
-                bundle = (await fetch_bundles(self._queries, [device])).get(device)
+                fetched = await fetch_looked_at(self._stage, self._queries, [device])
+                bundle = fetched.bundles.get(device)
             except (QueryFailed, QueryTimedOut):
                 return  # it comes again with what is asked next
         if bundle is None:

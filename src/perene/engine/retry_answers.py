@@ -8,7 +8,8 @@ from perene.core.ids import MessageId
 from perene.core.messages import Message
 from perene.engine.addresses import signal_address
 from perene.engine.answers import acknowledge
-from perene.engine.bundles import fetch_bundles
+from perene.engine.bundles import Fetched
+from perene.engine.device_proofs import fetch_looked_at, tell_of_unproven
 from perene.engine.devices import Devices
 from perene.engine.draft import Draft
 from perene.engine.errors import QueryFailed, QueryTimedOut
@@ -79,6 +80,7 @@ class RetryAnswers:
             request = None
         if request is not None:
             await self._devices.named_by(self._stage.book, request.device)
+            await self._look_at_keys(request)
         message = None if request is None else await self._message(request.message_id)
         if request is not None and message is not None and self._allowed(request):
             return await self._in_turn(request, message)
@@ -86,6 +88,12 @@ class RetryAnswers:
             await self._repairs.repair(request)
         self._answers.put(None, acknowledge(node))
         return None
+
+    async def _look_at_keys(self, request: RetryReceipt) -> None:
+        if request.bundle is not None:
+            proofs = {} if request.proof is None else {request.device: request.proof}
+            carried = Fetched({request.device: request.bundle}, proofs=proofs)
+            await tell_of_unproven(self._stage, carried)
 
     async def _in_turn(self, request: RetryReceipt, message: Message) -> Rest | None:
         """Grant a request when its turn has come.
@@ -194,9 +202,9 @@ class RetryAnswers:
             ratchet = await Draft(self._stage).ratchet(signal_address(request.device))
         if ratchet.has_current and (request.count < 2 or self._repairs.was_made(request.device)):
             return None
-        found = await fetch_bundles(self._queries, [request.device])
+        found = await fetch_looked_at(self._stage, self._queries, [request.device])
         self._repairs.note(request.device)
-        return found.get(request.device)
+        return found.bundles.get(request.device)
 
     async def _resend(self, draft: Draft, due: Due) -> Node | None:
         """Encrypt for who asked; None if that device cannot be reached."""

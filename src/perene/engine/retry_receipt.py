@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from perene.core.ids import MessageId
 from perene.engine.addresses import AddressBook
-from perene.engine.bundles import read_bundle
+from perene.engine.bundles import proof_in, read_bundle
 from perene.engine.stanza import small_number
 from perene.signal.bundle import PreKeyBundle
 from perene.wire.errors import NodeError
@@ -16,7 +16,10 @@ _MAX_COUNT = 99
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryReceipt:
-    """A retry receipt, read. `chat` is where it was asked, `bundle` is what it carries itself."""
+    """A retry receipt, read. `chat` is where it was asked, `bundle` is what it carries itself.
+
+    `proof` comes with that, to show that the device is its account's.
+    """
 
     node: Node
     message_id: MessageId
@@ -25,6 +28,7 @@ class RetryReceipt:
     wire: Jid
     count: int
     bundle: PreKeyBundle | None
+    proof: bytes | None = None
 
 
 async def read_retry(node: Node, book: AddressBook) -> RetryReceipt:
@@ -46,6 +50,7 @@ async def read_retry(node: Node, book: AddressBook) -> RetryReceipt:
         wire=wire,
         count=count or 1,
         bundle=_bundle_of(node, keys) if keys is not None else None,
+        proof=proof_in(keys) if keys is not None else None,
     )
 
 

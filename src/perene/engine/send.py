@@ -9,10 +9,11 @@ from perene.core.ids import MessageId
 from perene.core.messages import Message, Status, StatusChange
 from perene.core.unit import Committed, HolderChange
 from perene.engine.addresses import signal_address
-from perene.engine.bundles import device_identity, fetch
+from perene.engine.bundles import device_identity
 from perene.engine.content import parse_message
 from perene.engine.credentials import Credentials
 from perene.engine.device_hashes import DeviceHashes, participant_hash
+from perene.engine.device_proofs import fetch_looked_at
 from perene.engine.devices import Devices
 from perene.engine.draft import Draft
 from perene.engine.encrypt import Addressed, Sealed, seal_for_devices, without_ratchet
@@ -263,7 +264,7 @@ class Sender:
         async with self._stage.lock:
             missing = await without_ratchet(Draft(self._stage), devices)
         try:
-            fetched = await fetch(self._queries, missing)
+            fetched = await fetch_looked_at(self._stage, self._queries, missing)
         except QueryFailed as error:
             if not error.is_final:
                 raise

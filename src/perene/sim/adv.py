@@ -46,6 +46,16 @@ def seal(signed: wa_pb2.ADVSignedDeviceIdentity, secret: bytes) -> bytes:
     ).SerializeToString()
 
 
+def shown_to_others(complete: bytes) -> bytes:
+    """Return a statement as the server hands it out, without the account's key.
+
+    Who asks has that from the phone itself (whatsapp-rust pull request 790, 2026-06-09).
+    """
+    signed = wa_pb2.ADVSignedDeviceIdentity.FromString(complete)
+    signed.ClearField("accountSignatureKey")
+    return signed.SerializeToString()
+
+
 def countersigned(
     signed: wa_pb2.ADVSignedDeviceIdentity, answer: bytes, companion: bytes
 ) -> bytes | None:

@@ -6,6 +6,7 @@ from typing import cast
 from unittest.mock import AsyncMock, patch
 
 import pytest
+from structlog.testing import capture_logs
 
 from perene.core.ids import MessageId
 from perene.core.messages import Message
@@ -185,6 +186,34 @@ async def test_keys_that_come_along_begin_a_fresh_ratchet(sender: Sender) -> Non
     assert again.need("device-identity").data == b"account"
     assert read(ana, again).conversation == "text M1"
     assert sender.server.asked == []
+
+
+@pytest.mark.parametrize(
+    ("proof", "reason"), [(b"", "account_signature"), (b"\xff", "malformed"), (None, "absent")]
+)
+async def test_a_companion_whose_keys_are_not_proved_is_answered_and_told_of(
+    sender: Sender, proof: bytes | None, reason: str
+) -> None:
+    sender.sent("M1")
+    await sender.known()
+    companion = f"{ANA.partition('@')[0]}:4@lid"
+    ana = await sender.known(companion)
+    bundle = ana.party.bundle()
+    shown = () if proof is None else (Node("device-identity", {}, proof),)
+    keys = Node("keys", {}, (*keys_of(bundle), *shown))
+    with capture_logs() as lines:
+        again, _ = await sender.asked(request("M1", companion, registration(bundle), keys, count=2))
+    assert read(ana, again).conversation == "text M1"
+    assert [(line["event"], line["reason"]) for line in lines] == [("devices_unproven", reason)]
+
+
+async def test_keys_of_a_companion_that_the_server_gives_are_looked_at(sender: Sender) -> None:
+    companion = f"{ANA.partition('@')[0]}:4@lid"
+    sender.sent("M1")
+    sender.server.peers[companion] = Peer(sender.desk, companion)
+    with capture_logs() as lines:
+        await sender.asked(request("M1", companion))
+    assert [(line["event"], line["reason"]) for line in lines] == [("devices_unproven", "absent")]
 
 
 async def test_keys_that_come_twice_begin_one_ratchet(sender: Sender) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 
 from perene.signal import PreKeyBundle
+from perene.sim import adv
 from perene.sim.iq.reply import error, result
 from perene.sim.model import Device
 from perene.sim.session import Session
@@ -113,5 +114,6 @@ class KeyServer:
         children = [Node("registration", {}, bundle.registration_id.to_bytes(4))]
         children += bundle_nodes(bundle)
         if device.signed_identity:
-            children.append(Node("device-identity", {}, device.signed_identity))
+            shown = adv.shown_to_others(device.signed_identity)
+            children.append(Node("device-identity", {}, shown))
         return Node("user", {"jid": jid, "t": self._world.unix}, tuple(children))
