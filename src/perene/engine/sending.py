@@ -126,7 +126,7 @@ class SendLoop:
     async def _send_queued(self) -> None:
         while len(self._on_wire) < WINDOW:
             # Taken before the look: what is answered during it may still be seen as queued.
-            before = set(self._on_wire)
+            before, refusals = set(self._on_wire), self._forms.refusals
             fresh = await self._fresh(WINDOW, before)
             if not fresh and self._held:
                 # Only then: reading so many is not cheap.
@@ -141,6 +141,8 @@ class SendLoop:
             # before what is ahead of it there.
             stuck: set[str] = set()
             for message in fresh[:WINDOW]:
+                if self._forms.refusals != refusals:
+                    break  # what goes out again is ahead of others in the queue, but not in here
                 chat = message.key.chat
                 if chat in stuck or self._forms.name_of(chat) in self._waited_for():
                     continue

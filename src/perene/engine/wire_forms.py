@@ -47,6 +47,9 @@ class WireForms:
         self.is_sure = False
         """Whether the server has taken a message in this form. Until then the next one of a chat
         has to wait: it would overtake one that is refused, and goes out again."""
+        self.refusals = 0
+        """How many messages were to go out again so far. What was found in the queue before one
+        more of them may be behind it."""
         self._by_number = self._stored = by_number
         self._moved_groups: set[str] = set()
         """Groups of which a message was refused, and none was taken since."""
@@ -110,8 +113,7 @@ class WireForms:
             del self._refused[message_id]
             return False
         log.warning("group_form_refused")
-        self._refused[message_id] = None
-        _bound(self._refused)
+        self._goes_again(message_id)
         self._moved_groups.add(group)
         return True
 
@@ -126,9 +128,13 @@ class WireForms:
             del self._refused[message_id]
             return False
         log.warning("address_form_refused", by_number=sent.by_number)
+        self._goes_again(message_id)
+        return True
+
+    def _goes_again(self, message_id: MessageId) -> None:
+        self.refusals += 1
         self._refused[message_id] = None
         _bound(self._refused)
-        return True
 
 
 def in_form_of(to: Jid, device: Jid, book: AddressBook) -> Jid:

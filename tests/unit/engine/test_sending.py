@@ -21,7 +21,7 @@ from perene.engine.wire_forms import WireForms
 from perene.wire.jid import Jid
 from tests.support.units import key, message
 from tests.support.virtual_clock import VirtualClock
-from tests.unit.engine.desk import ANA, ANA_PN
+from tests.unit.engine.desk import ANA, ANA_PN, GROUP
 from tests.unit.engine.fakes import MemoryStore
 
 
@@ -231,6 +231,62 @@ async def test_what_is_behind_a_refused_message_to_a_group_does_not_overtake_it(
         loop.answered(queued[taken].key.id)
         await _many_turns()
     assert sender.sent == ["0", "1", "0", "1", "2"]
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+class Between(Recorder):
+    """A sender with whom an earlier message is refused while one to another chat is made ready."""
+
+    def __init__(self, refuse: Callable[[], None]) -> None:
+        super().__init__()
+        self.refuse = refuse
+
+    async def send(self, message: Message) -> None:
+        if message.key.id == "1":
+            self.refuse()
+        await super().send(message)
+
+
+@pytest.mark.parametrize("moment", ["another is made ready", "the queue is looked at"])
+@pytest.mark.parametrize("chat", [ANA, GROUP])
+async def test_what_the_last_look_at_the_queue_found_overtakes_no_refused_message(
+    chat: str, moment: str
+) -> None:
+    """That is not among it: it was on the wire then."""
+    queued = [
+        message(key(str(n), chat=to, from_me=True), status=Status.QUEUED)
+        for n, to in enumerate((chat, "3@lid", chat))
+    ]
+
+    def refuse() -> None:
+        if chat == GROUP:
+            assert forms.group_refused(queued[0].key.id, GROUP)
+        else:
+            assert forms.refused(queued[0].key.id)
+        loop.answered(queued[0].key.id)
+
+    during_look = moment == "the queue is looked at"
+    store, forms, book = SlowQueue(queued[:1]), sure(), AddressBook(MemoryStore())
+    sender = Recorder() if during_look else Between(refuse)
+    store.may_answer.set()
+    loop = loop_of(store, sender, forms)
+    running = asyncio.create_task(loop.run())
+    await _many_turns()
+    book.learn([AddressPair(pn=ANA_PN, lid=ANA)])
+    if chat == ANA:
+        forms.sent(queued[0].key.id, Jid.parse(ANA), book)
+    store.queued = queued
+    if during_look:
+        store.may_answer.clear()
+        store.asked.clear()
+    loop.wake()
+    if during_look:
+        await store.asked.wait()
+        refuse()
+        store.may_answer.set()
+    await _many_turns()
+    assert [one for one in sender.sent if one != "1"] == ["0", "0"]
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
 
