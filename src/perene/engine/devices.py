@@ -1,7 +1,7 @@
 """Which devices people have."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -83,7 +83,7 @@ class Devices:
                 await self.forget_person(book, person)
                 return
 
-    async def are_gone(self, book: AddressBook, devices: Iterable[Jid]) -> bool:
+    async def are_gone(self, book: AddressBook, devices: Collection[Jid]) -> bool:
         """Take note of devices that the server has no keys of: they are not there any more.
 
         True if the lists that name them are to be asked for anew. If that was done lately, and
@@ -96,7 +96,10 @@ class Devices:
             if device not in self._gone or abs(now - self._gone[device]) > _FRESH
         ]
         self._gone.update(dict.fromkeys(news, now))
-        while len(self._gone) > _CACHED:
+        for device in devices:
+            self._gone.move_to_end(device)
+        # None of these: the answer to the next question may name all of them again.
+        while len(self._gone) > max(_CACHED, len(devices)):
             self._gone.popitem(last=False)
         await self.forget_person(book, *dict.fromkeys(device.bare for device in news))
         return bool(news)

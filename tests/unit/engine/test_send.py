@@ -323,6 +323,16 @@ async def test_a_server_that_lists_a_device_that_is_gone_is_asked_once_more_for_
     assert post.server.asked == ["encrypt"]
 
 
+async def test_however_many_are_gone_from_a_group_it_is_asked_once_more_for_them(
+    post: Post,
+) -> None:
+    people = [f"{3 * 10**14 + number}@lid" for number in range(1100)]
+    post.server.members = (*people, ANA, OWN_PERSON)
+    post.server.devices |= dict.fromkeys(people, (0,))
+    post.server.gone = set(people)
+    assert addressed(await post.send(to=GROUP)) == [ANA, ANA_DESK, OWN_PERSON]
+
+
 def stated(*valid: int, current: int) -> bytes:
     index = wa_pb2.ADVKeyIndexList(
         rawId=1, timestamp=1, currentIndex=current, validIndexes=valid
