@@ -80,7 +80,9 @@ class WireForms:
 
     def accepted(self, message_id: MessageId) -> None:
         """The server has taken a message."""
-        if self._sent.pop(message_id, None) is not None:
+        sent = self._sent.pop(message_id, None)
+        # One that left in the other form, before a refusal changed it, says nothing of this one.
+        if sent is not None and (sent.by_number is self._by_number or not sent.has_other):
             self.is_sure = True
         self._refused.pop(message_id, None)
 

@@ -70,6 +70,18 @@ def test_a_form_is_sure_once_a_message_was_taken_in_it(book: AddressBook) -> Non
     assert not forms.is_sure
 
 
+def test_what_left_before_a_refusal_says_nothing_of_the_form_after_it(book: AddressBook) -> None:
+    forms = WireForms()
+    for one in (ONE, TWO):
+        forms.sent(one, LID, book)
+    forms.refused(ONE)
+    forms.accepted(TWO)
+    assert (forms.is_sure, forms.take_learned()) == (False, None)
+    forms.sent(ONE, NUMBER, book)
+    forms.accepted(ONE)
+    assert (forms.is_sure, forms.take_learned()) == (True, True)
+
+
 @pytest.mark.parametrize("to", [LID, NUMBER])
 def test_who_has_one_address_is_written_to_under_that(to: Jid) -> None:
     forms, book = WireForms(), AddressBook(MemoryStore())
