@@ -10,7 +10,7 @@ from perene.core.errors import StorageUnavailable
 from perene.core.events import Json
 from perene.core.messages import Fate
 from perene.core.unit import Unit
-from perene.engine.errors import QueryFailed
+from perene.engine.errors import QueryFailed, QueryTimedOut
 from perene.engine.phone_resends import SENDER_ANSWERS_WITHIN_S
 from perene.wire.node import Node
 from perene.wire.proto import wa_pb2
@@ -19,6 +19,7 @@ from tests.unit.engine.desk import ANA, ANA_PN, GROUP, LIMIT, OWN_PHONE, Desk, P
 REQUEST = wa_pb2.Message.PeerDataOperationRequestType
 PROTOCOL = wa_pb2.Message.ProtocolMessage
 NOTHING = Node("unavailable")
+BIA = "300000000000003@lid"
 
 
 @pytest.fixture
@@ -184,15 +185,16 @@ async def test_what_has_come_by_then_is_not_asked_for(desk: Desk) -> None:
     assert asked(desk) == []
 
 
+@pytest.mark.parametrize("error", [QueryFailed(503, "busy"), QueryTimedOut("no answer")])
 async def test_a_server_that_does_not_help_is_asked_again_a_few_times(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     attempts = 0
 
     async def busy(_: wa_pb2.Message, _taken: object) -> bool:
         nonlocal attempts
         attempts += 1
-        raise QueryFailed(503, "busy")
+        raise error
 
     monkeypatch.setattr(desk, "ask_phone", busy)
     desk.connect()
@@ -263,19 +265,29 @@ async def test_what_was_still_to_be_asked_for_is_asked_for_by_the_next_connectio
     await desk.receive(ana.in_group(broken(ana), id_="G1"))
     other = Peer(desk, "100000000000001:7@lid")
     await desk.receive(other.stanza(NOTHING, id_="A2", recipient=ANA))
+    await desk.receive(other.in_group(NOTHING, id_="G2"))
     found = sorted(
         (key.id, key.remoteJid, key.fromMe, key.participant) for key in await resumed(desk)
     )
-    assert found == [("A1", ANA, False, ""), ("A2", ANA, True, ""), ("G1", GROUP, False, ANA)]
+    assert found == [
+        ("A1", ANA, False, ""),
+        ("A2", ANA, True, ""),
+        ("G1", GROUP, False, ANA),
+        ("G2", GROUP, True, ""),
+    ]
     assert len(desk.asked_of_phone) == 1, "all in one request"
 
 
 async def test_an_account_that_writes_by_number_names_people_so(desk: Desk) -> None:
     desk.own = desk.own.changed(by_number_since=int(desk.clock.now().timestamp()))
-    ana = Peer(desk)
+    ana, bia = Peer(desk), Peer(desk, BIA)
     await desk.receive(ana.stanza(broken(ana)))
-    [key] = await resumed(desk)
-    assert key.remoteJid == ANA_PN
+    await desk.receive(ana.in_group(broken(ana), id_="G1"))
+    await desk.receive(bia.in_group(broken(bia), id_="G2"))
+    found = sorted((key.id, key.remoteJid, key.participant) for key in await resumed(desk))
+    assert found == [("A1", ANA_PN, ""), ("G1", GROUP, ANA_PN), ("G2", GROUP, BIA)], (
+        "whose number is not known has the LID alone"
+    )
 
 
 async def test_what_the_server_has_a_request_for_is_not_asked_for_again(desk: Desk) -> None:

@@ -335,6 +335,17 @@ async def test_a_lid_that_the_server_doubts_is_asked_for_anew_by_number(sent: Se
     assert len(sent.desk.later.waiting) == 1, "and each time anew"
 
 
+async def test_a_lid_that_the_server_does_not_doubt_is_not_asked_for(sent: Sent) -> None:
+    await sent.own.acknowledged(ack())
+    assert sent.desk.later.waiting == []
+
+
+async def test_a_group_whose_message_was_taken_after_all_keeps_nothing_waiting(sent: Sent) -> None:
+    await sent.own.acknowledged(ack("421", GROUP))
+    await sent.own.acknowledged(ack(by=GROUP))
+    assert not sent.forms.may_be_refused(Jid.parse(GROUP))
+
+
 async def test_a_doubt_is_followed_once_there_is_room_for_it(sent: Sent) -> None:
     sent.desk.later.full = True
     await sent.own.acknowledged(doubtful())

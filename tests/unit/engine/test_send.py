@@ -69,6 +69,7 @@ class Server:
         self.numbers: dict[str, str] = {}
         self.gone: set[str] = set()
         """Devices that it refuses to have keys of."""
+        self.refusal = "406"
         self.statements: dict[str, bytes] = {}
         """What phones have signed of their companions."""
 
@@ -104,7 +105,7 @@ class Server:
                 found: list[Node] = []
                 for user in content[0].children:
                     if user.attr("jid") in self.gone:
-                        refused = Node("error", {"code": "406", "text": "not-acceptable"})
+                        refused = Node("error", {"code": self.refusal})
                         found.append(Node("user", user.attrs, (refused,)))
                     elif (peer := self.peers.get(user.attr("jid"))) is not None:
                         bundle = peer.party.bundle()
@@ -321,6 +322,24 @@ async def test_a_server_that_lists_a_device_that_is_gone_is_asked_once_more_for_
     post.server.asked.clear()
     await post.send("again", to=chat, id_="M2")
     assert post.server.asked == ["encrypt"]
+
+
+async def test_a_device_whose_keys_are_refused_for_another_reason_is_not_gone(post: Post) -> None:
+    post.server.gone, post.server.refusal = {ANA_DESK}, "503"
+    assert addressed(await post.send()) == [ANA, OWN_PERSON]
+    assert post.server.asked == ["usync", "encrypt"]
+
+
+async def test_a_device_that_is_gone_is_news_again_after_a_while(post: Post) -> None:
+    """It may have been linked anew meanwhile, and be gone again."""
+    post.server.gone = {ANA_DESK}
+    await post.send()
+    await post.desk.clock.advance(600)
+    await post.devices.of([Jid.parse(ANA)])
+    anew = "200000000000002:5@lid"
+    post.server.devices[ANA] = (0, 5)
+    post.server.peers[anew] = Peer(post.desk, anew)
+    assert anew in addressed(await post.send("again", id_="M2"))
 
 
 async def test_however_many_are_gone_from_a_group_it_is_asked_once_more_for_them(
