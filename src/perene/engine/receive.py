@@ -52,7 +52,7 @@ class Receiver:
         self._stage = line.stage
         self._answers = line.answers
         self._clock = line.clock
-        self._retries = RetryRequests(line.stage, limit=max_retries)
+        self._retries = RetryRequests(line.stage, line.clock, limit=max_retries)
         self._phone = phone
         self._unreadable = Unreadable(line, retries=self._retries, phone=phone, online=online)
         self._online = online

@@ -15,10 +15,10 @@ from perene.engine.draft import Draft
 from perene.engine.errors import QueryFailed, QueryTimedOut
 from perene.engine.groups import Group, Groups
 from perene.engine.line import Line
+from perene.engine.pace import resends_into_groups
 from perene.engine.privacy_tokens import PrivacyTokens
 from perene.engine.repairs import Repairs
 from perene.engine.resend import Due, content_for, resend_to
-from perene.engine.resend_pace import ResendPace
 from perene.engine.retry_receipt import RetryReceipt, read_retry
 from perene.engine.work_queue import Rest
 from perene.signal.bundle import PreKeyBundle
@@ -60,7 +60,7 @@ class RetryAnswers:
         self._groups = groups
         self._tokens = tokens
         self._repairs = Repairs(line)
-        self._pace = ResendPace(line.clock)
+        self._pace = resends_into_groups(line.clock)
         self._cached = cached
         self._recent: OrderedDict[MessageId, Message] = OrderedDict()
         """Messages that were asked for lately."""

@@ -3,15 +3,21 @@
 from collections import OrderedDict
 from dataclasses import dataclass
 
+import structlog
+
+from perene.core.clock import Clock
 from perene.core.messages import LedgerEntry, MessageKey
 from perene.core.unit import PreKeyWrite
 from perene.engine.bundles import device_identity, key_node, next_key_id, own_keys, own_registration
 from perene.engine.decrypt import RetryReason
 from perene.engine.draft import Draft
+from perene.engine.pace import requests_to_senders
 from perene.engine.stage import Stage
 from perene.signal.bundle import PreKey
 from perene.wire.jid import HOSTED_DEVICE, Jid
 from perene.wire.node import Node
+
+log = structlog.stdlib.get_logger()
 
 _REMEMBERED = 1024
 """Messages whose resend count is remembered; the ledger holds the count in any case."""
@@ -19,7 +25,7 @@ _REMEMBERED = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResendRequest:
-    """A retry receipt to send, None when the limit is reached; `count` are the requests so far."""
+    """A retry receipt to send, None when a limit is reached; `count` are the requests so far."""
 
     node: Node | None
     count: int
@@ -28,12 +34,15 @@ class ResendRequest:
 class RetryRequests:
     """Builds retry receipts and counts them, per message, up to a limit.
 
+    Of a sender whose every message fails not each one is asked for, but for own devices.
+
     Form as in docs/reference/protocol.md §4.5; whatsmeow retry.go `sendRetryReceipt`, 2026-08-21.
     """
 
-    def __init__(self, stage: Stage, *, limit: int) -> None:
+    def __init__(self, stage: Stage, clock: Clock, *, limit: int) -> None:
         self._stage = stage
         self._limit = limit
+        self._pace = requests_to_senders(clock)
         self._counts: OrderedDict[MessageKey, int] = OrderedDict()
 
     def settled(self, key: MessageKey) -> None:
@@ -51,6 +60,9 @@ class RetryRequests:
         """Build the next request for a message, staging the pre-key that it hands out."""
         count = max(self._counts.get(key, 0), entry.retries if entry else 0)
         if count >= self._limit:
+            return ResendRequest(node=None, count=count)
+        if not count and not key.from_me and self._pace.turn(key.sender) is None:
+            log.warning("resend_not_requested", reason="too_many_of_sender")
             return ResendRequest(node=None, count=count)
         count += 1
         self._counts[key] = count

@@ -16,9 +16,9 @@ from perene.engine.draft import Draft
 from perene.engine.errors import QueryFailed, QueryTimedOut
 from perene.engine.groups import Groups
 from perene.engine.moving import learn
+from perene.engine.pace import resends_into_groups
 from perene.engine.privacy_tokens import PrivacyTokens
 from perene.engine.queries import Queries
-from perene.engine.resend_pace import ResendPace
 from perene.engine.retry_answers import RetryAnswers
 from perene.signal import (
     Encrypted,
@@ -729,7 +729,7 @@ async def test_who_waits_too_long_for_a_resend_gets_our_key_with_the_next_messag
 
 
 async def test_a_pace_is_kept_for_each_group_alone_and_time_makes_room(sender: Sender) -> None:
-    pace = ResendPace(sender.desk.clock)
+    pace = resends_into_groups(sender.desk.clock)
     assert [pace.turn(GROUP) for _ in range(21)] == [0.0] * 20 + [6.0]
     assert pace.turn("another@g.us") == 0.0
     await sender.desk.clock.advance(12.0)
