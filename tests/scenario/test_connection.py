@@ -13,6 +13,7 @@ from perene.core.sessions import SessionOptions
 from perene.engine.keepalive import ANSWER_WITHIN_S
 from perene.sim.faults import ENDLESS
 from perene.store import schema
+from perene.wire.node import Node
 from tests.support.record import PATIENCE_S
 from tests.support.world import DESK, World
 
@@ -386,3 +387,23 @@ async def test_a_stop_that_nobody_waits_for_any_more_leaves_no_second_task(world
     await world.events.wait(EventType.SESSION_CONNECTED, since=position)
     assert world.simulator.evidence.events["replaced"] == 0
     assert world.server.device(phone).logins >= 2
+
+
+async def test_when_whatsapp_will_refuse_the_version_is_known_from_its_word_on(
+    world: World,
+) -> None:
+    phone = await world.user.pair()
+    assert world.perene.live().version_expires is None
+    at = (world.clock.now() + timedelta(days=5)).replace(microsecond=0)
+    said = Node("client_expiration", {"t": str(int(at.timestamp()))})
+    world.simulator.inject(phone, Node("ib", {}, (Node("dirty", {"type": "groups"}), said)))
+    await world.until(lambda: world.perene.live().version_expires is not None, "the word")
+
+    told = world.perene.live().version_expires
+    assert told is not None
+    assert told.at == at
+    position = await world.events.now()
+    ana = world.simulator.add_contact(name="Ana").account.phone
+    world.simulator.send_text(ana, phone, "hello")
+    await world.events.wait(EventType.MESSAGE_RECEIVED, since=position, text="hello")
+    assert world.perene.live().version_expires == told

@@ -202,6 +202,7 @@ def _signals(
         twins=looks.twins,
         hold=hold,
         log_lines_lost=log_lines_lost,
+        presented=sessions.versions.current,
     )
 
 

@@ -364,6 +364,16 @@ SERVICE_RULES: tuple[Rule, ...] = (
         "Put the file back from its backup before the service is restarted.",
         above=0,
     ),
+    _service(
+        "version_expires",
+        "version_refused_in_days",
+        Severity.WARNING,
+        "WhatsApp will refuse the client version in {value:.0f} days, and no newer one was found.",
+        "Unset PERENE_CLIENT_VERSION, or set it to the version that WhatsApp Web has now; without"
+        " it, see with `perene doctor` whether the live version can be looked for.",
+        above=0,
+        for_s=3600,
+    ),
 )
 
 SHIPPED: tuple[Rule, ...] = SESSION_RULES + SERVICE_RULES

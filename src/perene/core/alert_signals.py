@@ -45,6 +45,8 @@ SIGNALS: Mapping[Scope, Mapping[str, str]] = {
         "open_files_share": "Files and sockets that are open, as a share of those that may be.",
         "log_lines_lost_last_hour": "Lines of the log that were not written in the last hour.",
         "key_missing": "1 when the master key's file is gone since the start.",
+        "version_refused_in_days": "Days until WhatsApp refuses the client version, as it has said;"
+        " 0 if that is more than 14 days off, or a newer version was found; else at least 1.",
     },
 }
 """Every number that a rule can watch, with what it means."""

@@ -51,6 +51,14 @@ class TimeTold:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VersionExpires:
+    """From when on WhatsApp refuses the client version of a connection; None takes that back."""
+
+    at: datetime | None
+    version: tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Alive:
     """The server has just proved to be there."""
 
@@ -85,6 +93,7 @@ Notice = (
     | PhoneLinked
     | Opened
     | TimeTold
+    | VersionExpires
     | Alive
     | PhoneSeen
     | HearingDoubted

@@ -62,7 +62,13 @@ def assemble(
     listening = Listening(line, memory=hearing, phone_ping=phone_ping)
     channel.on_sent = listening.sent
     pre_keys = PreKeys(line, first=config.first_pre_keys)
-    login = Login(line, pre_keys=pre_keys, welcome=welcome, listening=listening)
+    login = Login(
+        line,
+        version=config.client.version,
+        pre_keys=pre_keys,
+        welcome=welcome,
+        listening=listening,
+    )
     offline = OfflineDelivery(line.answers, clock)
     sending = _sending(line, config)
     phone_resends = PhoneResends(line, ask=phone_ping.ask)

@@ -150,6 +150,8 @@ class Dispatcher:
                     await self._login.routed(child)
                 case "downgrade_webclient" if not self._stage.credentials.paired:
                     self._linking.phone_links_none()
+                case "client_expiration":
+                    self._login.expiring(child)
                 case "dirty" if self._stage.credentials.paired:
                     await self._notifications.dirtied(child)
                 case _:

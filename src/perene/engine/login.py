@@ -6,7 +6,7 @@ import structlog
 
 from perene.core.causes import Local
 from perene.core.clock import instant
-from perene.core.notices import Opened, TimeTold
+from perene.core.notices import Opened, TimeTold, VersionExpires
 from perene.core.unit import Profile
 from perene.engine import endings
 from perene.engine.draft import Draft
@@ -14,6 +14,7 @@ from perene.engine.errors import QueryFailed, QueryTimedOut
 from perene.engine.line import Line
 from perene.engine.listening import Listening, server_stamp
 from perene.engine.prekeys import PreKeys
+from perene.engine.stanza import timestamp
 from perene.engine.welcome import Welcome
 from perene.engine.work_queue import Rest
 from perene.wire.errors import JidError
@@ -36,8 +37,15 @@ class Login:
     """
 
     def __init__(
-        self, line: Line, *, pre_keys: PreKeys, welcome: Welcome, listening: Listening
+        self,
+        line: Line,
+        *,
+        version: tuple[int, int, int],
+        pre_keys: PreKeys,
+        welcome: Welcome,
+        listening: Listening,
     ) -> None:
+        self._version = version
         self._stage = line.stage
         self._answers = line.answers
         self._queries = line.queries
@@ -90,6 +98,18 @@ class Login:
             draft = Draft(self._stage)
             draft.credentials = self._stage.credentials.changed(routing_info=routing.data)
             self._answers.put(draft.submit())
+
+    def expiring(self, node: Node) -> None:
+        """Take the server's `<client_expiration>`: from when on it refuses our client version.
+
+        Without a time it takes back what it said; a time that is none says nothing, and the server
+        serves us until then in any case (whatsapp-rust pull request 1314, 2026-08-16).
+        """
+        said = node.attrs.get("t")
+        at = timestamp(said) if said is not None else None
+        if said is None or at is not None:
+            log.warning("client_version_expires", at=at.isoformat() if at is not None else None)
+            self._observer.notice(VersionExpires(at=at, version=self._version))
 
     async def complete(self) -> None:
         """Supply pre-keys, become active, and say that the session is open.

@@ -52,6 +52,7 @@ ROWS: dict[str, tuple[float, float, str]] = {
     "open_files": (0.95, 0.5, "95 %"),
     "log_lines_lost": (12, 0, "12 lines"),
     "key_missing": (1, 0, "master key"),
+    "version_expires": (6.7, 0, "in 7 days"),
 }
 
 

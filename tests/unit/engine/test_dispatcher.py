@@ -103,6 +103,7 @@ def stanza(tag: str, *children: Node, **attrs: str) -> Node:
         (Node("ib", {}, (Node("offline"),)), ["offline.ended"]),
         (Node("ib", {}, (Node("edge_routing"),)), ["login.routed"]),
         (stanza("ib", Node("downgrade_webclient")), []),
+        (Node("ib", {}, (Node("client_expiration"),)), ["login.expiring"]),
         (
             Node("ib", {}, (Node("dirty"), Node("news"), Node("offline"))),
             ["notifications.dirtied", "offline.ended"],

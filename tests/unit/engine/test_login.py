@@ -1,11 +1,12 @@
 """What follows the server's success: the device is let in once, and is open whatever is refused."""
 
+from datetime import UTC, datetime
 from typing import cast
 
 import pytest
 
 from perene.core.causes import Local
-from perene.core.notices import Notice, Opened, TimeTold
+from perene.core.notices import Notice, Opened, TimeTold, VersionExpires
 from perene.core.unit import Profile
 from perene.engine.credentials import Credentials
 from perene.engine.errors import ConnectionEnded, QueryFailed, QueryTimedOut
@@ -34,6 +35,7 @@ class Entrance:
             line_on(
                 self.stage, queries=self, clock=VirtualClock(), observer=self, later=self.later
             ),
+            version=VERSION,
             pre_keys=cast("PreKeys", self),
             welcome=cast("Welcome", self),
             listening=cast("Listening", self),
@@ -61,6 +63,9 @@ class Entrance:
         if namespace in self.errors:
             raise self.errors[namespace]
         return Node("iq")
+
+
+VERSION = (2, 3000, 7)
 
 
 @pytest.fixture
@@ -107,6 +112,22 @@ async def test_a_success_before_the_device_is_linked_means_nothing() -> None:
     await entrance.login.succeeded(Node("success"))
     assert entrance.told == []
     assert entrance.store.units == []
+
+
+def test_from_when_on_whatsapp_refuses_the_version_is_told(entrance: Entrance) -> None:
+    entrance.login.expiring(Node("client_expiration", {"t": "1767323045"}))
+    entrance.login.expiring(Node("client_expiration"))
+    at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert entrance.notices == [
+        VersionExpires(at=at, version=VERSION),
+        VersionExpires(at=None, version=VERSION),
+    ]
+
+
+@pytest.mark.parametrize("t", ["", "soon", "-1", "9" * 20])
+def test_what_is_no_time_takes_back_nothing_that_was_said(entrance: Entrance, t: str) -> None:
+    entrance.login.expiring(Node("client_expiration", {"t": t}))
+    assert entrance.notices == []
 
 
 async def test_a_complete_login_is_told(entrance: Entrance) -> None:

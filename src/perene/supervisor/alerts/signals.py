@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -18,6 +18,9 @@ from perene.supervisor.alerts.measures import Age, Recent
 from perene.supervisor.session.live import LiveState
 
 _HOUR_S = 3600.0
+_DAY_S = 86_400.0
+_EXPIRES_SOON_DAYS = 14.0
+"""How long before WhatsApp refuses a client version people are told."""
 _BANNED = (Cause.TEMPORARY_BAN, Cause.BANNED)
 _DOWN = (Connection.CONNECTING, Connection.LOGGING_IN, Connection.WAITING)
 
@@ -142,7 +145,8 @@ class _Memory:
 class SignalSource:
     """Makes the signals of one look; call it at each, for it counts what happened in between.
 
-    Every part answers at once, from memory; so does `log_lines_lost`, since the start.
+    Every part answers at once, from memory; so does `log_lines_lost`, since the start, and
+    `presented`, the client version of the next login.
     """
 
     def __init__(
@@ -157,6 +161,7 @@ class SignalSource:
         twins: Twins | None = None,
         hold: Hold | None = None,
         log_lines_lost: Callable[[], int] = lambda: 0,
+        presented: Callable[[], tuple[int, int, int] | None] = lambda: None,
     ) -> None:
         self._supervisor = supervisor
         self._database = database
@@ -167,6 +172,7 @@ class SignalSource:
         self._twins: Twins = twins or _Unseen()
         self._hold: Hold = hold or _Unseen()
         self._log_lines_lost = log_lines_lost
+        self._presented = presented
         self._memories: dict[SessionId, _Memory] = {}
         self._failures = Recent()
         self._lines_lost = Recent()
@@ -251,6 +257,7 @@ class SignalSource:
             "event_loop_lag_s": self._machine.lag_s,
             "log_lines_lost_last_hour": float(lines_lost),
             "key_missing": float(self._machine.key_missing),
+            "version_refused_in_days": self._version_refused_in_days(lives.values(), now),
         }
         seldom: dict[str, float | None] = {
             "open_files_share": self._machine.open_files_share,
@@ -263,6 +270,14 @@ class SignalSource:
         if told is not None:
             seldom["clock_off_s"] = abs((now.wall - told).total_seconds())
         return numbers | {name: float(seen) for name, seen in seldom.items() if seen is not None}
+
+    def _version_refused_in_days(self, lives: Iterable[LiveState], now: Instant) -> float:
+        """Return how long the version that the next login presents is good; 0 for long enough."""
+        presented = self._presented()
+        said = (live.version_expires for live in lives)
+        times = [one.at for one in said if one and one.at and one.version == presented]
+        days = (min(times) - now.wall).total_seconds() / _DAY_S if times else math.inf
+        return max(days, 1.0) if days <= _EXPIRES_SOON_DAYS else 0.0
 
     def _largest_jump(self, now: float) -> float:
         """Return the largest of the clock's jumps within the last hour, 0 without one."""

@@ -179,7 +179,7 @@ class SessionJobs:
         else:
             # The first attempt after a loss is one of a session that was up just now.
             failures = max(deed.attempt - 1, self._in_vain)
-        if not self._live.paired:
+        if not self._live.paired or self._is_expiring:
             await self._ownership.renew_version()  # before its turn, which others wait for
         async with self._gate.turn(
             Priority(failures), route=self._options.proxy, gave_way=self._gave_way
@@ -190,6 +190,12 @@ class SessionJobs:
                 return await self._connection(deed.epoch)
             finally:
                 self._turn = self._connecting = None
+
+    @property
+    def _is_expiring(self) -> bool:
+        """Whether WhatsApp has said when it will refuse what would be presented now."""
+        said = self._live.version_expires
+        return said is not None and said.version == self._ownership.presented_version()
 
     async def _connection(self, epoch: Epoch) -> Ending:
         if not self._readable:

@@ -18,6 +18,7 @@ from perene.core.notices import (
     PhoneSeen,
     QrShown,
     TimeTold,
+    VersionExpires,
 )
 from perene.core.sessions import Connection
 from perene.supervisor.ports import QrView
@@ -46,6 +47,8 @@ class LiveState:
         self.alive_at: datetime | None = None
         self.time_told: TimeTold | None = None
         """What the server said of the time at the last login."""
+        self.version_expires: VersionExpires | None = None
+        """From when on WhatsApp refuses a client version, of those presented the newest."""
         self.phone_seen_at: datetime | None = None
         self.phone_absent_days = 0
         self.last_error: str | None = None
@@ -103,6 +106,8 @@ class LiveState:
                 self.qr = self.code_expires_at = None
             case TimeTold():
                 self.time_told = notice
+            case VersionExpires():
+                self._take(notice)
             case Alive():
                 self.alive_at = notice.at
             case PhoneSeen():
@@ -126,6 +131,20 @@ class LiveState:
     async def changed(self) -> None:
         """Wait for the next change."""
         await self._changed.wait()
+
+    def _take(self, said: VersionExpires) -> None:
+        """Keep the soonest time that was said of a version, as WhatsApp Web does.
+
+        A later one may come from a host that has not heard of it (whatsapp-rust pull request 1314,
+        2026-08-16).
+        """
+        known = self.version_expires
+        if said.at is None:
+            self.version_expires = None
+        elif (
+            known is None or known.version != said.version or known.at is None or said.at < known.at
+        ):
+            self.version_expires = said
 
     def _doubted(self, outcome: DeafOutcome | None) -> None:
         if outcome is None:

@@ -66,7 +66,8 @@ class Ownership(Protocol):
         ...
 
     async def renew_version(self) -> None:
-        """See to it that the client version is new enough to link a device by. Never fails."""
+        """See to it that the client version is new enough to link a device by, or to go on with
+        once WhatsApp has said when it expires. Never fails."""
         ...
 
     async def find_version(self, refused: ClientVersion | None) -> bool:

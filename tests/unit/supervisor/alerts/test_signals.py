@@ -12,7 +12,7 @@ from perene.core.causes import Cause
 from perene.core.clock import instant
 from perene.core.ids import SessionId
 from perene.core.machines.outlook import Outlook
-from perene.core.notices import Alive, HearingDoubted, Opened, TimeTold
+from perene.core.notices import Alive, HearingDoubted, Opened, TimeTold, VersionExpires
 from perene.core.sessions import Connection
 from perene.process.room import DATA, DATABASE, Room
 from perene.supervisor.alerts.measures import Recent
@@ -50,6 +50,7 @@ class Service:
         }
         self.key_missing = False
         self.lines_lost = 0
+        self.version: tuple[int, int, int] = (2, 3000, 7)
         self.source = SignalSource(
             self,
             self,
@@ -58,6 +59,7 @@ class Service:
             machine=self,
             log_lines_lost=lambda: self.lines_lost,
             limits=self,
+            presented=lambda: self.version,
         )
 
     @property
@@ -98,6 +100,21 @@ def test_what_concerns_the_process_is_told_as_it_is() -> None:
     assert numbers["disk_free_bytes"] == 9
     unknown = {"open_files_share", *room} - {"disk_free_bytes"}
     assert not unknown & numbers.keys(), "nobody knows"
+
+
+@pytest.mark.parametrize(("left", "days"), [(14.0, 14), (3.5, 3.5), (0.2, 1), (-2.0, 1), (15.0, 0)])
+def test_a_version_that_whatsapp_will_refuse_is_told_two_weeks_before(
+    left: float, days: float
+) -> None:
+    service = Service()
+    at = service.clock.now() + timedelta(days=left)
+    service.live.notice(VersionExpires(at=at, version=service.version))
+    assert service.source()[SERVICE]["version_refused_in_days"] == days
+    newer, service.version = service.version, (2, 3000, 8)
+    assert service.source()[SERVICE]["version_refused_in_days"] == 0, "the next login shows another"
+    service.version = newer
+    service.live.moved(Connection.STOPPED)
+    assert service.source()[SERVICE]["version_refused_in_days"] == 0
 
 
 @pytest.mark.parametrize("off_s", [-3600.0, 0.0, 0.5, 86_400.0])

@@ -16,6 +16,7 @@ from perene.core.notices import (
     PhoneLinked,
     PhoneSeen,
     QrShown,
+    VersionExpires,
 )
 from perene.core.sessions import Connection
 from perene.supervisor.ports import QrView
@@ -47,6 +48,34 @@ def test_a_login_is_a_pairing_when_there_is_no_device_yet(
     paired: bool, connection: Connection
 ) -> None:
     assert after(LoginStarted(), paired=paired).connection is connection
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ([5], 5),
+        ([5, 3], 3),
+        ([3, 5], 3),
+        ([3, None], None),
+        ([None], None),
+        ([None, 5], 5),
+    ],
+)
+def test_of_when_a_version_expires_the_soonest_time_is_kept_until_it_is_taken_back(
+    said: list[int | None], kept: int | None
+) -> None:
+    notices = [
+        VersionExpires(
+            at=None if days is None else START + timedelta(days=days), version=(2, 3000, 1)
+        )
+        for days in said
+    ]
+    live = after(*notices)
+    found = live.version_expires
+    assert (found.at if found else None) == (kept and START + timedelta(days=kept))
+    newer = VersionExpires(at=START + timedelta(days=90), version=(2, 3000, 2))
+    live.notice(newer)
+    assert live.version_expires == newer, "what was said of another version says nothing of it"
 
 
 def test_a_qr_code_is_shown_until_the_next_one() -> None:

@@ -1,6 +1,7 @@
 """One right reaction to every way in which a connection can end."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
@@ -9,7 +10,7 @@ from perene.core.causes import Cause, Ending, Local
 from perene.core.errors import NotFound, PereneError, StaleEpoch, StorageUnavailable
 from perene.core.events import EventType
 from perene.core.machines.inputs import Start
-from perene.core.notices import Opened
+from perene.core.notices import Opened, VersionExpires
 from perene.core.policy import POLICIES
 from perene.core.sessions import Connection
 from tests.support.endings import OUTDATED, REPLACED, RESTART, failure, local, stream_error
@@ -205,6 +206,20 @@ async def test_a_device_that_is_to_be_linked_wants_a_new_version_and_a_linked_on
     await one.next_attempt()
     await one.engine(3)
     assert one.renewals == 1
+
+
+@pytest.mark.parametrize(("version", "looks"), [((2, 3000, 1), 1), ((2, 2999, 9), 0)])
+async def test_a_version_that_expires_is_looked_for_before_the_next_login(
+    one: OneSession, version: tuple[int, int, int], looks: int
+) -> None:
+    """Unless another one is presented by now."""
+    engine = await one.engine(1)
+    at = one.clock.now() + timedelta(days=30)
+    engine.observer.notice(VersionExpires(at=at, version=version))
+    await one.end(1, local(Local.DNS))
+    await one.next_attempt()
+    await one.engine(2)
+    assert one.renewals == looks
 
 
 @pytest.mark.requirement("D3")
