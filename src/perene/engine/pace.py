@@ -56,6 +56,6 @@ def requests_to_senders(clock: Clock) -> Pace:
     Of 500 requests an hour, to 15 senders whose every message failed for days, an account was
     locked (whatsapp-rust pull request 924, 2026-06-28; it was not merged, since WhatsApp Web has no
     such bound). What mends a ratchet is one that is answered, and the phone has what is not asked
-    for.
+    for. A backlog from before a restored backup is asked for whole, if it is no larger than most.
     """
-    return Pace(clock, at_once=20, every_s=360.0, longest_wait_s=0.0)
+    return Pace(clock, at_once=200, every_s=360.0, longest_wait_s=0.0)

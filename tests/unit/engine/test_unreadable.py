@@ -95,10 +95,10 @@ async def test_a_message_that_arrived_after_all_may_be_asked_for_anew(desk: Desk
 async def test_what_a_sender_is_not_asked_for_any_more_the_phone_is(desk: Desk) -> None:
     """Whose every message fails is asked for some of them, which mends the ratchet if anything."""
     ana = await acquainted(desk)
-    for number in range(20):
+    for number in range(200):
         await desk.receive(ana.stanza(damaged(ana.enc(HELLO)), id_=f"B{number}"))
     desk.answered.delayed.clear()
-    unit = await desk.receive(ana.stanza(damaged(ana.enc(HELLO)), id_="B20"))
+    unit = await desk.receive(ana.stanza(damaged(ana.enc(HELLO)), id_="B200"))
     assert lost(unit) == "bad_mac"
     assert (unit.ledger[0].retries, unit.ledger[0].wants_phone) == (0, True)
     assert unit.events[0].payload["resend_requested"] is False
