@@ -532,6 +532,22 @@ async def test_the_server_decides_when_pre_keys_are_few(tmp_path: Path, template
         await world.server.answered(phone)
 
 
+@pytest.mark.parametrize(("left", "supplied"), [(LOW_WATER - 1, True), (LOW_WATER, False)])
+async def test_a_word_about_pre_keys_that_names_no_number_is_looked_into(
+    world: World, left: int, *, supplied: bool
+) -> None:
+    phone = await world.user.pair()
+    await world.pass_time(3600)
+    keys = world.server.device(phone).keys
+    while len(keys.one_time) > left:
+        keys.one_time.popitem()
+    word = Node("notification", {"type": "encrypt"}, (Node("count"),))
+    world.simulator.inject(phone, word)
+    await world.server.answered(phone)
+    await world.pass_time(60)
+    assert len(keys.one_time) == left + supplied * REFILL
+
+
 async def test_what_the_phone_tells_only_its_companions_is_kept_aside(world: World) -> None:
     phone = await world.user.pair()
     content = wa_pb2.Message.ProtocolMessage(

@@ -9,9 +9,12 @@ import pytest
 
 from perene.core.errors import ForgottenEpoch, StaleEpoch, StorageUnavailable
 from perene.core.notices import Notice, QrShown
+from perene.crypto import KeyPair
 from perene.engine.answers import Answers
 from perene.engine.credentials import Credentials
 from perene.engine.linking import Linking
+from perene.engine.pairing_code import hello, start
+from perene.sim.pairing_code import CodeOffer
 from perene.wire.node import Node
 from tests.support.turns import turns
 from tests.unit.engine.desk import Desk
@@ -79,6 +82,18 @@ async def test_a_linked_device_keeps_what_it_has() -> None:
     told = Node("notification", {}, (Node("companion_reg_refresh"),))
     await screen.linking.by_qr.renew_secret(told)
     assert (screen.desk.stage.credentials, screen.desk.store.units) == (own, [])
+
+
+async def test_a_word_about_a_code_that_nobody_has_asked_for_is_passed_over() -> None:
+    """Or about one that is over: WhatsApp has refused it, and the phone goes on."""
+    own = Credentials.create()
+    screen = Screen(own)
+    offer = CodeOffer.from_hello(hello(start("15550000001"), own), ref=b"ref")
+    typed = offer.primary_hello("1111-1111", KeyPair.generate())
+    over = Node("link_code_companion_reg", {"stage": "refresh_code"}, typed.children)
+    for word in (typed, over):
+        await screen.linking.by_code.finish(Node("notification", {}, (word,)))
+    assert screen.desk.stage.credentials is own
 
 
 async def linked(screen: Screen, own: Credentials, *owned: Exception | None) -> Exception | None:

@@ -915,8 +915,14 @@ async def test_a_list_without_a_device_that_shows_itself_is_old(
     assert post.server.asked == asked
 
 
-async def test_a_member_who_is_listed_under_the_other_address_gets_the_key(post: Post) -> None:
-    post.server.numbers = {ANA: ANA_PN}
+@pytest.mark.parametrize("told_by", ["group", "store"])
+async def test_a_member_who_is_listed_under_the_other_address_gets_the_key(
+    post: Post, told_by: str
+) -> None:
+    if told_by == "group":
+        post.server.numbers = {ANA: ANA_PN}
+    else:
+        post.desk.know(ANA_PN, ANA)
     post.server.devices = {ANA_PN: (0, 4), OWN_PERSON: (0, 3)}
     assert addressed(await post.send(to=GROUP)) == [ANA, ANA_DESK, OWN_PERSON]
 
