@@ -147,6 +147,33 @@ async def test_who_has_left_a_group_does_not_hold_the_key_of_what_follows(
     assert world.server.inbox(bia) == ["one"]
 
 
+async def test_who_has_left_a_group_unheard_does_not_hold_the_key_of_what_follows(
+    world: World,
+) -> None:
+    """The notification may come behind the message, or not at all."""
+    phone = await world.user.pair()
+    ana, bia = (world.simulator.add_contact(name=n).account.phone for n in "AB")
+    group = world.simulator.create_group("Club", ana, [bia, phone])
+    await world.server.answered(phone)
+    first = await world.user.send(group.jid, "one")
+    await world.events.wait(EventType.MESSAGE_SENT, message_id=first)
+    before = await sender_key_id(world, group.jid)
+    await world.server.answered(phone)
+
+    await world.perene.sessions.stop(DESK)
+    world.simulator.change_group(group.jid, "remove", [bia])
+    mailbox = world.server.device(phone).mailbox
+    for held in list(mailbox):
+        mailbox.settle(held, "lost")
+    await world.perene.sessions.start(DESK)
+    second = await world.user.send(group.jid, "two")
+    await world.events.wait(EventType.MESSAGE_SENT, message_id=second)
+
+    assert await sender_key_id(world, group.jid) != before
+    assert world.server.inbox(ana) == ["one", "two"]
+    assert world.server.inbox(bia) == ["one"]
+
+
 @pytest.mark.parametrize("restarted", [False, True], ids=["at once", "after a restart"])
 async def test_a_member_that_lost_our_key_gets_it_again(world: World, restarted: bool) -> None:
     phone = await world.user.pair()

@@ -18,8 +18,8 @@ from perene.engine.devices import Devices
 from perene.engine.draft import Draft
 from perene.engine.encrypt import Addressed, Sealed, seal_for_devices, without_ratchet
 from perene.engine.errors import CannotSend, Overtaking, QueryFailed, QueryTimedOut
-from perene.engine.group_key import key_message, own_key, set_own_key
-from perene.engine.groups import Groups
+from perene.engine.group_key import give_up, key_message, own_key, set_own_key
+from perene.engine.groups import Group, Groups
 from perene.engine.line import Line
 from perene.engine.outgoing import (
     copy_for_own_devices,
@@ -29,6 +29,7 @@ from perene.engine.outgoing import (
 from perene.engine.privacy_tokens import PrivacyTokens
 from perene.engine.recipients import Recipients
 from perene.engine.wire_forms import WireForms, also_known_as, in_form_of
+from perene.signal.address import Address
 from perene.signal.bundle import PreKeyBundle
 from perene.signal.padding import pad
 from perene.signal.sender_key import group_encrypt
@@ -189,8 +190,9 @@ class Sender:
         own = self._stage.credentials
         group = await self._groups.get(chat)
         devices = await self._recipients.in_group(group)
+        names = {device: str(signal_address(device)) for device in devices}
         async with self._stage.lock:
-            newcomers = await self._newcomers(message.key.id, chat, devices)
+            newcomers = await self._newcomers(message.key.id, chat, group, names)
         bundles = await self._missing_bundles(newcomers)
         if bundles is None:
             return False
@@ -200,8 +202,10 @@ class Sender:
             self._keep_order(chat)
             if not self._groups.is_current(chat, group) or self._has_moved(devices):
                 return False
-            newcomers = await self._newcomers(message.key.id, chat, devices)
+            newcomers = await self._newcomers(message.key.id, chat, group, names)
             draft = Draft(self._stage)
+            if await self._has_lost_members(chat, group, names):
+                give_up(draft, str(chat), own)
             key = await own_key(draft, str(chat), own)
             plaintext = key_message(str(chat), key)
             sealed = await seal_for_devices(
@@ -242,16 +246,41 @@ class Sender:
         return any(self._stage.book.canonical(device) != device for device in devices)
 
     async def _newcomers(
-        self, message_id: MessageId, group: Jid, devices: Iterable[Jid]
+        self, message_id: MessageId, chat: Jid, group: Group, names: Mapping[Jid, str]
     ) -> list[Jid]:
-        """Return those of the devices that lack our sender key, or may. Hold the lock.
+        """Return those of these devices that lack our sender key, or may. Hold the lock.
 
-        A message that is sent again may not have arrived, nor the key that went with it.
+        A message that is sent again may not have arrived, nor the key that went with it. All lack
+        the new key that there is to be once somebody has left.
         """
-        holders = await self._stage.holders.of(str(group))
+        if await self._has_lost_members(chat, group, names):
+            return list(names)
+        holders = await self._stage.holders.of(str(chat))
         given = self._stage.holders.given_with(message_id)
         sure = holders.difference(given.added if given is not None else ())
-        return [device for device in devices if str(signal_address(device)) not in sure]
+        return [device for device, name in names.items() if name not in sure]
+
+    async def _has_lost_members(self, chat: Jid, group: Group, names: Mapping[Jid, str]) -> bool:
+        """Tell whether our key is held by somebody who is not in the group. Hold the lock.
+
+        The notification that gives it up may be behind what the connection has brought so far, or
+        never come: then the server calls groups dirty. With another number a member is another one,
+        too, and WhatsApp Web makes a new key (whatsapp-rust src/handlers/notification/groups.rs,
+        2026-08-21). A device that is gone is no such sign: lists of devices come and go.
+        """
+        holders = await self._stage.holders.of(str(chat))
+        others = holders.difference(names.values())
+        if not others:
+            return False
+        book, own = self._stage.book, self._stage.credentials
+        people = {own.own_pn.user, own.own_lid.user}
+        for member in group.members:
+            canonical = book.canonical(member)
+            number = book.phone_number(canonical)
+            people.update(one.user for one in (member, canonical, number) if one is not None)
+        # The name is the user, with the domain behind it; a holder may be known by either address.
+        users = (Address.parse(other).name.partition("_")[0] for other in others)
+        return any(user not in people for user in users)
 
     def _addressed(self, devices: Iterable[Jid], to: Jid, plaintext: bytes) -> list[Addressed]:
         book = self._stage.book

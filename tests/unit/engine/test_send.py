@@ -9,13 +9,13 @@ import pytest
 from perene.core.failures import Failure, FailureCode
 from perene.core.ids import MessageId
 from perene.core.messages import Message, Status
-from perene.core.unit import AddressPair, Unit
+from perene.core.unit import AddressPair, HolderChange, Unit
 from perene.engine.answers import Answers
 from perene.engine.device_hashes import DeviceHashes, participant_hash
 from perene.engine.devices import Devices
 from perene.engine.draft import Draft
 from perene.engine.errors import CannotSend, Overtaking, QueryFailed, QueryTimedOut
-from perene.engine.group_key import give_up
+from perene.engine.group_key import give_up, own_key
 from perene.engine.groups import Groups
 from perene.engine.moving import learn
 from perene.engine.privacy_tokens import PrivacyTokens
@@ -549,6 +549,53 @@ async def test_who_leaves_while_the_keys_are_on_their_way_gets_no_key(post: Post
     who = [ANA, ANA_DESK, OWN_PERSON]
     assert addressed(stanza) == who
     assert stanza.attr("phash") == participant_hash(Jid.parse(one) for one in [*who, THIS])
+
+
+async def test_who_has_left_unheard_cannot_read_what_follows(post: Post) -> None:
+    """As when the notification waits behind the message, or groups are dirty."""
+    third = "200000000000003@lid"
+    post.server.peers[third] = Peer(post.desk, third)
+    post.server.devices[third] = (0,)
+    post.server.members = (ANA, third, OWN_PERSON)
+    await post.send(to=GROUP)
+    before = await own_key(Draft(post.desk.stage), GROUP, post.desk.own)
+    post.server.members = (ANA, OWN_PERSON)
+    post.groups.forget_all()
+    stanza = await post.send("again", to=GROUP, id_="M2")
+    assert addressed(stanza) == [ANA, ANA_DESK, OWN_PERSON]
+    given = post.read(ANA, stanza).senderKeyDistributionMessage
+    record = process_distribution(SenderKeyRecord.empty, given.axolotlSenderKeyDistributionMessage)
+    assert record.states[0].key_id != before.states[0].key_id
+    read = group_decrypt(record, stanza.need("enc").data)
+    assert wa_pb2.Message.FromString(unpad(read.plaintext)).conversation == "again"
+    [change] = post.desk.store.units[-1].holders
+    assert change.forget_all
+    assert "200000000000003_1.0" not in await post.desk.stage.holders.of(GROUP)
+    following = await post.send("once more", to=GROUP, id_="M3")
+    assert [one.tag for one in following.children] == ["enc"]
+
+
+@pytest.mark.parametrize(
+    ("unlinked", "members"),
+    [
+        ("200000000000002_1.9", (ANA, OWN_PERSON)),
+        ("15550000002.0", (ANA, OWN_PERSON)),
+        ("15550000001.5", (ANA, OWN_PERSON)),
+        ("100000000000001_1.5", (ANA,)),
+    ],
+)
+async def test_a_device_that_is_gone_costs_nobody_the_key(
+    post: Post, unlinked: str, members: tuple[str, ...]
+) -> None:
+    """Of a member by either address, or of our own: the list may name it again."""
+    post.server.members = members
+    post.desk.know(ANA_PN, ANA)
+    await post.send(to=GROUP)
+    draft = Draft(post.desk.stage)
+    draft.holders.change(HolderChange(group=GROUP, added=(unlinked,)))
+    draft.submit()
+    following = await post.send("again", to=GROUP, id_="M2")
+    assert [one.tag for one in following.children] == ["enc"]
 
 
 @pytest.mark.parametrize("told_which", [True, False])
